@@ -24,7 +24,9 @@ cfc_prng_next(struct cfc_prng *g)
 static inline uint64_t
 cfc_prng_below(struct cfc_prng *g, uint64_t bound)
 {
-    return (uint64_t)(((__extension__ unsigned __int128)cfc_prng_next(g) * bound) >> 64);
+    __extension__ typedef unsigned __int128 u128;
+
+    return (uint64_t)(((u128)cfc_prng_next(g) * bound) >> 64);
 }
 
 #endif

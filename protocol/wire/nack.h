@@ -1,0 +1,67 @@
+/* NACK and GONE.
+ *
+ * NACK: 16 u16 entry count 1..40, 18 u16 0, 20 u32 0, 24 entries of 32 bytes each:
+ *     u8 want, u8 level, u16 coding, u32 index, u64 key, u64 mask, u16 count, u16 0, u32 0
+ * then the session trailer.
+ *     HEAD:    key = scope id; mask = lowest version wanted
+ *     CONTENT: key = content key
+ *     PAGE:    key = content key, coding, level, index
+ *     SYMBOLS: key = content key, coding, index = block, count = symbols lacking 1..64, mask = the
+ * lacking source symbols (0 = any `count` symbols help) FRESH:   key = shard; mask = scope id whose
+ * page is wanted (0 = the first)
+ *
+ * GONE: 16 u8 want, 17 u8 0, 18 u16 coding, 20 u32 index.  The frame's key names what is gone.
+ */
+#ifndef CFC_WIRE_NACK_H
+#define CFC_WIRE_NACK_H
+
+#include "protocol/wire/frame.h"
+
+enum {
+    CFC_NACK_ENTRY_SIZE = 32,
+    CFC_GONE_SIZE = 24
+};
+
+enum cfc_want {
+    CFC_WANT_HEAD = 1,
+    CFC_WANT_CONTENT = 2,
+    CFC_WANT_PAGE = 3,
+    CFC_WANT_SYMBOLS = 4,
+    CFC_WANT_FRESH = 5,
+};
+
+struct cfc_nack_entry {
+    uint8_t want;
+    uint8_t level;
+    uint16_t coding;
+    uint32_t index;
+    uint64_t key;
+    uint64_t mask;
+    uint16_t count;
+};
+
+struct cfc_nack {
+    uint64_t consumer_key;
+    uint16_t entry_count;
+    const uint8_t *entries; /* in the frame */
+};
+
+/* Checks counts, enums and reserved fields of every entry, and that count equals the bits of a
+ * non-zero SYMBOLS mask. */
+int cfc_nack_decode(const struct cfc_frame *frame, struct cfc_nack *out);
+void cfc_nack_entry_at(const struct cfc_nack *nack, uint32_t i, struct cfc_nack_entry *out);
+/* Writes a frame up to its trailer, which cfc_trailer_seal() then adds. */
+int cfc_nack_write(struct cfc_writer *w, uint64_t consumer_key,
+                   const struct cfc_nack_entry *entries, uint16_t entry_count);
+
+struct cfc_gone {
+    uint64_t key;
+    uint8_t want;
+    uint16_t coding;
+    uint32_t index;
+};
+
+int cfc_gone_decode(const struct cfc_frame *frame, struct cfc_gone *out);
+int cfc_gone_encode(const struct cfc_gone *gone, uint8_t *frame, size_t capacity, size_t *size);
+
+#endif
