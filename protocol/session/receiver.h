@@ -1,0 +1,196 @@
+/* The consumer's half of the protocol: accepts signed heads, collects and verifies the contents
+ * that they name, asks for what is lost, decides what is to be served, and reports.  It performs no
+ * I/O, reads no clock and takes no lock; one thread owns a receiver.  The same object file runs in
+ * the library, in the host agent, in the simulator and under the fuzzer.
+ *
+ * It does not decode contents, keep them, publish pointers or write to disk: its owner does, driven
+ * by events, and tells the receiver what came of it.
+ *
+ * The owner's loop: feed frames (on_frame), drain events (poll_event) in order, send frames
+ * (poll_frame) to the engine until AGAIN, sleep until deadline() or the next frame.
+ *
+ * Order that the events guarantee (invariant 5): ACCEPTED of a version comes before its SERVE, and
+ * the owner makes the floor of ACCEPTED outlive the process before it polls the next event. */
+#ifndef CFC_SESSION_RECEIVER_H
+#define CFC_SESSION_RECEIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/base/alloc.h"
+#include "protocol/base/time.h"
+#include "protocol/trust/digest.h"
+#include "protocol/trust/sign.h"
+#include "protocol/wire/head.h"
+#include "protocol/wire/link.h"
+#include "protocol/wire/report.h"
+
+struct cfc_receiver;
+
+enum {
+    CFC_RECEIVER_SCOPES_MAX = 256,
+    CFC_RECEIVER_NO_SCOPE = UINT32_MAX
+};
+
+struct cfc_receiver_config {
+    const char *id; /* copied */
+    size_t id_size;
+    const struct cfc_label *labels; /* copied */
+    uint32_t label_count;
+    uint64_t incarnation;       /* above every earlier one of this consumer id */
+    struct cfc_key session_key; /* from the credential */
+    struct cfc_key report_key;  /* from the credential */
+    struct cfc_verifier verifier;
+    struct cfc_alloc alloc;
+    uint64_t seed;             /* of jitter and nonces; must differ between consumers and starts */
+    size_t frame_size_max;     /* of frames to send; CFC_FRAME_SIZE_MIN..CFC_FRAME_SIZE_MAX */
+    uint64_t content_size_max; /* body and coded bytes of one content; <= CFC_BODY_SIZE_MAX */
+    uint64_t budget_size; /* coded bytes under collection at one time; what this consumer's own arm
+                             needs comes first */
+    uint64_t fresh_period_ns; /* expected spacing of FRESH; stale after three of them */
+    uint64_t nack_delay_ns;   /* a gap waits this long for reordering */
+    uint64_t nack_retry_ns;   /* first spacing of repeated NACKs, doubles up to 32 times it */
+    uint64_t hello_retry_ns;  /* first spacing of repeated HELLOs, doubles up to 16 times it */
+    uint64_t report_retry_ns; /* first spacing of repeated REPORTs without an echo, doubles up to 16
+                                 times it */
+    uint64_t report_refresh_ns; /* a REPORT at least this often, as a sign of life */
+};
+
+/* Fills everything but id, labels, incarnation, keys, verifier, alloc and seed with the defaults
+ * for a LAN. */
+void cfc_receiver_config_defaults(struct cfc_receiver_config *config);
+
+/* CONFCAST_ERR_INVALID for a config outside its ranges, CONFCAST_ERR_NO_MEMORY.  free(NULL) is
+ * fine; free gives back every byte that it took from `alloc`. */
+int cfc_receiver_new(const struct cfc_receiver_config *config, struct cfc_receiver **out);
+void cfc_receiver_free(struct cfc_receiver *r);
+
+/* Follows a scope; *idx names it from now on (0, 1, ...).  SCOPE_NAME, EXISTS, LIMIT (too many
+ * scopes), COLLISION (another subscribed path with this id), NO_MEMORY. */
+int cfc_receiver_subscribe(struct cfc_receiver *r, const char *path, size_t size, uint32_t *idx);
+
+/* Puts back what survived the last process: the floor, and the head accepted last (a HEAD frame;
+ * NULL when it is lost).  Call it after subscribe and before the first frame.  A head that does not
+ * verify, or is not at the floor, is refused with its error and only the floor counts.  Expiry of
+ * the head does not matter here (invariant 8). */
+int cfc_receiver_restore(struct cfc_receiver *r, uint32_t idx, uint64_t floor_epoch,
+                         uint64_t floor_version, const uint8_t *head_frame, size_t size,
+                         const struct cfc_now *now);
+
+/* The owner holds this content decoded and validated (from its disk cache).  Call it any time;
+ * idempotent.  LIMIT, NO_MEMORY. */
+int cfc_receiver_content_held(struct cfc_receiver *r, const struct cfc_digest *content);
+
+/* One datagram that came from the engine's address.  The frame may be anything; what is wrong with
+ * it is counted by error code and returned, and needs no answer from the owner.  CONFCAST_OK when
+ * it was used or was a harmless duplicate. */
+int cfc_receiver_on_frame(struct cfc_receiver *r, const uint8_t *frame, size_t size,
+                          const struct cfc_now *now);
+
+/* One frame for the engine's unicast address.  CONFCAST_OK, or CONFCAST_ERR_AGAIN when there is
+ * nothing to send before deadline().  `capacity` must be at least frame_size_max. */
+int cfc_receiver_poll_frame(struct cfc_receiver *r, const struct cfc_now *now, uint8_t *frame,
+                            size_t capacity, size_t *size);
+
+enum cfc_receiver_event_type {
+    CFC_EVENT_ACCEPTED, /* a head was accepted: persist floor and head frame, then go on */
+    CFC_EVENT_CONTENT,  /* a content is complete: decode, check its id, validate, then
+                           cfc_receiver_content_done() */
+    CFC_EVENT_SERVE,    /* serve this content: swap, then cfc_receiver_served() */
+    CFC_EVENT_PREPARED, /* the arm's content is held and waits for its activation */
+    CFC_EVENT_REJECTED, /* the accepted version cannot be served (reason); the last good content
+                           stays */
+    CFC_EVENT_RELEASE, /* no accepted head names this content any more and nothing serves it: it may
+                          be dropped */
+    CFC_EVENT_FRESHNESS, /* freshness of a scope changed */
+    CFC_EVENT_IDENTITY,  /* the engine refused this consumer (reason), for instance two consumers
+                            with one id */
+};
+
+enum cfc_freshness {
+    CFC_FRESHNESS_UNKNOWN, /* no valid FRESH yet */
+    CFC_FRESHNESS_FRESH, /* signed proof, within three periods, that what is accepted is current or
+                            on its way */
+    CFC_FRESHNESS_CONTROL_SILENT, /* the engine is alive but the control plane's signature does not
+                                     advance */
+    CFC_FRESHNESS_STALE,          /* nothing valid for three periods */
+};
+
+struct cfc_receiver_event {
+    enum cfc_receiver_event_type type;
+    uint32_t scope_idx; /* CFC_RECEIVER_NO_SCOPE for CONTENT, RELEASE, IDENTITY */
+    uint64_t epoch;
+    uint64_t version;
+    uint8_t kind;  /* ACCEPTED, SERVE: enum cfc_head_kind */
+    uint8_t arm;   /* ACCEPTED, SERVE, PREPARED */
+    uint8_t state; /* SERVE: CFC_APPLY_APPLIED, or _REVERTED for the fallback after confirm-by, or
+                      _PREPARED for the fallback that is served before activation */
+    int reason;    /* REJECTED, IDENTITY: error code */
+    enum cfc_freshness freshness;
+    struct cfc_digest content; /* CONTENT, SERVE, PREPARED, REJECTED, RELEASE */
+    /* ACCEPTED: the HEAD frame.  CONTENT: the coded bytes.  Valid until the next call that takes
+     * the receiver, but a CONTENT's bytes stay until cfc_receiver_content_done(). */
+    const uint8_t *bytes;
+    size_t size;
+    uint8_t encoding;       /* CONTENT: enum cfc_encoding */
+    uint64_t body_size;     /* CONTENT: signed size of the body; bounds the decoder */
+    struct cfc_digest base; /* CONTENT with ZSTD_DELTA */
+};
+
+/* The next event.  CONFCAST_OK or CONFCAST_ERR_AGAIN. */
+int cfc_receiver_poll_event(struct cfc_receiver *r, const struct cfc_now *now,
+                            struct cfc_receiver_event *event);
+
+/* The owner's answer to CONTENT.  CONFCAST_OK: it is held now.  CONFCAST_ERR_NO_BASE: ask for
+ * another coding.  CONFCAST_ERR_ NO_MEMORY: try once more later.  Any other error: this content is
+ * refused for the reason given until another version names it. Returns NOT_FOUND for a content that
+ * no CONTENT event named. */
+int cfc_receiver_content_done(struct cfc_receiver *r, const struct cfc_digest *content, int code,
+                              const struct cfc_now *now);
+
+/* The owner's answer to SERVE.  CONFCAST_OK: readers see it now.  Any error (APP_REJECT, ...)
+ * rejects the version for this scope. */
+int cfc_receiver_served(struct cfc_receiver *r, uint32_t idx, int code, const struct cfc_now *now);
+
+/* What is accepted and served as of `version` survives power loss now. */
+int cfc_receiver_durable(struct cfc_receiver *r, uint32_t idx, uint64_t version,
+                         const struct cfc_now *now);
+
+/* The labels changed; they count from the next accepted version on.  INVALID, NO_MEMORY. */
+int cfc_receiver_set_labels(struct cfc_receiver *r, const struct cfc_label *labels, uint32_t count);
+
+/* When the owner must poll again at the latest, monotonic ns; CFC_NEVER when only a frame can
+ * change something. */
+uint64_t cfc_receiver_deadline(const struct cfc_receiver *r);
+
+struct cfc_receiver_scope {
+    struct cfc_report_entry entry; /* what a REPORT says of this scope now */
+    uint64_t published;            /* highest version that FRESH proved to exist, 0 = none */
+    enum cfc_freshness freshness;
+    uint64_t fresh_unix_ns; /* signed time of the newest valid FRESH of the shard, 0 = none */
+    struct cfc_digest serving;
+};
+
+/* RANGE for an idx that is no scope. */
+int cfc_receiver_scope(const struct cfc_receiver *r, uint32_t idx, struct cfc_receiver_scope *out);
+
+struct cfc_receiver_stats {
+    uint64_t frames;      /* given to on_frame */
+    uint64_t errors[128]; /* by positive error number */
+    uint64_t symbols;     /* verified and stored */
+    uint64_t symbols_duplicate;
+    uint64_t symbols_decoded; /* recovered by FEC */
+    uint64_t nacks;           /* NACK frames sent */
+    uint64_t nack_entries;
+    uint64_t reports; /* REPORT frames sent */
+    uint64_t hellos;
+    uint64_t contents; /* completed */
+};
+
+const struct cfc_receiver_stats *cfc_receiver_stats(const struct cfc_receiver *r);
+
+/* Whether a session with the engine stands. */
+bool cfc_receiver_is_linked(const struct cfc_receiver *r);
+
+#endif

@@ -1,0 +1,174 @@
+/* The engine's half of the protocol: multicasts heads, contents and FRESH, heals losses that
+ * receivers report, and gathers their reports.  It performs no I/O, reads no clock and takes no
+ * lock; one thread owns a sender.  It holds no signing key: all that it sends downwards was signed
+ * by the control plane, or is its own word (STATUS, WELCOME, GONE).
+ *
+ * Payload stays where the caller has it: poll_frame() gives a header in the caller's buffer and a
+ * pointer to the payload, so that the data plane can send both as one chain without a copy.
+ *
+ * Everything in a sender is soft state: after a restart the control plane puts all of it again. */
+#ifndef CFC_SESSION_SENDER_H
+#define CFC_SESSION_SENDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/base/alloc.h"
+#include "protocol/base/time.h"
+#include "protocol/trust/digest.h"
+#include "protocol/wire/content.h"
+#include "protocol/wire/link.h"
+
+struct cfc_sender;
+
+enum {
+    CFC_SENDER_NO_SLOT = UINT32_MAX,
+    CFC_SENDER_SHARDS_MAX = 64
+};
+
+struct cfc_sender_config {
+    uint64_t boot_id;          /* random, new at every start */
+    struct cfc_key fleet_key;  /* fleet session key: credentials' session keys derive from it */
+    struct cfc_key cookie_key; /* random, new at every start */
+    struct cfc_alloc alloc;
+    uint64_t seed;
+    struct cfc_address unicast; /* where consumers reach this engine */
+    uint32_t group_count;   /* data groups, 1..CFC_GROUP_COUNT_MAX; group number group_count is the
+                               control group */
+    size_t frame_size_max;  /* UDP payload that the port can carry */
+    uint64_t rate_bytes;    /* multicast bytes a second, UDP payload; 0 = no pacing */
+    uint32_t burst_bytes;   /* token bucket depth */
+    uint32_t consumers_max; /* roster size */
+    uint32_t scopes_max;    /* heads held */
+    uint32_t contents_max;  /* contents held */
+    uint64_t gather_ns;     /* a NACKed block waits this long for other askers */
+    uint32_t
+        unicast_askers_max; /* up to this many askers are answered by unicast, more by multicast */
+    uint64_t status_period_ns;
+    uint64_t repair_rate_bytes; /* repair bytes a second over all consumers */
+    struct cfc_windows windows; /* floor of the windows; they grow with the fleet */
+};
+
+void cfc_sender_config_defaults(struct cfc_sender_config *config);
+
+/* INVALID, NO_MEMORY.  All memory but that of rare objects is taken here. */
+int cfc_sender_new(const struct cfc_sender_config *config, struct cfc_sender **out);
+void cfc_sender_free(struct cfc_sender *s);
+
+/* -- From the control plane
+ * -------------------------------------------------------------------------------------------- */
+
+/* Takes over a shard at `epoch`; everything of a lower epoch is refused from now on with FENCED.
+ * FENCED for a lower epoch, RANGE for a shard number beyond the limit. */
+int cfc_sender_set_shard(struct cfc_sender *s, uint32_t shard, uint64_t epoch, uint32_t fleet_size);
+
+/* Holds one coding of a content.  `frame` is its CONTENT frame (copied); `tree` all page digests,
+ * level 0 first, as protocol/snapshot/tree.h lays them out; `coded` the coded bytes.  Both stay the
+ * caller's and must not move until CFC_UPCALL_RELEASED names *slot.  With is_pull_only it is sent
+ * only when asked for (its head carries it inline). EXISTS when this (content, coding) is here
+ * already (*slot names it; not an error for the caller), LIMIT, NO_MEMORY, or a decode error of the
+ * frame. */
+int cfc_sender_put_content(struct cfc_sender *s, const uint8_t *frame, size_t size,
+                           const uint8_t *tree, size_t tree_size, const uint8_t *coded,
+                           bool is_pull_only, uint32_t *slot);
+
+/* Forgets a content (all codings); RELEASED follows when nothing in flight points into it.
+ * NOT_FOUND. */
+int cfc_sender_drop_content(struct cfc_sender *s, const struct cfc_digest *content);
+
+/* Replaces the head of its scope and sends it at once, then the contents it names that its group
+ * has not had.  FENCED (epoch below the shard's), ROLLBACK (version below the one held at this
+ * epoch), NOT_FOUND (a content that it names is neither held nor inlined: put that first), or a
+ * decode error. */
+int cfc_sender_put_head(struct cfc_sender *s, const uint8_t *frame, size_t size,
+                        const struct cfc_now *now);
+int cfc_sender_drop_head(struct cfc_sender *s, uint64_t scope_id);
+
+/* One page of the newest FRESH of its shard; pages with other signed bytes are dropped when the
+ * first page of a new period comes. Changed pages are sent at once and in every period, the others
+ * in a slow sweep.  FENCED, LIMIT, or a decode error. */
+int cfc_sender_put_fresh(struct cfc_sender *s, const uint8_t *frame, size_t size, bool is_changed,
+                         const struct cfc_now *now);
+
+/* The control plane (re)connected: reports that it may have lost are asked for again (a new report
+ * generation). */
+void cfc_sender_ask_reports(struct cfc_sender *s, const struct cfc_now *now);
+
+/* -- The wire
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+/* One datagram from a consumer.  Whatever is wrong with it is counted and returned, and needs
+ * nothing from the owner. */
+int cfc_sender_on_frame(struct cfc_sender *s, const uint8_t *frame, size_t size,
+                        const struct cfc_address *from, const struct cfc_now *now);
+
+struct cfc_tx {
+    size_t header_size; /* bytes written to the caller's buffer */
+    const uint8_t
+        *payload; /* the rest of the datagram, in a content's memory; NULL when there is none */
+    size_t payload_size;
+    uint32_t slot; /* content that `payload` points into, or CFC_SENDER_NO_SLOT */
+    bool is_multicast;
+    uint32_t group;        /* multicast: 0..group_count */
+    struct cfc_address to; /* unicast */
+};
+
+/* The next datagram.  CONFCAST_OK; CONFCAST_ERR_AGAIN when nothing may go before deadline().
+ * `capacity` >= frame_size_max. When `payload` is given the slot counts as in flight until
+ * cfc_sender_payload_done(). */
+int cfc_sender_poll_frame(struct cfc_sender *s, const struct cfc_now *now, uint8_t *header,
+                          size_t capacity, struct cfc_tx *out);
+
+/* `count` payload references of `slot` have left the port. */
+void cfc_sender_payload_done(struct cfc_sender *s, uint32_t slot, uint32_t count);
+
+uint64_t cfc_sender_deadline(const struct cfc_sender *s);
+
+/* -- To the control plane
+ * ---------------------------------------------------------------------------------------------- */
+
+enum cfc_upcall_type {
+    CFC_UPCALL_CONSUMER, /* a consumer proved its address and credential: id, labels, incarnation,
+                            head proof */
+    CFC_UPCALL_REPORT,   /* a REPORT whose MAC held; the control plane checks its tag */
+    CFC_UPCALL_RELEASED, /* a dropped content's memory is free */
+};
+
+struct cfc_upcall {
+    enum cfc_upcall_type type;
+    const char *id; /* CONSUMER, REPORT: no NUL; valid until the next call that takes the sender */
+    size_t id_size;
+    struct cfc_address address;
+    const uint8_t *frame; /* CONSUMER: the HELLO frame; REPORT: the REPORT frame; likewise */
+    size_t frame_size;
+    uint32_t slot; /* RELEASED */
+};
+
+/* CONFCAST_OK or CONFCAST_ERR_AGAIN.  The queue is bounded: a report that finds it full is not
+ * echoed, so its consumer repeats it. */
+int cfc_sender_poll_upcall(struct cfc_sender *s, struct cfc_upcall *out);
+
+struct cfc_sender_stats {
+    uint64_t frames_in;
+    uint64_t errors[128]; /* of frames in, by positive error number */
+    uint64_t heads_sent;
+    uint64_t symbols_sent;
+    uint64_t pages_sent;
+    uint64_t fresh_sent;
+    uint64_t status_sent;
+    uint64_t nacks;
+    uint64_t nack_entries;
+    uint64_t repairs_unicast;   /* symbols */
+    uint64_t repairs_multicast; /* symbols */
+    uint64_t gone_sent;
+    uint64_t reports;
+    uint64_t reports_refused; /* upcall queue full */
+    uint64_t consumers;       /* in the roster */
+    uint64_t bytes_out;       /* UDP payload */
+};
+
+const struct cfc_sender_stats *cfc_sender_stats(const struct cfc_sender *s);
+
+#endif
