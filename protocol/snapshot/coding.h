@@ -10,13 +10,7 @@
 
 #include "protocol/base/alloc.h"
 #include "protocol/base/limits.h"
-
-/* On the wire in CONTENT: numbers never change. */
-enum cfc_coding_kind {
-    CFC_CODING_RAW = 0,
-    CFC_CODING_ZSTD = 1,
-    CFC_CODING_DELTA = 2, /* zstd with the base's body as prefix */
-};
+#include "protocol/wire/content.h"
 
 struct cfc_coder;
 
@@ -27,23 +21,24 @@ void cfc_coder_free(struct cfc_coder *coder);
 /* Room that the encoders below need for a body of `body_size` bytes. */
 size_t cfc_coding_bound(size_t body_size);
 
-/* Codes `body` by zstd level 3 into `coded` and sets *kind to ZSTD; where that does not shrink it,
- * copies it and sets RAW.  The bytes depend on the zstd version: name a coding by its own digests,
- * never by the content id alone.  CONFCAST_ERR_INVALID when body_size is 0 or capacity is below
- * cfc_coding_bound(body_size); CONFCAST_ERR_LIMIT above CFC_BODY_SIZE_MAX; CONFCAST_ERR_NO_MEMORY.
+/* Codes `body` by zstd level 3 into `coded` and sets *encoding to ZSTD; where that does not shrink
+ * it, copies it and sets RAW.  The bytes depend on the zstd version: name a coding by its own
+ * digests, never by the content id alone.  CONFCAST_ERR_INVALID when body_size is 0 or capacity is
+ * below cfc_coding_bound(body_size); CONFCAST_ERR_LIMIT above CFC_BODY_SIZE_MAX;
+ * CONFCAST_ERR_NO_MEMORY.
  */
 int cfc_coding_encode(struct cfc_coder *coder, const void *body, size_t body_size, void *coded,
-                      size_t capacity, size_t *coded_size, enum cfc_coding_kind *kind);
+                      size_t capacity, size_t *coded_size, enum cfc_encoding *encoding);
 
-/* Codes `body` against `base` as DELTA.  The caller decides whether the result is small enough to
- * be worth it.  Errors as above, base_size counting like body_size. */
+/* Codes `body` against `base` as ZSTD_DELTA.  The caller decides whether the result is small enough
+ * to be worth it.  Errors as above, base_size counting like body_size. */
 int cfc_coding_encode_delta(struct cfc_coder *coder, const void *base, size_t base_size,
                             const void *body, size_t body_size, void *coded, size_t capacity,
                             size_t *coded_size);
 
 /* Checks coded bytes against the signed `body_size` without decoding or allocating: to be called
  * before room for the body is allocated.
- *   CONFCAST_ERR_UNSUPPORTED  kind is none of the above
+ *   CONFCAST_ERR_UNSUPPORTED  encoding is none that this build knows
  *   CONFCAST_ERR_LIMIT        body_size or coded_size above CFC_BODY_SIZE_MAX
  *   CONFCAST_ERR_ZEMPTY       no bytes, or a skippable frame
  *   CONFCAST_ERR_ZSIZE        the frame states no size or another one; RAW of another size
@@ -51,15 +46,15 @@ int cfc_coding_encode_delta(struct cfc_coder *coder, const void *base, size_t ba
  *   CONFCAST_ERR_ZTRAILING    bytes after the frame
  *   CONFCAST_ERR_ZSTD         damaged, not zstd, a reserved bit, a dictionary id or a checksum
  * On any of them: drop the coding, ask for another or for the content again. */
-int cfc_coding_check(enum cfc_coding_kind kind, const void *coded, size_t coded_size,
+int cfc_coding_check(enum cfc_encoding encoding, const void *coded, size_t coded_size,
                      size_t body_size);
 
-/* Checks as above, then decodes into `body`, which has room for exactly body_size bytes.  DELTA
- * needs the base's body; the other kinds ignore it.  Further errors: CONFCAST_ERR_NO_BASE when
+/* Checks as above, then decodes into `body`, which has room for exactly body_size bytes. ZSTD_DELTA
+ * needs the base's body; the other encodings ignore it.  Further errors: CONFCAST_ERR_NO_BASE when
  * DELTA comes without a base (ask for the full coding), CONFCAST_ERR_ZSTD when the bytes do not
  * decode to body_size bytes (also what a wrong base mostly gives; the content id tells for sure),
  * CONFCAST_ERR_NO_MEMORY.  After an error `body` holds garbage. */
-int cfc_coding_decode(struct cfc_coder *coder, enum cfc_coding_kind kind, const void *coded,
+int cfc_coding_decode(struct cfc_coder *coder, enum cfc_encoding encoding, const void *coded,
                       size_t coded_size, const void *base, size_t base_size, void *body,
                       size_t body_size);
 
