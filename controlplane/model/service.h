@@ -1,0 +1,291 @@
+/* The model of the control plane behind one facade: definitions, releases, layers, effective
+ * config, decisions and apply states on a store.  HTTP handlers and the publisher call this and
+ * nothing below it.
+ *
+ * Any thread may call any function: one mutex inside serialises them (a write holds it for one
+ * synced commit, about 0.2 ms).  It does no networking and signs nothing.  Time is an argument.
+ *
+ * Every change is one guarded batch with its audit record inside; its commit sequence is the
+ * version of all scopes that it touches.  What cannot be computed (a merge beyond a limit) is
+ * refused before anything is written.  After CONFCAST_ERR_IO from the store the next call reads
+ * everything again.
+ *
+ * Errors that every changing call may return besides its own:
+ *   CONFCAST_ERR_SCOPE_NAME  the path is not well formed                               400
+ *   CONFCAST_ERR_INVALID     an argument is out of range                               400
+ *   CONFCAST_ERR_REPLAY      the idempotency key was used for another request          422
+ *   CONFCAST_ERR_NO_SPACE    nothing was written; the store is read-only for now       507
+ *   CONFCAST_ERR_IO, _CORRUPT, _NO_MEMORY                                              503
+ */
+#ifndef CFC_MODEL_SERVICE_H
+#define CFC_MODEL_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "controlplane/json/json_parse.h"
+#include "controlplane/model/apply.h"
+#include "controlplane/model/decision.h"
+#include "controlplane/model/release.h"
+#include "controlplane/store/store.h"
+
+struct cfc_service;
+
+enum {
+    CFC_AUTHOR_SIZE_MAX = 128,          /* bytes, without the NUL */
+    CFC_MESSAGE_SIZE_MAX = 1024,        /* bytes, without the NUL; valid UTF-8 */
+    CFC_IDEMPOTENCY_KEY_SIZE_MAX = 128, /* bytes, without the NUL */
+    CFC_LAYER_COUNT_MAX = 16,           /* layers of one consumer scope */
+};
+
+struct cfc_service_config {
+    uint64_t stale_after_ns;     /* a consumer silent for longer is stale; 0 = 30 s */
+    size_t document_size_max;    /* bytes of one definition; 0 = CFC_JSON_SIZE_MAX_DEFAULT */
+    uint64_t idempotency_ttl_ns; /* how long a key is remembered; 0 = 24 h */
+};
+
+/* Takes the epoch (so opening is taking ownership), reads everything and computes all decisions,
+ * which then wait in the decision queue.  The store stays the caller's and must outlive the
+ * service. `config` may be NULL.  Errors of the store; CONFCAST_ERR_CORRUPT for a record that
+ * cannot be read. */
+int cfc_service_open(struct cfc_store *store, const struct cfc_service_config *config,
+                     struct cfc_service **service);
+void cfc_service_close(struct cfc_service *service); /* NULL is fine */
+
+uint64_t cfc_service_epoch(struct cfc_service *service);
+uint64_t cfc_service_seq(struct cfc_service *service); /* last commit */
+
+/* Who asks for a change, and how to recognise the same request again. */
+struct cfc_change {
+    const char *author;          /* 1..128 bytes; NULL = "anonymous" */
+    const char *message;         /* 0..1024 bytes of UTF-8; NULL = "" */
+    const char *idempotency_key; /* 1..128 printable ASCII; NULL = none */
+    uint64_t unix_ns;            /* now */
+    bool is_dry_run;             /* check and compute all, write nothing */
+};
+
+/* Why a change was refused: filled on CONFCAST_ERR_CONFLICT and CONFCAST_ERR_STATE, message on
+ * every error.  May be NULL in all calls. */
+struct cfc_refusal {
+    char message[320];         /* one sentence for people */
+    bool has_revision;         /* put, delete: */
+    uint64_t current_revision; /* ... the latest revision, 0 = none */
+    char current_author[CFC_AUTHOR_SIZE_MAX + 1];
+    bool has_release;                    /* release: */
+    struct cfc_release current_release;  /* ... the record as it is */
+    char holder[CFC_SCOPE_SIZE_MAX + 1]; /* not empty: the scope whose rollout is in the way */
+};
+
+/* ---- Definitions ------------------------------------------------------------------------------
+ */
+
+struct cfc_put {
+    const char *scope;
+    const char *text; /* JSON, root an object; need not end in NUL */
+    size_t text_size;
+    bool has_expected_revision;
+    uint64_t expected_revision; /* 0 = the scope must have no definition (or a deleted one) */
+};
+
+struct cfc_put_result {
+    uint64_t revision;
+    struct cfc_digest digest; /* SHA-256 of the canonical text */
+    uint64_t seq;             /* commit; 0 for a dry run */
+    bool is_replay;           /* the idempotency key was known: this is the first answer again */
+};
+
+/* Writes the next revision.  Consumers see nothing of it until a release names it.
+ * CONFCAST_ERR_CONFLICT: expected_revision is not the current one.  CONFCAST_ERR_COLLISION: another
+ * scope has this scope_id.  Errors of cfc_json_parse_object(). */
+int cfc_service_put(struct cfc_service *service, const struct cfc_change *change,
+                    const struct cfc_put *put, struct cfc_put_result *result,
+                    struct cfc_refusal *refusal);
+
+/* Writes a tombstone as the next revision and, where something is released, moves the release to
+ * DELETED in the same batch.  CONFCAST_ERR_NOT_FOUND: no definition, or deleted already.
+ * CONFCAST_ERR_STATE: a rollout is under way: abort it first. */
+int cfc_service_delete(struct cfc_service *service, const struct cfc_change *change,
+                       const char *scope, bool has_expected_revision, uint64_t expected_revision,
+                       struct cfc_put_result *result, struct cfc_refusal *refusal);
+
+struct cfc_definition_meta {
+    uint64_t revision;
+    uint64_t unix_ns;
+    char author[CFC_AUTHOR_SIZE_MAX + 1];
+    char message[CFC_MESSAGE_SIZE_MAX + 1];
+    struct cfc_digest digest; /* SHA-256 of the canonical text; zero for a tombstone */
+    uint64_t size;            /* bytes of the canonical text */
+    bool is_tombstone;
+};
+
+struct cfc_definition {
+    struct cfc_definition_meta meta;
+    char *text; /* canonical JSON, NUL after it; NULL for a tombstone.  cfc_definition_free() */
+};
+
+/* revision 0 = the latest.  CONFCAST_ERR_NOT_FOUND: no such scope or revision.  A tombstone is
+ * CONFCAST_OK with is_tombstone. */
+int cfc_service_get(struct cfc_service *service, const char *scope, uint64_t revision,
+                    struct cfc_definition *definition);
+void cfc_definition_free(struct cfc_definition *definition);
+
+/* Revisions from the newest down, at most `count_max` of them starting below `before` (0 = from the
+ * newest).  `*items` is on the heap (free); `*count` may be less than asked.
+ * CONFCAST_ERR_NOT_FOUND: no such scope. */
+int cfc_service_history(struct cfc_service *service, const char *scope, uint64_t before,
+                        size_t count_max, struct cfc_definition_meta **items, size_t *count);
+
+/* Every scope that is known, in byte order; `*scopes` is one heap block of NUL-terminated names,
+ * one after the other (free). */
+int cfc_service_scopes(struct cfc_service *service, char **scopes, size_t *count);
+
+/* ---- Releases ---------------------------------------------------------------------------------
+ */
+
+struct cfc_release_order {
+    const char *scope;
+    enum cfc_release_action action;
+    uint64_t revision;    /* promote: 0 = the latest; rollback: 0 = the previous one; quarantine:
+                           * which */
+    const char *strategy; /* promote: NULL = "all" */
+    bool has_expected_version;
+    uint64_t expected_version; /* the release_version that the caller saw; 0 = never released */
+};
+
+struct cfc_release_view {
+    struct cfc_release release;
+    uint64_t version; /* commit sequence of the last change of this release; 0 = never released */
+    char author[CFC_AUTHOR_SIZE_MAX + 1];
+    char message[CFC_MESSAGE_SIZE_MAX + 1];
+    uint64_t
+        affected_count; /* answers of cfc_service_release(): consumer scopes that got the version */
+    bool is_replay;
+};
+
+/* CONFCAST_OK; CONFCAST_ERR_CONFLICT: expected_version is not the current one; CONFCAST_ERR_STATE:
+ * the table refuses, or another layer of some consumer scope is rolling (refusal->holder);
+ * CONFCAST_ERR_NOT_FOUND: no such revision.  CONFCAST_ERR_LIMIT: a merged config would be too big.
+ */
+int cfc_service_release(struct cfc_service *service, const struct cfc_change *change,
+                        const struct cfc_release_order *order, struct cfc_release_view *view,
+                        struct cfc_refusal *refusal);
+
+/* An EMPTY record for a scope that exists and was never released.  CONFCAST_ERR_NOT_FOUND. */
+int cfc_service_get_release(struct cfc_service *service, const char *scope,
+                            struct cfc_release_view *view);
+
+/* ---- Layers -----------------------------------------------------------------------------------
+ */
+
+struct cfc_layers {
+    char scopes[CFC_LAYER_COUNT_MAX][CFC_SCOPE_SIZE_MAX + 1]; /* in the order of merging */
+    uint32_t count;
+    bool is_default;  /* the path's prefixes */
+    uint64_t version; /* commit of the last setting; 0 = never set */
+};
+
+/* Sets what is merged for a consumer scope; count 0 = back to the path's prefixes.  Every layer is
+ * of the same tenant, none twice; they need not exist yet.  has_expected_version guards `version`.
+ * CONFCAST_ERR_STATE: it would put two rollouts on this scope (refusal->holder).
+ * CONFCAST_ERR_CONFLICT, CONFCAST_ERR_COLLISION, CONFCAST_ERR_LIMIT. */
+int cfc_service_set_layers(struct cfc_service *service, const struct cfc_change *change,
+                           const char *scope, const char *const *layers, size_t layer_count,
+                           bool has_expected_version, uint64_t expected_version,
+                           struct cfc_layers *result, struct cfc_refusal *refusal);
+/* Also answers for a scope that is not known yet (its default). */
+int cfc_service_get_layers(struct cfc_service *service, const char *scope,
+                           struct cfc_layers *layers);
+
+/* Makes a scope known that consumers follow and nobody wrote to, so that decisions are made for it
+ * from its layers.  Nothing happens when it is known.  CONFCAST_ERR_COLLISION. */
+int cfc_service_follow(struct cfc_service *service, const struct cfc_change *change,
+                       const char *scope);
+
+/* ---- Effective config -------------------------------------------------------------------------
+ */
+
+struct cfc_effective {
+    uint64_t version;
+    struct cfc_digest content_id;
+    bool is_candidate; /* there is a rollout, and this is its arm */
+    char *text;        /* canonical JSON, NUL after it; cfc_effective_free() */
+    size_t text_size;
+};
+
+/* The stable arm, or the candidate arm (the stable one again when no rollout is under way).
+ * CONFCAST_ERR_NOT_FOUND: no such scope, or none of its layers was ever released. */
+int cfc_service_effective(struct cfc_service *service, const char *scope, bool wants_candidate,
+                          struct cfc_effective *effective);
+void cfc_effective_free(struct cfc_effective *effective);
+
+/* The decision now in force (a reference: cfc_decision_unref).  CONFCAST_ERR_NOT_FOUND as above. */
+int cfc_service_decision(struct cfc_service *service, const char *scope,
+                         struct cfc_decision **decision);
+
+/* ---- The publisher ----------------------------------------------------------------------------
+ */
+
+/* The next changed decision in the order of versions (paths in byte order within one version); a
+ * scope that changed twice since comes once, with the newer.  The reference becomes the caller's.
+ * CONFCAST_ERR_AGAIN: nothing waits.  One thread polls. */
+int cfc_service_poll_decision(struct cfc_service *service, struct cfc_decision **decision);
+
+/* Every decision waits again: the engine has lost everything. */
+void cfc_service_requeue_decisions(struct cfc_service *service);
+
+/* An eventfd that is readable while decisions wait: for epoll; do not read, write or close it. */
+int cfc_service_wake_fd(struct cfc_service *service);
+
+/* This version of the scope was handed over for sending. */
+void cfc_service_note_published(struct cfc_service *service, const char *scope, uint64_t version,
+                                uint64_t unix_ns);
+
+/* ---- Apply states -----------------------------------------------------------------------------
+ */
+
+/* How the entries of one report were taken. */
+struct cfc_report_result {
+    uint32_t taken;    /* new state */
+    uint32_t repeated; /* not newer than what is known: only "it was heard" is noted */
+    uint32_t unknown;  /* no such scope id here */
+    uint32_t
+        refused; /* claims a version that was never published, or a state that does not exist */
+};
+
+/* One report (or one part of it) of a consumer; `result` may be NULL.  CONFCAST_OK whatever became
+ * of the entries; CONFCAST_ERR_INVALID for a consumer id that is not well formed;
+ * CONFCAST_ERR_NO_MEMORY. */
+int cfc_service_report(struct cfc_service *service, const char *consumer, uint64_t incarnation,
+                       uint64_t report_seq, const struct cfc_report_entry *entries, size_t count,
+                       uint64_t unix_ns, struct cfc_report_result *result);
+
+/* Call every second or so: writes changed apply states in batches, finds silent consumers, forgets
+ * old idempotency keys.  Errors of the store: what was not written stays due. */
+int cfc_service_tick(struct cfc_service *service, uint64_t unix_ns);
+
+/* CONFCAST_ERR_NOT_FOUND. */
+int cfc_service_status(struct cfc_service *service, const char *scope,
+                       struct cfc_apply_counts *counts);
+
+/* Up to `count_max` consumers that do not serve what is published for the scope (count_max 0:
+ * none).
+ * `*items` is on the heap (free).  CONFCAST_ERR_NOT_FOUND. */
+int cfc_service_stragglers(struct cfc_service *service, const char *scope, size_t count_max,
+                           struct cfc_apply_view **items, size_t *count);
+
+/* Apply states in the order of (consumer, scope): of one consumer, or of all with consumer NULL,
+ * after the consumer `after` (NULL = from the first).  `*items` is on the heap (free). */
+int cfc_service_consumers(struct cfc_service *service, const char *consumer, const char *after,
+                          size_t count_max, struct cfc_apply_view **items, size_t *count);
+
+/* ---- Audit ------------------------------------------------------------------------------------
+ */
+
+/* Accepted changes from the newest down, below `before` (0 = from the newest), as JSON objects {n,
+ * time_unix_ns, author, action, scope, revision, version, message, ...}.  The array is the caller's
+ * (json_decref). */
+int cfc_service_audit(struct cfc_service *service, uint64_t before, size_t count_max,
+                      json_t **entries);
+
+#endif
