@@ -16,19 +16,26 @@ static const char golden[] =
     "\"root_key\":\"" KEY_A "\",\"session_key\":\"" KEY_B "\"}";
 
 static void
+put(char *out, size_t capacity, const char *text)
+{
+    CU_ASSERT_FATAL(strlen(text) < capacity);
+    memcpy(out, text, strlen(text) + 1);
+}
+
+static void
 sample(struct cfc_credential *c)
 {
     memset(c, 0, sizeof(*c));
-    strcpy(c->id, "web-1@rack7");
-    strcpy(c->fleet, "dc1");
+    put(c->id, sizeof(c->id), "web-1@rack7");
+    put(c->fleet, sizeof(c->fleet), "dc1");
     memset(c->root_key, 1, sizeof(c->root_key));
     memset(c->session_key.bytes, 2, sizeof(c->session_key.bytes));
     memset(c->report_key.bytes, 3, sizeof(c->report_key.bytes));
     c->label_count = 2;
-    strcpy(c->labels[0].key, "zone");
-    strcpy(c->labels[0].value, "eu-1");
-    strcpy(c->labels[1].key, "rack");
-    strcpy(c->labels[1].value, "7");
+    put(c->labels[0].key, sizeof(c->labels[0].key), "zone");
+    put(c->labels[0].value, sizeof(c->labels[0].value), "eu-1");
+    put(c->labels[1].key, sizeof(c->labels[1].key), "rack");
+    put(c->labels[1].value, sizeof(c->labels[1].value), "7");
 }
 
 static int
@@ -110,7 +117,7 @@ sixteen_labels_fit_and_seventeen_do_not(void)
         char label[32];
 
         snprintf(label, sizeof(label), "\"k%d\":\"v\",", count);
-        strcat(labels, label);
+        put(labels + strlen(labels), sizeof(labels) - strlen(labels), label);
         snprintf(text, sizeof(text),
                  "{\"fleet\":\"dc1\",\"format\":\"confcast-credential-1\",\"id\":\"a\",\"labels\":"
                  "{%.*s},\"report_key\":\"" KEY_C "\",\"root_key\":\"" KEY_A
@@ -129,7 +136,7 @@ what_could_not_be_read_is_not_written(void)
     size_t size = 0;
 
     sample(&c);
-    strcpy(c.id, "has space");
+    put(c.id, sizeof(c.id), "has space");
     CU_ASSERT_EQUAL(cfc_credential_write(&c, &text, &size), CONFCAST_ERR_INVALID);
     CU_ASSERT_PTR_NULL(text);
 }
