@@ -15,7 +15,7 @@
 #include "protocol/wire/head.h"
 
 /* One effective config as bytes, whatever decisions name it. */
-struct cfc_content {
+struct cfc_config_body {
     atomic_uint ref_count;
     struct cfc_digest id; /* cfc_content_id() of the body */
     size_t body_size;     /* bytes */
@@ -27,9 +27,10 @@ struct cfc_decision_arm {
     uint32_t threshold; /* COHORT: of 2^32 */
     char label_key[CFC_LABEL_SIZE_MAX + 1];
     char label_value[CFC_LABEL_SIZE_MAX + 1];
-    struct cfc_content *content; /* never NULL: a scope that nothing adds to has the empty object */
-    struct cfc_content *fallback; /* NULL = none */
-    bool is_candidate;            /* the arm of the rollout under way */
+    struct cfc_config_body
+        *content; /* never NULL: a scope that nothing adds to has the empty object */
+    struct cfc_config_body *fallback; /* NULL = none */
+    bool is_candidate;                /* the arm of the rollout under way */
 };
 
 /* The arms are tried in order; the last one selects everybody. */
@@ -46,8 +47,8 @@ struct cfc_decision {
     struct cfc_decision_arm arms[CFC_ARM_COUNT_MAX];
 };
 
-struct cfc_content *cfc_content_ref(struct cfc_content *content);
-void cfc_content_unref(struct cfc_content *content); /* NULL is fine */
+struct cfc_config_body *cfc_config_body_ref(struct cfc_config_body *content);
+void cfc_config_body_unref(struct cfc_config_body *content); /* NULL is fine */
 struct cfc_decision *cfc_decision_ref(struct cfc_decision *decision);
 void cfc_decision_unref(struct cfc_decision *decision); /* NULL is fine */
 
