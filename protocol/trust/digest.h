@@ -16,8 +16,7 @@
 #define CFC_DOMAIN_SYMBOL     "confcast/v1/symbol"     /* leaf over one symbol */
 #define CFC_DOMAIN_PAGE       "confcast/v1/page"       /* page digest */
 #define CFC_DOMAIN_COHORT     "confcast/v1/cohort"     /* cohort hash of a consumer */
-#define CFC_DOMAIN_FRESH_LEAF "confcast/v1/fresh-leaf" /* Merkle leaf: one page of FRESH entries   \
-                                                        */
+#define CFC_DOMAIN_FRESH_LEAF "confcast/v1/fresh-leaf" /* Merkle leaf: one FRESH page */
 #define CFC_DOMAIN_FRESH_NODE "confcast/v1/fresh-node" /* Merkle inner node */
 #define CFC_DOMAIN_HEAD_ID    "confcast/v1/head-id"    /* head digest, as FRESH lists it */
 #define CFC_DOMAIN_SALT       "confcast/v1/salt"       /* rollout salt */
