@@ -104,8 +104,12 @@ struct cfc_geometry {
  * sizes, the key from the content id, and every limit, before anybody allocates.  SHORT, LENGTH,
  * VERSION, RANGE, LIMIT, UNSUPPORTED, WRONG_STREAM: drop and count. */
 int cfc_content_decode(const struct cfc_frame *frame, struct cfc_content *out);
+/* Encodes and signs; the signer's key id is used.  INVALID for fields outside their rules, LIMIT
+ * for those above a limit or a frame that does not fit, or the signer's error. */
 int cfc_content_encode(const struct cfc_content *content, const struct cfc_signer *signer,
                        uint8_t *frame, size_t capacity, size_t *size);
+/* CONFCAST_OK, or the verifier's error (a CONTENT has no scope: any key of the ring may sign it).
+ */
 int cfc_content_verify(const struct cfc_content *content, const struct cfc_verifier *verifier,
                        uint64_t unix_ns);
 
@@ -113,16 +117,21 @@ int cfc_content_verify(const struct cfc_content *content, const struct cfc_verif
  * only. */
 int cfc_geometry_of(const struct cfc_content *content, struct cfc_geometry *out);
 
-/* Source symbols of a block, and bytes of a source symbol; `block` and `index` must be in range. */
+/* Levels of pages, source symbols of a block, and bytes of a source symbol; `block` and `index`
+ * must be in range. */
+uint32_t cfc_geometry_levels(const struct cfc_geometry *g); /* 1..CFC_PAGE_LEVELS_MAX */
 uint32_t cfc_geometry_block_symbols(const struct cfc_geometry *g, const struct cfc_content *c,
                                     uint32_t block);
 uint32_t cfc_geometry_symbol_size(const struct cfc_geometry *g, const struct cfc_content *c,
                                   uint32_t block, uint32_t index);
 
+/* SHORT, RANGE (level, digest count), LENGTH: drop and count. */
 int cfc_page_decode(const struct cfc_frame *frame, struct cfc_page *out);
 int cfc_page_encode(uint64_t content_key, const struct cfc_page *page, uint8_t *frame,
                     size_t capacity, size_t *size);
 
+/* SHORT (no payload), RANGE (index above 255), LIMIT (payload above CFC_SYMBOL_SIZE_MAX): drop and
+ * count. */
 int cfc_symbol_decode(const struct cfc_frame *frame, struct cfc_symbol *out);
 
 /* Writes only the CFC_SYMBOL_HEADER_SIZE bytes of a symbol frame; the payload of `payload_size`

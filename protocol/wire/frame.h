@@ -57,10 +57,11 @@ struct cfc_frame {
     size_t size;          /* bytes in it, header included */
 };
 
-/* Checks the header of a datagram.  CONFCAST_OK for a known type; CONFCAST_ERR_AGAIN for an unknown
- * skippable type (skip it silently); SHORT, VERSION (magic, version or flags), LENGTH (size field
- * is not the datagram's), LIMIT (above CFC_FRAME_SIZE_MAX), UNSUPPORTED (unknown critical type):
- * drop the frame and count the code. */
+/* Checks the header of a datagram.  Every decoder takes a frame that came from here and returns
+ * CONFCAST_ERR_INVALID for a frame of another type than its own.  CONFCAST_OK for a known type;
+ * CONFCAST_ERR_AGAIN for an unknown skippable type (skip it silently); SHORT, VERSION (magic,
+ * version or flags), LENGTH (size field is not the datagram's), LIMIT (above CFC_FRAME_SIZE_MAX),
+ * UNSUPPORTED (unknown critical type): drop the frame and count the code. */
 int cfc_frame_open(const uint8_t *bytes, size_t size, struct cfc_frame *out);
 
 /* Begins a frame in `w` with its size still open; cfc_frame_finish() closes it and gives its size.
@@ -92,6 +93,11 @@ struct cfc_tlv {
  * the area is not filled exactly.  Whoever walks an area returns CONFCAST_ERR_UNSUPPORTED for a
  * critical type it does not know. */
 int cfc_tlv_next(struct cfc_reader *r, struct cfc_tlv *out);
+
+/* Walks an area in which no type is known.  CONFCAST_OK, UNSUPPORTED (critical) or LENGTH. */
+int cfc_tlv_skip_all(struct cfc_reader *r);
+
+/* Writes one TLV; the critical bit is part of `type`. */
 void cfc_tlv_write(struct cfc_writer *w, uint16_t type, const void *bytes, size_t size);
 
 /* An address as frames and MACs carry it: IPv6, or IPv4 mapped into it (RFC 4291, ::ffff:a.b.c.d);

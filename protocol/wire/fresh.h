@@ -54,6 +54,9 @@ struct cfc_fresh {
     const uint8_t *signature;
 };
 
+/* Checks all that needs neither key nor digest.  The page fields are not signed, but follow from
+ * the signed scope count and the index.  SHORT, LENGTH, VERSION, RANGE (also entries out of order),
+ * LIMIT (scope count), UNSUPPORTED, WRONG_STREAM (key is not the shard): drop and count. */
 int cfc_fresh_decode(const struct cfc_frame *frame, struct cfc_fresh *out);
 void cfc_fresh_entry_at(const struct cfc_fresh *fresh, uint32_t i, struct cfc_fresh_entry *out);
 
@@ -83,6 +86,7 @@ uint32_t cfc_fresh_page_count(
 int cfc_fresh_builder_init(struct cfc_fresh_builder *b, const struct cfc_fresh *fixed,
                            const struct cfc_fresh_entry *entries, uint32_t entry_count,
                            uint8_t *nodes, const struct cfc_signer *signer, struct cfc_sha256 *sha);
+/* RANGE for a page beyond cfc_fresh_page_count(), LIMIT when it does not fit. */
 int cfc_fresh_encode_page(const struct cfc_fresh_builder *b, uint32_t page_index, uint8_t *frame,
                           size_t capacity, size_t *size);
 

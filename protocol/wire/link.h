@@ -36,6 +36,7 @@ enum {
     CFC_NONCE_SIZE = 16,
     CFC_COOKIE_SIZE = 16,
     CFC_HELLO_SIZE_MIN = 128,
+    CFC_WELCOME_SIZE = 112,
     CFC_ECHO_SIZE = 16
 };
 
@@ -67,10 +68,14 @@ struct cfc_hello {
     size_t hold_count;
 };
 
-/* Checks everything but the MAC: the id and label rules of scope.h and the key against the id
- * (WRONG_STREAM). */
+/* Checks everything but the MAC.  SHORT (below CFC_HELLO_SIZE_MIN), LENGTH, VERSION (reserved
+ * fields, padding), RANGE (counts, the id and label rules of scope.h, a label key or TLV twice),
+ * UNSUPPORTED (critical TLV), WRONG_STREAM (the key does not follow from the id): drop and count.
+ */
 int cfc_hello_decode(const struct cfc_frame *frame, struct cfc_sha256 *sha, struct cfc_hello *out);
+/* CONFCAST_OK or CONFCAST_ERR_MAC. */
 int cfc_hello_check(const struct cfc_frame *frame, const struct cfc_key *credential_key);
+/* The consumer_key must be that of the id.  INVALID for names outside their rules, LIMIT. */
 int cfc_hello_encode(const struct cfc_hello *hello, const struct cfc_key *credential_key,
                      uint8_t *frame, size_t capacity, size_t *size);
 
@@ -92,12 +97,23 @@ struct cfc_welcome {
     struct cfc_windows windows;
 };
 
+/* SHORT, LENGTH, VERSION (reserved fields, kind, a CHALLENGE with a MAC), RANGE (a refusal code in
+ * another kind than REFUSE, none in REFUSE, a session in another kind than ACCEPT, a token in
+ * REFUSE): drop and count. */
 int cfc_welcome_decode(const struct cfc_frame *frame, struct cfc_welcome *out);
 /* CONFCAST_OK or CONFCAST_ERR_MAC; ACCEPT and REFUSE only (a REFUSE for a bad MAC carries the
  * engine's own MAC). */
 int cfc_welcome_check(const struct cfc_frame *frame, const struct cfc_key *credential_key);
+/* credential_key may be NULL for a CHALLENGE.  INVALID for fields outside their rules, LIMIT. */
 int cfc_welcome_encode(const struct cfc_welcome *welcome, const struct cfc_key *credential_key,
                        uint8_t *frame, size_t capacity, size_t *size);
+
+/* The cookie that an engine gives to an address, without keeping state: MAC under the engine's
+ * random cookie key over CFC_DOMAIN_COOKIE, u64 slot, u64 consumer key, IP, u16 port.  The slot is
+ * the engine's time divided by the cookie's life; an engine accepts the current slot and the one
+ * before. */
+void cfc_cookie_make(const struct cfc_key *cookie_key, uint64_t slot, uint64_t consumer_key,
+                     const struct cfc_address *consumer, uint8_t out[CFC_COOKIE_SIZE]);
 
 void cfc_session_key(const struct cfc_key *credential_key,
                      const uint8_t hello_nonce[CFC_NONCE_SIZE],
@@ -119,8 +135,10 @@ struct cfc_status {
     const uint8_t *echoes; /* decode: in the frame */
 };
 
+/* SHORT, LENGTH, RANGE: drop and count. */
 int cfc_status_decode(const struct cfc_frame *frame, struct cfc_status *out);
 void cfc_status_echo_at(const struct cfc_status *status, uint32_t i, struct cfc_echo *out);
+/* INVALID for too many echoes, LIMIT. */
 int cfc_status_encode(const struct cfc_status *status, const struct cfc_echo *echoes,
                       uint8_t *frame, size_t capacity, size_t *size);
 

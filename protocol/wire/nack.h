@@ -46,11 +46,12 @@ struct cfc_nack {
     const uint8_t *entries; /* in the frame */
 };
 
-/* Checks counts, enums and reserved fields of every entry, and that count equals the bits of a
- * non-zero SYMBOLS mask. */
+/* Checks counts, enums and reserved fields of every entry (a field that its want does not use is
+ * reserved), and that count equals the bits of a non-zero SYMBOLS mask.  SHORT, LENGTH, VERSION,
+ * RANGE: drop and count. */
 int cfc_nack_decode(const struct cfc_frame *frame, struct cfc_nack *out);
 void cfc_nack_entry_at(const struct cfc_nack *nack, uint32_t i, struct cfc_nack_entry *out);
-/* Writes a frame up to its trailer, which cfc_trailer_seal() then adds. */
+/* Writes a frame up to its trailer, which cfc_trailer_seal() then adds.  INVALID, LIMIT. */
 int cfc_nack_write(struct cfc_writer *w, uint64_t consumer_key,
                    const struct cfc_nack_entry *entries, uint16_t entry_count);
 
@@ -61,6 +62,7 @@ struct cfc_gone {
     uint32_t index;
 };
 
+/* SHORT, LENGTH, VERSION: drop and count. */
 int cfc_gone_decode(const struct cfc_frame *frame, struct cfc_gone *out);
 int cfc_gone_encode(const struct cfc_gone *gone, uint8_t *frame, size_t capacity, size_t *size);
 

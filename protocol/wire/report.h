@@ -70,13 +70,15 @@ struct cfc_report {
 };
 
 /* Checks the shape; MAC (cfc_trailer_check) and tag are apart.  The session trailer must be there.
- */
+ * SHORT, LENGTH, VERSION (reserved, state, unknown flags), RANGE (counts, part, arm): drop and
+ * count. */
 int cfc_report_decode(const struct cfc_frame *frame, struct cfc_report *out);
 void cfc_report_entry_at(const struct cfc_report *report, uint32_t i, struct cfc_report_entry *out);
 /* CONFCAST_OK or CONFCAST_ERR_MAC. */
 int cfc_report_check_tag(const struct cfc_frame *frame, const char *id, size_t id_size,
                          const struct cfc_key *report_key);
-/* Writes a frame up to its trailer, which cfc_trailer_seal() then adds to the same writer. */
+/* Writes a frame up to its trailer, which cfc_trailer_seal() then adds to the same writer.  INVALID
+ * for fields outside their rules, LIMIT. */
 int cfc_report_write(struct cfc_writer *w, const struct cfc_report *report,
                      const struct cfc_report_entry *entries, const char *id, size_t id_size,
                      const struct cfc_key *report_key);
