@@ -58,8 +58,8 @@ int cfc_body_validate(const void *body, size_t size);
 
 /* The same checks, and the index.  `seed` should be secret and random per process.  When two
  * pointers of the body have one hash, the build starts over under another seed derived from it;
- * CONFCAST_ERR_LIMIT if that does not help after CFC_INDEX_TRIES_MAX seeds.  Allocates once per
- * try, about 32 bytes per value, after size and node_count were found within their limits and
+ * CONFCAST_ERR_LIMIT if that does not help after CFC_INDEX_TRIES_MAX seeds.  Allocates once,
+ * about 32 bytes per value, after size and node_count were found within their limits and
  * node_count <= size; CONFCAST_ERR_NO_MEMORY.  On an error `index` is all zero and nothing is left
  * allocated. */
 int cfc_index_build(struct cfc_index *index, const void *body, size_t size, uint64_t seed,
