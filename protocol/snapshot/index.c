@@ -114,7 +114,7 @@ take_i64(struct walk *w)
     if (error != CONFCAST_OK) {
         return error;
     }
-    return v <= cfc_zigzag(-CFC_INTEGER_MAX) ? CONFCAST_OK : CONFCAST_ERR_CANONICAL;
+    return v <= cfc_zigzag(CFC_INTEGER_MAX) ? CONFCAST_OK : CONFCAST_ERR_CANONICAL;
 }
 
 static int
@@ -177,7 +177,7 @@ close_containers(struct walk *w)
 static struct cfc_index_slot *
 home_line(const struct cfc_index *index, uint64_t hash)
 {
-    uint64_t line = (uint64_t)(((__extension__ unsigned __int128)hash * index->line_count) >> 64);
+    uint64_t line = ((hash >> 32) * index->line_count) >> 32;
 
     return index->slots + line * LINE_SLOTS;
 }
