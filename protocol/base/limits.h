@@ -29,12 +29,12 @@ enum {
     CFC_SYMBOL_SIZE_MAX = 8896,
 
     CFC_FRESH_PAGE_ENTRIES_MAX = 32, /* entries of one FRESH page */
-    CFC_FRESH_PROOF_MAX = 12,    /* Merkle siblings of a page: up to 4,096 pages, 131,072 scopes */
+    CFC_FRESH_PROOF_MAX = 12, /* Merkle siblings of a page: up to 4,096 pages, 131,072 scopes */
     CFC_FRESH_ENTRIES_MAX = 4096 * 32, /* scopes of one shard */
-    CFC_REPORT_ENTRIES_MAX = 24, /* scopes in one REPORT frame */
-    CFC_NACK_ENTRIES_MAX = 40,   /* requests in one NACK frame */
-    CFC_STATUS_ECHOES_MAX = 64,  /* report echoes in one STATUS frame */
-    CFC_GROUP_COUNT_MAX = 16,    /* data groups; Linux allows 20 memberships a socket */
+    CFC_REPORT_ENTRIES_MAX = 24,       /* scopes in one REPORT frame */
+    CFC_NACK_ENTRIES_MAX = 40,         /* requests in one NACK frame */
+    CFC_STATUS_ECHOES_MAX = 64,        /* report echoes in one STATUS frame */
+    CFC_GROUP_COUNT_MAX = 16,          /* data groups; Linux allows 20 memberships a socket */
 
     CFC_DEPTH_MAX = 64, /* nesting of a document */
 };
