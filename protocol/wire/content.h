@@ -1,34 +1,40 @@
 /* CONTENT, PAGE and SYMBOL: the bytes of a content.
  *
  * CONTENT announces one *coding* of a content: how its body became coded bytes, and the top of the
- * digest tree over the symbols.  The release key signs it, so that one head may stand for any
- * number of codings (docs/adr).
+ * digest tree over the symbols (protocol/snapshot/tree.h).  The release key signs it, so that one
+ * head may stand for any number of codings (docs/adr).
  *
- *     16  u16  signed size: the signed part is the `signed size` bytes that begin here
- *     18  u16  coding: a number within the content
- *     20  u8   encoding
- *     21  u8   fec code
- *     22  u8   fec k: source symbols of a full block, 1..64
- *     23  u8   repair leaves of each block's page, 0..16
- *     24  u64  body size, 1..CFC_BODY_SIZE_MAX
- *     32  u64  coded size, 1..CFC_BODY_SIZE_MAX
- *     40  u16  symbol size
- *     42  u8   page levels 1..3
- *     43  u8   top digests 1..32
- *     44  u32  shard
- *     48  u8[8] key id
- *     56       content id 32
- *     88       base content id 32: zero unless the encoding is ZSTD_DELTA
- *    120       top digests, 16 each; then signed TLVs to the end of the signed part
- *      .  u8[64] signature over CFC_DOMAIN_CONTENT_SIG and the signed part; then unsigned TLVs
+ *     16  u16     signed size: the signed part is the `signed size` bytes that begin here
+ *     18  u16     coding: a number within the content
+ *     20  u8      encoding
+ *     21  u8      FEC code
+ *     22  u8      FEC k: source symbols of a full block, 1..64
+ *     23  u8      repair leaves of each block's page, 0..16; 0 without FEC
+ *     24  u64     body size, 1..CFC_BODY_SIZE_MAX
+ *     32  u64     coded size, 1..CFC_BODY_SIZE_MAX; RAW: the body size
+ *     40  u16     symbol size
+ *     42  u8      page levels 1..3: the fewest that leave at most 32 top digests
+ *     43  u8      top digests 1..32
+ *     44  u32     shard
+ *     48  u8[8]   key id
+ *     56  u8[32]  content id
+ *     88  u8[32]  base content id: zero unless the encoding is ZSTD_DELTA
+ *    120          top digests, 16 bytes each; then signed TLVs to the end of the signed part
+ *      .  u8[64]  signature over CFC_DOMAIN_CONTENT_SIG and the signed part; then unsigned TLVs
  *
  * PAGE: one page of the tree.
- *     16  u16  coding    18  u8 level (0 = leaf page of one block)    19  u8 digest count 1..80 20
- * u32 page index in its level 24       digests, 16 each
+ *     16  u16     coding
+ *     18  u8      level; 0 = leaf page of one block
+ *     19  u8      digest count 1..80
+ *     20  u32     page index in its level
+ *     24          digests, 16 bytes each
  *
  * SYMBOL: one source or repair symbol.
- *     16  u16  coding    18  u16 index in the block: < k source, >= k repair    20  u32 block
- *     24       the symbol
+ *     16  u16     coding
+ *     18  u16     index in the block, 0..255: below the block's number of source symbols (k, or
+ *                 fewer in the last block) a source symbol, else a repair symbol
+ *     20  u32     block
+ *     24          the symbol, to the end of the frame
  */
 #ifndef CFC_WIRE_CONTENT_H
 #define CFC_WIRE_CONTENT_H
@@ -45,8 +51,10 @@ enum cfc_encoding {
 
 enum cfc_fec_code {
     CFC_FEC_NONE = 0,
-    CFC_FEC_RS_CAUCHY = 1, /* GF(2^8) with polynomial 0x11d; repair row i, column j: 1 / (i xor j),
-                              k <= i <= 255, j < k */
+    /* GF(2^8) with polynomial 0x11d.  Symbol i >= k of a block is the sum over j < k of
+     * source symbol j (the last one padded with zeroes) times 1 / (i xor j); k is the number of
+     * source symbols of that block. */
+    CFC_FEC_RS_CAUCHY = 1,
 };
 
 enum {

@@ -110,8 +110,9 @@ struct cfc_address {
 bool cfc_address_equal(const struct cfc_address *a, const struct cfc_address *b);
 struct cfc_address cfc_address_ipv4(uint32_t ip_host_order, uint16_t port);
 
-/* The last CFC_TRAILER_SIZE bytes of REPORT and NACK: u32 session, u32 0, u64 seq, MAC over the
- * frame up to the MAC and the consumer's address as the engine sees it (16 bytes, u16 port LE). */
+/* The last CFC_TRAILER_SIZE bytes of REPORT and NACK: u32 session, u32 0, u64 seq, u8[16] MAC under
+ * the session key over CFC_DOMAIN_FRAME, the frame up to the MAC, and the consumer's address as
+ * the engine sees it (16 bytes, u16 port). */
 enum {
     CFC_TRAILER_SIZE = 32
 };

@@ -1,21 +1,31 @@
 /* FRESH: one signature per shard and period over what is current, so that a receiver detects gaps,
  * freezes and its own lateness with one check, whatever the number of scopes.
  *
- *     16  u16  signed size    18  u16 0    20  u32 shard
- *     24  u64  epoch          32  u64 sequence: highest committed sequence of the shard
- *     40  u64  time, unix ns  48  u64 not after, unix ns
- *     56  u32  fleet size     60  u32 scope count
- *     64  u8[16] Merkle root over the pages of entries; zero when there are none
- *     80  u8[8] key id        88  signed TLVs to the end of the signed part
- *      .  u8[64] signature over CFC_DOMAIN_FRESH_SIG and the signed part
- *      .  u32  page index, u32 page count, u8 proof count 0..12, u8 entry count 0..32, u16 0
- *      .       proof, 16 bytes each, lowest level first
- *      .       entries, 32 bytes each: u64 scope id, u64 version, head digest 16; ascending by
- * scope id over all pages
+ *     16  u16     signed size: the signed part is the `signed size` bytes that begin here
+ *     18  u16     0
+ *     20  u32     shard
+ *     24  u64     epoch >= 1
+ *     32  u64     sequence: highest committed sequence of the shard
+ *     40  u64     time, unix ns
+ *     48  u64     not after, unix ns
+ *     56  u32     fleet size
+ *     60  u32     scope count 0..131,072
+ *     64  u8[16]  Merkle root over the pages of entries; zero when there are none
+ *     80  u8[8]   key id
+ *     88          signed TLVs to the end of the signed part
+ *      .  u8[64]  signature over CFC_DOMAIN_FRESH_SIG and the signed part
+ *      .  u32     page index
+ *      .  u32     page count
+ *      .  u8      proof count 0..12
+ *      .  u8      entry count 0..32
+ *      .  u16     0
+ *      .          proof, 16 bytes each, lowest level first
+ *      .          entries, 32 bytes each, ascending by scope id over all pages: u64 scope id,
+ *                 u64 version, u8[16] head digest
  *
  * Merkle tree: leaf = 16 bytes of SHA-256(CFC_DOMAIN_FRESH_LEAF, u32 page index, entries of the
  * page); node = 16 bytes of SHA-256(CFC_DOMAIN_FRESH_NODE, left, right); an odd last node moves up
- * unchanged. All pages but the last are full. */
+ * unchanged.  All pages but the last are full. */
 #ifndef CFC_WIRE_FRESH_H
 #define CFC_WIRE_FRESH_H
 

@@ -1,26 +1,29 @@
 /* HEAD: the signed decision for one scope at one version: which content for whom, and when.
  *
- *     16  u16  signed size: the signed part is the `signed size` bytes that begin here
- *     18  u16  scope size
- *     20  u8   kind
- *     21  u8   activation
- *     22  u8   arm count 1..4
- *     23  u8   0
- *     24  u32  shard
- *     28  u32  0
- *     32  u64  epoch >= 1
- *     40  u64  version >= 1
- *     48  u64  issued, unix ns
- *     56  u64  not after, unix ns; 0 = never
- *     64  u64  activate at, unix ns; 0 unless activation is AT
- *     72  u64  confirm by, unix ns; 0 = no confirmation needed
- *     80  u64  rollout salt
- *     88  u8[8] key id
- *     96       scope path; then the arms, each: u8 selector, u8 label key size, u8 label value
- * size, u8 0, u32 cohort threshold, content id 32, fallback content id 32 (zero = none), label key,
- * label value; then signed TLVs to the end of the signed part .  u8[64] Ed25519 signature over
- * CFC_DOMAIN_HEAD_SIG and the signed part .       unsigned TLVs to the end of the frame
- * (INLINE_CONTENT, which its content id verifies)
+ *     16  u16     signed size: the signed part is the `signed size` bytes that begin here
+ *     18  u16     scope size
+ *     20  u8      kind
+ *     21  u8      activation
+ *     22  u8      arm count 1..4
+ *     23  u8      0
+ *     24  u32     shard
+ *     28  u32     0
+ *     32  u64     epoch >= 1
+ *     40  u64     version >= 1
+ *     48  u64     issued, unix ns
+ *     56  u64     not after, unix ns; 0 = never
+ *     64  u64     activate at, unix ns; 0 unless activation is AT
+ *     72  u64     confirm by, unix ns; 0 = no confirmation needed
+ *     80  u64     rollout salt
+ *     88  u8[8]   key id
+ *     96          scope path; then the arms, each:
+ *                   u8 selector, u8 label key size, u8 label value size, u8 0,
+ *                   u32 cohort threshold, u8[32] content id (not zero),
+ *                   u8[32] fallback content id (zero = none), label key, label value;
+ *                 then signed TLVs to the end of the signed part
+ *      .  u8[64]  Ed25519 signature over CFC_DOMAIN_HEAD_SIG and the signed part
+ *      .          unsigned TLVs to the end of the frame (INLINE_CONTENT, which its content id
+ *                 verifies)
  *
  * The key of the frame is the scope id; the frame header is not signed, but the key must follow
  * from the signed path. */

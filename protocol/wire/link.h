@@ -1,30 +1,50 @@
 /* HELLO, WELCOME, STATUS: how a consumer and an engine get to know each other.
  *
- * HELLO:
- *     16  u64 incarnation: rises with every start of the consumer
- *     24  u8[16] nonce       40 u8[16] cookie, zero at first
- *     56  u8 id size         57 u8 label count     58 u16 0     60 u32 0
- *     64  id; labels, each: u8 key size, u8 value size, key, value; TLVs (HEAD_PROOF, HOLDS,
- * PADDING) .  u8[16] MAC over CFC_DOMAIN_HELLO and the frame up to it, under the credential's
- * session key A HELLO is never shorter than the answers to it: it is padded to CFC_HELLO_SIZE_MIN.
+ * HELLO, at least CFC_HELLO_SIZE_MIN bytes, so that it is never shorter than the answers to it:
+ *     16  u64     incarnation: rises with every start of the consumer
+ *     24  u8[16]  nonce
+ *     40  u8[16]  cookie, zero at first
+ *     56  u8      id size
+ *     57  u8      label count
+ *     58  u16     0
+ *     60  u32     0
+ *     64          id; then the labels, each: u8 key size, u8 value size, key, value (no key twice);
+ *                 then TLVs (HEAD_PROOF, HOLDS, PADDING)
+ *      .  u8[16]  MAC over CFC_DOMAIN_HELLO and the frame up to it, under the credential's session
+ *                 key
  *
- * WELCOME:
- *     16  u8 kind            17 u8 0               18 u16 0     20 u32 session
- *     24  u8[16] the HELLO's nonce
- *     40  u8[16] CHALLENGE: cookie; ACCEPT: engine nonce; REFUSE: zero
- *     56  u8[16] observed IP 72 u16 observed port  74 u16 refusal: positive error number    76 u32
- * 0 80  u32 hello window, ms   84 u32 NACK window, us    88 u32 report window, ms    92 u32 report
- * generation 96  u8[16] MAC over CFC_DOMAIN_WELCOME and the frame up to it, under the credential's
+ * WELCOME, CFC_WELCOME_SIZE bytes:
+ *     16  u8      kind
+ *     17  u8      0
+ *     18  u16     0
+ *     20  u32     session; 0 unless ACCEPT
+ *     24  u8[16]  the HELLO's nonce
+ *     40  u8[16]  CHALLENGE: cookie; ACCEPT: engine nonce; REFUSE: zero
+ *     56  u8[16]  observed IP
+ *     72  u16     observed port
+ *     74  u16     refusal: positive error number; 0 unless REFUSE
+ *     76  u32     0
+ *     80  u32     hello window, ms
+ *     84  u32     NACK window, us
+ *     88  u32     report window, ms
+ *     92  u32     report generation
+ *     96  u8[16]  MAC over CFC_DOMAIN_WELCOME and the frame up to it, under the credential's
  * session key; zero in CHALLENGE
  *
  * Session key = derive(credential session key, CFC_DOMAIN_SESSION, HELLO nonce, engine nonce, u64
  * engine boot id).
  *
  * STATUS (the engine's own word, never trusted for safety):
- *     16  u64 engine time, unix ns    24 u32 report generation    28 u32 fleet size
- *     32  u32 hello window, ms        36 u32 NACK window, us      40 u32 report window, ms     44
- * u16 echo count   46 u16 unicast port 48  u8[16] unicast IP           64 echoes, 16 bytes each:
- * u64 consumer key, u64 report seq
+ *     16  u64     engine time, unix ns
+ *     24  u32     report generation
+ *     28  u32     fleet size
+ *     32  u32     hello window, ms
+ *     36  u32     NACK window, us
+ *     40  u32     report window, ms
+ *     44  u16     echo count 0..64
+ *     46  u16     unicast port
+ *     48  u8[16]  unicast IP
+ *     64          echoes, 16 bytes each: u64 consumer key, u64 report seq
  */
 #ifndef CFC_WIRE_LINK_H
 #define CFC_WIRE_LINK_H

@@ -1,16 +1,30 @@
 /* NACK and GONE.
  *
- * NACK: 16 u16 entry count 1..40, 18 u16 0, 20 u32 0, 24 entries of 32 bytes each:
- *     u8 want, u8 level, u16 coding, u32 index, u64 key, u64 mask, u16 count, u16 0, u32 0
- * then the session trailer.
- *     HEAD:    key = scope id; mask = lowest version wanted
- *     CONTENT: key = content key
- *     PAGE:    key = content key, coding, level, index
- *     SYMBOLS: key = content key, coding, index = block, count = symbols lacking 1..64, mask = the
- * lacking source symbols (0 = any `count` symbols help) FRESH:   key = shard; mask = scope id whose
- * page is wanted (0 = the first)
+ * NACK:
+ *     16  u16     entry count 1..40
+ *     18  u16     0
+ *     20  u32     0
+ *     24          entries, 32 bytes each:
+ *                    0 u8  want                1 u8  level
+ *                    2 u16 coding              4 u32 index
+ *                    8 u64 key                16 u64 mask
+ *                   24 u16 count              26 u16 0
+ *                   28 u32 0
+ *      .          session trailer
  *
- * GONE: 16 u8 want, 17 u8 0, 18 u16 coding, 20 u32 index.  The frame's key names what is gone.
+ * What an entry uses; the rest of it is zero:
+ *     HEAD     key = scope id; mask = lowest version wanted
+ *     CONTENT  key = content key
+ *     PAGE     key = content key, coding, level, index
+ *     SYMBOLS  key = content key, coding, index = block, count = symbols lacking 1..64, mask = the
+ *              lacking source symbols (0 = any `count` symbols help)
+ *     FRESH    key = shard; mask = scope id whose page is wanted (0 = the first)
+ *
+ * GONE; the frame's key names what is gone:
+ *     16  u8      want
+ *     17  u8      0
+ *     18  u16     coding
+ *     20  u32     index
  */
 #ifndef CFC_WIRE_NACK_H
 #define CFC_WIRE_NACK_H

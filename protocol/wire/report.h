@@ -1,13 +1,23 @@
 /* REPORT: the whole state of a consumer, level-triggered, in as few frames as its scopes need (it
  * is the ack).
  *
- *     16  u64 incarnation   24 u64 report seq    32 i64 clock error, ns (consumer minus FRESH time,
- * as last seen) 40  u32 clock bound, us                    44 u8 part     45 u8 part count     46
- * u16 entry count 0..24 48  u8[16] end-to-end tag under the credential's report key: MAC over
- * CFC_DOMAIN_REPORT_TAG, consumer id (u8 size, bytes), frame bytes 16..47, entries 64  entries, 56
- * bytes each: u64 scope id, u64 epoch, u64 accepted version, u64 serving version, u64 durable
- * version, u64 serving content key, u8 state, u8 arm, u16 reason (positive error number, 0 = none),
- * u32 flags .  session trailer
+ *     16  u64     incarnation
+ *     24  u64     report seq
+ *     32  i64     clock error, ns (consumer minus FRESH time, as last seen)
+ *     40  u32     clock bound, us
+ *     44  u8      part, below the part count
+ *     45  u8      part count
+ *     46  u16     entry count 0..24
+ *     48  u8[16]  end-to-end tag under the credential's report key: MAC over CFC_DOMAIN_REPORT_TAG,
+ *                 consumer id (u8 size, bytes), frame bytes 16..47, entries
+ *     64          entries, 56 bytes each:
+ *                    0 u64 scope id            8 u64 epoch
+ *                   16 u64 accepted version   24 u64 serving version
+ *                   32 u64 durable version    40 u64 serving content key
+ *                   48 u8  state              49 u8  arm 0..3
+ *                   50 u16 reason (positive error number, 0 = none)
+ *                   52 u32 flags
+ *      .          session trailer
  */
 #ifndef CFC_WIRE_REPORT_H
 #define CFC_WIRE_REPORT_H
