@@ -16,7 +16,8 @@ int cfc_store_get_epoch(struct cfc_store *store, uint64_t *epoch);
 
 /* After a backup was put back: raises the epoch above `epoch_seen`, lifts the sequence to at least
  * `seq_seen` + 1 and remembers that as the floor of every version, all in one batch.  Give the
- * highest values that anybody saw (FRESH, consumers, the operator's memory); 0 when unknown. */
+ * highest values that anybody saw (FRESH, consumers, the operator's memory); 0 when unknown;
+ * CONFCAST_ERR_INVALID above 2^52. */
 int cfc_store_restore(struct cfc_store *store, uint64_t epoch_seen, uint64_t seq_seen,
                       uint64_t *epoch);
 
