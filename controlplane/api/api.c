@@ -1,0 +1,156 @@
+#include "controlplane/api/api.h"
+
+#include <string.h>
+
+#include "confcast/error.h"
+#include "controlplane/api/handlers.h"
+#include "protocol/base/scope.h"
+
+static const struct cfc_api_route routes[] = {
+    {"PUT", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_DOCUMENT, "expected_revision message dry_run",
+     cfc_api_put_config},
+    {"GET", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "revision", cfc_api_get_config},
+    {"DELETE", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "expected_revision message dry_run",
+     cfc_api_delete_config},
+    {"GET", "/v1/history/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "before limit", cfc_api_get_history},
+    {"GET", "/v1/release/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", cfc_api_get_release},
+    {"POST", "/v1/release/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "message dry_run",
+     cfc_api_post_release},
+    {"GET", "/v1/effective/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "variant", cfc_api_get_effective},
+    {"GET", "/v1/layers/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", cfc_api_get_layers},
+    {"PUT", "/v1/layers/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "expected_version message dry_run",
+     cfc_api_put_layers},
+    {"GET", "/v1/status", CFC_TAIL_NONE, CFC_BODY_NONE, "", cfc_api_get_status},
+    {"GET", "/v1/status/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "stragglers", cfc_api_get_scope_status},
+    {"GET", "/v1/consumers", CFC_TAIL_NONE, CFC_BODY_NONE, "after behind limit",
+     cfc_api_get_consumers},
+    {"GET", "/v1/consumers/", CFC_TAIL_CONSUMER_ID, CFC_BODY_NONE, "", cfc_api_get_consumer},
+    {"GET", "/v1/audit", CFC_TAIL_NONE, CFC_BODY_NONE, "before limit", cfc_api_get_audit},
+    {"GET", "/healthz", CFC_TAIL_NONE, CFC_BODY_NONE, "", cfc_api_get_health},
+    {"GET", "/readyz", CFC_TAIL_NONE, CFC_BODY_NONE, "", cfc_api_get_ready},
+    {"GET", "/metrics", CFC_TAIL_NONE, CFC_BODY_NONE, "", cfc_api_get_metrics},
+};
+
+static const unsigned statuses[] = {
+#define STATUS_(status) status,
+    CFC_API_STATUSES(STATUS_)
+#undef STATUS_
+};
+
+void
+cfc_api_init(struct cfc_api *api, struct cfc_service *service, size_t document_size_max)
+{
+    memset(api, 0, sizeof(*api));
+    api->service = service;
+    api->document_size_max = document_size_max;
+}
+
+static bool
+path_matches(const struct cfc_api_route *route, const char *path)
+{
+    return route->tail == CFC_TAIL_NONE ? strcmp(route->path, path) == 0
+                                        : strncmp(route->path, path, strlen(route->path)) == 0;
+}
+
+static const struct cfc_api_route *
+lookup(const char *path, const char *method, bool *has_path)
+{
+    *has_path = false;
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (!path_matches(&routes[i], path)) {
+            continue;
+        }
+        *has_path = true;
+        if (strcmp(routes[i].method, method) == 0) {
+            return &routes[i];
+        }
+    }
+    return NULL;
+}
+
+static bool
+tail_is_valid(enum cfc_api_tail tail, const char *rest)
+{
+    switch (tail) {
+    case CFC_TAIL_SCOPE:
+        return cfc_scope_check(rest, strlen(rest)) == CONFCAST_OK;
+    case CFC_TAIL_CONSUMER_ID:
+        return cfc_consumer_id_check(rest, strlen(rest)) == CONFCAST_OK;
+    case CFC_TAIL_NONE:
+        break;
+    }
+    return true;
+}
+
+static bool
+knows_param(const struct cfc_api_route *route, const char *name)
+{
+    size_t size = strlen(name);
+
+    for (const char *p = route->params; *p != '\0'; p += strspn(p, " ")) {
+        size_t word_size = strcspn(p, " ");
+
+        if (word_size == size && memcmp(p, name, size) == 0) {
+            return true;
+        }
+        p += word_size;
+    }
+    return false;
+}
+
+const struct cfc_api_route *
+cfc_api_find(struct cfc_request *request, const char *method, struct cfc_reply *reply)
+{
+    const struct cfc_target *target = &request->target;
+    bool has_path = false;
+    const struct cfc_api_route *route =
+        lookup(target->path, strcmp(method, "HEAD") == 0 ? "GET" : method, &has_path);
+
+    if (route == NULL) {
+        if (has_path) {
+            cfc_reply_error(reply, 405, "method", "this path does not take this method");
+        } else {
+            cfc_reply_error(reply, 404, "not_found", "there is no such path");
+        }
+        return NULL;
+    }
+    request->rest = route->tail == CFC_TAIL_NONE ? "" : target->path + strlen(route->path);
+    if (!tail_is_valid(route->tail, request->rest)) {
+        cfc_reply_failure(
+            reply, route->tail == CFC_TAIL_SCOPE ? CONFCAST_ERR_SCOPE_NAME : CONFCAST_ERR_INVALID,
+            route->tail == CFC_TAIL_SCOPE ? NULL : "the consumer id is malformed", NULL);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < target->param_count; i++) {
+        if (!knows_param(route, target->params[i].name)) {
+            cfc_reply_error(reply, 400, "invalid", "a query parameter is not known here");
+            return NULL;
+        }
+    }
+    return route;
+}
+
+size_t
+cfc_api_body_size_max(const struct cfc_api *api, const struct cfc_api_route *route)
+{
+    switch (route->body) {
+    case CFC_BODY_DOCUMENT:
+        return api->document_size_max;
+    case CFC_BODY_SMALL:
+        return CFC_API_SMALL_BODY_MAX;
+    case CFC_BODY_NONE:
+        break;
+    }
+    return 0;
+}
+
+void
+cfc_api_count_reply(struct cfc_api *api, unsigned status)
+{
+    for (size_t i = 0; i < CFC_API_STATUS_COUNT; i++) {
+        if (statuses[i] == status) {
+            atomic_fetch_add_explicit(&api->replies[i], 1, memory_order_relaxed);
+            return;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+/* The HTTP/JSON interface without HTTP: one table of routes, and handlers that parse, call the
+ * service and render.  server.h puts sockets before it.
+ *
+ * Handlers run in any thread; all state is the service's, but for counters. */
+#ifndef CFC_API_API_H
+#define CFC_API_API_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "controlplane/api/reply.h"
+#include "controlplane/api/target.h"
+#include "controlplane/model/service.h"
+
+enum {
+    CFC_API_SMALL_BODY_MAX = 64 * 1024, /* bodies that are no documents */
+    CFC_API_LIMIT_MAX = 1000,           /* ?limit= of lists */
+    CFC_API_LIMIT_DEFAULT = 100,
+};
+
+#define CFC_API_STATUSES(X)                                                                        \
+    X(200)                                                                                         \
+    X(400)                                                                                         \
+    X(401) X(403) X(404) X(405) X(408) X(409) X(412) X(413) X(421) X(422) X(429) X(503) X(507)
+
+enum cfc_api_status_idx {
+#define CFC_ENUM_(status) CFC_API_STATUS_##status,
+    CFC_API_STATUSES(CFC_ENUM_)
+#undef CFC_ENUM_
+    CFC_API_STATUS_COUNT
+};
+
+struct cfc_api {
+    struct cfc_service *service;
+    size_t document_size_max;                    /* bytes of a document's body */
+    atomic_bool is_ready;                        /* what /readyz answers */
+    atomic_ullong replies[CFC_API_STATUS_COUNT]; /* requests answered, by status */
+    atomic_ullong body_bytes;                    /* bytes of request bodies taken */
+    atomic_ullong in_flight;                     /* requests begun and not yet answered */
+};
+
+struct cfc_request {
+    struct cfc_target target;
+    const char *rest;            /* the scope or id that closes the path; "" for none */
+    const char *body;            /* NULL when there is none */
+    size_t body_size;            /* bytes */
+    const char *idempotency_key; /* NULL for none */
+    const char *author;          /* never NULL */
+    uint64_t unix_ns;            /* when the request was complete */
+};
+
+typedef void (*cfc_api_handler)(struct cfc_api *api, const struct cfc_request *request,
+                                struct cfc_reply *reply);
+
+enum cfc_api_tail {
+    CFC_TAIL_NONE,
+    CFC_TAIL_SCOPE,       /* a scope path, which closes the URL */
+    CFC_TAIL_CONSUMER_ID, /* a consumer id */
+};
+
+enum cfc_api_body {
+    CFC_BODY_NONE,
+    CFC_BODY_SMALL,
+    CFC_BODY_DOCUMENT,
+};
+
+struct cfc_api_route {
+    const char *method;
+    const char *path; /* ends in '/' when something follows */
+    enum cfc_api_tail tail;
+    enum cfc_api_body body;
+    const char *params; /* names of the query parameters that it knows, separated by blanks */
+    cfc_api_handler handle;
+};
+
+/* `service` must outlive the api. */
+void cfc_api_init(struct cfc_api *api, struct cfc_service *service, size_t document_size_max);
+
+/* Finds the route for a method and a parsed target and sets request->rest.  NULL when there is
+ * none, when the path's end is malformed or a parameter is unknown: *reply is then the error. */
+const struct cfc_api_route *cfc_api_find(struct cfc_request *request, const char *method,
+                                         struct cfc_reply *reply);
+
+/* Bytes of body that a route takes. */
+size_t cfc_api_body_size_max(const struct cfc_api *api, const struct cfc_api_route *route);
+
+/* Counts a reply that is about to be sent. */
+void cfc_api_count_reply(struct cfc_api *api, unsigned status);
+
+#endif

@@ -1,0 +1,203 @@
+#include "controlplane/api/handlers.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "confcast/error.h"
+#include "protocol/base/time.h"
+
+static void
+refuse_param(struct cfc_reply *reply, const char *name, const char *what)
+{
+    char message[128];
+
+    snprintf(message, sizeof(message), "%s: %s", name, what);
+    cfc_reply_error(reply, 400, "invalid", message);
+}
+
+bool
+cfc_api_param_uint(const struct cfc_request *request, const char *name, uint64_t max,
+                   bool *is_given, uint64_t *out, struct cfc_reply *reply)
+{
+    const char *text = cfc_target_param(&request->target, name);
+
+    *is_given = text != NULL;
+    if (text != NULL && cfc_target_uint(text, max, out) != CONFCAST_OK) {
+        refuse_param(reply, name, "not a whole number in its range");
+        return false;
+    }
+    return true;
+}
+
+bool
+cfc_api_param_flag(const struct cfc_request *request, const char *name, bool *out,
+                   struct cfc_reply *reply)
+{
+    const char *text = cfc_target_param(&request->target, name);
+
+    *out = text != NULL && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
+    if (text != NULL && !*out && strcmp(text, "0") != 0 && strcmp(text, "false") != 0) {
+        refuse_param(reply, name, "neither 1 nor 0");
+        return false;
+    }
+    return true;
+}
+
+bool
+cfc_api_param_limit(const struct cfc_request *request, size_t *out, struct cfc_reply *reply)
+{
+    uint64_t limit = CFC_API_LIMIT_DEFAULT;
+    bool is_given;
+
+    if (!cfc_api_param_uint(request, "limit", CFC_API_LIMIT_MAX, &is_given, &limit, reply)) {
+        return false;
+    }
+    if (limit == 0) {
+        refuse_param(reply, "limit", "must be at least 1");
+        return false;
+    }
+    *out = (size_t)limit;
+    return true;
+}
+
+bool
+cfc_api_change(const struct cfc_request *request, struct cfc_change *change,
+               struct cfc_reply *reply)
+{
+    const char *message = cfc_target_param(&request->target, "message");
+
+    memset(change, 0, sizeof(*change));
+    if (message != NULL && strlen(message) > CFC_MESSAGE_SIZE_MAX) {
+        refuse_param(reply, "message", "longer than 1024 bytes");
+        return false;
+    }
+    change->author = request->author;
+    change->message = message;
+    change->idempotency_key = request->idempotency_key;
+    change->unix_ns = request->unix_ns;
+    return cfc_api_param_flag(request, "dry_run", &change->is_dry_run, reply);
+}
+
+bool
+cfc_api_set(json_t *object, const char *key, json_t *value)
+{
+    return json_object_set_new(object, key, value) == 0;
+}
+
+json_t *
+cfc_api_time_json(uint64_t unix_ns)
+{
+    time_t seconds = (time_t)(unix_ns / CFC_S);
+    struct tm utc;
+    char text[40];
+    size_t size;
+
+    if (unix_ns == 0 || gmtime_r(&seconds, &utc) == NULL) {
+        return json_null();
+    }
+    size = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + size, sizeof(text) - size, ".%06uZ", (unsigned)(unix_ns % CFC_S / CFC_US));
+    return json_string(text);
+}
+
+json_t *
+cfc_api_digest_json(const struct cfc_digest *digest)
+{
+    char text[2 * sizeof(digest->bytes) + 1];
+
+    if (cfc_digest_is_zero(digest)) {
+        return json_null();
+    }
+    sodium_bin2hex(text, sizeof(text), digest->bytes, sizeof(digest->bytes));
+    return json_string(text);
+}
+
+static json_t *
+stage_json(const struct cfc_release *release)
+{
+    json_t *stages = json_array();
+    char strategy[CFC_STRATEGY_TEXT_MAX];
+
+    if (!cfc_release_has_candidate(release)) {
+        json_decref(stages);
+        return json_null();
+    }
+    for (uint32_t i = 0; i < release->strategy.stage_count; i++) {
+        if (json_array_append_new(stages, json_real(release->strategy.stage_ppm[i] / 10000.0)) !=
+            0) {
+            json_decref(stages);
+            return NULL;
+        }
+    }
+    cfc_strategy_format(&release->strategy, strategy);
+    return json_pack("{si ss so}", "index", (int)release->stage_idx, "strategy", strategy,
+                     "percents", stages);
+}
+
+static json_t *
+quarantined_json(const struct cfc_release *release)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < release->quarantined_count; i++) {
+        if (json_array_append_new(list, json_integer((json_int_t)release->quarantined[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* Revisions that are none are null, so that nobody takes 0 for one. */
+static json_t *
+revision_json(uint64_t revision)
+{
+    return revision != 0 ? json_integer((json_int_t)revision) : json_null();
+}
+
+json_t *
+cfc_api_release_json(const struct cfc_release *release)
+{
+    json_t *object = json_object();
+    json_t *action = release->last_action == CFC_ACTION_NONE
+                         ? json_null()
+                         : json_string(cfc_release_action_word(release->last_action));
+
+    if (!cfc_api_set(object, "state", json_string(cfc_release_state_word(release->state))) ||
+        !cfc_api_set(object, "release_version",
+                     json_integer((json_int_t)release->release_version)) ||
+        !cfc_api_set(object, "active_revision", revision_json(release->active_revision)) ||
+        !cfc_api_set(object, "previous_revision", revision_json(release->previous_revision)) ||
+        !cfc_api_set(object, "candidate_revision", revision_json(release->candidate_revision)) ||
+        !cfc_api_set(object, "stage", stage_json(release)) ||
+        !cfc_api_set(object, "last_action", action) ||
+        !cfc_api_set(object, "changed", cfc_api_time_json(release->changed_unix_ns)) ||
+        !cfc_api_set(object, "quarantined", quarantined_json(release))) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+void
+cfc_api_refused(struct cfc_reply *reply, int rc, const struct cfc_refusal *refusal)
+{
+    json_t *current = NULL;
+
+    if (refusal->has_release) {
+        current = cfc_api_release_json(&refusal->current_release);
+    } else if (refusal->has_revision) {
+        current = json_pack("{sI}", "revision", (json_int_t)refusal->current_revision);
+    } else if (refusal->holder[0] != '\0') {
+        current = json_object();
+    }
+    if (current != NULL && refusal->current_author[0] != '\0') {
+        json_object_set_new(current, "author", json_string(refusal->current_author));
+    }
+    if (current != NULL && refusal->holder[0] != '\0') {
+        json_object_set_new(current, "holder", json_string(refusal->holder));
+    }
+    cfc_reply_failure(reply, rc, refusal->message, current);
+}

@@ -1,0 +1,56 @@
+/* The handlers behind the route table, and what they share.  Each parses its parameters, calls the
+ * service once, and renders. */
+#ifndef CFC_API_HANDLERS_H
+#define CFC_API_HANDLERS_H
+
+#include "controlplane/api/api.h"
+
+/* Definitions. */
+void cfc_api_put_config(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_config(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_delete_config(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_history(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+
+/* Releases, layers, effective config. */
+void cfc_api_get_release(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_post_release(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_layers(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_put_layers(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_effective(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+
+/* Views. */
+void cfc_api_get_status(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_scope_status(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_consumers(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_consumer(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_audit(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+
+/* The node itself. */
+void cfc_api_get_health(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_ready(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_metrics(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+
+/* Query parameters.  False: *reply is a 400 that names the parameter. */
+bool cfc_api_param_uint(const struct cfc_request *request, const char *name, uint64_t max,
+                        bool *is_given, uint64_t *out, struct cfc_reply *reply);
+bool cfc_api_param_flag(const struct cfc_request *request, const char *name, bool *out,
+                        struct cfc_reply *reply);
+/* ?limit=, 1..CFC_API_LIMIT_MAX. */
+bool cfc_api_param_limit(const struct cfc_request *request, size_t *out, struct cfc_reply *reply);
+
+/* Who asks for a change: from the request, ?message= and ?dry_run=. */
+bool cfc_api_change(const struct cfc_request *request, struct cfc_change *change,
+                    struct cfc_reply *reply);
+
+/* The reply to a change that the service refused. */
+void cfc_api_refused(struct cfc_reply *reply, int rc, const struct cfc_refusal *refusal);
+
+/* Values of JSON that several handlers render; NULL without memory. */
+json_t *cfc_api_time_json(uint64_t unix_ns); /* RFC 3339 with microseconds; null for 0 */
+json_t *cfc_api_digest_json(const struct cfc_digest *digest);
+json_t *cfc_api_release_json(const struct cfc_release *release);
+
+/* Sets a member, taking over `value`; false without memory, or when value is NULL. */
+bool cfc_api_set(json_t *object, const char *key, json_t *value);
+
+#endif

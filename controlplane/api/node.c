@@ -1,0 +1,164 @@
+/* The node itself: health, readiness, metrics. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "controlplane/api/handlers.h"
+
+enum {
+    METRICS_SCOPES_MAX = 1000, /* scopes that get their own series */
+};
+
+void
+cfc_api_get_health(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
+{
+    (void)api;
+    (void)request;
+    cfc_reply_json(reply, 200, json_pack("{ss}", "status", "ok"));
+}
+
+void
+cfc_api_get_ready(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
+{
+    (void)request;
+    if (!atomic_load(&api->is_ready)) {
+        cfc_reply_error(reply, 503, "not_ready", "the daemon is starting or stopping");
+        return;
+    }
+    cfc_reply_json(reply, 200, json_pack("{ss}", "status", "ready"));
+}
+
+static void
+put_http_metrics(FILE *out, struct cfc_api *api)
+{
+    static const unsigned statuses[] = {
+#define STATUS_(status) status,
+        CFC_API_STATUSES(STATUS_)
+#undef STATUS_
+    };
+
+    fputs("# HELP confcast_http_requests_total Requests answered, by status.\n"
+          "# TYPE confcast_http_requests_total counter\n",
+          out);
+    for (size_t i = 0; i < CFC_API_STATUS_COUNT; i++) {
+        fprintf(out, "confcast_http_requests_total{code=\"%u\"} %llu\n", statuses[i],
+                (unsigned long long)atomic_load(&api->replies[i]));
+    }
+    fprintf(out,
+            "# HELP confcast_http_body_bytes_total Bytes of request bodies.\n"
+            "# TYPE confcast_http_body_bytes_total counter\n"
+            "confcast_http_body_bytes_total %llu\n"
+            "# HELP confcast_http_in_flight Requests begun and not yet answered.\n"
+            "# TYPE confcast_http_in_flight gauge\n"
+            "confcast_http_in_flight %llu\n",
+            (unsigned long long)atomic_load(&api->body_bytes),
+            (unsigned long long)atomic_load(&api->in_flight));
+}
+
+static void
+put_node_metrics(FILE *out, struct cfc_api *api)
+{
+    fprintf(out,
+            "# HELP confcast_store_sequence Sequence of the last commit.\n"
+            "# TYPE confcast_store_sequence counter\n"
+            "confcast_store_sequence %llu\n"
+            "# HELP confcast_epoch Fencing token of this owner.\n"
+            "# TYPE confcast_epoch gauge\n"
+            "confcast_epoch %llu\n",
+            (unsigned long long)cfc_service_seq(api->service),
+            (unsigned long long)cfc_service_epoch(api->service));
+}
+
+struct scope_counts {
+    const char *scope; /* in the block of names */
+    struct cfc_apply_counts counts;
+};
+
+static const struct {
+    const char *name;
+    size_t offset;
+    const char *help;
+} gauges[] = {
+    {"version", offsetof(struct cfc_apply_counts, version), "Version decided."},
+    {"published_version", offsetof(struct cfc_apply_counts, published),
+     "Highest version handed over for sending."},
+    {"consumers", offsetof(struct cfc_apply_counts, total), "Consumers that follow the scope."},
+    {"accepted", offsetof(struct cfc_apply_counts, accepted),
+     "Consumers that accepted the published version."},
+    {"prepared", offsetof(struct cfc_apply_counts, prepared),
+     "Consumers that hold the content of the published version."},
+    {"applied", offsetof(struct cfc_apply_counts, applied),
+     "Consumers that serve the published version."},
+    {"durable", offsetof(struct cfc_apply_counts, durable),
+     "Consumers that would serve it after a power loss."},
+    {"rejected", offsetof(struct cfc_apply_counts, rejected),
+     "Consumers that rejected, reverted or degraded it."},
+    {"stale", offsetof(struct cfc_apply_counts, stale), "Consumers silent for too long."},
+};
+
+static uint64_t
+count_at(const struct cfc_apply_counts *counts, size_t offset)
+{
+    uint64_t value;
+
+    memcpy(&value, (const char *)counts + offset, sizeof(value));
+    return value;
+}
+
+/* Scope paths need no escaping in a label: their alphabet holds no quote, backslash or newline. */
+static void
+put_scope_metrics(FILE *out, struct cfc_api *api)
+{
+    char *scopes = NULL;
+    size_t count = 0;
+    size_t known = 0;
+    struct scope_counts *rows;
+    const char *scope;
+
+    if (cfc_service_scopes(api->service, &scopes, &count) != CONFCAST_OK) {
+        return;
+    }
+    count = count < METRICS_SCOPES_MAX ? count : METRICS_SCOPES_MAX;
+    rows = calloc(count + 1, sizeof(*rows));
+    scope = scopes;
+    for (size_t i = 0; rows != NULL && i < count; i++, scope += strlen(scope) + 1) {
+        rows[known].scope = scope;
+        if (cfc_service_status(api->service, scope, &rows[known].counts) == CONFCAST_OK) {
+            known++;
+        }
+    }
+    for (size_t g = 0; g < sizeof(gauges) / sizeof(gauges[0]); g++) {
+        fprintf(out, "# HELP confcast_scope_%s %s\n# TYPE confcast_scope_%s gauge\n",
+                gauges[g].name, gauges[g].help, gauges[g].name);
+        for (size_t i = 0; i < known; i++) {
+            fprintf(out, "confcast_scope_%s{scope=\"%s\"} %llu\n", gauges[g].name, rows[i].scope,
+                    (unsigned long long)count_at(&rows[i].counts, gauges[g].offset));
+        }
+    }
+    free(rows);
+    free(scopes);
+}
+
+void
+cfc_api_get_metrics(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    (void)request;
+    if (out == NULL) {
+        cfc_reply_failure(reply, CONFCAST_ERR_NO_MEMORY, NULL, NULL);
+        return;
+    }
+    put_http_metrics(out, api);
+    put_node_metrics(out, api);
+    put_scope_metrics(out, api);
+    if (fclose(out) != 0) {
+        free(text);
+        cfc_reply_failure(reply, CONFCAST_ERR_NO_MEMORY, NULL, NULL);
+        return;
+    }
+    cfc_reply_text(reply, "text/plain; version=0.0.4; charset=utf-8", text, size);
+}

@@ -1,0 +1,177 @@
+#include "controlplane/api/reaper.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "confcast/error.h"
+#include "protocol/base/time.h"
+
+static const char late_body[] =
+    "{\"error\":{\"code\":\"timeout\",\"message\":\"the request did not arrive in time\"}}";
+
+static uint64_t
+mono_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
+}
+
+void
+cfc_connection_refuse(int fd, unsigned status, const char *reason, const char *body)
+{
+    char text[512];
+    int size = snprintf(text, sizeof(text),
+                        "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                        "Content-Length: %zu\r\n\r\n%s",
+                        status, reason, strlen(body), body);
+
+    /* A peer that takes nothing gets nothing: this must not wait for it. */
+    if (size > 0 && (size_t)size < sizeof(text)) {
+        send(fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}
+
+static void
+end_late(struct cfc_reaper *reaper, struct cfc_connection *c)
+{
+    if (c->phase == CFC_CONNECTION_RECEIVING) {
+        cfc_connection_refuse(c->fd, 408, "Request Timeout", late_body);
+        atomic_fetch_add(&reaper->late_count, 1);
+    }
+    c->phase = CFC_CONNECTION_ENDED;
+    shutdown(c->fd, SHUT_RDWR);
+}
+
+/* Ends what is due and returns the next deadline. */
+static uint64_t
+sweep(struct cfc_reaper *reaper, uint64_t now_ns)
+{
+    uint64_t next_ns = CFC_NEVER;
+
+    for (struct cfc_connection *c = reaper->first; c != NULL; c = c->next) {
+        if (c->phase != CFC_CONNECTION_IDLE && c->phase != CFC_CONNECTION_RECEIVING) {
+            continue;
+        }
+        if (c->deadline_ns <= now_ns) {
+            end_late(reaper, c);
+        } else if (c->deadline_ns < next_ns) {
+            next_ns = c->deadline_ns;
+        }
+    }
+    return next_ns;
+}
+
+static void *
+run(void *arg)
+{
+    struct cfc_reaper *reaper = arg;
+
+    pthread_setname_np(pthread_self(), "confcast-reaper");
+    pthread_mutex_lock(&reaper->lock);
+    while (!reaper->is_stopping) {
+        uint64_t next_ns = sweep(reaper, mono_ns());
+        struct timespec until = {.tv_sec = (time_t)(next_ns / CFC_S),
+                                 .tv_nsec = (long)(next_ns % CFC_S)};
+
+        if (next_ns == CFC_NEVER) {
+            pthread_cond_wait(&reaper->changed, &reaper->lock);
+        } else {
+            pthread_cond_timedwait(&reaper->changed, &reaper->lock, &until);
+        }
+    }
+    pthread_mutex_unlock(&reaper->lock);
+    return NULL;
+}
+
+int
+cfc_reaper_start(struct cfc_reaper *reaper, uint64_t timeout_ns)
+{
+    pthread_condattr_t attr;
+
+    memset(reaper, 0, sizeof(*reaper));
+    reaper->timeout_ns = timeout_ns;
+    pthread_mutex_init(&reaper->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&reaper->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    if (pthread_create(&reaper->thread, NULL, run, reaper) != 0) {
+        pthread_cond_destroy(&reaper->changed);
+        pthread_mutex_destroy(&reaper->lock);
+        return CONFCAST_ERR_RESOURCE;
+    }
+    return CONFCAST_OK;
+}
+
+void
+cfc_reaper_stop(struct cfc_reaper *reaper)
+{
+    pthread_mutex_lock(&reaper->lock);
+    reaper->is_stopping = true;
+    pthread_cond_signal(&reaper->changed);
+    pthread_mutex_unlock(&reaper->lock);
+    pthread_join(reaper->thread, NULL);
+    pthread_cond_destroy(&reaper->changed);
+    pthread_mutex_destroy(&reaper->lock);
+}
+
+void
+cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *c)
+{
+    c->reaper = reaper;
+    c->phase = CFC_CONNECTION_IDLE;
+    c->deadline_ns = mono_ns() + reaper->timeout_ns;
+    pthread_mutex_lock(&reaper->lock);
+    c->prev = NULL;
+    c->next = reaper->first;
+    if (c->next != NULL) {
+        c->next->prev = c;
+    } else {
+        /* The thread sleeps without end while the list is empty; other deadlines are all nearer
+         * than this one. */
+        pthread_cond_signal(&reaper->changed);
+    }
+    reaper->first = c;
+    pthread_mutex_unlock(&reaper->lock);
+}
+
+void
+cfc_reaper_remove(struct cfc_connection *c)
+{
+    struct cfc_reaper *reaper = c->reaper;
+
+    pthread_mutex_lock(&reaper->lock);
+    if (c->prev != NULL) {
+        c->prev->next = c->next;
+    } else {
+        reaper->first = c->next;
+    }
+    if (c->next != NULL) {
+        c->next->prev = c->prev;
+    }
+    pthread_mutex_unlock(&reaper->lock);
+}
+
+bool
+cfc_reaper_enter(struct cfc_connection *c, enum cfc_connection_phase phase)
+{
+    struct cfc_reaper *reaper = c->reaper;
+    bool is_alive;
+
+    pthread_mutex_lock(&reaper->lock);
+    is_alive = c->phase != CFC_CONNECTION_ENDED;
+    if (is_alive) {
+        c->phase = phase;
+    }
+    if (is_alive && phase == CFC_CONNECTION_IDLE) {
+        c->deadline_ns = mono_ns() + reaper->timeout_ns;
+        pthread_cond_signal(&reaper->changed);
+    }
+    pthread_mutex_unlock(&reaper->lock);
+    return is_alive;
+}

@@ -1,0 +1,59 @@
+/* Deadlines of connections: a request must arrive as a whole within a time, however slowly its
+ * bytes drip.  libmicrohttpd knows an inactivity timeout only, which a byte every few seconds
+ * defeats, and closes without a word.
+ *
+ * One lock and one thread ("confcast-reaper") per server; the thread sleeps while there are no
+ * connections.  Connections are added and removed by the threads that own them. */
+#ifndef CFC_API_REAPER_H
+#define CFC_API_REAPER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum cfc_connection_phase {
+    CFC_CONNECTION_IDLE,      /* nothing of the next request was understood yet */
+    CFC_CONNECTION_RECEIVING, /* its first line was */
+    CFC_CONNECTION_ANSWERING, /* it arrived as a whole: no deadline */
+    CFC_CONNECTION_ENDED,     /* the reaper has shut it down */
+};
+
+struct cfc_connection {
+    struct cfc_connection *prev;
+    struct cfc_connection *next;
+    struct cfc_reaper *reaper;
+    int fd; /* borrowed from the HTTP library */
+    enum cfc_connection_phase phase;
+    uint64_t deadline_ns; /* monotonic */
+    bool is_unix;
+    uint32_t peer_uid; /* unix sockets: who connected */
+};
+
+struct cfc_reaper {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    struct cfc_connection *first;
+    uint64_t timeout_ns;
+    bool is_stopping;
+    atomic_ullong late_count; /* requests ended because they were too slow */
+};
+
+/* CONFCAST_ERR_RESOURCE: no thread. */
+int cfc_reaper_start(struct cfc_reaper *reaper, uint64_t timeout_ns);
+/* Ends the thread; every connection must have been removed. */
+void cfc_reaper_stop(struct cfc_reaper *reaper);
+
+void cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *connection);
+void cfc_reaper_remove(struct cfc_connection *connection);
+
+/* Moves a connection to a phase; IDLE sets a new deadline.  False: the reaper was faster, the
+ * connection is shut down and its request must not be answered. */
+bool cfc_reaper_enter(struct cfc_connection *connection, enum cfc_connection_phase phase);
+
+/* Sends a bare error on the socket itself, for requests that libmicrohttpd lets nobody answer since
+ * their body goes on.  Only plain sockets. */
+void cfc_connection_refuse(int fd, unsigned status, const char *reason, const char *body);
+
+#endif

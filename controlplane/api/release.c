@@ -1,0 +1,306 @@
+/* Releases, layers and effective config. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "controlplane/api/handlers.h"
+#include "controlplane/json/json_parse.h"
+
+static void
+reply_release(struct cfc_reply *reply, const char *scope, const struct cfc_release_view *view,
+              bool is_change)
+{
+    json_t *object = cfc_api_release_json(&view->release);
+
+    reply->is_replay = view->is_replay;
+    if (!cfc_api_set(object, "scope", json_string(scope)) ||
+        !cfc_api_set(object, "version", json_integer((json_int_t)view->version)) ||
+        !cfc_api_set(object, "author", json_string(view->author)) ||
+        !cfc_api_set(object, "message", json_string(view->message)) ||
+        (is_change &&
+         !cfc_api_set(object, "affected", json_integer((json_int_t)view->affected_count)))) {
+        json_decref(object);
+        object = NULL;
+    }
+    cfc_reply_json(reply, 200, object);
+}
+
+void
+cfc_api_get_release(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
+{
+    struct cfc_release_view view = {0};
+    int rc = cfc_service_get_release(api->service, request->rest, &view);
+
+    if (rc != CONFCAST_OK) {
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    reply_release(reply, request->rest, &view, false);
+}
+
+/* The body as an object; NULL: *reply is the error. */
+static json_t *
+parse_body(const struct cfc_request *request, struct cfc_reply *reply)
+{
+    struct cfc_json_error error = {.message = ""};
+    json_t *body = NULL;
+    int rc = cfc_json_parse_object(request->body != NULL ? request->body : "", request->body_size,
+                                   CFC_API_SMALL_BODY_MAX, &body, &error);
+
+    if (rc != CONFCAST_OK) {
+        cfc_reply_failure(reply, rc, error.message, NULL);
+        return NULL;
+    }
+    return body;
+}
+
+static bool
+refuse(struct cfc_reply *reply, int rc, const char *message)
+{
+    cfc_reply_failure(reply, rc, message, NULL);
+    return false;
+}
+
+/* Takes the members that this build acts on out of the body; what is left over is unknown. */
+static bool
+take_uint(json_t *body, const char *key, bool *is_given, uint64_t *out, struct cfc_reply *reply)
+{
+    const json_t *value = json_object_get(body, key);
+
+    *is_given = value != NULL;
+    if (value == NULL) {
+        return true;
+    }
+    if (!json_is_integer(value) || json_integer_value(value) < 0) {
+        return refuse(reply, CONFCAST_ERR_INVALID,
+                      "revision and expected_release_version are whole numbers from 0");
+    }
+    *out = (uint64_t)json_integer_value(value);
+    json_object_del(body, key);
+    return true;
+}
+
+static bool
+take_text(json_t *body, const char *key, char *out, size_t capacity, struct cfc_reply *reply)
+{
+    const json_t *value = json_object_get(body, key);
+
+    out[0] = '\0';
+    if (value == NULL) {
+        return true;
+    }
+    if (!json_is_string(value) || json_string_length(value) >= capacity) {
+        return refuse(reply, CONFCAST_ERR_INVALID,
+                      "action, strategy and message are strings within their limits");
+    }
+    memcpy(out, json_string_value(value), json_string_length(value) + 1);
+    json_object_del(body, key);
+    return true;
+}
+
+/* Members of the contract whose parts are not in this build are refused, not ignored: an operator
+ * who asks for a bake time must not get a release without one. */
+static bool
+check_rest(json_t *body, struct cfc_reply *reply)
+{
+    static const char *const later[] = {"bake_s", "confirm_within_s", "activate"};
+    const char *activate = json_string_value(json_object_get(body, "activate"));
+
+    if (activate != NULL && strcmp(activate, "now") == 0) {
+        json_object_del(body, "activate");
+    }
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+        if (json_object_get(body, later[i]) != NULL) {
+            return refuse(reply, CONFCAST_ERR_UNSUPPORTED,
+                          "bake_s, confirm_within_s and activate other than now: not supported");
+        }
+    }
+    if (json_object_size(body) > 0) {
+        return refuse(reply, CONFCAST_ERR_INVALID, "the body has a member that is not known here");
+    }
+    return true;
+}
+
+struct order_text {
+    char action[32];
+    char strategy[CFC_STRATEGY_TEXT_MAX];
+    char message[CFC_MESSAGE_SIZE_MAX + 1];
+};
+
+static bool
+read_order(json_t *body, struct cfc_release_order *order, struct order_text *text,
+           struct cfc_change *change, struct cfc_reply *reply)
+{
+    bool has_revision;
+
+    if (!take_text(body, "action", text->action, sizeof(text->action), reply) ||
+        !take_text(body, "strategy", text->strategy, sizeof(text->strategy), reply) ||
+        !take_text(body, "message", text->message, sizeof(text->message), reply) ||
+        !take_uint(body, "revision", &has_revision, &order->revision, reply) ||
+        !take_uint(body, "expected_release_version", &order->has_expected_version,
+                   &order->expected_version, reply) ||
+        !check_rest(body, reply)) {
+        return false;
+    }
+    if (cfc_release_action_parse(text->action, &order->action) != CONFCAST_OK ||
+        order->action == CFC_ACTION_DELETE) {
+        return refuse(reply, CONFCAST_ERR_INVALID,
+                      "action is one of promote, advance, pause, resume, abort, rollback, disable, "
+                      "enable, quarantine, confirm");
+    }
+    if (text->strategy[0] != '\0') {
+        order->strategy = text->strategy;
+    }
+    if (text->message[0] != '\0' && change->message == NULL) {
+        change->message = text->message;
+    }
+    return true;
+}
+
+void
+cfc_api_post_release(struct cfc_api *api, const struct cfc_request *request,
+                     struct cfc_reply *reply)
+{
+    struct cfc_release_order order = {.scope = request->rest};
+    struct cfc_release_view view = {0};
+    struct cfc_refusal refusal = {0};
+    struct order_text text;
+    struct cfc_change change;
+    json_t *body;
+    int rc;
+
+    if (!cfc_api_change(request, &change, reply)) {
+        return;
+    }
+    body = parse_body(request, reply);
+    if (body == NULL || !read_order(body, &order, &text, &change, reply)) {
+        json_decref(body);
+        return;
+    }
+    json_decref(body);
+    rc = cfc_service_release(api->service, &change, &order, &view, &refusal);
+    if (rc != CONFCAST_OK) {
+        cfc_api_refused(reply, rc, &refusal);
+        return;
+    }
+    reply_release(reply, request->rest, &view, true);
+}
+
+static void
+reply_layers(struct cfc_reply *reply, const char *scope, const struct cfc_layers *layers)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < layers->count; i++) {
+        if (json_array_append_new(list, json_string(layers->scopes[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+            break;
+        }
+    }
+    cfc_reply_json(reply, 200,
+                   list != NULL
+                       ? json_pack("{ss so sb sI}", "scope", scope, "layers", list, "default",
+                                   (int)layers->is_default, "version", (json_int_t)layers->version)
+                       : NULL);
+}
+
+void
+cfc_api_get_layers(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
+{
+    struct cfc_layers layers = {.count = 0};
+    int rc = cfc_service_get_layers(api->service, request->rest, &layers);
+
+    if (rc != CONFCAST_OK) {
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    reply_layers(reply, request->rest, &layers);
+}
+
+static bool
+read_layers(const json_t *body, const char *names[CFC_LAYER_COUNT_MAX], size_t *count,
+            struct cfc_reply *reply)
+{
+    const json_t *list = json_object_get(body, "layers");
+
+    if (!json_is_array(list) || json_object_size(body) != 1 ||
+        json_array_size(list) > CFC_LAYER_COUNT_MAX) {
+        return refuse(reply, CONFCAST_ERR_INVALID,
+                      "the body is {\"layers\": [...]} with at most 16 scopes");
+    }
+    *count = json_array_size(list);
+    for (size_t i = 0; i < *count; i++) {
+        names[i] = json_string_value(json_array_get(list, i));
+        if (names[i] == NULL) {
+            return refuse(reply, CONFCAST_ERR_INVALID, "a layer is a scope path");
+        }
+    }
+    return true;
+}
+
+void
+cfc_api_put_layers(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
+{
+    const char *names[CFC_LAYER_COUNT_MAX];
+    struct cfc_layers layers = {.count = 0};
+    struct cfc_refusal refusal = {0};
+    struct cfc_change change;
+    uint64_t expected = 0;
+    bool has_expected = false;
+    size_t count = 0;
+    json_t *body;
+    int rc;
+
+    if (!cfc_api_change(request, &change, reply) ||
+        !cfc_api_param_uint(request, "expected_version", UINT64_MAX, &has_expected, &expected,
+                            reply)) {
+        return;
+    }
+    body = parse_body(request, reply);
+    if (body == NULL || !read_layers(body, names, &count, reply)) {
+        json_decref(body);
+        return;
+    }
+    rc = cfc_service_set_layers(api->service, &change, request->rest, names, count, has_expected,
+                                expected, &layers, &refusal);
+    json_decref(body);
+    if (rc != CONFCAST_OK) {
+        cfc_api_refused(reply, rc, &refusal);
+        return;
+    }
+    reply_layers(reply, request->rest, &layers);
+}
+
+void
+cfc_api_get_effective(struct cfc_api *api, const struct cfc_request *request,
+                      struct cfc_reply *reply)
+{
+    const char *variant = cfc_target_param(&request->target, "variant");
+    bool wants_candidate = variant != NULL && strcmp(variant, "candidate") == 0;
+    struct cfc_effective effective = {0};
+    json_t *meta = json_object();
+    int rc;
+
+    if (variant != NULL && !wants_candidate && strcmp(variant, "stable") != 0) {
+        cfc_reply_error(reply, 400, "invalid", "variant: stable or candidate");
+        json_decref(meta);
+        return;
+    }
+    rc = cfc_service_effective(api->service, request->rest, wants_candidate, &effective);
+    if (rc != CONFCAST_OK) {
+        json_decref(meta);
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    if (!cfc_api_set(meta, "scope", json_string(request->rest)) ||
+        !cfc_api_set(meta, "version", json_integer((json_int_t)effective.version)) ||
+        !cfc_api_set(meta, "content", cfc_api_digest_json(&effective.content_id)) ||
+        !cfc_api_set(meta, "variant",
+                     json_string(effective.is_candidate ? "candidate" : "stable"))) {
+        json_decref(meta);
+        meta = NULL;
+    }
+    cfc_reply_document(reply, meta, effective.text, effective.text_size);
+    cfc_effective_free(&effective);
+}

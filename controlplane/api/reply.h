@@ -1,0 +1,46 @@
+/* What a handler answers, and the one shape of errors:
+ *
+ *     {"error": {"code": "conflict", "message": "...", "current": {...}}}
+ *
+ * A reply that could not be built (no memory) is sent as a fixed 503.  One thread at a time. */
+#ifndef CFC_API_REPLY_H
+#define CFC_API_REPLY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct cfc_reply {
+    unsigned status;
+    const char *type; /* media type; static */
+    char *body;       /* malloc'ed; NULL when there was no memory */
+    size_t body_size;
+    bool is_replay; /* the idempotency key was known: this is the first answer again */
+};
+
+/* Every one of these takes over the json_t that it is given, NULL included. */
+
+/* A JSON value, sorted and compact. */
+void cfc_reply_json(struct cfc_reply *reply, unsigned status, json_t *value);
+
+/* A JSON object with one more member, "document", whose text is put in as it is: a document keeps
+ * its canonical form, which jansson would not print. */
+void cfc_reply_document(struct cfc_reply *reply, json_t *meta, const char *text, size_t size);
+
+/* Text that is no JSON; takes over `text`. */
+void cfc_reply_text(struct cfc_reply *reply, const char *type, char *text, size_t size);
+
+/* An error with a status and a code of HTTP's own. */
+void cfc_reply_error(struct cfc_reply *reply, unsigned status, const char *code,
+                     const char *message);
+
+/* An error of the service: the status follows from `rc`, the code is its word.  `message` may be
+ * empty (then the text of the code), `current` NULL. */
+void cfc_reply_failure(struct cfc_reply *reply, int rc, const char *message, json_t *current);
+
+/* The status that an error of the service has. */
+unsigned cfc_reply_status(int rc);
+
+void cfc_reply_clear(struct cfc_reply *reply);
+
+#endif

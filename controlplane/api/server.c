@@ -1,0 +1,565 @@
+#include "controlplane/api/server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "confcast/error.h"
+#include "controlplane/api/listen.h"
+#include "controlplane/api/reaper.h"
+#include "controlplane/log/log.h"
+#include "protocol/base/time.h"
+
+#define BODY_TOTAL_MAX_DEFAULT ((size_t)256 << 20)
+
+enum {
+    REQUEST_TIMEOUT_MS_DEFAULT = 30000,
+    CONNECTION_MAX_DEFAULT = 256,
+    THREAD_COUNT_DEFAULT = 4,
+    BODY_FIRST_SIZE = 16 * 1024,
+    /* A body above its limit is read and dropped up to this many times the limit, so that clients
+     * that write before they read get their 413 and not a reset. */
+    DRAIN_FACTOR = 4,
+};
+
+struct cfc_server {
+    struct cfc_api *api;
+    struct cfc_server_config config;
+    struct MHD_Daemon *tcp;
+    struct MHD_Daemon *local;
+    char *unix_path;
+    uint16_t port;
+    struct cfc_reaper reaper;
+    atomic_ullong body_total; /* bytes of bodies held now */
+};
+
+/* One request on its way. */
+struct exchange {
+    struct cfc_server *server;
+    struct cfc_connection *connection;
+    struct cfc_request request;
+    const struct cfc_api_route *route; /* NULL once it is refused */
+    struct cfc_reply reply;            /* the refusal, while the body is still read */
+    int target_rc;
+    bool is_started;
+    bool is_answered;
+    char *body;
+    size_t body_size;
+    size_t body_capacity;
+    size_t body_size_max;
+    size_t dropped_size; /* bytes of body read and thrown away */
+    char idempotency_key[CFC_IDEMPOTENCY_KEY_SIZE_MAX + 1];
+    char author[CFC_AUTHOR_SIZE_MAX + 1];
+};
+
+static const char no_memory_body[] =
+    "{\"error\":{\"code\":\"oom\",\"message\":\"memory could not be allocated\"}}";
+static const char too_long_body[] =
+    "{\"error\":{\"code\":\"limit\",\"message\":\"the body is above its limit\"}}";
+
+static struct cfc_connection *
+connection_of(struct MHD_Connection *mhd)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info != NULL ? info->socket_context : NULL;
+}
+
+static void
+on_connection(void *cls, struct MHD_Connection *mhd, void **context,
+              enum MHD_ConnectionNotificationCode code)
+{
+    struct cfc_server *server = cls;
+    const union MHD_ConnectionInfo *info;
+    struct cfc_connection *c;
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        c = *context;
+        *context = NULL;
+        if (c != NULL) {
+            cfc_reaper_remove(c);
+            free(c);
+        }
+        return;
+    }
+    c = calloc(1, sizeof(*c));
+    info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (c == NULL || info == NULL) {
+        free(c);
+        return;
+    }
+    c->fd = info->connect_fd;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid != (uid_t)-1) {
+        c->is_unix = true;
+        c->peer_uid = peer.uid;
+    }
+    cfc_reaper_add(&server->reaper, c);
+    *context = c;
+}
+
+/* Called with the raw target once the request line is known; what it returns is the exchange. */
+static void *
+on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
+{
+    struct cfc_server *server = cls;
+    struct exchange *x = calloc(1, sizeof(*x));
+
+    if (x == NULL) {
+        return NULL;
+    }
+    x->server = server;
+    x->connection = connection_of(mhd);
+    if (x->connection != NULL) {
+        cfc_reaper_enter(x->connection, CFC_CONNECTION_RECEIVING);
+    }
+    atomic_fetch_add_explicit(&server->api->in_flight, 1, memory_order_relaxed);
+    x->target_rc = cfc_target_parse(uri, &x->request.target);
+    return x;
+}
+
+/* libmicrohttpd would decode "%2f" in paths, and leave broken escapes alone: on_target() has the
+ * target as it came. */
+static size_t
+keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
+{
+    (void)cls;
+    (void)mhd;
+    return strlen(text);
+}
+
+static void
+drop_body(struct exchange *x)
+{
+    free(x->body);
+    atomic_fetch_sub(&x->server->body_total, x->body_capacity);
+    x->body = NULL;
+    x->body_size = 0;
+    x->body_capacity = 0;
+}
+
+static void
+on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
+             enum MHD_RequestTerminationCode code)
+{
+    struct exchange *x = *con_cls;
+
+    (void)cls;
+    (void)mhd;
+    (void)code;
+    *con_cls = NULL;
+    if (x == NULL) {
+        return;
+    }
+    if (x->connection != NULL) {
+        cfc_reaper_enter(x->connection, CFC_CONNECTION_IDLE);
+    }
+    atomic_fetch_sub_explicit(&x->server->api->in_flight, 1, memory_order_relaxed);
+    drop_body(x);
+    cfc_reply_clear(&x->reply);
+    free(x);
+}
+
+static struct MHD_Response *
+response_of(struct cfc_reply *reply)
+{
+    struct MHD_Response *response;
+
+    if (reply->body == NULL) {
+        reply->status = 503;
+        reply->type = "application/json";
+        response = MHD_create_response_from_buffer(
+            sizeof(no_memory_body) - 1, (void *)(uintptr_t)no_memory_body, MHD_RESPMEM_PERSISTENT);
+    } else {
+        response =
+            MHD_create_response_from_buffer(reply->body_size, reply->body, MHD_RESPMEM_MUST_FREE);
+        reply->body = response != NULL ? NULL : reply->body;
+    }
+    return response;
+}
+
+static enum MHD_Result
+answer(struct exchange *x, struct MHD_Connection *mhd)
+{
+    struct MHD_Response *response = response_of(&x->reply);
+    enum MHD_Result result;
+
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    x->is_answered = true;
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, x->reply.type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (x->reply.is_replay) {
+        MHD_add_response_header(response, "Idempotency-Replayed", "true");
+    }
+    cfc_api_count_reply(x->server->api, x->reply.status);
+    result = MHD_queue_response(mhd, x->reply.status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static void
+refuse(struct exchange *x, unsigned status, const char *code, const char *message)
+{
+    x->route = NULL;
+    cfc_reply_error(&x->reply, status, code, message);
+}
+
+static bool
+is_printable(const char *text)
+{
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p < 0x20 || *p > 0x7e) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Until there are tokens, the author is what the client says, or else who opened the unix socket.
+ * The daemon listens on loopback and on that socket by default. */
+static bool
+read_author(struct exchange *x, struct MHD_Connection *mhd)
+{
+    const char *said = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Confcast-Author");
+
+    if (said != NULL &&
+        (said[0] == '\0' || strlen(said) > CFC_AUTHOR_SIZE_MAX || !is_printable(said))) {
+        refuse(x, 400, "invalid", "Confcast-Author: 1 to 128 printable ASCII characters");
+        return false;
+    }
+    if (said != NULL) {
+        memcpy(x->author, said, strlen(said) + 1);
+    } else if (x->connection != NULL && x->connection->is_unix) {
+        snprintf(x->author, sizeof(x->author), "uid:%u", x->connection->peer_uid);
+    } else {
+        snprintf(x->author, sizeof(x->author), "anonymous");
+    }
+    x->request.author = x->author;
+    return true;
+}
+
+static bool
+read_idempotency_key(struct exchange *x, struct MHD_Connection *mhd)
+{
+    const char *key = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Idempotency-Key");
+
+    if (key == NULL) {
+        return true;
+    }
+    if (key[0] == '\0' || strlen(key) > CFC_IDEMPOTENCY_KEY_SIZE_MAX || !is_printable(key)) {
+        refuse(x, 400, "invalid", "Idempotency-Key: 1 to 128 printable ASCII characters");
+        return false;
+    }
+    memcpy(x->idempotency_key, key, strlen(key) + 1);
+    x->request.idempotency_key = x->idempotency_key;
+    return true;
+}
+
+/* Headers are here, the body is not.  A refusal is kept until the body has been read, unless the
+ * client waits for word or announces more than would be read: then it is answered now. */
+static enum MHD_Result
+start(struct exchange *x, struct MHD_Connection *mhd, const char *method)
+{
+    const char *length = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Length");
+    const char *expect = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Expect");
+    uint64_t size = 0;
+
+    x->is_started = true;
+    if (x->target_rc != CONFCAST_OK) {
+        refuse(x, 400, "invalid", "the request target is malformed or too long");
+    } else {
+        x->route = cfc_api_find(&x->request, method, &x->reply);
+    }
+    if (x->route != NULL) {
+        x->body_size_max = cfc_api_body_size_max(x->server->api, x->route);
+    }
+    if (x->route != NULL && read_author(x, mhd)) {
+        read_idempotency_key(x, mhd);
+    }
+    if (length != NULL && cfc_target_uint(length, UINT64_MAX, &size) != CONFCAST_OK) {
+        size = UINT64_MAX;
+    }
+    if (x->route != NULL && size > x->body_size_max) {
+        refuse(x, 413, "limit", "the body is above its limit");
+    }
+    if (x->route == NULL &&
+        (expect != NULL || size > (uint64_t)DRAIN_FACTOR * x->server->api->document_size_max)) {
+        return answer(x, mhd);
+    }
+    return MHD_YES;
+}
+
+/* Makes room for `size` more bytes.  Doubling means that a client which announces much and sends
+ * little costs little. */
+static bool
+reserve(struct exchange *x, size_t size)
+{
+    size_t wanted = x->body_size + size;
+    size_t capacity = x->body_capacity > 0 ? x->body_capacity : BODY_FIRST_SIZE;
+    size_t total_max = x->server->config.body_total_max;
+    size_t added;
+    char *body;
+
+    if (wanted <= x->body_capacity) {
+        return true;
+    }
+    while (capacity < wanted) {
+        capacity *= 2;
+    }
+    capacity = capacity < x->body_size_max ? capacity : x->body_size_max;
+    added = capacity - x->body_capacity;
+    if (atomic_fetch_add(&x->server->body_total, added) + added > total_max) {
+        atomic_fetch_sub(&x->server->body_total, added);
+        return false;
+    }
+    body = realloc(x->body, capacity);
+    if (body == NULL) {
+        atomic_fetch_sub(&x->server->body_total, added);
+        return false;
+    }
+    x->body = body;
+    x->body_capacity = capacity;
+    return true;
+}
+
+static enum MHD_Result
+take_body(struct exchange *x, const char *bytes, size_t size)
+{
+    size_t drain_max = DRAIN_FACTOR * x->server->api->document_size_max;
+
+    atomic_fetch_add_explicit(&x->server->api->body_bytes, size, memory_order_relaxed);
+    if (x->route != NULL && size > x->body_size_max - x->body_size) {
+        refuse(x, 413, "limit", "the body is above its limit");
+    } else if (x->route != NULL && !reserve(x, size)) {
+        refuse(x, 503, "busy", "too many bodies are on their way; try again later");
+    }
+    if (x->route != NULL) {
+        memcpy(x->body + x->body_size, bytes, size);
+        x->body_size += size;
+        return MHD_YES;
+    }
+    drop_body(x);
+    x->dropped_size += size;
+    if (x->dropped_size <= drain_max) {
+        return MHD_YES;
+    }
+    if (x->connection != NULL) {
+        cfc_connection_refuse(x->connection->fd, 413, "Payload Too Large", too_long_body);
+        cfc_api_count_reply(x->server->api, 413);
+    }
+    return MHD_NO;
+}
+
+static uint64_t
+unix_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
+}
+
+static enum MHD_Result
+finish(struct exchange *x, struct MHD_Connection *mhd)
+{
+    if (x->connection != NULL && !cfc_reaper_enter(x->connection, CFC_CONNECTION_ANSWERING)) {
+        cfc_api_count_reply(x->server->api, 408);
+        return MHD_NO;
+    }
+    if (x->route != NULL) {
+        x->request.body = x->body;
+        x->request.body_size = x->body_size;
+        x->request.unix_ns = unix_now_ns();
+        x->route->handle(x->server->api, &x->request, &x->reply);
+        drop_body(x);
+    }
+    if (x->reply.status >= 500) {
+        cfc_log(CFC_LOG_WARN, "api", "answered status=%u path=%s", x->reply.status,
+                x->request.target.path);
+    }
+    return answer(x, mhd);
+}
+
+static enum MHD_Result
+on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+           const char *version, const char *bytes, size_t *size, void **con_cls)
+{
+    struct exchange *x = *con_cls;
+    size_t given = *size;
+
+    (void)cls;
+    (void)url;
+    (void)version;
+    if (x == NULL) {
+        return MHD_NO;
+    }
+    if (!x->is_started) {
+        return start(x, mhd, method);
+    }
+    if (x->is_answered) {
+        *size = 0;
+        return MHD_YES;
+    }
+    if (given > 0) {
+        *size = 0;
+        return take_body(x, bytes, given);
+    }
+    return finish(x, mhd);
+}
+
+static void
+on_log(void *cls, const char *format, va_list args)
+{
+    char line[256];
+    size_t size;
+
+    (void)cls;
+    vsnprintf(line, sizeof(line), format, args);
+    size = strcspn(line, "\n");
+    line[size] = '\0';
+    cfc_log(CFC_LOG_DEBUG, "http", "%s", line);
+}
+
+static struct MHD_Daemon *
+start_daemon(struct cfc_server *server, int fd)
+{
+    const struct cfc_server_config *config = &server->config;
+
+    /* The reaper's deadline comes first; the library's own is what remains when it cannot act. */
+    return MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG | MHD_USE_ITC, 0, NULL,
+        NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->thread_count,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->connection_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(config->request_timeout_ms / 1000 * 2 + 2),
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_END);
+}
+
+static int
+open_tcp(struct cfc_server *server)
+{
+    const char *address = server->config.listen;
+    int fd = -1;
+    int rc = cfc_listen_tcp(address, &fd, &server->port);
+
+    if (rc == CONFCAST_OK) {
+        server->tcp = start_daemon(server, fd);
+        if (server->tcp == NULL) {
+            close(fd);
+            rc = CONFCAST_ERR_RESOURCE;
+        }
+    }
+    if (rc != CONFCAST_OK) {
+        cfc_log(CFC_LOG_ERROR, "api", "cannot listen tcp=%s error=%s reason=\"%s\"", address,
+                confcast_error_word(rc), strerror(errno));
+        return rc;
+    }
+    cfc_log(CFC_LOG_INFO, "api", "listening tcp=%s port=%u", address, server->port);
+    return CONFCAST_OK;
+}
+
+static int
+open_unix(struct cfc_server *server)
+{
+    const char *path = server->config.unix_path;
+    int fd = -1;
+    int rc = cfc_listen_unix(path, &fd);
+
+    if (rc == CONFCAST_OK) {
+        server->unix_path = strdup(path);
+        server->local = server->unix_path != NULL ? start_daemon(server, fd) : NULL;
+        if (server->local == NULL) {
+            close(fd);
+            unlink(path);
+            rc = CONFCAST_ERR_RESOURCE;
+        }
+    }
+    if (rc != CONFCAST_OK) {
+        cfc_log(CFC_LOG_ERROR, "api", "cannot listen unix=%s error=%s reason=\"%s\"", path,
+                confcast_error_word(rc), strerror(errno));
+        return rc;
+    }
+    cfc_log(CFC_LOG_INFO, "api", "listening unix=%s", path);
+    return CONFCAST_OK;
+}
+
+static void
+set_defaults(struct cfc_server_config *config)
+{
+    if (config->body_total_max == 0) {
+        config->body_total_max = BODY_TOTAL_MAX_DEFAULT;
+    }
+    if (config->request_timeout_ms == 0) {
+        config->request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT;
+    }
+    if (config->connection_max == 0) {
+        config->connection_max = CONNECTION_MAX_DEFAULT;
+    }
+    if (config->thread_count == 0) {
+        config->thread_count = THREAD_COUNT_DEFAULT;
+    }
+}
+
+int
+cfc_server_open(struct cfc_api *api, const struct cfc_server_config *config,
+                struct cfc_server **out)
+{
+    struct cfc_server *server = calloc(1, sizeof(*server));
+    int rc;
+
+    *out = NULL;
+    if (server == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    server->api = api;
+    server->config = *config;
+    set_defaults(&server->config);
+    rc = cfc_reaper_start(&server->reaper, server->config.request_timeout_ms * CFC_MS);
+    if (rc != CONFCAST_OK) {
+        free(server);
+        return rc;
+    }
+    if ((config->listen != NULL && (rc = open_tcp(server)) != CONFCAST_OK) ||
+        (config->unix_path != NULL && (rc = open_unix(server)) != CONFCAST_OK)) {
+        cfc_server_close(server);
+        return rc;
+    }
+    *out = server;
+    return CONFCAST_OK;
+}
+
+uint16_t
+cfc_server_port(const struct cfc_server *server)
+{
+    return server->port;
+}
+
+void
+cfc_server_close(struct cfc_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    if (server->tcp != NULL) {
+        MHD_stop_daemon(server->tcp);
+    }
+    if (server->local != NULL) {
+        MHD_stop_daemon(server->local);
+        unlink(server->unix_path);
+    }
+    cfc_reaper_stop(&server->reaper);
+    free(server->unix_path);
+    free(server);
+}

@@ -1,0 +1,269 @@
+/* Views: who applied what, the inventory, the audit log. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "controlplane/api/handlers.h"
+#include "protocol/wire/report.h"
+
+static json_t *
+integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *
+counts_json(struct cfc_api *api, const char *scope, const struct cfc_apply_counts *counts)
+{
+    struct cfc_release_view view = {0};
+    json_t *object = json_object();
+    const char *state = cfc_service_get_release(api->service, scope, &view) == CONFCAST_OK
+                            ? cfc_release_state_word(view.release.state)
+                            : cfc_release_state_word(CFC_RELEASE_EMPTY);
+
+    if (!cfc_api_set(object, "scope", json_string(scope)) ||
+        !cfc_api_set(object, "state", json_string(state)) ||
+        !cfc_api_set(object, "version", integer(counts->version)) ||
+        !cfc_api_set(object, "published", integer(counts->published)) ||
+        !cfc_api_set(object, "published_time", cfc_api_time_json(counts->published_unix_ns)) ||
+        !cfc_api_set(object, "total", integer(counts->total)) ||
+        !cfc_api_set(object, "accepted", integer(counts->accepted)) ||
+        !cfc_api_set(object, "prepared", integer(counts->prepared)) ||
+        !cfc_api_set(object, "applied", integer(counts->applied)) ||
+        !cfc_api_set(object, "durable", integer(counts->durable)) ||
+        !cfc_api_set(object, "rejected", integer(counts->rejected)) ||
+        !cfc_api_set(object, "stale", integer(counts->stale))) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static json_t *
+apply_json(const struct cfc_apply_view *view)
+{
+    const struct cfc_report_entry *entry = &view->entry;
+    json_t *object = json_object();
+    json_t *reason =
+        entry->reason != 0 ? json_string(confcast_error_word(-(int)entry->reason)) : json_null();
+
+    if (!cfc_api_set(object, "consumer", json_string(view->consumer)) ||
+        !cfc_api_set(object, "scope", json_string(view->scope)) ||
+        !cfc_api_set(object, "state", json_string(cfc_apply_state_name(entry->state))) ||
+        !cfc_api_set(object, "reason", reason) ||
+        !cfc_api_set(object, "accepted", integer(entry->accepted)) ||
+        !cfc_api_set(object, "serving", integer(entry->serving_version)) ||
+        !cfc_api_set(object, "durable", integer(entry->durable)) ||
+        !cfc_api_set(object, "highest_applied", integer(view->highest_applied)) ||
+        !cfc_api_set(object, "arm", integer(entry->arm)) ||
+        !cfc_api_set(object, "stale", json_boolean(view->is_stale)) ||
+        !cfc_api_set(object, "from_disk",
+                     json_boolean((entry->flags & CFC_REPORT_FLAG_FROM_DISK) != 0)) ||
+        !cfc_api_set(object, "seen", cfc_api_time_json(view->seen_unix_ns))) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+/* Appends the views to `list`; false without memory. */
+static bool
+append_views(json_t *list, const struct cfc_apply_view *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (json_array_append_new(list, apply_json(&items[i])) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+reply_list(struct cfc_reply *reply, const char *key, json_t *list, bool is_whole)
+{
+    if (!is_whole) {
+        json_decref(list);
+        list = NULL;
+    }
+    cfc_reply_json(reply, 200, list != NULL ? json_pack("{so}", key, list) : NULL);
+}
+
+void
+cfc_api_get_status(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
+{
+    json_t *list = json_array();
+    char *scopes = NULL;
+    size_t count = 0;
+    const char *scope;
+    bool is_whole = list != NULL;
+    int rc = cfc_service_scopes(api->service, &scopes, &count);
+
+    (void)request;
+    if (rc != CONFCAST_OK) {
+        json_decref(list);
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    scope = scopes;
+    for (size_t i = 0; i < count && is_whole; i++, scope += strlen(scope) + 1) {
+        struct cfc_apply_counts counts = {0};
+
+        if (cfc_service_status(api->service, scope, &counts) == CONFCAST_OK) {
+            is_whole = json_array_append_new(list, counts_json(api, scope, &counts)) == 0;
+        }
+    }
+    free(scopes);
+    reply_list(reply, "scopes", list, is_whole);
+}
+
+void
+cfc_api_get_scope_status(struct cfc_api *api, const struct cfc_request *request,
+                         struct cfc_reply *reply)
+{
+    struct cfc_apply_counts counts = {0};
+    struct cfc_apply_view *items = NULL;
+    uint64_t wanted = 20;
+    bool is_given;
+    size_t count = 0;
+    json_t *object;
+    json_t *list;
+    int rc;
+
+    if (!cfc_api_param_uint(request, "stragglers", CFC_API_LIMIT_MAX, &is_given, &wanted, reply)) {
+        return;
+    }
+    rc = cfc_service_status(api->service, request->rest, &counts);
+    if (rc == CONFCAST_OK && wanted > 0) {
+        rc = cfc_service_stragglers(api->service, request->rest, (size_t)wanted, &items, &count);
+    }
+    if (rc != CONFCAST_OK) {
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    object = counts_json(api, request->rest, &counts);
+    list = json_array();
+    if (!append_views(list, items, count) ||
+        !cfc_api_set(object, "stragglers", json_incref(list))) {
+        json_decref(object);
+        object = NULL;
+    }
+    json_decref(list);
+    free(items);
+    cfc_reply_json(reply, 200, object);
+}
+
+/* Stragglers of all scopes, scope by scope, until `limit` is reached. */
+static int
+collect_behind(struct cfc_api *api, size_t limit, json_t *list, bool *is_whole)
+{
+    char *scopes = NULL;
+    size_t scope_count = 0;
+    const char *scope;
+    int rc = cfc_service_scopes(api->service, &scopes, &scope_count);
+
+    scope = scopes;
+    for (size_t i = 0;
+         rc == CONFCAST_OK && *is_whole && i < scope_count && json_array_size(list) < limit;
+         i++, scope += strlen(scope) + 1) {
+        struct cfc_apply_view *items = NULL;
+        size_t count = 0;
+
+        rc = cfc_service_stragglers(api->service, scope, limit - json_array_size(list), &items,
+                                    &count);
+        *is_whole = append_views(list, items, count);
+        free(items);
+        rc = rc == CONFCAST_ERR_NOT_FOUND ? CONFCAST_OK : rc;
+    }
+    free(scopes);
+    return rc;
+}
+
+static int
+collect_consumers(struct cfc_api *api, const char *consumer, const char *after, size_t limit,
+                  json_t *list, bool *is_whole)
+{
+    struct cfc_apply_view *items = NULL;
+    size_t count = 0;
+    int rc = cfc_service_consumers(api->service, consumer, after, limit, &items, &count);
+
+    if (rc == CONFCAST_OK) {
+        *is_whole = append_views(list, items, count);
+        free(items);
+    }
+    return rc;
+}
+
+void
+cfc_api_get_consumers(struct cfc_api *api, const struct cfc_request *request,
+                      struct cfc_reply *reply)
+{
+    const char *after = cfc_target_param(&request->target, "after");
+    bool wants_behind = false;
+    bool is_whole = true;
+    size_t limit = 0;
+    json_t *list;
+    int rc;
+
+    if (!cfc_api_param_limit(request, &limit, reply) ||
+        !cfc_api_param_flag(request, "behind", &wants_behind, reply)) {
+        return;
+    }
+    list = json_array();
+    rc = wants_behind ? collect_behind(api, limit, list, &is_whole)
+                      : collect_consumers(api, NULL, after, limit, list, &is_whole);
+    if (rc != CONFCAST_OK) {
+        json_decref(list);
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    reply_list(reply, "consumers", list, is_whole);
+}
+
+void
+cfc_api_get_consumer(struct cfc_api *api, const struct cfc_request *request,
+                     struct cfc_reply *reply)
+{
+    json_t *list = json_array();
+    bool is_whole = true;
+    int rc = collect_consumers(api, request->rest, NULL, CFC_API_LIMIT_MAX, list, &is_whole);
+
+    if (rc == CONFCAST_OK && json_array_size(list) == 0 && is_whole) {
+        rc = CONFCAST_ERR_NOT_FOUND;
+    }
+    if (rc != CONFCAST_OK) {
+        json_decref(list);
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    reply_list(reply, "consumers", list, is_whole);
+}
+
+void
+cfc_api_get_audit(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
+{
+    uint64_t before = 0;
+    bool is_given;
+    size_t limit = 0;
+    json_t *entries = NULL;
+    json_t *entry;
+    size_t i;
+    bool is_whole = true;
+    int rc;
+
+    if (!cfc_api_param_limit(request, &limit, reply) ||
+        !cfc_api_param_uint(request, "before", UINT64_MAX, &is_given, &before, reply)) {
+        return;
+    }
+    rc = cfc_service_audit(api->service, before, limit, &entries);
+    if (rc != CONFCAST_OK) {
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    json_array_foreach(entries, i, entry)
+    {
+        uint64_t unix_ns = (uint64_t)json_integer_value(json_object_get(entry, "time_unix_ns"));
+
+        is_whole = is_whole && cfc_api_set(entry, "time", cfc_api_time_json(unix_ns));
+    }
+    reply_list(reply, "entries", entries, is_whole);
+}
