@@ -18,6 +18,7 @@
 
 #define FIXTURE_SCOPE    "acme/checkout/prod"
 #define FIXTURE_CONSUMER "host-17.eu-1"
+#define FIXTURE_BOOT_ID  UINT64_C(0xb007b007b007b007)
 
 struct fixture {
     struct cfc_sha256 *sha;
@@ -25,11 +26,14 @@ struct fixture {
     struct cfc_signer signer;
     struct cfc_keyring ring;
     struct cfc_verifier verifier;
+    struct cfc_key credential_key; /* towards engines */
+    struct cfc_key report_key;     /* towards the control plane */
     struct cfc_key session_key;
     struct cfc_address address;
+    uint8_t hello_nonce[CFC_NONCE_SIZE];
+    uint8_t engine_nonce[CFC_NONCE_SIZE];
     uint8_t frame[CFC_FRAME_SIZE_MAX];
     size_t size;
-    struct cfc_frame opened;
 };
 
 static inline void
@@ -53,6 +57,7 @@ static inline void
 fixture_open(struct fixture *f)
 {
     struct cfc_ring_key ring_key;
+    struct cfc_key fleet_key;
     uint8_t seed[32];
 
     memset(f, 0, sizeof(*f));
@@ -64,7 +69,16 @@ fixture_open(struct fixture *f)
     ring_key = ring_key_of(&f->signing_key);
     cfc_keyring_add(&f->ring, &ring_key);
     f->verifier = cfc_keyring_verifier(&f->ring);
-    fill(&f->session_key, sizeof(f->session_key), 0x40);
+    fill(f->hello_nonce, sizeof(f->hello_nonce), 1);
+    fill(f->engine_nonce, sizeof(f->engine_nonce), 9);
+    fill(&fleet_key, sizeof(fleet_key), 0x40);
+    cfc_credential_key(&fleet_key, CFC_DOMAIN_CRED_SESSION, FIXTURE_CONSUMER,
+                       sizeof(FIXTURE_CONSUMER) - 1, &f->credential_key);
+    fill(&fleet_key, sizeof(fleet_key), 0x60);
+    cfc_credential_key(&fleet_key, CFC_DOMAIN_CRED_REPORT, FIXTURE_CONSUMER,
+                       sizeof(FIXTURE_CONSUMER) - 1, &f->report_key);
+    cfc_session_key(&f->credential_key, f->hello_nonce, f->engine_nonce, FIXTURE_BOOT_ID,
+                    &f->session_key);
     f->address = cfc_address_ipv4(0x0a000011, 40000);
 }
 
@@ -90,10 +104,13 @@ prefix_of(const struct fixture *f, size_t size, struct cfc_frame *out, int *rc)
     return copy;
 }
 
+/* The body of {"retries":3}. */
+static const uint8_t example_body[] = {'C', 'F', 'B', 1,   2,   8,   1, 11, 7, 'r',
+                                       'e', 't', 'r', 'i', 'e', 's', 0, 4,  6};
+
 static inline struct cfc_head
-example_head(void)
+example_head(struct cfc_sha256 *sha)
 {
-    static const uint8_t body[] = "{\"retries\":3}";
     struct cfc_head head = {
         .kind = CFC_HEAD_NORMAL,
         .activation = CFC_ACTIVATE_AT,
@@ -117,16 +134,16 @@ example_head(void)
                                     .label_value_size = 4};
     head.arms[1] = (struct cfc_arm){.selector = CFC_SELECT_COHORT, .threshold = 0x0ccccccc};
     head.arms[2] = (struct cfc_arm){.selector = CFC_SELECT_ALL};
-    for (int i = 0; i < 3; i++) {
-        fill(&head.arms[i].content, 32, (uint8_t)(0x10 + 0x20 * i));
-    }
+    fill(&head.arms[0].content, 32, 0x10);
+    fill(&head.arms[1].content, 32, 0x30);
+    cfc_content_id(sha, example_body, sizeof(example_body), &head.arms[2].content);
     fill(&head.arms[0].fallback, 32, 0xa0);
     head.inlined = (struct cfc_inline_content){.is_present = true,
                                                .arm = 2,
                                                .encoding = CFC_ENCODING_RAW,
-                                               .body_size = sizeof(body) - 1,
-                                               .coded = body,
-                                               .coded_size = sizeof(body) - 1};
+                                               .body_size = sizeof(example_body),
+                                               .coded = example_body,
+                                               .coded_size = sizeof(example_body)};
     return head;
 }
 
@@ -185,7 +202,7 @@ static inline struct cfc_welcome
 example_welcome(void)
 {
     struct cfc_welcome welcome = {
-        .boot_id = UINT64_C(0xb007b007b007b007),
+        .boot_id = FIXTURE_BOOT_ID,
         .kind = CFC_WELCOME_ACCEPT,
         .session = 77,
         .observed = cfc_address_ipv4(0x0a000011, 40000),
@@ -201,7 +218,7 @@ static inline struct cfc_status
 example_status(void)
 {
     return (struct cfc_status){
-        .boot_id = UINT64_C(0xb007b007b007b007),
+        .boot_id = FIXTURE_BOOT_ID,
         .time_unix_ns = UINT64_C(1700000000000000000),
         .fleet_size = 100000,
         .windows = {.hello_ms = 1000, .nack_us = 2000, .report_ms = 3000, .report_generation = 4},
