@@ -1,5 +1,17 @@
 /* Made by json_numbers.mjs from what ECMAScript prints.  Do not edit. */
+#ifndef CFC_TESTS_JSON_NUMBERS_H
+#define CFC_TESTS_JSON_NUMBERS_H
+
+#include <stdint.h>
+
 #define JSON_NUMBERS_GROUP_SIZE 2000
+
+enum family {
+    ANY,
+    NEAR_ONE,
+    SUBNORMAL,
+    SHORT,
+};
 
 static const struct {
     uint64_t bits;
@@ -383,3 +395,5 @@ static const struct {
 };
 
 static const char json_powers_of_two[] = "dfa474c4596043b1ef7df6c5a6ec3b93";
+
+#endif

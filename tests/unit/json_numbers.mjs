@@ -87,7 +87,9 @@ function* singles() {
 }
 
 const lines = ['/* Made by json_numbers.mjs from what ECMAScript prints.  Do not edit. */',
-  `#define JSON_NUMBERS_GROUP_SIZE ${GROUP_SIZE}`, '',
+  '#ifndef CFC_TESTS_JSON_NUMBERS_H', '#define CFC_TESTS_JSON_NUMBERS_H', '',
+  '#include <stdint.h>', '', `#define JSON_NUMBERS_GROUP_SIZE ${GROUP_SIZE}`, '',
+  'enum family {', ...Object.keys(FAMILIES).map((name) => `    ${name},`), '};', '',
   'static const struct {', '    uint64_t bits;', '    const char *text;',
   '} json_numbers[] = {'];
 for (const bits of singles()) {
@@ -99,7 +101,7 @@ for (let i = 0; i < GROUP_COUNT; i++) {
   const family = Object.keys(FAMILIES)[i % 4];
   lines.push(`    {${family}, ${i + 1}, "${group(family, i + 1)}"},`);
 }
-lines.push('};', '', `static const char json_powers_of_two[] = "${powersOfTwo()}";`, '');
+lines.push('};', '', `static const char json_powers_of_two[] = "${powersOfTwo()}";`, '', '#endif', '');
 
 const text = lines.join('\n');
 if (process.argv[2] === '--check') {

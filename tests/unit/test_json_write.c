@@ -10,15 +10,6 @@
 #include "protocol/trust/digest.h"
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/heap.h"
-
-/* The families of doubles that json_numbers.mjs makes as well. */
-enum family {
-    ANY,
-    NEAR_ONE,
-    SUBNORMAL,
-    SHORT,
-};
-
 #include "tests/unit/json_numbers.h"
 
 static struct cfc_test_heap heap;
@@ -88,6 +79,7 @@ edges_print_as_ecmascript_prints_them(void)
     }
 }
 
+/* The families of json_numbers.mjs. */
 static double
 make_double(enum family family, uint64_t r)
 {
