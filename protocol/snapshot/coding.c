@@ -12,6 +12,11 @@
 enum {
     LEVEL = 3, /* level 1 finds no delta; above 3 costs more time than it saves bytes */
     WINDOW_LOG_MIN = 10,
+    /* The tables of level 3 forget most of a base of some megabytes; with a slot for every eighth
+     * byte they find all of it.  2^22 slots are 32 MiB in two tables. */
+    TABLE_LOG_BELOW_WINDOW = 3,
+    TABLE_LOG_MIN = 17,
+    TABLE_LOG_MAX = 22,
 };
 
 #define FRAME_MAGIC       UINT32_C(0xfd2fb528)
@@ -102,26 +107,65 @@ error_of(size_t result, int otherwise)
                                                                      : otherwise;
 }
 
+struct setting {
+    ZSTD_cParameter parameter;
+    int value;
+};
+
+static int
+apply(ZSTD_CCtx *cctx, const struct setting *settings, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t result = ZSTD_CCtx_setParameter(cctx, settings[i].parameter, settings[i].value);
+
+        if (ZSTD_isError(result)) {
+            return error_of(result, CONFCAST_ERR_INTERNAL);
+        }
+    }
+    return CONFCAST_OK;
+}
+
 /* Sets up one frame: content size, no checksum (the digest tree covers every byte), no dictionary
  * id. */
 static int
-begin_frame(ZSTD_CCtx *cctx, int window_log)
+begin_frame(ZSTD_CCtx *cctx)
 {
-    static const struct {
-        ZSTD_cParameter parameter;
-        int value;
-    } settings[] = {{ZSTD_c_compressionLevel, LEVEL},
-                    {ZSTD_c_contentSizeFlag, 1},
-                    {ZSTD_c_checksumFlag, 0},
-                    {ZSTD_c_dictIDFlag, 0}};
+    static const struct setting settings[] = {{ZSTD_c_compressionLevel, LEVEL},
+                                              {ZSTD_c_contentSizeFlag, 1},
+                                              {ZSTD_c_checksumFlag, 0},
+                                              {ZSTD_c_dictIDFlag, 0}};
     size_t result = ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
 
-    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && !ZSTD_isError(result); i++) {
-        result = ZSTD_CCtx_setParameter(cctx, settings[i].parameter, settings[i].value);
+    if (ZSTD_isError(result)) {
+        return error_of(result, CONFCAST_ERR_INTERNAL);
     }
-    if (window_log > 0 && !ZSTD_isError(result)) {
-        result = ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, window_log);
+    return apply(cctx, settings, sizeof(settings) / sizeof(settings[0]));
+}
+
+/* The window must reach back over the whole base from the end of the body. */
+static int
+set_base(ZSTD_CCtx *cctx, const void *base, size_t base_size, size_t body_size)
+{
+    struct setting settings[3] = {
+        {ZSTD_c_windowLog, WINDOW_LOG_MIN}, {ZSTD_c_hashLog, 0}, {ZSTD_c_chainLog, 0}};
+    int table_log;
+    size_t result;
+    int error;
+
+    while (settings[0].value < CFC_ZSTD_WINDOW_LOG_MAX &&
+           ((size_t)1 << settings[0].value) < base_size + body_size) {
+        settings[0].value++;
     }
+    table_log = settings[0].value - TABLE_LOG_BELOW_WINDOW;
+    table_log = table_log > TABLE_LOG_MIN ? table_log : TABLE_LOG_MIN;
+    table_log = table_log < TABLE_LOG_MAX ? table_log : TABLE_LOG_MAX;
+    settings[1].value = table_log;
+    settings[2].value = table_log;
+    error = apply(cctx, settings, sizeof(settings) / sizeof(settings[0]));
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    result = ZSTD_CCtx_refPrefix(cctx, base, base_size);
     return ZSTD_isError(result) ? error_of(result, CONFCAST_ERR_INTERNAL) : CONFCAST_OK;
 }
 
@@ -150,7 +194,7 @@ cfc_coding_encode(struct cfc_coder *coder, const void *body, size_t body_size, v
     if (compressor(coder) == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    error = begin_frame(coder->cctx, 0);
+    error = begin_frame(coder->cctx);
     if (error == CONFCAST_OK) {
         error = end_frame(coder->cctx, body, body_size, coded, capacity, coded_size);
     }
@@ -166,25 +210,12 @@ cfc_coding_encode(struct cfc_coder *coder, const void *body, size_t body_size, v
     return CONFCAST_OK;
 }
 
-/* The window must reach back over the whole base from the end of the body. */
-static int
-delta_window_log(size_t size)
-{
-    int log = WINDOW_LOG_MIN;
-
-    while (log < CFC_ZSTD_WINDOW_LOG_MAX && ((size_t)1 << log) < size) {
-        log++;
-    }
-    return log;
-}
-
 int
 cfc_coding_encode_delta(struct cfc_coder *coder, const void *base, size_t base_size,
                         const void *body, size_t body_size, void *coded, size_t capacity,
                         size_t *coded_size)
 {
     int error = check_room(body_size, capacity);
-    size_t result;
 
     if (error != CONFCAST_OK) {
         return error;
@@ -198,13 +229,12 @@ cfc_coding_encode_delta(struct cfc_coder *coder, const void *base, size_t base_s
     if (compressor(coder) == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    error = begin_frame(coder->cctx, delta_window_log(base_size + body_size));
+    error = begin_frame(coder->cctx);
+    if (error == CONFCAST_OK) {
+        error = set_base(coder->cctx, base, base_size, body_size);
+    }
     if (error != CONFCAST_OK) {
         return error;
-    }
-    result = ZSTD_CCtx_refPrefix(coder->cctx, base, base_size);
-    if (ZSTD_isError(result)) {
-        return error_of(result, CONFCAST_ERR_INTERNAL);
     }
     return end_frame(coder->cctx, body, body_size, coded, capacity, coded_size);
 }

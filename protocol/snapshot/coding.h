@@ -31,7 +31,8 @@ int cfc_coding_encode(struct cfc_coder *coder, const void *body, size_t body_siz
                       size_t capacity, size_t *coded_size, enum cfc_encoding *encoding);
 
 /* Codes `body` against `base` as ZSTD_DELTA.  The caller decides whether the result is small enough
- * to be worth it.  Errors as above, base_size counting like body_size. */
+ * to be worth it.  The two must not overlap.  Errors as above, base_size counting like body_size.
+ */
 int cfc_coding_encode_delta(struct cfc_coder *coder, const void *base, size_t base_size,
                             const void *body, size_t body_size, void *coded, size_t capacity,
                             size_t *coded_size);

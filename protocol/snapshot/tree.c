@@ -83,27 +83,6 @@ cfc_tree_parent_offset(const struct cfc_tree *tree, uint32_t level, uint32_t pag
     return cfc_tree_top_offset(tree) + page;
 }
 
-int
-cfc_tree_leaf_slot(const struct cfc_tree *tree, uint32_t block, uint32_t idx, uint32_t *slot)
-{
-    uint32_t k = tree->content.fec_k;
-    uint32_t source_count;
-
-    if (block >= tree->geometry.block_count) {
-        return CONFCAST_ERR_RANGE;
-    }
-    source_count = block_symbols(tree, block);
-    if (idx < source_count) {
-        *slot = idx;
-        return CONFCAST_OK;
-    }
-    if (idx < k || idx - k >= tree->content.repair_leaves) {
-        return CONFCAST_ERR_RANGE;
-    }
-    *slot = source_count + (idx - k);
-    return CONFCAST_OK;
-}
-
 static void
 end_short(struct cfc_sha256 *sha, uint8_t out[CFC_SHORT_DIGEST_SIZE])
 {
@@ -163,8 +142,8 @@ build_leaves(const struct cfc_tree *tree, struct cfc_sha256 *sha, const uint8_t 
             digests += CFC_SHORT_DIGEST_SIZE;
         }
         for (uint32_t i = 0; i < repair_count; i++) {
-            hash_symbol(tree, sha, block, tree->content.fec_k + i, repair,
-                        tree->content.symbol_size, digests);
+            hash_symbol(tree, sha, block, source_count + i, repair, tree->content.symbol_size,
+                        digests);
             repair += tree->content.symbol_size;
             digests += CFC_SHORT_DIGEST_SIZE;
         }
@@ -219,13 +198,11 @@ cfc_tree_verify_symbol(const struct cfc_tree *tree, struct cfc_sha256 *sha, uint
 {
     uint8_t digest[CFC_SHORT_DIGEST_SIZE];
     size_t symbol_size = tree->content.symbol_size;
-    uint32_t slot;
-    int error = cfc_tree_leaf_slot(tree, block, idx, &slot);
 
-    if (error != CONFCAST_OK) {
-        return error;
+    if (block >= tree->geometry.block_count || idx >= cfc_tree_page_digests(tree, 0, block)) {
+        return CONFCAST_ERR_RANGE;
     }
-    if (slot < block_symbols(tree, block)) {
+    if (idx < block_symbols(tree, block)) {
         symbol_size = cfc_geometry_symbol_size(&tree->geometry, &tree->content, block, idx);
     }
     if (size != symbol_size) {

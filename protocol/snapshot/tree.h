@@ -36,7 +36,7 @@ struct cfc_tree {
 
 /* Fills `tree` from the fields of `content` named above.  A builder copies level_count and
  * top_count into its CONTENT afterwards.  CONFCAST_ERR_RANGE, CONFCAST_ERR_LIMIT as
- * cfc_geometry_of(): refuse the CONTENT. */
+ * cfc_geometry_of(), and LIMIT for too many repair leaves: refuse the CONTENT. */
 int cfc_tree_init(struct cfc_tree *tree, const struct cfc_content *content);
 
 /* Bytes for the digests of all pages, one after the other: level 0 first, the top digests last. */
@@ -69,16 +69,12 @@ int cfc_tree_verify_page(const struct cfc_tree *tree, struct cfc_sha256 *sha, ui
                          uint32_t page, const uint8_t *digests, size_t digest_count,
                          const uint8_t expected[CFC_SHORT_DIGEST_SIZE]);
 
-/* Checks a received symbol against its leaf in the verified leaf page of its block.  `idx` counts
- * the block's source symbols, then, from fec_k on, its repair symbols (so that in a short last
- * block the numbers between are free).  The leaf of a repair symbol stands at cfc_tree_leaf_slot().
- * CONFCAST_ERR_RANGE: no such block, or no leaf for this index; CONFCAST_ERR_LENGTH: not the size
- * of this symbol; CONFCAST_ERR_DIGEST: other bytes. */
+/* Checks a received symbol against its leaf, which stands at `idx` in the verified leaf page of its
+ * block.  `idx` counts the source symbols of that block and then, without a gap, its repair
+ * symbols. CONFCAST_ERR_RANGE: no such block, or no leaf for this index; CONFCAST_ERR_LENGTH: not
+ * the size of this symbol; CONFCAST_ERR_DIGEST: other bytes. */
 int cfc_tree_verify_symbol(const struct cfc_tree *tree, struct cfc_sha256 *sha, uint32_t block,
                            uint32_t idx, const uint8_t *bytes, size_t size,
                            const uint8_t expected[CFC_SHORT_DIGEST_SIZE]);
-
-/* The place of symbol `idx` of `block` in its leaf page.  CONFCAST_ERR_RANGE as above. */
-int cfc_tree_leaf_slot(const struct cfc_tree *tree, uint32_t block, uint32_t idx, uint32_t *slot);
 
 #endif
