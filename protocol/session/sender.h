@@ -6,6 +6,21 @@
  * Payload stays where the caller has it: poll_frame() gives a header in the caller's buffer and a
  * pointer to the payload, so that the data plane can send both as one chain without a copy.
  *
+ * What poll_frame() gives, most urgent first:
+ *   1. answers to single consumers: WELCOME, GONE, then STATUS with the echo of a report;
+ *   2. STATUS of the period, new heads (repeated after 10, 50 and 250 ms), FRESH pages that are new
+ *      or due for their replay, an overdue page of the FRESH sweep;
+ *   3. heads that somebody asked for (NACK);
+ *   4. other repair and contents, in turns: repair within its byte rate, contents one frame of each
+ *      in turn, CONTENT, then for each block its pages and symbols, then CONTENT again;
+ *   5. the sweep of unchanged FRESH pages.
+ * All multicast takes from one token bucket with a hard cap.  Unicast takes from the budgets of
+ * repair and of its consumer.  A content is sent once to each group with a head that names it: a
+ * head that names contents which its group has had, as a rollback does, costs one frame.
+ *
+ * The same calls with the same arguments give the same frames: nothing depends on where memory
+ * lies.  on_frame() and poll_frame() allocate nothing.
+ *
  * Everything in a sender is soft state: after a restart the control plane puts all of it again. */
 #ifndef CFC_SESSION_SENDER_H
 #define CFC_SESSION_SENDER_H
@@ -38,16 +53,18 @@ struct cfc_sender_config {
                                control group */
     size_t frame_size_max;  /* UDP payload that the port can carry */
     uint64_t rate_bytes;    /* multicast bytes a second, UDP payload; 0 = no pacing */
-    uint32_t burst_bytes;   /* token bucket depth */
+    uint32_t burst_bytes;   /* token bucket depth; at least frame_size_max when paced */
     uint32_t consumers_max; /* roster size */
     uint32_t scopes_max;    /* heads held */
     uint32_t contents_max;  /* contents held */
     uint64_t gather_ns;     /* a NACKed block waits this long for other askers */
-    uint32_t
-        unicast_askers_max; /* up to this many askers are answered by unicast, more by multicast */
-    uint64_t status_period_ns;
-    uint64_t repair_rate_bytes; /* repair bytes a second over all consumers */
-    struct cfc_windows windows; /* floor of the windows; they grow with the fleet */
+    uint32_t unicast_askers_max; /* up to this many askers are answered by unicast, more by
+                                    multicast; 1..8 */
+    uint64_t status_period_ns;   /* of STATUS, and of the replay of changed FRESH pages */
+    uint64_t repair_rate_bytes;  /* repair bytes a second over all consumers, of which one consumer
+                                    gets at most a quarter; 0 = no limit */
+    struct cfc_windows windows;  /* floor of the windows, which grow with the fleet (link_tx.h says
+                                    how), and the first report generation */
 };
 
 void cfc_sender_config_defaults(struct cfc_sender_config *config);
@@ -60,7 +77,9 @@ void cfc_sender_free(struct cfc_sender *s);
  * -------------------------------------------------------------------------------------------- */
 
 /* Takes over a shard at `epoch`; everything of a lower epoch is refused from now on with FENCED.
- * FENCED for a lower epoch, RANGE for a shard number beyond the limit. */
+ * What is held stays, and goes on answering NACKs, until the new owner replaces it.  A head or
+ * FRESH under a higher epoch than announced raises the fence as this call does.  FENCED for a lower
+ * epoch, RANGE for a shard number beyond the limit. */
 int cfc_sender_set_shard(struct cfc_sender *s, uint32_t shard, uint64_t epoch, uint32_t fleet_size);
 
 /* Holds one coding of a content.  `frame` is its CONTENT frame (copied); `tree` all page digests,
@@ -77,17 +96,20 @@ int cfc_sender_put_content(struct cfc_sender *s, const uint8_t *frame, size_t si
  * NOT_FOUND. */
 int cfc_sender_drop_content(struct cfc_sender *s, const struct cfc_digest *content);
 
-/* Replaces the head of its scope and sends it at once, then the contents it names that its group
- * has not had.  FENCED (epoch below the shard's), ROLLBACK (version below the one held at this
- * epoch), NOT_FOUND (a content that it names is neither held nor inlined: put that first), or a
- * decode error. */
+/* Replaces the head of its scope and sends it at once, then the contents it names, as arm or as
+ * fallback, that its group has not had.  The frame that is held already changes nothing and is not
+ * sent again.  FENCED (epoch below the shard's), ROLLBACK (version below the one held at this
+ * epoch), EQUIVOCATION (another decision under the epoch and version held, which stays), NOT_FOUND
+ * (a content that it names is neither held nor inlined: put that first), RANGE (shard), LIMIT,
+ * NO_MEMORY, or a decode error. */
 int cfc_sender_put_head(struct cfc_sender *s, const uint8_t *frame, size_t size,
                         const struct cfc_now *now);
 int cfc_sender_drop_head(struct cfc_sender *s, uint64_t scope_id);
 
 /* One page of the newest FRESH of its shard; pages with other signed bytes are dropped when the
- * first page of a new period comes. Changed pages are sent at once and in every period, the others
- * in a slow sweep.  FENCED, LIMIT, or a decode error. */
+ * first page of a new period comes. Changed pages, and the first one of a period in any case, are
+ * sent at once and in every period, the others in a slow sweep.  FENCED, ROLLBACK (sequence below
+ * that of the period held), RANGE (shard), LIMIT, NO_MEMORY, or a decode error. */
 int cfc_sender_put_fresh(struct cfc_sender *s, const uint8_t *frame, size_t size, bool is_changed,
                          const struct cfc_now *now);
 
@@ -164,9 +186,11 @@ struct cfc_sender_stats {
     uint64_t repairs_multicast; /* symbols */
     uint64_t gone_sent;
     uint64_t reports;
-    uint64_t reports_refused; /* upcall queue full */
-    uint64_t consumers;       /* in the roster */
-    uint64_t bytes_out;       /* UDP payload */
+    uint64_t reports_refused;    /* upcall queue full */
+    uint64_t consumers;          /* in the roster */
+    uint64_t consumers_evicted;  /* silent ones that made room for others */
+    uint64_t identities_refused; /* HELLOs of a consumer whose id another living one has */
+    uint64_t bytes_out;          /* UDP payload */
 };
 
 const struct cfc_sender_stats *cfc_sender_stats(const struct cfc_sender *s);

@@ -1,0 +1,469 @@
+#include "protocol/session/content_tx.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "confcast/error.h"
+
+int
+cfc_content_tx_init(struct cfc_content_tx *ct, uint32_t slot_count, size_t frame_size_max,
+                    uint64_t seed, const struct cfc_alloc *alloc)
+{
+    *ct = (struct cfc_content_tx){
+        .alloc = *alloc, .slot_count = slot_count, .frame_size_max = frame_size_max};
+    ct->slots = cfc_alloc(alloc, slot_count * sizeof(ct->slots[0]));
+    ct->links = cfc_alloc(alloc, slot_count * sizeof(ct->links[0]));
+    cfc_slot_list_init(&ct->free);
+    cfc_slot_list_init(&ct->casting);
+    cfc_slot_list_init(&ct->released);
+    if (ct->slots == NULL || ct->links == NULL) {
+        ct->slot_count = 0;
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    memset(ct->slots, 0, slot_count * sizeof(ct->slots[0]));
+    for (uint32_t i = 0; i < slot_count; i++) {
+        cfc_slot_list_push(&ct->free, ct->links, i);
+    }
+    return cfc_key_map_init(&ct->by_key, slot_count, seed, alloc);
+}
+
+void
+cfc_content_tx_free(struct cfc_content_tx *ct)
+{
+    for (uint32_t i = 0; i < ct->slot_count; i++) {
+        cfc_free(&ct->alloc, ct->slots[i].frame);
+    }
+    cfc_free(&ct->alloc, ct->slots);
+    cfc_free(&ct->alloc, ct->links);
+    cfc_key_map_free(&ct->by_key, &ct->alloc);
+}
+
+uint32_t
+cfc_content_tx_find(const struct cfc_content_tx *ct, uint64_t content_key)
+{
+    return cfc_key_map_get(&ct->by_key, content_key);
+}
+
+uint32_t
+cfc_content_tx_find_coding(const struct cfc_content_tx *ct, uint64_t content_key, uint16_t coding)
+{
+    uint32_t slot = cfc_content_tx_find(ct, content_key);
+
+    while (slot != CFC_SLOT_NONE && ct->slots[slot].content.coding != coding) {
+        slot = ct->slots[slot].sibling;
+    }
+    return slot;
+}
+
+bool
+cfc_content_tx_holds(const struct cfc_content_tx *ct, const struct cfc_digest *content)
+{
+    uint32_t slot = cfc_content_tx_find(ct, cfc_digest_key(content));
+
+    return slot != CFC_SLOT_NONE && cfc_digest_equal(&ct->slots[slot].content.content, content);
+}
+
+/* Checks a CONTENT frame against this sender's limits; *first is a coding that is held already. */
+static int
+check_put(const struct cfc_content_tx *ct, const struct cfc_content *content,
+          const struct cfc_tree *tree, size_t frame_size, size_t tree_size, uint32_t *first)
+{
+    size_t page_digests = tree->level_count > 1 ? CFC_PAGE_DIGESTS_MAX
+                                                : (size_t)content->fec_k + content->repair_leaves;
+    uint32_t count = 0;
+
+    if (frame_size > ct->frame_size_max ||
+        CFC_SYMBOL_HEADER_SIZE + (size_t)content->symbol_size > ct->frame_size_max ||
+        CFC_PAGE_HEADER_SIZE + page_digests * CFC_SHORT_DIGEST_SIZE > ct->frame_size_max) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    if (tree_size != cfc_tree_digests_size(tree)) {
+        return CONFCAST_ERR_LENGTH;
+    }
+    *first = cfc_content_tx_find(ct, cfc_digest_key(&content->content));
+    if (*first == CFC_SLOT_NONE) {
+        return CONFCAST_OK;
+    }
+    if (!cfc_digest_equal(&ct->slots[*first].content.content, &content->content)) {
+        return CONFCAST_ERR_COLLISION;
+    }
+    for (uint32_t i = *first; i != CFC_SLOT_NONE; i = ct->slots[i].sibling) {
+        count++;
+    }
+    return count < CFC_CODINGS_MAX ? CONFCAST_OK : CONFCAST_ERR_LIMIT;
+}
+
+static int
+decode(const uint8_t *bytes, size_t size, struct cfc_content *out)
+{
+    struct cfc_frame frame;
+    int code = cfc_frame_open(bytes, size, &frame);
+
+    if (code != CONFCAST_OK) {
+        return code == CONFCAST_ERR_AGAIN ? CONFCAST_ERR_UNSUPPORTED : code;
+    }
+    return frame.type == CFC_FRAME_CONTENT ? cfc_content_decode(&frame, out)
+                                           : CONFCAST_ERR_UNSUPPORTED;
+}
+
+static void
+begin_pass(struct cfc_content_tx *ct, uint32_t slot)
+{
+    struct cfc_content_slot *s = &ct->slots[slot];
+
+    assert(s->phase == CFC_CAST_IDLE && s->next_groups != 0);
+    s->pass_groups = s->next_groups;
+    s->next_groups = 0;
+    s->left_groups = s->pass_groups;
+    s->phase = CFC_CAST_ANNOUNCE;
+    s->block = 0;
+    s->symbol = 0;
+    cfc_slot_list_push(&ct->casting, ct->links, slot);
+}
+
+static void
+want(struct cfc_content_tx *ct, uint32_t slot, uint32_t groups)
+{
+    struct cfc_content_slot *s = &ct->slots[slot];
+
+    s->groups |= groups;
+    groups &= ~(s->sent_groups | s->pass_groups | s->next_groups);
+    if (s->is_pull_only || groups == 0) {
+        return;
+    }
+    if (s->phase == CFC_CAST_ANNOUNCE && s->left_groups == s->pass_groups) {
+        s->pass_groups |= groups;
+        s->left_groups = s->pass_groups;
+        return;
+    }
+    s->next_groups |= groups;
+    if (s->phase == CFC_CAST_IDLE) {
+        begin_pass(ct, slot);
+    }
+}
+
+void
+cfc_content_tx_want(struct cfc_content_tx *ct, const struct cfc_digest *content, uint32_t group)
+{
+    if (!cfc_content_tx_holds(ct, content)) {
+        return;
+    }
+    for (uint32_t i = cfc_content_tx_find(ct, cfc_digest_key(content)); i != CFC_SLOT_NONE;
+         i = ct->slots[i].sibling) {
+        want(ct, i, UINT32_C(1) << group);
+    }
+}
+
+int
+cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
+                   const uint8_t *tree, size_t tree_size, const uint8_t *coded, bool is_pull_only,
+                   uint32_t *slot)
+{
+    struct cfc_content_slot fresh = {.digests = tree, .coded = coded, .frame_size = size};
+    uint32_t first;
+    uint32_t last;
+    int code = decode(frame, size, &fresh.content);
+
+    if (code == CONFCAST_OK) {
+        code = cfc_tree_init(&fresh.tree, &fresh.content);
+    }
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    *slot = cfc_content_tx_find_coding(ct, cfc_digest_key(&fresh.content.content),
+                                       fresh.content.coding);
+    if (*slot != CFC_SLOT_NONE &&
+        cfc_digest_equal(&ct->slots[*slot].content.content, &fresh.content.content)) {
+        return CONFCAST_ERR_EXISTS;
+    }
+    code = check_put(ct, &fresh.content, &fresh.tree, size, tree_size, &first);
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    if (cfc_slot_list_is_empty(&ct->free)) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    fresh.frame = cfc_alloc(&ct->alloc, size);
+    if (fresh.frame == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    memcpy(fresh.frame, frame, size);
+    code = decode(fresh.frame, size, &fresh.content);
+    assert(code == CONFCAST_OK);
+    fresh.sibling = CFC_SLOT_NONE;
+    fresh.is_pull_only = is_pull_only;
+    *slot = cfc_slot_list_pop(&ct->free, ct->links);
+    ct->slots[*slot] = fresh;
+    if (first == CFC_SLOT_NONE) {
+        cfc_key_map_put(&ct->by_key, cfc_digest_key(&fresh.content.content), *slot);
+        return CONFCAST_OK;
+    }
+    for (last = first; ct->slots[last].sibling != CFC_SLOT_NONE; last = ct->slots[last].sibling) {
+    }
+    ct->slots[last].sibling = *slot;
+    want(ct, *slot, ct->slots[first].groups);
+    return CONFCAST_OK;
+}
+
+static void
+release_if_idle(struct cfc_content_tx *ct, uint32_t slot)
+{
+    struct cfc_content_slot *s = &ct->slots[slot];
+
+    if (s->is_dropped && s->refs == 0) {
+        cfc_slot_list_push(&ct->released, ct->links, slot);
+    }
+}
+
+int
+cfc_content_tx_drop(struct cfc_content_tx *ct, const struct cfc_digest *content)
+{
+    uint32_t slot;
+
+    if (!cfc_content_tx_holds(ct, content)) {
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    slot = cfc_content_tx_find(ct, cfc_digest_key(content));
+    cfc_key_map_remove(&ct->by_key, cfc_digest_key(content));
+    while (slot != CFC_SLOT_NONE) {
+        struct cfc_content_slot *s = &ct->slots[slot];
+        uint32_t next = s->sibling;
+
+        if (s->phase != CFC_CAST_IDLE) {
+            cfc_slot_list_remove(&ct->casting, ct->links, slot);
+        }
+        s->phase = CFC_CAST_IDLE;
+        s->is_dropped = true;
+        release_if_idle(ct, slot);
+        slot = next;
+    }
+    return CONFCAST_OK;
+}
+
+void
+cfc_content_tx_payload_done(struct cfc_content_tx *ct, uint32_t slot, uint32_t count)
+{
+    assert(slot < ct->slot_count && ct->slots[slot].refs >= count);
+    if (count == 0) {
+        return;
+    }
+    ct->slots[slot].refs -= count;
+    release_if_idle(ct, slot);
+}
+
+uint32_t
+cfc_content_tx_take_released(struct cfc_content_tx *ct)
+{
+    uint32_t slot = cfc_slot_list_pop(&ct->released, ct->links);
+
+    if (slot != CFC_SLOT_NONE) {
+        cfc_free(&ct->alloc, ct->slots[slot].frame);
+        ct->slots[slot] = (struct cfc_content_slot){.frame = NULL};
+        cfc_slot_list_push(&ct->free, ct->links, slot);
+    }
+    return slot;
+}
+
+/* Blocks below one page of a level. */
+static uint32_t
+page_span(uint32_t level)
+{
+    uint32_t span = 1;
+
+    for (uint32_t i = 0; i < level; i++) {
+        span *= CFC_PAGE_DIGESTS_MAX;
+    }
+    return span;
+}
+
+static bool
+is_ahead(const struct cfc_content_slot *s, const struct cfc_nack_entry *entry)
+{
+    uint64_t block;
+
+    if (s->phase == CFC_CAST_ANNOUNCE) {
+        return true;
+    }
+    switch (entry->want) {
+    case CFC_WANT_PAGE:
+        block = (uint64_t)entry->index * page_span(entry->level);
+        return block > s->block ||
+               (block == s->block && s->phase == CFC_CAST_PAGES && entry->level <= s->level);
+    case CFC_WANT_SYMBOLS:
+        return entry->index >= s->block;
+    default:
+        return false;
+    }
+}
+
+bool
+cfc_content_tx_is_coming(const struct cfc_content_tx *ct, uint32_t slot, uint32_t groups,
+                         const struct cfc_nack_entry *entry)
+{
+    const struct cfc_content_slot *s = &ct->slots[slot];
+
+    if (s->phase == CFC_CAST_IDLE) {
+        return false;
+    }
+    if (groups == 0) {
+        return s->sent_groups == 0 && is_ahead(s, entry);
+    }
+    if ((groups & s->pass_groups) != 0) {
+        return is_ahead(s, entry);
+    }
+    return (groups & s->next_groups) != 0;
+}
+
+void
+cfc_content_tx_write_content(struct cfc_content_tx *ct, uint32_t slot, uint8_t *header,
+                             size_t capacity, struct cfc_tx *out)
+{
+    const struct cfc_content_slot *s = &ct->slots[slot];
+
+    assert(capacity >= s->frame_size);
+    memcpy(header, s->frame, s->frame_size);
+    out->header_size = s->frame_size;
+    out->payload = NULL;
+    out->payload_size = 0;
+    out->slot = CFC_SENDER_NO_SLOT;
+}
+
+void
+cfc_content_tx_write_page(struct cfc_content_tx *ct, uint32_t slot, uint32_t level, uint32_t page,
+                          uint8_t *header, size_t capacity, struct cfc_tx *out)
+{
+    const struct cfc_content_slot *s = &ct->slots[slot];
+    struct cfc_page frame = {
+        .coding = s->content.coding,
+        .level = (uint8_t)level,
+        .digest_count = (uint8_t)cfc_tree_page_digests(&s->tree, level, page),
+        .index = page,
+        .digests = s->digests +
+                   (size_t)cfc_tree_page_offset(&s->tree, level, page) * CFC_SHORT_DIGEST_SIZE,
+    };
+    int code = cfc_page_encode(cfc_digest_key(&s->content.content), &frame, header, capacity,
+                               &out->header_size);
+
+    assert(code == CONFCAST_OK);
+    (void)code;
+    out->payload = NULL;
+    out->payload_size = 0;
+    out->slot = CFC_SENDER_NO_SLOT;
+}
+
+void
+cfc_content_tx_write_symbol(struct cfc_content_tx *ct, uint32_t slot, uint32_t block,
+                            uint32_t symbol, uint8_t *header, size_t capacity, struct cfc_tx *out)
+{
+    struct cfc_content_slot *s = &ct->slots[slot];
+    size_t offset = ((size_t)block * s->content.fec_k + symbol) * s->content.symbol_size;
+
+    assert(capacity >= CFC_SYMBOL_HEADER_SIZE);
+    (void)capacity;
+    out->payload_size = cfc_geometry_symbol_size(&s->tree.geometry, &s->content, block, symbol);
+    assert(offset + out->payload_size <= s->content.coded_size);
+    cfc_symbol_header(cfc_digest_key(&s->content.content), s->content.coding, block,
+                      (uint16_t)symbol, out->payload_size, header);
+    out->header_size = CFC_SYMBOL_HEADER_SIZE;
+    out->payload = s->coded + offset;
+    out->slot = slot;
+    s->refs++;
+}
+
+size_t
+cfc_content_tx_symbol_frame_size(const struct cfc_content_tx *ct, uint32_t slot, uint32_t block,
+                                 uint32_t symbol)
+{
+    const struct cfc_content_slot *s = &ct->slots[slot];
+
+    return CFC_SYMBOL_HEADER_SIZE +
+           cfc_geometry_symbol_size(&s->tree.geometry, &s->content, block, symbol);
+}
+
+/* Puts the cursor before the pages of `block`: the highest level that has a page beginning there,
+ * then down to its leaf page. */
+static void
+enter_block(struct cfc_content_slot *s, uint32_t block)
+{
+    s->block = block;
+    s->symbol = 0;
+    s->level = 0;
+    if (block == s->tree.geometry.block_count) {
+        s->phase = CFC_CAST_CLOSE;
+        return;
+    }
+    s->phase = CFC_CAST_PAGES;
+    while (s->level + 1u < s->tree.level_count && block % page_span(s->level + 1u) == 0) {
+        s->level++;
+    }
+}
+
+static void
+advance(struct cfc_content_tx *ct, uint32_t slot)
+{
+    struct cfc_content_slot *s = &ct->slots[slot];
+
+    s->left_groups = s->pass_groups;
+    switch (s->phase) {
+    case CFC_CAST_ANNOUNCE:
+        enter_block(s, 0);
+        break;
+    case CFC_CAST_PAGES:
+        if (s->level > 0) {
+            s->level--;
+        } else {
+            s->phase = CFC_CAST_SYMBOLS;
+        }
+        break;
+    case CFC_CAST_SYMBOLS:
+        s->symbol++;
+        if (s->symbol == cfc_geometry_block_symbols(&s->tree.geometry, &s->content, s->block)) {
+            enter_block(s, s->block + 1);
+        }
+        break;
+    case CFC_CAST_CLOSE:
+        s->sent_groups |= s->pass_groups;
+        s->pass_groups = 0;
+        s->left_groups = 0;
+        s->phase = CFC_CAST_IDLE;
+        if (s->next_groups != 0) {
+            begin_pass(ct, slot);
+        }
+        return;
+    case CFC_CAST_IDLE:
+        assert(false);
+    }
+    cfc_slot_list_push(&ct->casting, ct->links, slot);
+}
+
+int
+cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity, struct cfc_tx *out)
+{
+    uint32_t slot = ct->casting.head;
+    struct cfc_content_slot *s;
+
+    if (slot == CFC_SLOT_NONE) {
+        return CONFCAST_ERR_AGAIN;
+    }
+    s = &ct->slots[slot];
+    switch (s->phase) {
+    case CFC_CAST_PAGES:
+        cfc_content_tx_write_page(ct, slot, s->level, s->block / page_span(s->level), header,
+                                  capacity, out);
+        break;
+    case CFC_CAST_SYMBOLS:
+        cfc_content_tx_write_symbol(ct, slot, s->block, s->symbol, header, capacity, out);
+        break;
+    default:
+        cfc_content_tx_write_content(ct, slot, header, capacity, out);
+        break;
+    }
+    out->is_multicast = true;
+    out->group = (uint32_t)__builtin_ctz(s->left_groups);
+    s->left_groups &= s->left_groups - 1;
+    if (s->left_groups == 0) {
+        cfc_slot_list_remove(&ct->casting, ct->links, slot);
+        advance(ct, slot);
+    }
+    return CONFCAST_OK;
+}

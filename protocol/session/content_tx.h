@@ -1,0 +1,136 @@
+/* The contents that a sender holds and how far each has been sent.
+ *
+ * A slot is one coding of one content.  Its CONTENT frame is copied; page digests and coded bytes
+ * stay the caller's.  A *pass* sends everything of a slot once to every group in pass_groups: the
+ * CONTENT, then for each block the index pages that begin with it, its leaf page and its source
+ * symbols, and the CONTENT once more, for those whose first one was lost.  All groups of a pass
+ * move together, frame by frame, so that one cursor tells what is still to come.  Passes of
+ * different slots take turns by one frame (times the groups of the pass): a small content next to a
+ * large one is done after as many turns as it has frames.
+ *
+ * It neither paces nor decides who is answered; sender.c and repair.c do.  One thread owns it. */
+#ifndef CFC_SESSION_CONTENT_TX_H
+#define CFC_SESSION_CONTENT_TX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/base/alloc.h"
+#include "protocol/session/key_map.h"
+#include "protocol/session/sender.h"
+#include "protocol/session/slot_list.h"
+#include "protocol/snapshot/tree.h"
+#include "protocol/wire/content.h"
+#include "protocol/wire/nack.h"
+
+enum {
+    CFC_CODINGS_MAX = 8 /* codings of one content held at one time */
+};
+
+#define CFC_CAST_PHASES(X)                                                                         \
+    X(IDLE)     /* nothing to send: every group that wants it has had a pass */                    \
+    X(ANNOUNCE) /* CONTENT comes next */                                                           \
+    X(PAGES)    /* page `level` of `block` comes next */                                           \
+    X(SYMBOLS)  /* `symbol` of `block` comes next */                                               \
+    X(CLOSE)    /* CONTENT comes once more; all symbols have been sent */
+
+enum cfc_cast_phase {
+#define CFC_ENUM_(name) CFC_CAST_##name,
+    CFC_CAST_PHASES(CFC_ENUM_)
+#undef CFC_ENUM_
+};
+
+struct cfc_content_slot {
+    uint8_t *frame; /* the CONTENT frame; NULL: the slot is free */
+    size_t frame_size;
+    struct cfc_content content; /* decoded, points into `frame` */
+    struct cfc_tree tree;
+    const uint8_t *digests; /* caller's */
+    const uint8_t *coded;   /* caller's */
+    uint32_t sibling;       /* next coding of the same content, or CFC_SLOT_NONE */
+    uint32_t refs;          /* payload references on their way out */
+    bool is_dropped;        /* forgotten; released when refs is 0 */
+    bool is_pull_only;
+    uint32_t groups;      /* bit per group with a head that names the content */
+    uint32_t sent_groups; /* had a whole pass */
+    uint32_t pass_groups; /* in the pass that runs; 0 when IDLE */
+    uint32_t next_groups; /* wait for the pass after it */
+    uint32_t left_groups; /* of this pass, still to get the frame at the cursor */
+    enum cfc_cast_phase phase;
+    uint32_t block;
+    uint32_t symbol;
+    uint8_t level;
+};
+
+struct cfc_content_tx {
+    struct cfc_alloc alloc;
+    struct cfc_content_slot *slots;
+    struct cfc_slot_link *links; /* over free, casting and released */
+    struct cfc_slot_list free;
+    struct cfc_slot_list casting;
+    struct cfc_slot_list released;
+    struct cfc_key_map by_key; /* content key -> first coding */
+    uint32_t slot_count;
+    size_t frame_size_max;
+};
+
+/* CONFCAST_OK or CONFCAST_ERR_NO_MEMORY; free after either. */
+int cfc_content_tx_init(struct cfc_content_tx *ct, uint32_t slot_count, size_t frame_size_max,
+                        uint64_t seed, const struct cfc_alloc *alloc);
+void cfc_content_tx_free(struct cfc_content_tx *ct);
+
+/* As cfc_sender_put_content() says.  Another coding of a content that heads name already is wanted
+ * by the same groups at once. */
+int cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
+                       const uint8_t *tree, size_t tree_size, const uint8_t *coded,
+                       bool is_pull_only, uint32_t *slot);
+
+/* As cfc_sender_drop_content() says. */
+int cfc_content_tx_drop(struct cfc_content_tx *ct, const struct cfc_digest *content);
+
+void cfc_content_tx_payload_done(struct cfc_content_tx *ct, uint32_t slot, uint32_t count);
+
+/* The next slot whose memory is free, which is the caller's again with this call; CFC_SLOT_NONE
+ * when there is none. */
+uint32_t cfc_content_tx_take_released(struct cfc_content_tx *ct);
+
+/* The first coding of a content by its key, CFC_SLOT_NONE when it is not held; the others follow
+ * along `sibling`. */
+uint32_t cfc_content_tx_find(const struct cfc_content_tx *ct, uint64_t content_key);
+uint32_t cfc_content_tx_find_coding(const struct cfc_content_tx *ct, uint64_t content_key,
+                                    uint16_t coding);
+
+/* Whether some coding of this very content (not only of its key) is held. */
+bool cfc_content_tx_holds(const struct cfc_content_tx *ct, const struct cfc_digest *content);
+
+/* A head of `group` names the content: every coding that is not pull-only gets to that group, once.
+ * Nothing happens when the content is not held. */
+void cfc_content_tx_want(struct cfc_content_tx *ct, const struct cfc_digest *content,
+                         uint32_t group);
+
+/* Whether what a NACK wants is still to come with the running or the next pass, so that an answer
+ * would only send it twice.  `groups` are those the asker is known to follow; 0 = unknown, then
+ * only a first pass counts. */
+bool cfc_content_tx_is_coming(const struct cfc_content_tx *ct, uint32_t slot, uint32_t groups,
+                              const struct cfc_nack_entry *entry);
+
+/* The frame at the cursor whose turn it is, for one group.  CONFCAST_ERR_AGAIN: nothing to send. */
+int cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity,
+                        struct cfc_tx *out);
+
+/* Single frames of a slot, for poll and for repair.  They fill header, header_size and payload of
+ * `out` (a symbol's payload counts as in flight), not where it goes. */
+void cfc_content_tx_write_content(struct cfc_content_tx *ct, uint32_t slot, uint8_t *header,
+                                  size_t capacity, struct cfc_tx *out);
+void cfc_content_tx_write_page(struct cfc_content_tx *ct, uint32_t slot, uint32_t level,
+                               uint32_t page, uint8_t *header, size_t capacity, struct cfc_tx *out);
+void cfc_content_tx_write_symbol(struct cfc_content_tx *ct, uint32_t slot, uint32_t block,
+                                 uint32_t symbol, uint8_t *header, size_t capacity,
+                                 struct cfc_tx *out);
+
+/* Bytes of a symbol's datagram. */
+size_t cfc_content_tx_symbol_frame_size(const struct cfc_content_tx *ct, uint32_t slot,
+                                        uint32_t block, uint32_t symbol);
+
+#endif

@@ -1,0 +1,196 @@
+#include "protocol/session/head_tx.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "confcast/error.h"
+
+/* From one sending to the next. */
+static const uint64_t spacing_ns[CFC_HEAD_SENDINGS - 1] = {10 * CFC_MS, 40 * CFC_MS, 200 * CFC_MS};
+
+int
+cfc_head_tx_init(struct cfc_head_tx *ht, uint32_t slot_count, uint32_t group_count,
+                 struct cfc_sha256 *sha, uint64_t seed, const struct cfc_alloc *alloc)
+{
+    *ht = (struct cfc_head_tx){
+        .alloc = *alloc, .sha = sha, .slot_count = slot_count, .group_count = group_count};
+    ht->slots = cfc_alloc(alloc, slot_count * sizeof(ht->slots[0]));
+    ht->links = cfc_alloc(alloc, slot_count * sizeof(ht->links[0]));
+    cfc_slot_list_init(&ht->free);
+    for (uint32_t i = 0; i < CFC_HEAD_SENDINGS; i++) {
+        cfc_slot_list_init(&ht->due[i]);
+    }
+    if (ht->slots == NULL || ht->links == NULL) {
+        ht->slot_count = 0;
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    memset(ht->slots, 0, slot_count * sizeof(ht->slots[0]));
+    for (uint32_t i = 0; i < slot_count; i++) {
+        cfc_slot_list_push(&ht->free, ht->links, i);
+    }
+    return cfc_key_map_init(&ht->by_scope, slot_count, seed, alloc);
+}
+
+void
+cfc_head_tx_free(struct cfc_head_tx *ht)
+{
+    for (uint32_t i = 0; i < ht->slot_count; i++) {
+        cfc_free(&ht->alloc, ht->slots[i].frame);
+    }
+    cfc_free(&ht->alloc, ht->slots);
+    cfc_free(&ht->alloc, ht->links);
+    cfc_key_map_free(&ht->by_scope, &ht->alloc);
+}
+
+uint32_t
+cfc_head_tx_find(const struct cfc_head_tx *ht, uint64_t scope_id)
+{
+    return cfc_key_map_get(&ht->by_scope, scope_id);
+}
+
+static void
+schedule(struct cfc_head_tx *ht, uint32_t slot, uint32_t sending, uint64_t due_ns)
+{
+    struct cfc_head_slot *s = &ht->slots[slot];
+
+    if (s->sending != CFC_HEAD_RESTING) {
+        cfc_slot_list_remove(&ht->due[s->sending], ht->links, slot);
+    }
+    s->sending = sending;
+    s->due_ns = due_ns;
+    if (sending != CFC_HEAD_RESTING) {
+        cfc_slot_list_push(&ht->due[sending], ht->links, slot);
+    }
+}
+
+/* Whether `head` may follow what is held.  EXISTS: it is the same frame. */
+static int
+check_follows(const struct cfc_head_tx *ht, const struct cfc_head_slot *held,
+              const struct cfc_frame *frame, const struct cfc_head *head)
+{
+    struct cfc_frame old_frame;
+    struct cfc_head old;
+    int code;
+
+    if (head->epoch < held->epoch ||
+        (head->epoch == held->epoch && head->version < held->version)) {
+        return CONFCAST_ERR_ROLLBACK;
+    }
+    if (head->epoch > held->epoch || head->version > held->version) {
+        return CONFCAST_OK;
+    }
+    if (frame->size == held->frame_size &&
+        memcmp(frame->bytes, held->frame, held->frame_size) == 0) {
+        return CONFCAST_ERR_EXISTS;
+    }
+    code = cfc_frame_open(held->frame, held->frame_size, &old_frame);
+    if (code == CONFCAST_OK) {
+        code = cfc_head_decode(&old_frame, ht->sha, &old);
+    }
+    assert(code == CONFCAST_OK);
+    return cfc_head_same_decision(&old, head) ? CONFCAST_OK : CONFCAST_ERR_EQUIVOCATION;
+}
+
+int
+cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const struct cfc_head *head,
+                uint64_t now_ns)
+{
+    uint32_t slot = cfc_head_tx_find(ht, frame->key);
+    struct cfc_head_slot *s;
+    uint8_t *copy;
+
+    if (slot != CFC_SLOT_NONE) {
+        int code = check_follows(ht, &ht->slots[slot], frame, head);
+
+        if (code != CONFCAST_OK) {
+            return code == CONFCAST_ERR_EXISTS ? CONFCAST_OK : code;
+        }
+    } else if (cfc_slot_list_is_empty(&ht->free)) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    copy = cfc_alloc(&ht->alloc, frame->size);
+    if (copy == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    memcpy(copy, frame->bytes, frame->size);
+    if (slot == CFC_SLOT_NONE) {
+        slot = cfc_slot_list_pop(&ht->free, ht->links);
+        ht->slots[slot].sending = CFC_HEAD_RESTING;
+        cfc_key_map_put(&ht->by_scope, frame->key, slot);
+    }
+    s = &ht->slots[slot];
+    cfc_free(&ht->alloc, s->frame);
+    s->frame = copy;
+    s->frame_size = frame->size;
+    s->scope_id = frame->key;
+    s->epoch = head->epoch;
+    s->version = head->version;
+    s->group = (uint32_t)(frame->key % ht->group_count);
+    schedule(ht, slot, 0, now_ns);
+    return CONFCAST_OK;
+}
+
+int
+cfc_head_tx_drop(struct cfc_head_tx *ht, uint64_t scope_id)
+{
+    uint32_t slot = cfc_head_tx_find(ht, scope_id);
+
+    if (slot == CFC_SLOT_NONE) {
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    schedule(ht, slot, CFC_HEAD_RESTING, 0);
+    cfc_key_map_remove(&ht->by_scope, scope_id);
+    cfc_free(&ht->alloc, ht->slots[slot].frame);
+    ht->slots[slot] = (struct cfc_head_slot){.frame = NULL};
+    cfc_slot_list_push(&ht->free, ht->links, slot);
+    return CONFCAST_OK;
+}
+
+void
+cfc_head_tx_write(const struct cfc_head_tx *ht, uint32_t slot, uint8_t *header, size_t capacity,
+                  struct cfc_tx *out)
+{
+    const struct cfc_head_slot *s = &ht->slots[slot];
+
+    assert(capacity >= s->frame_size);
+    memcpy(header, s->frame, s->frame_size);
+    out->header_size = s->frame_size;
+    out->payload = NULL;
+    out->payload_size = 0;
+    out->slot = CFC_SENDER_NO_SLOT;
+}
+
+int
+cfc_head_tx_poll(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_t capacity,
+                 struct cfc_tx *out)
+{
+    for (uint32_t sending = 0; sending < CFC_HEAD_SENDINGS; sending++) {
+        uint32_t slot = ht->due[sending].head;
+
+        if (slot == CFC_SLOT_NONE || ht->slots[slot].due_ns > now_ns) {
+            continue;
+        }
+        cfc_head_tx_write(ht, slot, header, capacity, out);
+        out->is_multicast = true;
+        out->group = ht->slots[slot].group;
+        schedule(ht, slot, sending + 1,
+                 sending + 1 < CFC_HEAD_SENDINGS ? now_ns + spacing_ns[sending] : CFC_NEVER);
+        return CONFCAST_OK;
+    }
+    return CONFCAST_ERR_AGAIN;
+}
+
+uint64_t
+cfc_head_tx_deadline(const struct cfc_head_tx *ht)
+{
+    uint64_t deadline_ns = CFC_NEVER;
+
+    for (uint32_t sending = 0; sending < CFC_HEAD_SENDINGS; sending++) {
+        uint32_t slot = ht->due[sending].head;
+
+        if (slot != CFC_SLOT_NONE && ht->slots[slot].due_ns < deadline_ns) {
+            deadline_ns = ht->slots[slot].due_ns;
+        }
+    }
+    return deadline_ns;
+}

@@ -1,0 +1,75 @@
+/* The heads that a sender holds, one per scope, and when each is to be multicast again.
+ *
+ * A new head is sent at once and then repeated 10, 50 and 250 ms later, so that a single lost
+ * frame costs milliseconds and not a FRESH period.  First sendings go before every repeat.
+ *
+ * It does not judge whether a content is held.  One thread owns it. */
+#ifndef CFC_SESSION_HEAD_TX_H
+#define CFC_SESSION_HEAD_TX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/base/alloc.h"
+#include "protocol/session/key_map.h"
+#include "protocol/session/sender.h"
+#include "protocol/session/slot_list.h"
+#include "protocol/wire/head.h"
+
+enum {
+    CFC_HEAD_SENDINGS = 4, /* the first one and three repeats */
+    CFC_HEAD_RESTING = CFC_HEAD_SENDINGS
+};
+
+struct cfc_head_slot {
+    uint8_t *frame; /* NULL: the slot is free */
+    size_t frame_size;
+    uint64_t scope_id;
+    uint64_t epoch;
+    uint64_t version;
+    uint64_t due_ns;
+    uint32_t group;
+    uint32_t sending; /* which comes next, 0..CFC_HEAD_SENDINGS-1, or CFC_HEAD_RESTING */
+};
+
+struct cfc_head_tx {
+    struct cfc_alloc alloc;
+    struct cfc_sha256 *sha; /* borrowed */
+    struct cfc_head_slot *slots;
+    struct cfc_slot_link *links; /* over `free` and `due` */
+    struct cfc_slot_list free;
+    struct cfc_slot_list due[CFC_HEAD_SENDINGS]; /* each in order of due_ns */
+    struct cfc_key_map by_scope;
+    uint32_t slot_count;
+    uint32_t group_count;
+};
+
+/* CONFCAST_OK or CONFCAST_ERR_NO_MEMORY; free after either. */
+int cfc_head_tx_init(struct cfc_head_tx *ht, uint32_t slot_count, uint32_t group_count,
+                     struct cfc_sha256 *sha, uint64_t seed, const struct cfc_alloc *alloc);
+void cfc_head_tx_free(struct cfc_head_tx *ht);
+
+/* Holds a copy of a decoded head in place of an earlier one of its scope and sends it; the same
+ * bytes again change nothing.  ROLLBACK: a higher version is held at this epoch, or a higher epoch.
+ * EQUIVOCATION: another decision under the same epoch and version; the one held stays.  LIMIT: no
+ * slot left.  NO_MEMORY. */
+int cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame,
+                    const struct cfc_head *head, uint64_t now_ns);
+
+/* NOT_FOUND. */
+int cfc_head_tx_drop(struct cfc_head_tx *ht, uint64_t scope_id);
+
+/* The slot of a scope, or CFC_SLOT_NONE. */
+uint32_t cfc_head_tx_find(const struct cfc_head_tx *ht, uint64_t scope_id);
+
+/* The next head that is due, for its group; AGAIN. */
+int cfc_head_tx_poll(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_t capacity,
+                     struct cfc_tx *out);
+/* When the next one is due; CFC_NEVER. */
+uint64_t cfc_head_tx_deadline(const struct cfc_head_tx *ht);
+
+/* Fills header, header_size and payload of `out`, not where it goes. */
+void cfc_head_tx_write(const struct cfc_head_tx *ht, uint32_t slot, uint8_t *header,
+                       size_t capacity, struct cfc_tx *out);
+
+#endif

@@ -1,0 +1,84 @@
+#include "protocol/session/pacer.h"
+
+#include <assert.h>
+
+#include "protocol/base/time.h"
+
+void
+cfc_pacer_init(struct cfc_pacer *pacer, uint64_t rate, uint64_t burst, uint64_t now_ns)
+{
+    assert(rate <= CFC_PACER_RATE_MAX && burst >= 1 && burst <= CFC_PACER_BURST_MAX);
+    *pacer = (struct cfc_pacer){.rate = rate, .burst = burst, .level = burst, .updated_ns = now_ns};
+}
+
+static void
+refill(struct cfc_pacer *pacer, uint64_t now_ns)
+{
+    uint64_t elapsed_ns;
+    uint64_t earned;
+
+    if (now_ns <= pacer->updated_ns) {
+        return;
+    }
+    elapsed_ns = now_ns - pacer->updated_ns;
+    pacer->updated_ns = now_ns;
+    if (elapsed_ns / CFC_S > pacer->burst / pacer->rate) {
+        pacer->level = pacer->burst;
+        pacer->fraction = 0;
+        return;
+    }
+    earned = elapsed_ns % CFC_S * pacer->rate + pacer->fraction;
+    pacer->fraction = earned % CFC_S;
+    pacer->level += elapsed_ns / CFC_S * pacer->rate + earned / CFC_S;
+    if (pacer->level >= pacer->burst) {
+        pacer->level = pacer->burst;
+        pacer->fraction = 0;
+    }
+}
+
+bool
+cfc_pacer_has(struct cfc_pacer *pacer, uint64_t amount, uint64_t now_ns)
+{
+    if (pacer->rate == 0) {
+        return true;
+    }
+    refill(pacer, now_ns);
+    return pacer->level >= amount;
+}
+
+void
+cfc_pacer_take(struct cfc_pacer *pacer, uint64_t amount)
+{
+    if (pacer->rate == 0) {
+        return;
+    }
+    assert(pacer->level >= amount);
+    pacer->level -= amount;
+}
+
+bool
+cfc_pacer_try(struct cfc_pacer *pacer, uint64_t amount, uint64_t now_ns)
+{
+    if (!cfc_pacer_has(pacer, amount, now_ns)) {
+        return false;
+    }
+    cfc_pacer_take(pacer, amount);
+    return true;
+}
+
+uint64_t
+cfc_pacer_ready_ns(const struct cfc_pacer *pacer, uint64_t amount)
+{
+    uint64_t lacking;
+    uint64_t wait_ns;
+
+    if (pacer->rate == 0 || pacer->level >= amount) {
+        return 0;
+    }
+    if (amount > pacer->burst) {
+        return CFC_NEVER;
+    }
+    lacking = (amount - pacer->level) * CFC_S - pacer->fraction;
+    wait_ns = lacking / pacer->rate + (lacking % pacer->rate != 0);
+    return wait_ns <= CFC_NEVER - pacer->updated_ns ? pacer->updated_ns + wait_ns : CFC_NEVER;
+}

@@ -1,0 +1,135 @@
+/* Repair: gathers what consumers lack and decides how each loss is healed.
+ *
+ * A *repair* is one object that somebody asked for: a head, the CONTENT frames of a content, a
+ * page, the symbols of one block, or a FRESH page.  It gathers for gather_ns, counting from its
+ * first asker, and is then answered:
+ *   - up to unicast_askers_max askers: to each one by unicast exactly what it lacks;
+ *   - more: what any of them lacks, once, by multicast to the groups they follow.
+ * A head is answered at once; askers are still counted for gather_ns, and when there are too many
+ * it is multicast and later askers of that time get nothing more.  After a multicast a repair stays
+ * quiet for gather_ns: NACKs that crossed it on the way are taken as answered.  Nobody waits for
+ * anything here: a consumer that still lacks something asks again.
+ *
+ * So the sender's work follows what was lost, not how many lost it (faults 62, 63).  Budgets: bytes
+ * of each consumer, bytes of all repair together (heads are exempt), CFC_REPAIRS_MAX repairs, of
+ * which one consumer opens at most CFC_REPAIRS_PER_CONSUMER.  Ready repairs take turns by one
+ * frame, so that one consumer with much to repair does not delay another with little (fault 59).
+ *
+ * Only source symbols are sent: a request for "any n symbols" of a block, without a mask, gets all
+ * its source symbols.  One thread owns it. */
+#ifndef CFC_SESSION_REPAIR_H
+#define CFC_SESSION_REPAIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/base/alloc.h"
+#include "protocol/session/beacon_tx.h"
+#include "protocol/session/content_tx.h"
+#include "protocol/session/head_tx.h"
+#include "protocol/session/key_map.h"
+#include "protocol/session/pacer.h"
+#include "protocol/session/roster.h"
+#include "protocol/session/slot_list.h"
+#include "protocol/wire/nack.h"
+
+enum {
+    CFC_REPAIRS_MAX = 4096,
+    CFC_REPAIRS_PER_CONSUMER = 256,
+    CFC_ASKERS_MAX = 8 /* that a repair can remember; bounds unicast_askers_max */
+};
+
+#define CFC_REPAIR_STATES(X)                                                                       \
+    X(FREE)                                                                                        \
+    X(GATHERING) /* waits for other askers until due_ns */                                         \
+    X(UNICAST)   /* sends to each asker what it lacks */                                           \
+    X(MULTICAST) /* sends what anybody lacks */                                                    \
+    X(QUIET)     /* answered; what was sent is not sent again until due_ns */
+
+enum cfc_repair_state {
+#define CFC_ENUM_(name) CFC_REPAIR_##name,
+    CFC_REPAIR_STATES(CFC_ENUM_)
+#undef CFC_ENUM_
+    CFC_REPAIR_STATE_COUNT
+};
+
+struct cfc_asker {
+    uint32_t slot; /* in the roster */
+    uint32_t session;
+    uint64_t mask; /* parts still to be sent to it */
+};
+
+struct cfc_repair {
+    enum cfc_repair_state state;
+    uint8_t want; /* enum cfc_want; this and the next four name the object */
+    uint8_t level;
+    uint16_t coding;
+    uint32_t index;
+    uint64_t key;
+    uint64_t due_ns;      /* GATHERING, QUIET */
+    uint64_t mask;        /* MULTICAST, or too many askers: parts still to be sent */
+    uint64_t sent;        /* parts that were multicast */
+    uint32_t groups;      /* bit per group to multicast to */
+    uint32_t left_groups; /* of those, still to get the part at hand */
+    bool is_multicast;    /* there were too many askers for unicast */
+    uint8_t asker_count;
+    uint32_t opener; /* roster slot of its first asker */
+    uint64_t opener_key;
+    struct cfc_asker askers[CFC_ASKERS_MAX];
+};
+
+struct cfc_repair_tx {
+    struct cfc_content_tx *contents; /* this and the next four: borrowed */
+    struct cfc_head_tx *heads;
+    struct cfc_beacon_tx *beacons;
+    struct cfc_roster *roster;
+    struct cfc_sender_stats *stats;
+    uint64_t gather_ns;
+    uint32_t unicast_askers_max;
+    size_t frame_size_max;
+    struct cfc_pacer budget; /* bytes of all repair */
+    struct cfc_repair *repairs;
+    struct cfc_slot_link *links; /* over the lists below */
+    struct cfc_slot_list lists[CFC_REPAIR_STATE_COUNT];
+    struct cfc_slot_list urgent_unicast; /* heads in UNICAST; the list of the state has the rest */
+    struct cfc_slot_list urgent_multicast; /* likewise */
+    bool is_unicast_turn;                  /* when both kinds are ready they alternate */
+    struct cfc_key_map by_object;
+};
+
+struct cfc_repair_config {
+    uint64_t gather_ns;
+    uint32_t unicast_askers_max; /* 1..CFC_ASKERS_MAX */
+    size_t frame_size_max;
+    uint64_t rate_bytes; /* of all repair; 0 = no limit */
+    uint64_t burst_bytes;
+    uint64_t seed;
+};
+
+/* The borrowed members of `rt` are set by the caller before.  OK or NO_MEMORY; free after either.
+ */
+int cfc_repair_init(struct cfc_repair_tx *rt, const struct cfc_repair_config *config,
+                    const struct cfc_alloc *alloc);
+void cfc_repair_free(struct cfc_repair_tx *rt, const struct cfc_alloc *alloc);
+
+/* One entry of a valid NACK of the consumer in `slot`.
+ *   CONFCAST_OK   it will be answered, was answered just now, or is on its way anyhow
+ *   GONE          there is no such object: tell the consumer
+ *   RANGE         the object has no such page, block or symbol
+ *   LIMIT         a budget or a table is exhausted: the consumer asks again */
+int cfc_repair_ask(struct cfc_repair_tx *rt, uint32_t slot, const struct cfc_nack_entry *entry,
+                   uint64_t now_ns);
+
+/* A head somebody asked for.  A multicast one only with `may_multicast`.  OK or AGAIN. */
+int cfc_repair_poll_urgent(struct cfc_repair_tx *rt, uint64_t now_ns, bool may_multicast,
+                           uint8_t *header, size_t capacity, struct cfc_tx *out);
+
+/* Any other repair, likewise. */
+int cfc_repair_poll(struct cfc_repair_tx *rt, uint64_t now_ns, bool may_multicast, uint8_t *header,
+                    size_t capacity, struct cfc_tx *out);
+
+/* When either poll may give something; `multicast_ns` is when the port may multicast again. */
+uint64_t cfc_repair_deadline(const struct cfc_repair_tx *rt, uint64_t multicast_ns);
+
+#endif

@@ -1,0 +1,136 @@
+/* The consumers that a sender knows: their sessions, replay windows, budgets and last reports.
+ *
+ * A HELLO whose address and MAC held opens a *pending* session beside the current one; the first
+ * valid frame under it makes it current.  So a HELLO that somebody recorded and plays again never
+ * cuts a living consumer off.
+ *
+ * Two consumers under one id (a cloned machine): the newest incarnation wins, an older one is
+ * refused while the newer lives.  Under one incarnation the first change of address is taken as a
+ * move; the way back, while the other address is alive, gives the clone away and is refused.
+ *
+ * The table is taken at start; when it is full, the consumer that has been silent longest makes
+ * room if it has been silent for CFC_CONSUMER_IDLE_NS, else newcomers are refused.  One thread owns
+ * it. */
+#ifndef CFC_SESSION_ROSTER_H
+#define CFC_SESSION_ROSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/base/alloc.h"
+#include "protocol/base/time.h"
+#include "protocol/session/key_map.h"
+#include "protocol/session/pacer.h"
+#include "protocol/session/slot_list.h"
+#include "protocol/wire/link.h"
+#include "protocol/wire/report.h"
+
+#define CFC_CONSUMER_IDLE_NS (30 * CFC_S)
+
+enum {
+    CFC_REPLAY_WINDOW = 64,    /* frames of a session may overtake each other by this much */
+    CFC_REPORT_PARTS_MAX = 64, /* parts of one report; 256 scopes make 11 */
+    CFC_REPORT_RATE = 32,      /* REPORT frames a second from one consumer, ... */
+    CFC_REPORT_BURST = 64      /* ... and at once */
+};
+
+struct cfc_consumer_session {
+    uint32_t id; /* 0 = there is none */
+    uint64_t incarnation;
+    struct cfc_address address;
+    uint8_t hello_nonce[CFC_NONCE_SIZE];
+    uint8_t engine_nonce[CFC_NONCE_SIZE];
+    struct cfc_key key;
+    uint64_t seq_top;  /* highest seq accepted */
+    uint64_t seq_seen; /* bit n: seq_top - n was accepted */
+};
+
+struct cfc_consumer {
+    uint64_t key;
+    char id[CFC_CONSUMER_ID_SIZE_MAX];
+    uint8_t id_size;
+    struct cfc_consumer_session current;
+    struct cfc_consumer_session pending;
+    uint64_t heard_ns;               /* last valid frame or HELLO */
+    struct cfc_address left_address; /* where it was before its last move */
+    bool has_moved;                  /* within this incarnation */
+    uint32_t groups;       /* bit per data group of the scopes that it was seen to follow */
+    uint32_t generation;   /* counts sessions of this slot */
+    uint32_t open_repairs; /* repairs that it opened and that still run */
+    struct cfc_pacer repair_budget; /* bytes */
+    struct cfc_pacer report_budget; /* frames */
+    uint64_t report_seq;            /* of the newest report */
+    uint64_t report_parts;          /* bit per part of it that went upwards */
+    bool has_echo;                  /* report_seq is whole and waits for its echo */
+};
+
+struct cfc_roster_config {
+    uint32_t consumer_count_max; /* 1..2^24 */
+    uint64_t repair_rate;        /* of each consumer's budget, bytes a second; 0 = no limit */
+    uint64_t repair_burst;       /* bytes */
+    uint64_t boot_id;
+    struct cfc_key nonce_key; /* engine nonces are made with it */
+    uint64_t seed;
+};
+
+struct cfc_roster {
+    struct cfc_roster_config config;
+    struct cfc_consumer *consumers;
+    struct cfc_slot_link *links;      /* over `free` and `known` */
+    struct cfc_slot_link *echo_links; /* over `echoes` */
+    struct cfc_slot_list free;
+    struct cfc_slot_list known; /* by heard_ns, longest silent first */
+    struct cfc_slot_list echoes;
+    struct cfc_key_map by_key;
+    uint64_t nonce_count;
+    uint64_t evicted;
+};
+
+/* CONFCAST_OK or CONFCAST_ERR_NO_MEMORY; free after either. */
+int cfc_roster_init(struct cfc_roster *roster, const struct cfc_roster_config *config,
+                    const struct cfc_alloc *alloc);
+void cfc_roster_free(struct cfc_roster *roster, const struct cfc_alloc *alloc);
+
+/* Whether a HELLO, whose cookie and MAC held, may have a session: CONFCAST_OK; EXISTS: another
+ * living consumer has this id; COLLISION: another id has this consumer key; LIMIT: the table is
+ * full of living consumers.  Refuse with that code.  Changes nothing. */
+int cfc_roster_check(const struct cfc_roster *roster, const struct cfc_hello *hello,
+                     const struct cfc_address *from, uint64_t now_ns);
+
+/* The slot whose pending or current session this very HELLO made before (its WELCOME was lost), or
+ * CFC_SLOT_NONE. *session is that session. */
+uint32_t cfc_roster_find_hello(const struct cfc_roster *roster, const struct cfc_hello *hello,
+                               const struct cfc_address *from,
+                               const struct cfc_consumer_session **session);
+
+/* Opens the pending session of a HELLO that cfc_roster_check() passed; the slot. */
+uint32_t cfc_roster_admit(struct cfc_roster *roster, const struct cfc_hello *hello,
+                          const struct cfc_key *credential_key, const struct cfc_address *from,
+                          uint64_t now_ns);
+
+/* Checks the trailer of a NACK or REPORT: session, address, MAC, replay window; *slot is who sent
+ * it.  A valid one makes its session current.  SHORT, VERSION, MAC (unknown session, other address,
+ * wrong MAC), REPLAY: no answer. */
+int cfc_roster_open(struct cfc_roster *roster, const struct cfc_frame *frame,
+                    const struct cfc_address *from, uint64_t now_ns, uint32_t *slot);
+
+/* Whether the consumer in `slot` is still the one that had this session. */
+bool cfc_roster_is_session(const struct cfc_roster *roster, uint32_t slot, uint32_t session);
+
+/* Takes note of a report part that went upwards; the echo is due when the report is whole. */
+void cfc_roster_note_report(struct cfc_roster *roster, uint32_t slot,
+                            const struct cfc_report *report);
+
+/* A part could not go upwards: its report is not whole and gets no echo until the part comes again.
+ */
+void cfc_roster_refuse_report(struct cfc_roster *roster, uint32_t slot,
+                              const struct cfc_report *report);
+
+/* What went upwards was lost there: no report counts as whole until all its parts come again. */
+void cfc_roster_forget_reports(struct cfc_roster *roster);
+
+/* The next consumer whose echo is due, which counts as sent with this call; CFC_SLOT_NONE. */
+uint32_t cfc_roster_take_echo(struct cfc_roster *roster);
+
+#endif
