@@ -110,23 +110,26 @@ void confcast_read_unlock(void);
  * in one section may see two versions: get the view once. */
 const struct confcast_view *confcast_view(const struct confcast_scope *scope);
 
-/* A hashed key: a JSON Pointer (RFC 6901) such as "/http/timeout_ms"; "" is the whole document. */
+/* A hashed key: a JSON Pointer (RFC 6901) such as "/http/timeout_ms"; "" is the whole document. Its
+ * members are the library's. */
 struct confcast_key {
+    uint64_t hash;
+    uint64_t seed;       /* of this process; 0 = not hashed yet */
     const char *pointer; /* kept, not copied */
     uint32_t size;
-    uint32_t is_ready;
-    uint64_t hash;
+    uint32_t segment_offset;
 };
 
-/* Hashes a key once for any number of reads, by any thread.  `pointer` must outlive it. */
-void confcast_key_init(struct confcast_key *key, const char *pointer);
+/* Hashes a key once for any number of reads, by any thread.  `pointer` must outlive it.
+ * CONFCAST_ERR_INVALID when it is no JSON Pointer: the key then finds nothing. */
+int confcast_key_init(struct confcast_key *key, const char *pointer);
 
 /* A key that is hashed on its first use and kept in a static variable of this place in the code;
  * the pointer must be a string literal. */
 #if defined(__GNUC__)
 #define CONFCAST_KEY(literal)                                                                      \
     (__extension__({                                                                               \
-        static struct confcast_key confcast_key_ = {"" literal, sizeof("" literal) - 1, 0, 0};     \
+        static struct confcast_key confcast_key_ = {0, 0, "" literal, sizeof("" literal) - 1, 0};  \
         confcast_key_ready(&confcast_key_);                                                        \
     }))
 #endif
@@ -183,6 +186,7 @@ uint32_t confcast_value_count(struct confcast_value value);
 struct confcast_iterator {
     struct confcast_value value; /* the current one */
     const char *key;
+    const struct confcast_view *container;
     uint32_t key_size;
     uint32_t left;
     uint32_t next_offset;
@@ -237,7 +241,7 @@ uint64_t confcast_view_version(const struct confcast_view *view);
 const uint8_t *confcast_view_content(const struct confcast_view *view);
 
 /* The whole document as RFC 8785 canonical JSON.  Writes at most `capacity` bytes and no NUL; *size
- * is the full size.  LIMIT: the capacity is too small. NO_MEMORY. */
+ * is the full size.  NOT_FOUND: no such key.  LIMIT: the capacity is too small.  NO_MEMORY. */
 int confcast_view_json(const struct confcast_view *view, const struct confcast_key *key, char *json,
                        size_t capacity, size_t *size);
 

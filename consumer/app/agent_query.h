@@ -1,0 +1,35 @@
+/* `confcast-agent get`: the running agent answers on a unix socket in its state directory; without
+ * one the disk cache does. */
+#ifndef CFC_AGENT_QUERY_H
+#define CFC_AGENT_QUERY_H
+
+#include <stddef.h>
+
+#include "confcast/confcast.h"
+
+/* Answers queries of other processes of this user from the client's views, on a thread of its own.
+ */
+struct cfc_agent_server;
+
+struct cfc_agent_server_config {
+    const char *state_dir;
+    struct confcast_scope *const *scopes;
+    const char *const *paths; /* of the scopes */
+    size_t scope_count;
+};
+
+/* IO, INVALID (path too long), NO_MEMORY, RESOURCE. */
+int cfc_agent_server_start(const struct cfc_agent_server_config *config,
+                           struct cfc_agent_server **out);
+void cfc_agent_server_stop(struct cfc_agent_server *server); /* NULL is fine */
+
+/* The canonical JSON of `pointer` in what `scope` serves: heap memory in *json.  NOT_FOUND: no such
+ * scope or value here; INVALID: no JSON Pointer; CLOSED: no agent runs; IO. */
+int cfc_agent_ask(const char *state_dir, const char *scope, const char *pointer, char **json,
+                  size_t *size);
+
+/* The same from the disk cache alone. */
+int cfc_agent_read_disk(const char *state_dir, const char *scope, const char *pointer, char **json,
+                        size_t *size);
+
+#endif

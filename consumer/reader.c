@@ -1,0 +1,358 @@
+/* The read path of the public API: reader sections, typed getters, iteration.  Nothing here
+ * allocates, locks or enters the kernel, but for a thread's first section, which registers it with
+ * RCU. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu/urcu-memb.h>
+
+#include "confcast/confcast.h"
+#include "consumer/scope.h"
+#include "consumer/view.h"
+#include "protocol/snapshot/body.h"
+#include "protocol/snapshot/json_write.h"
+
+_Static_assert(sizeof(struct confcast_key) == sizeof(struct cfc_index_key) &&
+                   offsetof(struct confcast_key, hash) == offsetof(struct cfc_index_key, hash) &&
+                   offsetof(struct confcast_key, seed) == offsetof(struct cfc_index_key, seed) &&
+                   offsetof(struct confcast_key, pointer) ==
+                       offsetof(struct cfc_index_key, pointer) &&
+                   offsetof(struct confcast_key, size) == offsetof(struct cfc_index_key, size) &&
+                   offsetof(struct confcast_key, segment_offset) ==
+                       offsetof(struct cfc_index_key, segment_offset),
+               "a public key is an index key");
+_Static_assert((int)CONFCAST_NULL == (int)CFC_TYPE_NULL &&
+                   (int)CONFCAST_BOOL == (int)CFC_TYPE_BOOL &&
+                   (int)CONFCAST_I64 == (int)CFC_TYPE_I64 &&
+                   (int)CONFCAST_F64 == (int)CFC_TYPE_F64 &&
+                   (int)CONFCAST_STRING == (int)CFC_TYPE_STRING &&
+                   (int)CONFCAST_ARRAY == (int)CFC_TYPE_ARRAY &&
+                   (int)CONFCAST_OBJECT == (int)CFC_TYPE_OBJECT,
+               "public types are the body's types");
+
+/* ---- Reader sections ------------------------------------------------------------------------- */
+
+static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t exit_key;
+static __thread bool is_registered;
+
+static void
+unregister_at_exit(void *arg)
+{
+    (void)arg;
+    urcu_memb_unregister_thread();
+}
+
+static void
+make_exit_key(void)
+{
+    /* Without the key a thread stays registered after its end, which leaks its record and nothing
+     * more. */
+    if (pthread_key_create(&exit_key, unregister_at_exit) != 0) {
+        abort();
+    }
+}
+
+static __attribute__((noinline, cold)) void
+register_thread(void)
+{
+    pthread_once(&exit_key_once, make_exit_key);
+    urcu_memb_register_thread();
+    pthread_setspecific(exit_key, &is_registered);
+    is_registered = true;
+}
+
+void
+confcast_read_lock(void)
+{
+    if (__builtin_expect(!is_registered, 0)) {
+        register_thread();
+    }
+    urcu_memb_read_lock();
+}
+
+void
+confcast_read_unlock(void)
+{
+    urcu_memb_read_unlock();
+}
+
+const struct confcast_view *
+confcast_view(const struct confcast_scope *scope)
+{
+    return rcu_dereference(scope->view);
+}
+
+/* ---- Keys ------------------------------------------------------------------------------------ */
+
+int
+confcast_key_init(struct confcast_key *key, const char *pointer)
+{
+    struct cfc_index_key hashed;
+    int error = cfc_index_key_init(&hashed, pointer, strlen(pointer), cfc_index_seed());
+
+    memcpy(key, &hashed, sizeof(hashed));
+    return error;
+}
+
+static __attribute__((noinline, cold)) void
+hash_key(struct confcast_key *key)
+{
+    struct cfc_index_key hashed;
+
+    /* Two threads may both come here: they store the same words, and the seed last. */
+    cfc_index_key_init(&hashed, key->pointer, key->size, cfc_index_seed());
+    __atomic_store_n(&key->hash, hashed.hash, __ATOMIC_RELAXED);
+    __atomic_store_n(&key->segment_offset, hashed.segment_offset, __ATOMIC_RELAXED);
+    __atomic_store_n(&key->seed, hashed.seed, __ATOMIC_RELEASE);
+}
+
+const struct confcast_key *
+confcast_key_ready(struct confcast_key *key)
+{
+    if (__builtin_expect(__atomic_load_n(&key->seed, __ATOMIC_ACQUIRE) == 0, 0)) {
+        hash_key(key);
+    }
+    return key;
+}
+
+/* ---- Getters --------------------------------------------------------------------------------- */
+
+static const struct cfc_value *
+lookup(const struct confcast_view *view, const struct confcast_key *key)
+{
+    if (view == NULL) {
+        return NULL;
+    }
+    return cfc_index_lookup(&view->index, (const struct cfc_index_key *)(const void *)key);
+}
+
+static void
+explain(int *why, int code)
+{
+    if (why != NULL) {
+        *why = code;
+    }
+}
+
+/* Whether `value` is there and of the type; says why not. */
+static bool
+is_a(const struct cfc_value *value, enum cfc_type type, int *why)
+{
+    if (value == NULL) {
+        explain(why, CONFCAST_ERR_NOT_FOUND);
+        return false;
+    }
+    if (cfc_value_type(value) != type) {
+        explain(why, CONFCAST_ERR_TYPE);
+        return false;
+    }
+    explain(why, CONFCAST_OK);
+    return true;
+}
+
+static bool
+bool_of(const struct cfc_value *value, bool fallback, int *why)
+{
+    return is_a(value, CFC_TYPE_BOOL, why) ? cfc_value_bool(value) : fallback;
+}
+
+static int64_t
+i64_of(const struct cfc_value *value, int64_t fallback, int *why)
+{
+    return is_a(value, CFC_TYPE_I64, why) ? cfc_value_i64(value) : fallback;
+}
+
+static double
+f64_of(const struct cfc_value *value, double fallback, int *why)
+{
+    if (value != NULL && cfc_value_type(value) == CFC_TYPE_I64) {
+        explain(why, CONFCAST_OK);
+        return (double)cfc_value_i64(value);
+    }
+    return is_a(value, CFC_TYPE_F64, why) ? cfc_value_f64(value) : fallback;
+}
+
+static const char *
+string_of(const struct cfc_value *value, const char *fallback, size_t *size, int *why)
+{
+    if (is_a(value, CFC_TYPE_STRING, why)) {
+        return cfc_value_string(value, size);
+    }
+    if (size != NULL) {
+        *size = fallback != NULL ? strlen(fallback) : 0;
+    }
+    return fallback;
+}
+
+bool
+confcast_get_bool(const struct confcast_view *view, const struct confcast_key *key, bool fallback,
+                  int *why)
+{
+    return bool_of(lookup(view, key), fallback, why);
+}
+
+int64_t
+confcast_get_i64(const struct confcast_view *view, const struct confcast_key *key, int64_t fallback,
+                 int *why)
+{
+    return i64_of(lookup(view, key), fallback, why);
+}
+
+double
+confcast_get_f64(const struct confcast_view *view, const struct confcast_key *key, double fallback,
+                 int *why)
+{
+    return f64_of(lookup(view, key), fallback, why);
+}
+
+const char *
+confcast_get_string(const struct confcast_view *view, const struct confcast_key *key,
+                    const char *fallback, size_t *size, int *why)
+{
+    return string_of(lookup(view, key), fallback, size, why);
+}
+
+/* ---- Values ---------------------------------------------------------------------------------- */
+
+static struct confcast_value
+value_in(const struct confcast_view *view, const struct cfc_value *value)
+{
+    if (value == NULL) {
+        return (struct confcast_value){.view = NULL};
+    }
+    return (struct confcast_value){
+        .view = view,
+        .offset = (uint32_t)((const uint8_t *)value - view->index.body),
+        .type = (uint32_t)cfc_value_type(value),
+    };
+}
+
+static const struct cfc_value *
+inside(struct confcast_value value)
+{
+    if (value.view == NULL) {
+        return NULL;
+    }
+    return (const struct cfc_value *)(const void *)(value.view->index.body + value.offset);
+}
+
+struct confcast_value
+confcast_get(const struct confcast_view *view, const struct confcast_key *key)
+{
+    return value_in(view, lookup(view, key));
+}
+
+bool
+confcast_value_bool(struct confcast_value value, bool fallback, int *why)
+{
+    return bool_of(inside(value), fallback, why);
+}
+
+int64_t
+confcast_value_i64(struct confcast_value value, int64_t fallback, int *why)
+{
+    return i64_of(inside(value), fallback, why);
+}
+
+double
+confcast_value_f64(struct confcast_value value, double fallback, int *why)
+{
+    return f64_of(inside(value), fallback, why);
+}
+
+const char *
+confcast_value_string(struct confcast_value value, const char *fallback, size_t *size, int *why)
+{
+    return string_of(inside(value), fallback, size, why);
+}
+
+static bool
+is_container(struct confcast_value value)
+{
+    return value.view != NULL && (value.type == CONFCAST_ARRAY || value.type == CONFCAST_OBJECT);
+}
+
+uint32_t
+confcast_value_count(struct confcast_value value)
+{
+    return is_container(value) ? cfc_value_count(inside(value)) : 0;
+}
+
+struct confcast_iterator
+confcast_iterate(struct confcast_value container)
+{
+    struct confcast_iterator it = {.value = {.view = NULL}};
+    struct cfc_iter inner;
+
+    if (!is_container(container)) {
+        return it;
+    }
+    inner = cfc_iter_of(inside(container));
+    it.container = container.view;
+    it.left = inner.left_count;
+    it.is_object = inner.is_object;
+    it.next_offset = (uint32_t)(inner.p - container.view->index.body);
+    return it;
+}
+
+bool
+confcast_next(struct confcast_iterator *it)
+{
+    struct cfc_iter inner;
+    struct cfc_child child;
+
+    if (it->left == 0) {
+        return false;
+    }
+    inner = (struct cfc_iter){.p = it->container->index.body + it->next_offset,
+                              .left_count = it->left,
+                              .is_object = it->is_object != 0};
+    cfc_iter_next(&inner, &child);
+    it->value = value_in(it->container, child.value);
+    it->key = child.key;
+    it->key_size = (uint32_t)child.key_size;
+    it->left = inner.left_count;
+    it->next_offset = (uint32_t)(inner.p - it->container->index.body);
+    return true;
+}
+
+/* ---- Views ----------------------------------------------------------------------------------- */
+
+uint64_t
+confcast_view_version(const struct confcast_view *view)
+{
+    return view->version;
+}
+
+const uint8_t *
+confcast_view_content(const struct confcast_view *view)
+{
+    return view->loaded->id.bytes;
+}
+
+int
+confcast_view_json(const struct confcast_view *view, const struct confcast_key *key, char *json,
+                   size_t capacity, size_t *size)
+{
+    const struct cfc_value *value = lookup(view, key);
+    struct cfc_buffer buffer;
+    int error;
+
+    *size = 0;
+    if (value == NULL) {
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    cfc_buffer_init(&buffer, &cfc_consumer_heap, SIZE_MAX / 2);
+    error = cfc_json_write(&buffer, value);
+    if (error == CONFCAST_OK) {
+        *size = buffer.size;
+        if (buffer.size > capacity) {
+            error = CONFCAST_ERR_LIMIT;
+        } else if (buffer.size > 0) {
+            memcpy(json, buffer.bytes, buffer.size);
+        }
+    }
+    cfc_buffer_free(&buffer);
+    return error;
+}

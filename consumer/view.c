@@ -1,0 +1,133 @@
+#include "consumer/view.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+static void *
+heap_alloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return malloc(size);
+}
+
+static void
+heap_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+const struct cfc_alloc cfc_consumer_heap = {.alloc = heap_alloc, .free = heap_free};
+
+static pthread_once_t seed_once = PTHREAD_ONCE_INIT;
+static uint64_t seed;
+
+static void
+make_seed(void)
+{
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+        struct timespec now;
+
+        /* No entropy this early after boot: the clock and the address layout still differ by
+         * process. */
+        clock_gettime(CLOCK_REALTIME, &now);
+        seed = (uint64_t)now.tv_nsec * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)(uintptr_t)&now;
+    }
+    seed |= 1;
+}
+
+uint64_t
+cfc_index_seed(void)
+{
+    pthread_once(&seed_once, make_seed);
+    return seed;
+}
+
+int
+cfc_loaded_new(uint8_t *body, size_t size, const struct cfc_digest *id, struct cfc_sha256 *sha,
+               struct cfc_loaded **out)
+{
+    struct cfc_loaded *loaded = calloc(1, sizeof(*loaded));
+    int error = CONFCAST_ERR_NO_MEMORY;
+
+    *out = NULL;
+    if (loaded == NULL) {
+        goto err_free;
+    }
+    cfc_content_id(sha, body, size, &loaded->id);
+    if (!cfc_digest_equal(&loaded->id, id)) {
+        error = CONFCAST_ERR_DIGEST;
+        goto err_free;
+    }
+    error = cfc_index_build(&loaded->index, body, size, cfc_index_seed(), &cfc_consumer_heap);
+    if (error != CONFCAST_OK) {
+        goto err_free;
+    }
+    atomic_init(&loaded->ref_count, 1);
+    loaded->body = body;
+    loaded->body_size = size;
+    *out = loaded;
+    return CONFCAST_OK;
+
+err_free:
+    free(loaded);
+    free(body);
+    return error;
+}
+
+struct cfc_loaded *
+cfc_loaded_ref(struct cfc_loaded *loaded)
+{
+    atomic_fetch_add_explicit(&loaded->ref_count, 1, memory_order_relaxed);
+    return loaded;
+}
+
+void
+cfc_loaded_unref(struct cfc_loaded *loaded)
+{
+    if (loaded != NULL &&
+        atomic_fetch_sub_explicit(&loaded->ref_count, 1, memory_order_acq_rel) == 1) {
+        cfc_index_free(&loaded->index, &cfc_consumer_heap);
+        free(loaded->body);
+        free(loaded);
+    }
+}
+
+struct confcast_view *
+cfc_view_new(struct cfc_loaded *loaded, uint64_t epoch, uint64_t version)
+{
+    struct confcast_view *view = calloc(1, sizeof(*view));
+
+    if (view != NULL) {
+        view->loaded = cfc_loaded_ref(loaded);
+        view->index = loaded->index;
+        view->version = version;
+        view->epoch = epoch;
+    }
+    return view;
+}
+
+void
+cfc_view_free(struct confcast_view *view)
+{
+    if (view != NULL) {
+        cfc_loaded_unref(view->loaded);
+        free(view);
+    }
+}
+
+static void
+free_after_grace(struct rcu_head *head)
+{
+    cfc_view_free(caa_container_of(head, struct confcast_view, rcu));
+}
+
+void
+cfc_view_retire(struct confcast_view *view)
+{
+    if (view != NULL) {
+        urcu_memb_call_rcu(&view->rcu, free_after_grace);
+    }
+}

@@ -1,0 +1,374 @@
+#include "controlplane/publish/coded_set.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "controlplane/publish/arena.h"
+#include "protocol/snapshot/coding.h"
+#include "protocol/snapshot/tree.h"
+#include "protocol/wire/content.h"
+
+enum {
+    BUCKET_COUNT = 16384,
+    ALIGNMENT = 64
+};
+
+struct cfc_coded_set {
+    struct cfc_coded_set_config config;
+    struct cfc_sha256 *sha;
+    struct cfc_coder *coder;
+    struct cfc_coded *buckets[BUCKET_COUNT];
+    size_t count;
+    size_t retained_size; /* coded bytes that no head names */
+    uint64_t stamp;
+};
+
+static void *
+heap_alloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return malloc(size);
+}
+
+static void
+heap_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+static const struct cfc_alloc heap = {.alloc = heap_alloc, .free = heap_free};
+
+static struct cfc_coded **
+bucket_of(struct cfc_coded_set *set, const struct cfc_digest *id)
+{
+    return &set->buckets[cfc_digest_key(id) % BUCKET_COUNT];
+}
+
+int
+cfc_coded_set_new(const struct cfc_coded_set_config *config, struct cfc_coded_set **out)
+{
+    struct cfc_coded_set *set = calloc(1, sizeof(*set));
+
+    *out = NULL;
+    if (set == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    set->config = *config;
+    set->sha = cfc_sha256_new();
+    set->coder = cfc_coder_new(&heap);
+    if (set->sha == NULL || set->coder == NULL) {
+        cfc_coded_set_free(set);
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    *out = set;
+    return CONFCAST_OK;
+}
+
+static void
+coded_free(struct cfc_coded *coded)
+{
+    if (--coded->arena->content_count == 0) {
+        cfc_arena_free(coded->arena);
+    }
+    free(coded);
+}
+
+void
+cfc_coded_set_free(struct cfc_coded_set *set)
+{
+    if (set == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        while (set->buckets[i] != NULL) {
+            struct cfc_coded *coded = set->buckets[i];
+
+            set->buckets[i] = coded->next_in_bucket;
+            coded_free(coded);
+        }
+    }
+    cfc_coder_free(set->coder);
+    cfc_sha256_free(set->sha);
+    free(set);
+}
+
+struct cfc_coded *
+cfc_coded_set_find(struct cfc_coded_set *set, const struct cfc_digest *id)
+{
+    struct cfc_coded *coded = *bucket_of(set, id);
+
+    while (coded != NULL && !cfc_digest_equal(&coded->id, id)) {
+        coded = coded->next_in_bucket;
+    }
+    return coded;
+}
+
+/* One content on its way into an arena. */
+struct draft {
+    struct cfc_coded *coded;
+    uint8_t *bytes;   /* coded */
+    uint8_t *digests; /* tree */
+};
+
+struct drafts {
+    struct draft *items;
+    size_t count;
+    size_t size; /* bytes of the arena */
+};
+
+static size_t
+aligned(size_t size)
+{
+    return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Builds the tree and signs the CONTENT frame. */
+static int
+draft_announce(struct cfc_coded_set *set, struct draft *draft)
+{
+    struct cfc_coded *coded = draft->coded;
+    struct cfc_content content = {
+        .encoding = coded->encoding,
+        .fec_code = CFC_FEC_NONE,
+        .fec_k = CFC_BLOCK_SYMBOLS_MAX,
+        .body_size = coded->body_size,
+        .coded_size = coded->coded_size,
+        .symbol_size = (uint16_t)set->config.symbol_size,
+        .shard = set->config.shard,
+        .content = coded->id,
+    };
+    struct cfc_tree tree;
+    int error = cfc_tree_init(&tree, &content);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    content.page_levels = (uint8_t)tree.level_count;
+    content.top_count = (uint8_t)tree.top_count;
+    coded->tree_size = cfc_tree_digests_size(&tree);
+    draft->digests = malloc(coded->tree_size);
+    if (draft->digests == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    cfc_tree_build(&tree, set->sha, draft->bytes, NULL, draft->digests);
+    content.top_digests =
+        draft->digests + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE;
+    return cfc_content_encode(&content, &set->config.signer, coded->frame, sizeof(coded->frame),
+                              &coded->frame_size);
+}
+
+static int
+draft_code(struct cfc_coded_set *set, const struct cfc_config_body *body, struct draft *draft)
+{
+    size_t capacity = cfc_coding_bound(body->body_size);
+    enum cfc_encoding encoding = CFC_ENCODING_RAW;
+    int error;
+
+    draft->coded = calloc(1, sizeof(*draft->coded));
+    draft->bytes = malloc(capacity);
+    if (draft->coded == NULL || draft->bytes == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    draft->coded->id = body->id;
+    draft->coded->body_size = body->body_size;
+    error = cfc_coding_encode(set->coder, body->body, body->body_size, draft->bytes, capacity,
+                              &draft->coded->coded_size, &encoding);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    draft->coded->encoding = (uint8_t)encoding;
+    return draft_announce(set, draft);
+}
+
+static void
+drafts_free(struct drafts *drafts)
+{
+    for (size_t i = 0; i < drafts->count; i++) {
+        free(drafts->items[i].bytes);
+        free(drafts->items[i].digests);
+        free(drafts->items[i].coded); /* NULL once it belongs to the set */
+    }
+    free(drafts->items);
+}
+
+static bool
+is_drafted(const struct drafts *drafts, const struct cfc_digest *id)
+{
+    for (size_t i = 0; i < drafts->count; i++) {
+        if (cfc_digest_equal(&drafts->items[i].coded->id, id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+drafts_fill(void *arg, uint8_t *bytes)
+{
+    struct drafts *drafts = arg;
+
+    for (size_t i = 0; i < drafts->count; i++) {
+        const struct draft *draft = &drafts->items[i];
+
+        memcpy(bytes + draft->coded->tree_offset, draft->digests, draft->coded->tree_size);
+        memcpy(bytes + draft->coded->coded_offset, draft->bytes, draft->coded->coded_size);
+    }
+    return CONFCAST_OK;
+}
+
+static void
+drafts_lay_out(struct drafts *drafts)
+{
+    for (size_t i = 0; i < drafts->count; i++) {
+        struct cfc_coded *coded = drafts->items[i].coded;
+
+        coded->tree_offset = drafts->size;
+        coded->coded_offset = aligned(drafts->size + coded->tree_size);
+        drafts->size = aligned(coded->coded_offset + coded->coded_size);
+    }
+}
+
+static void
+adopt(struct cfc_coded_set *set, struct drafts *drafts, struct cfc_arena *arena)
+{
+    for (size_t i = 0; i < drafts->count; i++) {
+        struct cfc_coded *coded = drafts->items[i].coded;
+        struct cfc_coded **bucket = bucket_of(set, &coded->id);
+
+        coded->arena = arena;
+        arena->content_count++;
+        coded->last_named = ++set->stamp;
+        coded->next_in_bucket = *bucket;
+        *bucket = coded;
+        set->count++;
+        set->retained_size += coded->coded_size; /* until a head names it */
+        drafts->items[i].coded = NULL;
+    }
+}
+
+int
+cfc_coded_set_add(struct cfc_coded_set *set, struct cfc_config_body *const *bodies,
+                  size_t body_count)
+{
+    struct drafts drafts = {0};
+    struct cfc_arena *arena = NULL;
+    int error = CONFCAST_OK;
+
+    drafts.items = calloc(body_count > 0 ? body_count : 1, sizeof(*drafts.items));
+    if (drafts.items == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; error == CONFCAST_OK && i < body_count; i++) {
+        if (cfc_coded_set_find(set, &bodies[i]->id) == NULL &&
+            !is_drafted(&drafts, &bodies[i]->id)) {
+            error = draft_code(set, bodies[i], &drafts.items[drafts.count++]);
+        }
+    }
+    if (error == CONFCAST_OK && drafts.count > 0) {
+        drafts_lay_out(&drafts);
+        error = cfc_arena_new(drafts.size, drafts_fill, &drafts, &arena);
+    }
+    if (error == CONFCAST_OK && drafts.count > 0) {
+        adopt(set, &drafts, arena);
+    }
+    drafts_free(&drafts);
+    return error;
+}
+
+void
+cfc_coded_set_name(struct cfc_coded_set *set, struct cfc_coded *coded)
+{
+    if (coded->name_count++ == 0) {
+        set->retained_size -= coded->coded_size;
+    }
+    coded->last_named = ++set->stamp;
+}
+
+void
+cfc_coded_set_unname(struct cfc_coded_set *set, struct cfc_coded *coded)
+{
+    assert(coded->name_count > 0);
+    coded->last_named = ++set->stamp;
+    if (--coded->name_count == 0) {
+        set->retained_size += coded->coded_size;
+    }
+}
+
+static struct cfc_coded **
+oldest_unnamed(struct cfc_coded_set *set)
+{
+    struct cfc_coded **oldest = NULL;
+
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        for (struct cfc_coded **p = &set->buckets[i]; *p != NULL; p = &(*p)->next_in_bucket) {
+            if ((*p)->name_count == 0 &&
+                (oldest == NULL || (*p)->last_named < (*oldest)->last_named)) {
+                oldest = p;
+            }
+        }
+    }
+    return oldest;
+}
+
+int
+cfc_coded_set_evict(struct cfc_coded_set *set, struct cfc_digest *id, bool *was_handed)
+{
+    struct cfc_coded **link;
+    struct cfc_coded *coded;
+
+    if (set->retained_size <= set->config.retained_max) {
+        return CONFCAST_ERR_AGAIN;
+    }
+    link = oldest_unnamed(set);
+    assert(link != NULL);
+    coded = *link;
+    *link = coded->next_in_bucket;
+    *id = coded->id;
+    *was_handed = coded->is_handed;
+    set->retained_size -= coded->coded_size;
+    set->count--;
+    coded_free(coded);
+    return CONFCAST_OK;
+}
+
+void
+cfc_coded_set_forget_handed(struct cfc_coded_set *set)
+{
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        for (struct cfc_coded *c = set->buckets[i]; c != NULL; c = c->next_in_bucket) {
+            c->is_handed = false;
+            c->arena->is_handed = false;
+        }
+    }
+}
+
+int
+cfc_coded_set_each(struct cfc_coded_set *set, int (*fn)(void *arg, struct cfc_coded *coded),
+                   void *arg)
+{
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        for (struct cfc_coded *c = set->buckets[i]; c != NULL; c = c->next_in_bucket) {
+            int result = fn(arg, c);
+
+            if (result != 0) {
+                return result;
+            }
+        }
+    }
+    return 0;
+}
+
+const uint8_t *
+cfc_coded_bytes(const struct cfc_coded *coded)
+{
+    return coded->arena->bytes + coded->coded_offset;
+}
+
+size_t
+cfc_coded_set_count(const struct cfc_coded_set *set)
+{
+    return set->count;
+}

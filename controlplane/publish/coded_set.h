@@ -1,0 +1,92 @@
+/* The coded contents that heads name, as the engine gets them: in sealed memfds (arenas) that the
+ * engine maps, so that a payload is written once and never passes through a socket.
+ *
+ * A content that no head names any more stays for a while (up to retained_max bytes of coded data),
+ * so that a rollback to it costs one head frame.  One thread owns a set. */
+#ifndef CFC_PUBLISH_CODED_SET_H
+#define CFC_PUBLISH_CODED_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "controlplane/model/decision.h"
+#include "protocol/trust/digest.h"
+#include "protocol/trust/sign.h"
+
+struct cfc_coded_set;
+
+enum {
+    CFC_CODED_FRAME_SIZE_MAX = 1024
+}; /* bytes of a CONTENT frame: 120 + 32 * 16 + 64 and TLVs */
+
+/* A sealed memfd; several contents lie in it. */
+struct cfc_arena {
+    uint64_t number;      /* never used twice by a process */
+    int fd;               /* sealed against writing, shrinking and growing */
+    const uint8_t *bytes; /* mapped read-only */
+    size_t size;
+    uint32_t content_count; /* contents of the set that lie in it; the arena is closed at 0 */
+    bool is_handed;         /* the engine of this connection has it */
+};
+
+struct cfc_coded {
+    struct cfc_digest id;
+    uint32_t name_count; /* heads that name it */
+    uint64_t last_named; /* stamp of the last time that a head did, for retention */
+    struct cfc_arena *arena;
+    size_t tree_offset;
+    size_t tree_size;
+    size_t coded_offset;
+    size_t coded_size;
+    size_t body_size;
+    uint8_t encoding;   /* enum cfc_encoding */
+    bool is_handed;     /* the engine of this connection has it */
+    bool was_published; /* some engine had it before: the fleet gets it by asking, not all over
+                           again */
+    uint8_t frame[CFC_CODED_FRAME_SIZE_MAX]; /* the CONTENT frame */
+    size_t frame_size;
+    struct cfc_coded *next_in_bucket;
+};
+
+struct cfc_coded_set_config {
+    struct cfc_signer signer;
+    uint32_t shard;
+    uint32_t symbol_size; /* CFC_SYMBOL_SIZE_MIN..CFC_SYMBOL_SIZE_MAX */
+    size_t retained_max;  /* coded bytes that nobody names and that are kept all the same */
+};
+
+/* NO_MEMORY.  free(NULL) is fine. */
+int cfc_coded_set_new(const struct cfc_coded_set_config *config, struct cfc_coded_set **out);
+void cfc_coded_set_free(struct cfc_coded_set *set);
+
+/* Codes every body that is not here yet into one new arena.  All or nothing: on an error
+ * (NO_MEMORY, RESOURCE: no memfd, LIMIT: a body above CFC_BODY_SIZE_MAX) nothing was added; try
+ * again later.  `bodies` may name a content twice. */
+int cfc_coded_set_add(struct cfc_coded_set *set, struct cfc_config_body *const *bodies,
+                      size_t body_count);
+
+/* NULL when it is not here. */
+struct cfc_coded *cfc_coded_set_find(struct cfc_coded_set *set, const struct cfc_digest *id);
+
+/* A head names, or does not name any more, this content. */
+void cfc_coded_set_name(struct cfc_coded_set *set, struct cfc_coded *coded);
+void cfc_coded_set_unname(struct cfc_coded_set *set, struct cfc_coded *coded);
+
+/* Removes one content that nobody names and that retention has no room for, oldest first, and gives
+ * its id and whether the engine had it.  CONFCAST_ERR_AGAIN when there is none. */
+int cfc_coded_set_evict(struct cfc_coded_set *set, struct cfc_digest *id, bool *was_handed);
+
+/* A new connection: the engine has nothing yet. */
+void cfc_coded_set_forget_handed(struct cfc_coded_set *set);
+
+/* Calls fn for every content; stops at the first non-zero and returns it. */
+int cfc_coded_set_each(struct cfc_coded_set *set, int (*fn)(void *arg, struct cfc_coded *coded),
+                       void *arg);
+
+/* Coded bytes of a content, in its arena. */
+const uint8_t *cfc_coded_bytes(const struct cfc_coded *coded);
+
+size_t cfc_coded_set_count(const struct cfc_coded_set *set);
+
+#endif

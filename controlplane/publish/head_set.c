@@ -1,0 +1,335 @@
+#include "controlplane/publish/head_set.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+
+enum {
+    CHANGED_PERIODS = 3, /* a change is listed at once in this many FRESHes */
+    INLINE_TLV_SIZE = 4 + 8,
+};
+
+struct cfc_head_set {
+    struct cfc_head_set_config config;
+    struct cfc_coded_set *contents;
+    struct cfc_sha256 *sha;
+    struct cfc_signed_head **heads; /* ascending by scope id */
+    size_t count;
+    size_t capacity;
+    uint64_t fresh_count;
+    struct cfc_fresh_entry *entries; /* scratch of `capacity` */
+    uint8_t *nodes;                  /* scratch of cfc_fresh_nodes_size(capacity) */
+};
+
+int
+cfc_head_set_new(const struct cfc_head_set_config *config, struct cfc_coded_set *contents,
+                 struct cfc_head_set **out)
+{
+    struct cfc_head_set *set = calloc(1, sizeof(*set));
+
+    *out = NULL;
+    if (set == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    set->config = *config;
+    set->contents = contents;
+    set->sha = cfc_sha256_new();
+    if (set->sha == NULL) {
+        free(set);
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    *out = set;
+    return CONFCAST_OK;
+}
+
+static void
+unname_all(struct cfc_head_set *set, struct cfc_signed_head *head)
+{
+    for (size_t i = 0; i < head->content_count; i++) {
+        cfc_coded_set_unname(set->contents, head->contents[i]);
+    }
+    head->content_count = 0;
+}
+
+void
+cfc_head_set_free(struct cfc_head_set *set)
+{
+    if (set == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        unname_all(set, set->heads[i]);
+        cfc_decision_unref(set->heads[i]->decision);
+        free(set->heads[i]);
+    }
+    free(set->heads);
+    free(set->entries);
+    free(set->nodes);
+    cfc_sha256_free(set->sha);
+    free(set);
+}
+
+static int
+grow(struct cfc_head_set *set)
+{
+    size_t capacity = set->capacity == 0 ? 64 : 2 * set->capacity;
+    struct cfc_signed_head **heads;
+    struct cfc_fresh_entry *entries;
+    uint8_t *nodes;
+
+    if (set->count < set->capacity) {
+        return CONFCAST_OK;
+    }
+    heads = realloc(set->heads, capacity * sizeof(*heads));
+    if (heads == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    set->heads = heads;
+    entries = realloc(set->entries, capacity * sizeof(*entries));
+    if (entries == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    set->entries = entries;
+    nodes = realloc(set->nodes, cfc_fresh_nodes_size((uint32_t)capacity));
+    if (nodes == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    set->nodes = nodes;
+    set->capacity = capacity;
+    return CONFCAST_OK;
+}
+
+/* The first place whose scope id is not below. */
+static size_t
+lower_bound(const struct cfc_head_set *set, uint64_t scope_id)
+{
+    size_t low = 0;
+    size_t high = set->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (set->heads[middle]->entry.scope_id < scope_id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static struct cfc_coded *
+must_find(struct cfc_head_set *set, const struct cfc_config_body *body)
+{
+    struct cfc_coded *coded = cfc_coded_set_find(set->contents, &body->id);
+
+    assert(coded != NULL);
+    return coded;
+}
+
+static void
+name_once(struct cfc_head_set *set, struct cfc_signed_head *head, struct cfc_coded *coded)
+{
+    for (size_t i = 0; i < head->content_count; i++) {
+        if (head->contents[i] == coded) {
+            return;
+        }
+    }
+    cfc_coded_set_name(set->contents, coded);
+    head->contents[head->content_count++] = coded;
+}
+
+static void
+describe(const struct cfc_head_set *set, const struct cfc_decision *decision, uint64_t unix_ns,
+         struct cfc_head *head)
+{
+    *head = (struct cfc_head){
+        .kind = (uint8_t)decision->kind,
+        .activation = CFC_ACTIVATE_NOW,
+        .arm_count = (uint8_t)decision->arm_count,
+        .shard = set->config.shard,
+        .epoch = set->config.epoch,
+        .version = decision->version,
+        .issued_unix_ns = unix_ns,
+        .rollout_salt = decision->salt,
+        .scope = decision->scope,
+        .scope_size = (uint16_t)strlen(decision->scope),
+    };
+    for (uint32_t i = 0; i < decision->arm_count; i++) {
+        const struct cfc_decision_arm *from = &decision->arms[i];
+        struct cfc_arm *arm = &head->arms[i];
+
+        arm->selector = (uint8_t)from->selector;
+        arm->threshold = from->threshold;
+        arm->content = from->content->id;
+        if (from->fallback != NULL) {
+            arm->fallback = from->fallback->id;
+        }
+        arm->label_key = from->label_key;
+        arm->label_key_size = (uint8_t)strlen(from->label_key);
+        arm->label_value = from->label_value;
+        arm->label_value_size = (uint8_t)strlen(from->label_value);
+    }
+}
+
+/* Encodes with the first arm's content inline when that fits, else without. */
+static int
+encode(struct cfc_head_set *set, struct cfc_head *head, const struct cfc_coded *first,
+       struct cfc_signed_head *out)
+{
+    size_t capacity = set->config.frame_size_max < sizeof(out->frame) ? set->config.frame_size_max
+                                                                      : sizeof(out->frame);
+
+    if (first->coded_size + INLINE_TLV_SIZE < capacity) {
+        head->inlined = (struct cfc_inline_content){
+            .is_present = true,
+            .arm = 0,
+            .encoding = first->encoding,
+            .body_size = (uint32_t)first->body_size,
+            .coded = cfc_coded_bytes(first),
+            .coded_size = first->coded_size,
+        };
+        if (cfc_head_encode(head, &set->config.signer, set->sha, out->frame, capacity,
+                            &out->frame_size) == CONFCAST_OK) {
+            return CONFCAST_OK;
+        }
+        head->inlined.is_present = false;
+    }
+    return cfc_head_encode(head, &set->config.signer, set->sha, out->frame, capacity,
+                           &out->frame_size);
+}
+
+static int
+sign(struct cfc_head_set *set, const struct cfc_decision *decision, uint64_t unix_ns,
+     struct cfc_signed_head *out)
+{
+    struct cfc_head head;
+    struct cfc_frame frame;
+    int error;
+
+    describe(set, decision, unix_ns, &head);
+    error = encode(set, &head, must_find(set, decision->arms[0].content), out);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    /* Read back what was written: the digest is over the signed bytes of the frame. */
+    error = cfc_frame_open(out->frame, out->frame_size, &frame);
+    if (error == CONFCAST_OK) {
+        error = cfc_head_decode(&frame, set->sha, &head);
+    }
+    if (error == CONFCAST_OK) {
+        cfc_head_digest(&head, set->sha, out->entry.head_digest);
+        out->entry.scope_id = frame.key;
+        out->entry.version = decision->version;
+    }
+    return error;
+}
+
+int
+cfc_head_set_put(struct cfc_head_set *set, struct cfc_decision *decision, uint64_t unix_ns,
+                 struct cfc_signed_head **out)
+{
+    struct cfc_signed_head *head = calloc(1, sizeof(*head));
+    size_t at;
+    int error;
+
+    if (head == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    error = grow(set);
+    if (error == CONFCAST_OK) {
+        error = sign(set, decision, unix_ns, head);
+    }
+    if (error != CONFCAST_OK) {
+        free(head);
+        return error;
+    }
+    head->decision = cfc_decision_ref(decision);
+    head->fresh_changed = set->fresh_count + 1;
+    for (uint32_t i = 0; i < decision->arm_count; i++) {
+        name_once(set, head, must_find(set, decision->arms[i].content));
+        if (decision->arms[i].fallback != NULL) {
+            name_once(set, head, must_find(set, decision->arms[i].fallback));
+        }
+    }
+    at = lower_bound(set, head->entry.scope_id);
+    if (at < set->count && set->heads[at]->entry.scope_id == head->entry.scope_id) {
+        unname_all(set, set->heads[at]);
+        cfc_decision_unref(set->heads[at]->decision);
+        free(set->heads[at]);
+    } else {
+        memmove(&set->heads[at + 1], &set->heads[at], (set->count - at) * sizeof(set->heads[0]));
+        set->count++;
+    }
+    set->heads[at] = head;
+    *out = head;
+    return CONFCAST_OK;
+}
+
+size_t
+cfc_head_set_count(const struct cfc_head_set *set)
+{
+    return set->count;
+}
+
+struct cfc_signed_head *
+cfc_head_set_at(struct cfc_head_set *set, size_t idx)
+{
+    assert(idx < set->count);
+    return set->heads[idx];
+}
+
+static bool
+is_page_changed(const struct cfc_head_set *set, uint32_t page)
+{
+    size_t first = (size_t)page * CFC_FRESH_PAGE_ENTRIES_MAX;
+
+    for (size_t i = first; i < set->count && i < first + CFC_FRESH_PAGE_ENTRIES_MAX; i++) {
+        if (set->heads[i]->fresh_changed + CHANGED_PERIODS > set->fresh_count) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int
+cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns,
+                   uint64_t not_after_unix_ns, uint32_t fleet_size,
+                   int (*fn)(void *arg, const uint8_t *frame, size_t size, bool is_changed),
+                   void *arg)
+{
+    struct cfc_fresh fixed = {
+        .shard = set->config.shard,
+        .epoch = set->config.epoch,
+        .sequence = sequence,
+        .time_unix_ns = unix_ns,
+        .not_after_unix_ns = not_after_unix_ns,
+        .fleet_size = fleet_size,
+        .scope_count = (uint32_t)set->count,
+    };
+    struct cfc_fresh_builder builder;
+    uint8_t frame[CFC_FRAME_SIZE_DEFAULT];
+    uint32_t page_count = cfc_fresh_page_count((uint32_t)set->count);
+    int error = grow(set);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        set->entries[i] = set->heads[i]->entry;
+    }
+    set->fresh_count++;
+    error = cfc_fresh_builder_init(&builder, &fixed, set->entries, (uint32_t)set->count, set->nodes,
+                                   &set->config.signer, set->sha);
+    for (uint32_t page = 0; error == CONFCAST_OK && page < page_count; page++) {
+        size_t size = 0;
+
+        error = cfc_fresh_encode_page(&builder, page, frame, sizeof(frame), &size);
+        if (error == CONFCAST_OK) {
+            error = fn(arg, frame, size, page_count == 1 || is_page_changed(set, page));
+        }
+    }
+    return error;
+}

@@ -1,0 +1,57 @@
+/* The signed heads in force, one per scope, ascending by scope id, and the FRESH pages over them.
+ * One thread owns a set. */
+#ifndef CFC_PUBLISH_HEAD_SET_H
+#define CFC_PUBLISH_HEAD_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "controlplane/model/decision.h"
+#include "controlplane/publish/coded_set.h"
+#include "protocol/trust/sign.h"
+#include "protocol/wire/fresh.h"
+#include "protocol/wire/head.h"
+
+struct cfc_head_set;
+
+struct cfc_signed_head {
+    struct cfc_fresh_entry entry; /* what FRESH says of it */
+    struct cfc_decision *decision;
+    struct cfc_coded *contents[2 * CFC_ARM_COUNT_MAX]; /* that it names, each counted once */
+    size_t content_count;
+    uint64_t fresh_changed; /* number of the FRESH that listed it first */
+    uint8_t frame[CFC_FRAME_SIZE_DEFAULT];
+    size_t frame_size;
+};
+
+struct cfc_head_set_config {
+    struct cfc_signer signer;
+    uint32_t shard;
+    uint64_t epoch;
+    size_t frame_size_max; /* UDP payload that the engine's port carries */
+};
+
+int cfc_head_set_new(const struct cfc_head_set_config *config, struct cfc_coded_set *contents,
+                     struct cfc_head_set **out);
+void cfc_head_set_free(struct cfc_head_set *set);
+
+/* Signs the head of a decision, whose contents must be in the content set already (assert), and
+ * puts it in the place of its scope's earlier one.  Takes a reference.  *out is valid until the
+ * next put.  A small content of the first arm rides inline. NO_MEMORY, or an error of
+ * cfc_head_encode(). */
+int cfc_head_set_put(struct cfc_head_set *set, struct cfc_decision *decision, uint64_t unix_ns,
+                     struct cfc_signed_head **out);
+
+size_t cfc_head_set_count(const struct cfc_head_set *set);
+struct cfc_signed_head *cfc_head_set_at(struct cfc_head_set *set, size_t idx);
+
+/* Signs a FRESH over all heads and calls `fn` with each of its pages; a page is changed when one of
+ * its heads is new since the last `changed_periods` calls, or when it is the only one.  NO_MEMORY,
+ * LIMIT (more than 131,072 scopes), or what fn returned. */
+int cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns,
+                       uint64_t not_after_unix_ns, uint32_t fleet_size,
+                       int (*fn)(void *arg, const uint8_t *frame, size_t size, bool is_changed),
+                       void *arg);
+
+#endif

@@ -1,0 +1,211 @@
+#include "controlplane/publish/coded_set.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "confcast/error.h"
+#include "protocol/base/prng.h"
+#include "protocol/snapshot/coding.h"
+#include "protocol/snapshot/tree.h"
+#include "protocol/trust/keyring.h"
+#include "protocol/wire/content.h"
+#include "tests/unit/cunit_main.h"
+
+static struct cfc_signing_key key;
+static struct cfc_keyring ring;
+static struct cfc_sha256 *sha;
+
+static void *
+heap_alloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return malloc(size);
+}
+
+static void
+heap_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+static struct cfc_coded_set *
+new_set(size_t retained_max)
+{
+    static const uint8_t seed[32] = {7};
+    struct cfc_ring_key ring_key = {.prefix_count = 0};
+    struct cfc_coded_set_config config = {.symbol_size = 1440, .retained_max = retained_max};
+    struct cfc_coded_set *set = NULL;
+
+    if (sha == NULL) {
+        sha = cfc_sha256_new();
+        cfc_signing_key_from_seed(seed, &key);
+        memcpy(ring_key.public_key, key.public_key, sizeof(ring_key.public_key));
+        cfc_keyring_add(&ring, &ring_key);
+    }
+    config.signer = cfc_signing_key_signer(&key);
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_new(&config, &set), CONFCAST_OK);
+    return set;
+}
+
+/* Random bytes: no body, but coding and trees do not look inside. */
+static struct cfc_config_body *
+body_of(size_t size, uint64_t seed)
+{
+    struct cfc_config_body *body = malloc(sizeof(*body) + size);
+    struct cfc_prng prng = {seed};
+
+    for (size_t i = 0; i < size; i++) {
+        body->body[i] = (uint8_t)cfc_prng_next(&prng);
+    }
+    atomic_init(&body->ref_count, 1);
+    body->body_size = size;
+    cfc_content_id(sha, body->body, size, &body->id);
+    return body;
+}
+
+static void
+a_content_lies_whole_in_its_arena_and_its_frame_verifies(void)
+{
+    struct cfc_coded_set *set = new_set(0);
+    struct cfc_alloc heap = {heap_alloc, heap_free, NULL};
+    struct cfc_coder *coder = cfc_coder_new(&heap);
+    struct cfc_config_body *body = body_of(300000, 1);
+    struct cfc_verifier verifier = cfc_keyring_verifier(&ring);
+    struct cfc_content content;
+    struct cfc_frame frame;
+    struct cfc_tree tree;
+    struct cfc_coded *coded;
+    uint8_t *decoded = malloc(body->body_size);
+
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(set, &body, 1), CONFCAST_OK);
+    coded = cfc_coded_set_find(set, &body->id);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(coded);
+    CU_ASSERT_EQUAL_FATAL(cfc_frame_open(coded->frame, coded->frame_size, &frame), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_content_decode(&frame, &content), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_content_verify(&content, &verifier, 0), CONFCAST_OK);
+    CU_ASSERT(cfc_digest_equal(&content.content, &body->id));
+    CU_ASSERT_EQUAL_FATAL(content.coded_size, coded->coded_size);
+
+    CU_ASSERT_EQUAL_FATAL(cfc_coding_decode(coder, (enum cfc_encoding)content.encoding,
+                                            cfc_coded_bytes(coded), coded->coded_size, NULL, 0,
+                                            decoded, body->body_size),
+                          CONFCAST_OK);
+    CU_ASSERT_EQUAL(memcmp(decoded, body->body, body->body_size), 0);
+
+    /* The tree in the arena leads from the signed top digests to every symbol. */
+    CU_ASSERT_EQUAL_FATAL(cfc_tree_init(&tree, &content), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(coded->tree_size, cfc_tree_digests_size(&tree));
+    const uint8_t *digests = coded->arena->bytes + coded->tree_offset;
+    CU_ASSERT_EQUAL(memcmp(digests + (size_t)cfc_tree_top_offset(&tree) * 16, content.top_digests,
+                           (size_t)content.top_count * 16),
+                    0);
+    CU_ASSERT_EQUAL(
+        cfc_tree_verify_symbol(&tree, sha, 2, 5, cfc_coded_bytes(coded) + (2 * 64 + 5) * 1440, 1440,
+                               digests + ((size_t)cfc_tree_page_offset(&tree, 0, 2) + 5) * 16),
+        CONFCAST_OK);
+    free(decoded);
+    free(body);
+    cfc_coder_free(coder);
+    cfc_coded_set_free(set);
+}
+
+static void
+an_arena_is_sealed_against_every_change(void)
+{
+    struct cfc_coded_set *set = new_set(0);
+    struct cfc_config_body *body = body_of(5000, 2);
+    struct cfc_coded *coded;
+    int seals;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(set, &body, 1), CONFCAST_OK);
+    coded = cfc_coded_set_find(set, &body->id);
+    seals = fcntl(coded->arena->fd, F_GET_SEALS);
+    CU_ASSERT_EQUAL(seals & (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW),
+                    F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+    CU_ASSERT(write(coded->arena->fd, "x", 1) < 0);
+    CU_ASSERT(ftruncate(coded->arena->fd, 1) != 0);
+    free(body);
+    cfc_coded_set_free(set);
+}
+
+static void
+contents_of_one_batch_share_an_arena_and_come_once(void)
+{
+    struct cfc_coded_set *set = new_set(1 << 20);
+    struct cfc_config_body *bodies[] = {body_of(100, 3), body_of(200, 4), NULL};
+
+    bodies[2] = bodies[0];
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(set, bodies, 3), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_coded_set_count(set), 2);
+    CU_ASSERT_PTR_EQUAL(cfc_coded_set_find(set, &bodies[0]->id)->arena,
+                        cfc_coded_set_find(set, &bodies[1]->id)->arena);
+    CU_ASSERT_EQUAL(cfc_coded_set_find(set, &bodies[0]->id)->arena->content_count, 2);
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(set, bodies, 2), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_coded_set_count(set), 2);
+    free(bodies[0]);
+    free(bodies[1]);
+    cfc_coded_set_free(set);
+}
+
+static void
+only_what_nobody_names_is_evicted_and_the_oldest_first(void)
+{
+    struct cfc_coded_set *set = new_set(6000);
+    struct cfc_config_body *bodies[3];
+    struct cfc_coded *coded[3];
+    struct cfc_digest id;
+    bool was_handed;
+
+    for (uint64_t i = 0; i < 3; i++) {
+        bodies[i] = body_of(4000, 10 + i);
+        CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(set, &bodies[i], 1), CONFCAST_OK);
+        coded[i] = cfc_coded_set_find(set, &bodies[i]->id);
+        cfc_coded_set_name(set, coded[i]);
+    }
+    CU_ASSERT_EQUAL(cfc_coded_set_evict(set, &id, &was_handed), CONFCAST_ERR_AGAIN);
+    cfc_coded_set_unname(set, coded[1]); /* 4,000 bytes may stay */
+    CU_ASSERT_EQUAL(cfc_coded_set_evict(set, &id, &was_handed), CONFCAST_ERR_AGAIN);
+    coded[1]->is_handed = true;
+    cfc_coded_set_unname(set, coded[0]);
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_evict(set, &id, &was_handed), CONFCAST_OK);
+    CU_ASSERT(cfc_digest_equal(&id, &bodies[1]->id));
+    CU_ASSERT(was_handed);
+    CU_ASSERT_PTR_NULL(cfc_coded_set_find(set, &bodies[1]->id));
+    CU_ASSERT_PTR_NOT_NULL(cfc_coded_set_find(set, &bodies[0]->id));
+    CU_ASSERT_EQUAL(cfc_coded_set_evict(set, &id, &was_handed), CONFCAST_ERR_AGAIN);
+    for (int i = 0; i < 3; i++) {
+        free(bodies[i]);
+    }
+    cfc_coded_set_free(set);
+}
+
+static void
+a_failed_batch_adds_nothing(void)
+{
+    struct cfc_coded_set *set = new_set(1 << 20);
+    struct cfc_config_body *bodies[] = {body_of(100, 20), body_of(100, 21)};
+
+    bodies[1]->body_size = 0; /* cannot be coded */
+    CU_ASSERT_NOT_EQUAL(cfc_coded_set_add(set, bodies, 2), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_coded_set_count(set), 0);
+    CU_ASSERT_PTR_NULL(cfc_coded_set_find(set, &bodies[0]->id));
+    free(bodies[0]);
+    free(bodies[1]);
+    cfc_coded_set_free(set);
+    cfc_sha256_free(sha);
+    sha = NULL;
+}
+
+static const struct cfc_test_case cases[] = {
+    CFC_CASE(a_content_lies_whole_in_its_arena_and_its_frame_verifies),
+    CFC_CASE(an_arena_is_sealed_against_every_change),
+    CFC_CASE(contents_of_one_batch_share_an_arena_and_come_once),
+    CFC_CASE(only_what_nobody_names_is_evicted_and_the_oldest_first),
+    CFC_CASE(a_failed_batch_adds_nothing),
+};
+
+CFC_TEST_MAIN("coded_set", cases)

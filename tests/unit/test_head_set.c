@@ -1,0 +1,246 @@
+#include "controlplane/publish/head_set.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "protocol/base/prng.h"
+#include "protocol/trust/keyring.h"
+#include "tests/unit/cunit_main.h"
+
+struct bench {
+    struct cfc_signing_key key;
+    struct cfc_keyring ring;
+    struct cfc_sha256 *sha;
+    struct cfc_coded_set *contents;
+    struct cfc_head_set *heads;
+};
+
+static struct bench
+setup(void)
+{
+    static const uint8_t seed[32] = {9};
+    struct bench b = {.ring = {.key_count = 0}};
+    struct cfc_ring_key ring_key = {.prefix_count = 0};
+
+    b.sha = cfc_sha256_new();
+    cfc_signing_key_from_seed(seed, &b.key);
+    memcpy(ring_key.public_key, b.key.public_key, sizeof(ring_key.public_key));
+    cfc_keyring_add(&b.ring, &ring_key);
+    return b;
+}
+
+static void
+open_sets(struct bench *b)
+{
+    struct cfc_coded_set_config contents = {.symbol_size = 1440, .retained_max = 0};
+    struct cfc_head_set_config heads = {.epoch = 3, .frame_size_max = 1472};
+
+    contents.signer = cfc_signing_key_signer(&b->key);
+    heads.signer = contents.signer;
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_new(&contents, &b->contents), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_new(&heads, b->contents, &b->heads), CONFCAST_OK);
+}
+
+static void
+teardown(struct bench *b)
+{
+    cfc_head_set_free(b->heads);
+    cfc_coded_set_free(b->contents);
+    cfc_sha256_free(b->sha);
+}
+
+static struct cfc_config_body *
+body_of(struct bench *b, size_t size, uint64_t seed)
+{
+    struct cfc_config_body *body = malloc(sizeof(*body) + size);
+    struct cfc_prng prng = {seed};
+
+    for (size_t i = 0; i < size; i++) {
+        body->body[i] = (uint8_t)cfc_prng_next(&prng);
+    }
+    atomic_init(&body->ref_count, 1);
+    body->body_size = size;
+    cfc_content_id(b->sha, body->body, size, &body->id);
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(b->contents, &body, 1), CONFCAST_OK);
+    return body;
+}
+
+/* Takes the body's reference over. */
+static struct cfc_decision *
+decision_for(const char *scope, uint64_t version, struct cfc_config_body *body)
+{
+    struct cfc_decision *d = calloc(1, sizeof(*d));
+
+    atomic_init(&d->ref_count, 1);
+    snprintf(d->scope, sizeof(d->scope), "%s", scope);
+    d->version = version;
+    d->arm_count = 1;
+    d->arms[0].selector = CFC_SELECT_ALL;
+    d->arms[0].content = body;
+    return d;
+}
+
+static struct cfc_signed_head *
+put(struct bench *b, struct cfc_decision *d)
+{
+    struct cfc_signed_head *head = NULL;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_put(b->heads, d, 1000, &head), CONFCAST_OK);
+    cfc_decision_unref(d);
+    return head;
+}
+
+static void
+decode(struct bench *b, const struct cfc_signed_head *head, struct cfc_head *out)
+{
+    struct cfc_verifier verifier = cfc_keyring_verifier(&b->ring);
+    struct cfc_frame frame;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_frame_open(head->frame, head->frame_size, &frame), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_head_decode(&frame, b->sha, out), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_head_verify(out, &verifier, 2000), CONFCAST_OK);
+}
+
+static void
+a_head_says_what_the_decision_says_under_a_good_signature(void)
+{
+    struct bench b = setup();
+    struct cfc_config_body *body;
+    struct cfc_head head;
+
+    open_sets(&b);
+    body = body_of(&b, 3000, 1);
+    decode(&b, put(&b, decision_for("acme/checkout", 42, body)), &head);
+    CU_ASSERT_EQUAL(head.version, 42);
+    CU_ASSERT_EQUAL(head.epoch, 3);
+    CU_ASSERT_EQUAL(head.arm_count, 1);
+    CU_ASSERT(cfc_digest_equal(&head.arms[0].content, &body->id));
+    CU_ASSERT(!head.inlined.is_present); /* 3,000 random bytes do not fit */
+    teardown(&b);
+}
+
+static void
+a_small_content_rides_in_its_head(void)
+{
+    struct bench b = setup();
+    struct cfc_config_body *body;
+    struct cfc_head head;
+
+    open_sets(&b);
+    body = body_of(&b, 300, 2);
+    decode(&b, put(&b, decision_for("acme", 1, body)), &head);
+    CU_ASSERT_FATAL(head.inlined.is_present);
+    CU_ASSERT_EQUAL(head.inlined.body_size, 300);
+    teardown(&b);
+}
+
+static void
+a_replaced_head_gives_its_contents_free(void)
+{
+    struct bench b = setup();
+    struct cfc_config_body *old_body;
+    struct cfc_config_body *new_body;
+    struct cfc_digest id;
+    bool was_handed;
+
+    open_sets(&b);
+    old_body = body_of(&b, 2000, 3);
+    cfc_config_body_ref(old_body);
+    new_body = body_of(&b, 2000, 4);
+    put(&b, decision_for("acme", 1, old_body));
+    put(&b, decision_for("acme", 2, new_body));
+    CU_ASSERT_EQUAL(cfc_head_set_count(b.heads), 1);
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_evict(b.contents, &id, &was_handed), CONFCAST_OK);
+    CU_ASSERT(cfc_digest_equal(&id, &old_body->id));
+    cfc_config_body_unref(old_body);
+    teardown(&b);
+}
+
+struct pages {
+    struct bench *b;
+    uint32_t count;
+    uint32_t changed;
+    uint32_t entries;
+    uint64_t last_scope;
+};
+
+static int
+check_page(void *arg, const uint8_t *bytes, size_t size, bool is_changed)
+{
+    struct pages *pages = arg;
+    struct cfc_verifier verifier = cfc_keyring_verifier(&pages->b->ring);
+    struct cfc_fresh fresh;
+    struct cfc_frame frame;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_frame_open(bytes, size, &frame), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_fresh_decode(&frame, &fresh), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_fresh_verify(&fresh, &verifier, 2000), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_fresh_check_page(&fresh, pages->b->sha), CONFCAST_OK);
+    CU_ASSERT_EQUAL(fresh.epoch, 3);
+    for (uint32_t i = 0; i < fresh.entry_count; i++) {
+        struct cfc_fresh_entry entry;
+
+        cfc_fresh_entry_at(&fresh, i, &entry);
+        CU_ASSERT(pages->entries == 0 || entry.scope_id > pages->last_scope);
+        pages->last_scope = entry.scope_id;
+        pages->entries++;
+    }
+    pages->count++;
+    pages->changed += is_changed ? 1 : 0;
+    return CONFCAST_OK;
+}
+
+static void
+fresh_lists_every_head_once_and_marks_what_changed(void)
+{
+    struct bench b = setup();
+    struct pages pages = {.b = &b};
+
+    open_sets(&b);
+    for (uint64_t i = 0; i < 200; i++) {
+        char scope[32];
+
+        snprintf(scope, sizeof(scope), "t/s%llu", (unsigned long long)i);
+        put(&b, decision_for(scope, i + 1, body_of(&b, 50, 100 + i)));
+    }
+    for (int period = 0; period < 5; period++) {
+        pages = (struct pages){.b = &b};
+        CU_ASSERT_EQUAL_FATAL(cfc_head_set_fresh(b.heads, 200, 1000, 5000, 8, check_page, &pages),
+                              CONFCAST_OK);
+        CU_ASSERT_EQUAL(pages.entries, 200);
+        CU_ASSERT_EQUAL(pages.count, 7);
+        CU_ASSERT_EQUAL(pages.changed, period < 3 ? 7 : 0);
+    }
+    put(&b, decision_for("t/s7", 201, body_of(&b, 50, 999)));
+    pages = (struct pages){.b = &b};
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_fresh(b.heads, 201, 1000, 5000, 8, check_page, &pages),
+                          CONFCAST_OK);
+    CU_ASSERT_EQUAL(pages.changed, 1);
+    teardown(&b);
+}
+
+static void
+a_fleet_without_scopes_still_gets_a_sign_of_life(void)
+{
+    struct bench b = setup();
+    struct pages pages = {.b = &b};
+
+    open_sets(&b);
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_fresh(b.heads, 0, 1000, 5000, 0, check_page, &pages),
+                          CONFCAST_OK);
+    CU_ASSERT_EQUAL(pages.count, 1);
+    CU_ASSERT_EQUAL(pages.entries, 0);
+    teardown(&b);
+}
+
+static const struct cfc_test_case cases[] = {
+    CFC_CASE(a_head_says_what_the_decision_says_under_a_good_signature),
+    CFC_CASE(a_small_content_rides_in_its_head),
+    CFC_CASE(a_replaced_head_gives_its_contents_free),
+    CFC_CASE(fresh_lists_every_head_once_and_marks_what_changed),
+    CFC_CASE(a_fleet_without_scopes_still_gets_a_sign_of_life),
+};
+
+CFC_TEST_MAIN("head_set", cases)
