@@ -56,7 +56,8 @@ read_fixed(struct cfc_reader *r, struct cfc_hello *out)
 static int
 read_names(struct cfc_reader *r, struct cfc_hello *out)
 {
-    if (out->label_count > CFC_LABEL_COUNT_MAX) {
+    if (out->label_count > CFC_LABEL_COUNT_MAX || out->id_size == 0 ||
+        out->id_size > CFC_CONSUMER_ID_SIZE_MAX) {
         return CONFCAST_ERR_RANGE;
     }
     out->id = (const char *)cfc_read_bytes(r, out->id_size);
