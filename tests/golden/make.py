@@ -412,6 +412,7 @@ def vectors():
         yield f"fec.row_{i}_of_{k}", cauchy_row(i, k)
     yield "fec.block_0_repairs", b"".join(RAW_REPAIRS[0])
     yield "fec.block_last_repairs", b"".join(RAW_REPAIRS[-1])
+    yield "fec.all_repairs", b"".join(b"".join(repairs) for repairs in RAW_REPAIRS)
     yield "link.cookie", COOKIE
     yield "report.tag", REPORT_TAG
     yield "head.digest", short("head-id", HEAD_SIGNED)

@@ -1,6 +1,8 @@
 /* The golden vectors, which tests/golden/make.py made without this code: every named frame decodes
  * and encodes to its bytes, the examples of the fixture encode to the bytes of theirs, and every
  * digest, key and matrix row is what the vectors say. */
+#include "protocol/snapshot/index.h"
+#include "protocol/snapshot/tree.h"
 #include "tests/unit/golden.h"
 #include "tests/unit/wire_recode.h"
 
@@ -198,6 +200,46 @@ pages_and_symbols_encode_to_the_vectors(void)
     cfc_symbol_header(key, 3, 0, 5, 64, fx.frame);
     memcpy(fx.frame + CFC_SYMBOL_HEADER_SIZE, vector("fec.block_0_repairs")->bytes + 64, 64);
     CU_ASSERT(is_vector("frame.symbol_repair", fx.frame, CFC_SYMBOL_HEADER_SIZE + 64));
+}
+
+static void
+the_tree_over_the_coded_bytes_is_the_vectors(void)
+{
+    const struct golden *content_frame = vector("frame.content_raw");
+    uint8_t digests[32 * CFC_SHORT_DIGEST_SIZE];
+    struct cfc_content content;
+    struct cfc_frame frame;
+    struct cfc_tree tree;
+    uint32_t last;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_frame_open(content_frame->bytes, content_frame->size, &frame),
+                          CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_content_decode(&frame, &content), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_tree_init(&tree, &content), CONFCAST_OK);
+    CU_ASSERT_FATAL(cfc_tree_digests_size(&tree) <= sizeof(digests));
+    cfc_tree_build(&tree, fx.sha, vector("body.raw")->bytes, vector("fec.all_repairs")->bytes,
+                   digests);
+    CU_ASSERT(is_vector("tree.page_0", digests, 6 * CFC_SHORT_DIGEST_SIZE));
+    CU_ASSERT(is_vector("tree.leaf_source", digests, CFC_SHORT_DIGEST_SIZE));
+    CU_ASSERT(
+        is_vector("tree.leaf_repair", digests + 4 * CFC_SHORT_DIGEST_SIZE, CFC_SHORT_DIGEST_SIZE));
+    last = tree.geometry.block_count - 1;
+    CU_ASSERT(
+        is_vector("tree.page_last",
+                  digests + (size_t)cfc_tree_page_offset(&tree, 0, last) * CFC_SHORT_DIGEST_SIZE,
+                  (size_t)cfc_tree_page_digests(&tree, 0, last) * CFC_SHORT_DIGEST_SIZE));
+    CU_ASSERT(is_vector("tree.top",
+                        digests + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE,
+                        (size_t)tree.top_count * CFC_SHORT_DIGEST_SIZE));
+}
+
+static void
+bodies_of_the_vectors_are_valid(void)
+{
+    CU_ASSERT_EQUAL(cfc_body_validate(vector("body.small")->bytes, vector("body.small")->size),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_body_validate(vector("body.raw")->bytes, vector("body.raw")->size),
+                    CONFCAST_OK);
 }
 
 static void
@@ -407,6 +449,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_head_encodes_to_the_vector),
     CFC_CASE(contents_encode_to_the_vectors),
     CFC_CASE(pages_and_symbols_encode_to_the_vectors),
+    CFC_CASE(the_tree_over_the_coded_bytes_is_the_vectors),
+    CFC_CASE(bodies_of_the_vectors_are_valid),
     CFC_CASE(fresh_pages_encode_to_the_vectors),
     CFC_CASE(hellos_encode_to_the_vectors),
     CFC_CASE(welcomes_and_status_encode_to_the_vectors),
