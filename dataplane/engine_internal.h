@@ -1,0 +1,43 @@
+/* What engine.c (set-up and counters) and engine_loop.c (the lcore's turns) share. */
+#ifndef CFC_DATAPLANE_ENGINE_INTERNAL_H
+#define CFC_DATAPLANE_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "dataplane/clock.h"
+#include "dataplane/engine.h"
+#include "dataplane/neighbor.h"
+
+struct cfc_engine {
+    const struct cfc_options *options;
+    struct cfc_clock clock;
+    struct cfc_now now;
+    struct cfc_port port;
+    struct cfc_sender *sender;
+    struct cfc_control *control;
+    struct cfc_neighbors *neighbors;
+    struct cfc_net_endpoint own;
+    struct cfc_rx_rules rules;
+    struct cfc_net_template groups[CFC_GROUP_COUNT_MAX + 1];
+    char port_text[192];
+    int doorbell_fd; /* -1: none */
+    int stop_fd;     /* an eventfd: readable when the engine is to stop */
+    volatile sig_atomic_t is_stopping;
+    bool is_port_open;
+    uint64_t control_due_ns;
+    uint64_t watch_due_ns;
+    uint64_t ring_sleep_ns; /* bound of a sleep that the doorbell can end */
+    uint64_t rx_verdicts[CFC_RX_VERDICT_COUNT];
+    uint64_t arp_replies;
+    uint64_t no_neighbor;
+    uint64_t sleeps;
+    uint64_t turns;
+    pthread_mutex_t snapshot_mutex; /* guards the next member only */
+    struct cfc_engine_snapshot snapshot;
+};
+
+/* Copies the counters for other threads. */
+void cfc_engine_publish(struct cfc_engine *engine);
+
+#endif

@@ -1,0 +1,247 @@
+#include "dataplane/engine_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <rte_pause.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "confcast/error.h"
+#include "dataplane/doorbell.h"
+#include "dataplane/log.h"
+
+enum {
+    UNICAST_TTL = 64,
+    FRAMES_PER_TURN = 2 * CFC_PORT_BURST,
+    FRAMES_MANY = 64, /* found after a sleep that nothing rang: it was too long */
+    FRAMES_FEW = 8,
+    FDS_MAX = 4,
+};
+
+/* The control socket's turn while there is other work. */
+#define CONTROL_PERIOD_NS (50 * CFC_US)
+/* Less is not worth a sleep and is spun through. */
+#define SLEEP_MIN_NS (20 * CFC_US)
+/* A pacer that lets one frame through every few microseconds would keep a core spinning; letting
+ * some gather costs no rate, since the bucket holds more than this. */
+#define GATHER_NS (50 * CFC_US)
+/* Where nothing can wake the sleeper. */
+#define POLL_SLEEP_NS (250 * CFC_US)
+/* Where the doorbell can: bounds of the adaptive sleep. */
+#define RING_SLEEP_MIN_NS (250 * CFC_US)
+#define RING_SLEEP_MAX_NS (20 * CFC_MS)
+#define WATCH_PERIOD_NS   CFC_S
+#define TIMER_SLACK_NS    1000
+
+static void
+on_frame(void *ctx, const uint8_t *frame, size_t size)
+{
+    struct cfc_engine *engine = ctx;
+    struct cfc_rx_datagram datagram;
+    enum cfc_rx_verdict verdict = cfc_rx_parse(&engine->rules, frame, size, &datagram);
+    uint8_t reply[CFC_ARP_FRAME_SIZE];
+
+    engine->rx_verdicts[verdict]++;
+    if (verdict == CFC_RX_ARP && !engine->options->is_kernel_answering &&
+        cfc_net_arp_reply(frame, size, &engine->own, reply) &&
+        cfc_port_tx_raw(&engine->port, reply, sizeof(reply)) == CONFCAST_OK) {
+        engine->arp_replies++;
+    }
+    if (verdict != CFC_RX_DATAGRAM) {
+        return;
+    }
+    /* A frame that the protocol refuses, with a forged source perhaps, does not move anybody. */
+    if (cfc_sender_on_frame(engine->sender, datagram.payload, datagram.payload_size,
+                            &datagram.address, &engine->now) == CONFCAST_OK) {
+        cfc_neighbors_learn(engine->neighbors, datagram.from.ip, datagram.from.mac,
+                            engine->now.mono_ns);
+    }
+}
+
+static uint32_t
+mapped_ipv4(const struct cfc_address *address)
+{
+    const uint8_t *ip = address->ip + 12;
+
+    return (uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3];
+}
+
+/* The header for a frame, or NULL when nobody knows the way to its consumer. */
+static const struct cfc_net_template *
+find_way(struct cfc_engine *engine, const struct cfc_tx *tx, struct cfc_net_template *unicast)
+{
+    struct cfc_net_endpoint to = {.ip = mapped_ipv4(&tx->to), .port = tx->to.port};
+    const uint8_t *mac;
+
+    if (tx->is_multicast) {
+        return &engine->groups[tx->group];
+    }
+    mac = cfc_neighbors_find(engine->neighbors, to.ip);
+    if (mac == NULL) {
+        engine->no_neighbor++;
+        return NULL;
+    }
+    memcpy(to.mac, mac, sizeof(to.mac));
+    cfc_net_template_init(unicast, &engine->own, &to, UNICAST_TTL);
+    return unicast;
+}
+
+/* Fills the port from the sender.  The number of frames. */
+static uint32_t
+send_frames(struct cfc_engine *engine)
+{
+    struct cfc_net_template unicast;
+    const struct cfc_net_template *way;
+    uint32_t count = 0;
+    struct cfc_tx tx;
+    uint8_t *room;
+
+    while (count < FRAMES_PER_TURN) {
+        int rc = cfc_port_tx_begin(&engine->port, &room);
+
+        if (rc == CONFCAST_ERR_BUSY && cfc_port_tx_flush(&engine->port) > 0) {
+            continue;
+        }
+        if (rc != CONFCAST_OK ||
+            cfc_sender_poll_frame(engine->sender, &engine->now, room, engine->port.datagram_max,
+                                  &tx) != CONFCAST_OK) {
+            break;
+        }
+        count++;
+        way = find_way(engine, &tx, &unicast);
+        if (way != NULL) {
+            cfc_port_tx_commit(&engine->port, way, tx.header_size, tx.payload, tx.payload_size,
+                               tx.slot);
+        } else if (tx.payload != NULL) {
+            cfc_sender_payload_done(engine->sender, tx.slot, 1);
+        }
+    }
+    cfc_port_tx_flush(&engine->port);
+    return count;
+}
+
+/* How long the engine may sleep now, in ns. */
+static uint64_t
+sleep_time(const struct cfc_engine *engine)
+{
+    uint64_t now_ns = engine->now.mono_ns;
+    uint64_t due_ns = cfc_sender_deadline(engine->sender);
+    uint64_t bound_ns = engine->doorbell_fd >= 0 ? engine->ring_sleep_ns : POLL_SLEEP_NS;
+    uint64_t control_ns = cfc_control_deadline(engine->control);
+
+    if (due_ns < now_ns + GATHER_NS) {
+        due_ns = now_ns + GATHER_NS;
+    }
+    if (control_ns < due_ns) {
+        due_ns = control_ns;
+    }
+    if (engine->watch_due_ns < due_ns) {
+        due_ns = engine->watch_due_ns;
+    }
+    if (due_ns <= now_ns) {
+        return 0;
+    }
+    return due_ns - now_ns < bound_ns ? due_ns - now_ns : bound_ns;
+}
+
+/* Sleeps until something is due or rings.  Whether the doorbell rang. */
+static bool
+wait(struct cfc_engine *engine, uint64_t time_ns)
+{
+    struct timespec time = {.tv_sec = (time_t)(time_ns / CFC_S),
+                            .tv_nsec = (long)(time_ns % CFC_S)};
+    struct pollfd fds[FDS_MAX];
+    uint32_t count = cfc_control_wait_on(engine->control, fds);
+    uint32_t bell = 0;
+
+    fds[count++] = (struct pollfd){.fd = engine->stop_fd, .events = POLLIN};
+    if (engine->doorbell_fd >= 0) {
+        bell = count;
+        fds[count++] = (struct pollfd){.fd = engine->doorbell_fd, .events = POLLIN};
+    }
+    engine->sleeps++;
+    if (ppoll(fds, count, &time, NULL) <= 0) {
+        return false;
+    }
+    engine->control_due_ns = 0;
+    if (bell != 0 && fds[bell].revents != 0) {
+        cfc_doorbell_clear(engine->doorbell_fd);
+        return true;
+    }
+    return false;
+}
+
+/* Frames of others came while the engine slept: how many tells how long it may sleep, lest they
+ * fill the ring that ours come through. */
+static void
+adapt_sleep(struct cfc_engine *engine, uint32_t frame_count)
+{
+    if (frame_count >= FRAMES_MANY && engine->ring_sleep_ns > RING_SLEEP_MIN_NS) {
+        engine->ring_sleep_ns /= 2;
+    } else if (frame_count < FRAMES_FEW && engine->ring_sleep_ns < RING_SLEEP_MAX_NS) {
+        engine->ring_sleep_ns += engine->ring_sleep_ns / 8;
+    }
+}
+
+static int
+watch(struct cfc_engine *engine)
+{
+    if (engine->now.mono_ns < engine->watch_due_ns) {
+        return CONFCAST_OK;
+    }
+    engine->watch_due_ns = engine->now.mono_ns + WATCH_PERIOD_NS;
+    cfc_engine_publish(engine);
+    return cfc_port_watch(&engine->port);
+}
+
+/* One turn.  The amount of work that it found. */
+static uint32_t
+turn(struct cfc_engine *engine, uint32_t *rx_count)
+{
+    uint32_t work;
+
+    engine->turns++;
+    *rx_count = cfc_port_rx(&engine->port, on_frame, engine);
+    work = *rx_count;
+    if (engine->now.mono_ns >= engine->control_due_ns) {
+        work += cfc_control_poll(engine->control, &engine->now);
+        engine->control_due_ns = engine->now.mono_ns + CONTROL_PERIOD_NS;
+    }
+    return work + send_frames(engine);
+}
+
+int
+cfc_engine_run(struct cfc_engine *engine)
+{
+    bool has_slept = false;
+    uint32_t rx_count;
+    int rc = CONFCAST_OK;
+
+    engine->ring_sleep_ns = RING_SLEEP_MAX_NS;
+    /* The default slack of 50 us is longer than the sleeps that pacing asks for. */
+    (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    while (!engine->is_stopping && rc == CONFCAST_OK) {
+        uint64_t time_ns;
+        uint32_t work;
+
+        engine->now = cfc_clock_now(&engine->clock);
+        work = turn(engine, &rx_count);
+        if (has_slept) {
+            adapt_sleep(engine, rx_count);
+            has_slept = false;
+        }
+        rc = watch(engine);
+        if (work > 0) {
+            continue;
+        }
+        cfc_port_tx_reclaim(&engine->port);
+        time_ns = sleep_time(engine);
+        if (time_ns < SLEEP_MIN_NS) {
+            rte_pause();
+            continue;
+        }
+        has_slept = !wait(engine, time_ns);
+    }
+    return rc;
+}

@@ -1,0 +1,62 @@
+/* What the engine is started with: the command line, and what follows from it (fleet file, session
+ * key, the address of the interface).  Reads files and asks the kernel for addresses; start-up
+ * only. */
+#ifndef CFC_DATAPLANE_OPTIONS_H
+#define CFC_DATAPLANE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/trust/mac.h"
+
+struct cfc_options {
+    bool is_help;
+    bool is_version;
+
+    /* The port: a driver on a kernel interface, or a vdev, or a PCI address. */
+    char driver[32];           /* "" when vdev or allow is set */
+    const char *interface;     /* NULL when the port sits on none */
+    uint32_t interface_mtu;    /* 0 without an interface */
+    bool is_kernel_answering;  /* the kernel has the address too and answers ARP for it */
+    bool is_doorbell_possible; /* the kernel sees our datagrams as well */
+    const char *vdev;
+    const char *allow;
+    uint16_t mtu;   /* 0: the port's own */
+    bool is_linear; /* never chain */
+
+    uint32_t ip;    /* own address, host order */
+    uint16_t port;  /* own UDP port */
+    uint32_t group; /* first data group */
+    uint32_t group_count;
+    uint16_t group_port;
+    uint8_t ttl; /* of multicast */
+
+    const char *control_path;
+    const char *fleet_path; /* NULL when groups and port were given */
+    const char *key_path;
+    struct cfc_key fleet_key;
+
+    uint64_t rate_bytes;        /* multicast, UDP payload a second; 0: no pacing */
+    uint64_t repair_rate_bytes; /* 0: a quarter of rate_bytes */
+    uint32_t scopes_max;
+    uint32_t contents_max;
+    uint32_t consumers_max;
+
+    bool is_huge_refused;
+    int lcore; /* -1: float */
+    int eal_count;
+    char *const *eal; /* arguments after -- */
+};
+
+/* Parses the command line; says on standard error what is wrong.  CONFCAST_OK (look at is_help and
+ * is_version first) or CONFCAST_ERR_INVALID.  Strings point into argv. */
+int cfc_options_parse(int argc, char *const *argv, struct cfc_options *out);
+
+/* Reads the fleet file and the key, and fills in addresses that were not given.  Logs what is
+ * wrong: INVALID, IO, NOT_FOUND (no address on the interface), AUTHORITY (the address is none of
+ * the fleet's engines'), or an error of cfc_fleet_parse(). */
+int cfc_options_complete(struct cfc_options *options);
+
+void cfc_options_help(void);
+
+#endif

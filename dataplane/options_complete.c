@@ -1,0 +1,231 @@
+#include "dataplane/options.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "confcast/error.h"
+#include "dataplane/log.h"
+#include "dataplane/net_header.h"
+#include "protocol/trust/fleet.h"
+#include "protocol/trust/key_file.h"
+
+static int
+read_file(const char *path, size_t size_max, char *bytes, size_t *size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t count = 0;
+
+    *size = 0;
+    if (fd < 0) {
+        cfc_log_error("%s: %s", path, strerror(errno));
+        return CONFCAST_ERR_IO;
+    }
+    while (*size < size_max) {
+        count = read(fd, bytes + *size, size_max - *size);
+        if (count <= 0) {
+            break;
+        }
+        *size += (size_t)count;
+    }
+    if (count < 0) {
+        cfc_log_error("%s: %s", path, strerror(errno));
+    }
+    close(fd);
+    return count < 0 ? CONFCAST_ERR_IO : CONFCAST_OK;
+}
+
+static int
+read_key(const char *path, struct cfc_key *key)
+{
+    char line[CFC_KEY_FILE_SIZE_MAX];
+    struct stat st;
+    size_t size;
+    int rc = read_file(path, sizeof(line), line, &size);
+
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
+    if (stat(path, &st) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        cfc_log_warning("%s is a secret that others can read: chmod 600", path);
+    }
+    rc = cfc_key_file_parse(line, size, CFC_KEY_SESSION, key->bytes);
+    explicit_bzero(line, sizeof(line));
+    if (rc != CONFCAST_OK) {
+        cfc_log_error("%s is no session key: %s", path, confcast_error_text(rc));
+    }
+    return rc;
+}
+
+static uint32_t
+fleet_ipv4(const struct cfc_fleet_address *address)
+{
+    return (uint32_t)address->bytes[0] << 24 | (uint32_t)address->bytes[1] << 16 |
+           (uint32_t)address->bytes[2] << 8 | address->bytes[3];
+}
+
+/* The engine of the fleet that has this address, or NULL. */
+static const struct cfc_fleet_address *
+engine_at(const struct cfc_fleet *fleet, uint32_t ip)
+{
+    for (uint32_t i = 0; i < fleet->engine_count; i++) {
+        if (fleet_ipv4(&fleet->engines[i]) == ip) {
+            return &fleet->engines[i];
+        }
+    }
+    return NULL;
+}
+
+/* The first IPv4 address of the interface, or rather the first that is an engine's. */
+static uint32_t
+interface_ip(const char *interface, const struct cfc_fleet *fleet)
+{
+    struct ifaddrs *list;
+    uint32_t found = 0;
+
+    if (getifaddrs(&list) != 0) {
+        return 0;
+    }
+    for (struct ifaddrs *at = list; at != NULL; at = at->ifa_next) {
+        struct sockaddr_in in;
+        uint32_t ip;
+
+        if (at->ifa_addr == NULL || at->ifa_addr->sa_family != AF_INET ||
+            strcmp(at->ifa_name, interface) != 0) {
+            continue;
+        }
+        memcpy(&in, at->ifa_addr, sizeof(in));
+        ip = ntohl(in.sin_addr.s_addr);
+        if (found == 0 || (fleet != NULL && engine_at(fleet, found) == NULL)) {
+            found = ip;
+        }
+    }
+    freeifaddrs(list);
+    return found;
+}
+
+static int
+apply_fleet(struct cfc_options *o, const struct cfc_fleet *fleet)
+{
+    const struct cfc_fleet_address *engine = engine_at(fleet, o->ip);
+    struct in_addr in = {.s_addr = htonl(o->ip)};
+
+    if (fleet->group_base.family != 4) {
+        cfc_log_error("%s: the groups are IPv6, which this engine cannot send to", o->fleet_path);
+        return CONFCAST_ERR_UNSUPPORTED;
+    }
+    if (engine == NULL) {
+        cfc_log_error("%s names no engine at %s: consumers would not listen to it", o->fleet_path,
+                      inet_ntoa(in));
+        return CONFCAST_ERR_AUTHORITY;
+    }
+    if (o->group == 0) {
+        o->group = fleet_ipv4(&fleet->group_base);
+    }
+    if (o->group_count == 0) {
+        o->group_count = fleet->group_count;
+    }
+    if (o->port == 0) {
+        o->port = engine->port;
+        o->group_port = fleet->group_base.port;
+    }
+    return CONFCAST_OK;
+}
+
+static int
+read_fleet(struct cfc_options *o, struct cfc_fleet *fleet)
+{
+    char *bytes = malloc(CFC_FLEET_FILE_SIZE_MAX + 1);
+    size_t size;
+    int rc;
+
+    if (bytes == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    rc = read_file(o->fleet_path, CFC_FLEET_FILE_SIZE_MAX + 1, bytes, &size);
+    if (rc == CONFCAST_OK) {
+        /* The file comes from the same hands as the command line, so its own root key will do. */
+        rc = cfc_fleet_parse(bytes, size, NULL, fleet);
+        if (rc != CONFCAST_OK) {
+            cfc_log_error("%s: %s", o->fleet_path, confcast_error_text(rc));
+        }
+    }
+    free(bytes);
+    return rc;
+}
+
+static int
+find_mtu(struct cfc_options *o)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq ifr = {0};
+    int rc = -1;
+
+    strncpy(ifr.ifr_name, o->interface, sizeof(ifr.ifr_name) - 1);
+    if (fd >= 0) {
+        rc = ioctl(fd, SIOCGIFMTU, &ifr);
+        close(fd);
+    }
+    if (rc != 0) {
+        cfc_log_error("interface %s: %s", o->interface, strerror(errno));
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    o->interface_mtu = (uint32_t)ifr.ifr_mtu;
+    return CONFCAST_OK;
+}
+
+static int
+complete_addresses(struct cfc_options *o, const struct cfc_fleet *fleet)
+{
+    if (o->ip == 0) {
+        o->ip = interface_ip(o->interface, fleet);
+    }
+    if (o->ip == 0) {
+        cfc_log_error("%s has no IPv4 address: use --ip", o->interface);
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    if (fleet != NULL) {
+        int rc = apply_fleet(o, fleet);
+
+        if (rc != CONFCAST_OK) {
+            return rc;
+        }
+    }
+    /* The control group follows the data groups. */
+    if (!cfc_net_is_multicast(o->group) || !cfc_net_is_multicast(o->group + o->group_count)) {
+        cfc_log_error("the groups are not all multicast addresses");
+        return CONFCAST_ERR_INVALID;
+    }
+    return CONFCAST_OK;
+}
+
+int
+cfc_options_complete(struct cfc_options *o)
+{
+    struct cfc_fleet *fleet = NULL;
+    int rc = read_key(o->key_path, &o->fleet_key);
+
+    if (rc == CONFCAST_OK && o->interface != NULL) {
+        rc = find_mtu(o);
+    }
+    if (rc == CONFCAST_OK && o->fleet_path != NULL) {
+        fleet = malloc(sizeof(*fleet));
+        rc = fleet == NULL ? CONFCAST_ERR_NO_MEMORY : read_fleet(o, fleet);
+    }
+    if (rc == CONFCAST_OK) {
+        rc = complete_addresses(o, fleet);
+    }
+    if (o->repair_rate_bytes == 0) {
+        o->repair_rate_bytes = o->rate_bytes / 4;
+    }
+    free(fleet);
+    return rc;
+}

@@ -1,0 +1,494 @@
+#include "dataplane/port.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <net/if.h>
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "confcast/error.h"
+#include "dataplane/log.h"
+#include "protocol/base/limits.h"
+
+enum {
+    QUEUE = 0,
+    DESCRIPTORS = 1024,
+    POOL_CACHE = 64,
+    /* Every descriptor both ways, what waits, and what the cache keeps to itself. */
+    POOL_SIZE = 2 * DESCRIPTORS - 1,
+    RX_ROOM_MIN = 2048,
+    IP_UDP_SIZE = CFC_IPV4_SIZE + CFC_UDP_SIZE,
+    BOUNCE_SIZE = 65536,
+    RX_BURST = 64,
+    PAGE_SIZE = 4096,
+};
+
+static int
+interface_ioctl(const char *interface, unsigned long request, struct ifreq *ifr)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int rc;
+
+    memset(ifr, 0, sizeof(*ifr));
+    if (fd < 0) {
+        return -1;
+    }
+    strncpy(ifr->ifr_name, interface, sizeof(ifr->ifr_name) - 1);
+    rc = ioctl(fd, request, ifr);
+    close(fd);
+    return rc;
+}
+
+static int
+choose_mtu(struct cfc_port *port)
+{
+    uint16_t mtu = 0;
+    struct ifreq ifr;
+
+    if (port->config.interface != NULL &&
+        interface_ioctl(port->config.interface, SIOCGIFMTU, &ifr) == 0) {
+        mtu = (uint16_t)RTE_MIN(ifr.ifr_mtu, UINT16_MAX);
+    } else if (rte_eth_dev_get_mtu(port->id, &mtu) != 0) {
+        cfc_log_error("the port does not tell its MTU: use --mtu");
+        return CONFCAST_ERR_RESOURCE;
+    }
+    if (port->config.mtu != 0 && port->config.interface != NULL && port->config.mtu > mtu) {
+        cfc_log_error("--mtu %u is above the %u of %s", port->config.mtu, mtu,
+                      port->config.interface);
+        return CONFCAST_ERR_LIMIT;
+    }
+    if (port->config.mtu != 0) {
+        mtu = port->config.mtu;
+    }
+    if (mtu < CFC_FRAME_SIZE_MIN + IP_UDP_SIZE) {
+        cfc_log_error("an MTU of %u is too small: confcast needs %d", mtu,
+                      CFC_FRAME_SIZE_MIN + IP_UDP_SIZE);
+        return CONFCAST_ERR_LIMIT;
+    }
+    port->mtu = mtu;
+    port->datagram_max = RTE_MIN((size_t)mtu - IP_UDP_SIZE, (size_t)CFC_FRAME_SIZE_MAX);
+    return CONFCAST_OK;
+}
+
+static struct rte_mempool *
+make_pool(const char *name, size_t room)
+{
+    struct rte_mempool *pool = rte_pktmbuf_pool_create(
+        name, POOL_SIZE, POOL_CACHE, 0, (uint16_t)(room == 0 ? 0 : RTE_PKTMBUF_HEADROOM + room),
+        SOCKET_ID_ANY);
+
+    if (pool == NULL) {
+        cfc_log_error("memory pool %s: %s: give more huge pages, or use --no-huge", name,
+                      rte_strerror(rte_errno));
+    }
+    return pool;
+}
+
+static int
+make_pools(struct cfc_port *port)
+{
+    /* net_af_packet wants room for the whole of a ring frame. */
+    size_t rx_room = RTE_MAX((size_t)RX_ROOM_MIN, (size_t)rte_align32pow2(port->mtu + 256u));
+
+    port->payload_offset = CFC_NET_HEADER_SIZE;
+    port->rx_pool = make_pool("confcast_rx", rx_room);
+    port->header_pool = make_pool("confcast_header", CFC_NET_HEADER_SIZE + port->datagram_max);
+    port->ext_pool = make_pool("confcast_ext", 0);
+    port->bounce = malloc(BOUNCE_SIZE);
+    port->shares = calloc(port->config.slots_max, sizeof(*port->shares));
+    if (port->rx_pool == NULL || port->header_pool == NULL || port->ext_pool == NULL ||
+        port->bounce == NULL || port->shares == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    return CONFCAST_OK;
+}
+
+static void
+free_pools(struct cfc_port *port)
+{
+    rte_mempool_free(port->rx_pool);
+    rte_mempool_free(port->header_pool);
+    rte_mempool_free(port->ext_pool);
+    free(port->bounce);
+    free(port->shares);
+}
+
+/* The last reference to a slot's memory is gone: rte_pktmbuf_free() calls this on our own thread.
+ */
+static void
+on_share_free(void *addr, void *opaque)
+{
+    struct cfc_port_share *share = opaque;
+    uint32_t count = share->mbuf_count;
+
+    (void)addr;
+    share->mbuf_count = 0;
+    share->port->mbufs_out -= count;
+    share->port->config.payload_done(share->port->config.ctx, share->slot, count);
+}
+
+static int
+start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
+{
+    struct rte_eth_conf conf = {0};
+    uint16_t rx_count = DESCRIPTORS;
+    uint16_t tx_count = DESCRIPTORS;
+    int rc;
+
+    if (port->is_chained) {
+        conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    }
+    if (port->needs_dma) {
+        conf.rxmode.mtu = port->mtu;
+    }
+    rc = rte_eth_dev_configure(port->id, 1, 1, &conf);
+    if (rc == 0) {
+        rc = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx_count, &tx_count);
+    }
+    if (rc == 0) {
+        rc = rte_eth_rx_queue_setup(port->id, QUEUE, rx_count, SOCKET_ID_ANY, NULL, port->rx_pool);
+    }
+    if (rc == 0) {
+        rc = rte_eth_tx_queue_setup(port->id, QUEUE, tx_count, SOCKET_ID_ANY, NULL);
+    }
+    if (rc == 0) {
+        rc = rte_eth_dev_start(port->id);
+    }
+    if (rc != 0) {
+        cfc_log_error("%s refused to start: %s", info->driver_name, rte_strerror(-rc));
+        return CONFCAST_ERR_RESOURCE;
+    }
+    port->rx_descriptors = rx_count;
+    return CONFCAST_OK;
+}
+
+static int
+find_device(struct cfc_port *port, struct rte_eth_dev_info *info)
+{
+    uint16_t id = (uint16_t)rte_eth_find_next(0);
+    struct rte_ether_addr mac;
+
+    if (id >= RTE_MAX_ETHPORTS) {
+        cfc_log_error("DPDK found no port");
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    port->id = id;
+    if (rte_eth_dev_info_get(id, info) != 0 || rte_eth_macaddr_get(id, &mac) != 0) {
+        cfc_log_error("DPDK port %u does not tell what it is", id);
+        return CONFCAST_ERR_RESOURCE;
+    }
+    memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
+    strncpy(port->driver, info->driver_name, sizeof(port->driver) - 1);
+    strncpy(port->name, rte_dev_name(info->device), sizeof(port->name) - 1);
+    port->needs_dma = strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") != 0;
+    port->is_chained = !port->config.is_linear &&
+                       (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 &&
+                       (!port->needs_dma || rte_eal_iova_mode() == RTE_IOVA_VA);
+    return CONFCAST_OK;
+}
+
+int
+cfc_port_open(const struct cfc_port_config *config, struct cfc_port *port)
+{
+    struct rte_eth_dev_info info;
+    int rc;
+
+    memset(port, 0, sizeof(*port));
+    port->config = *config;
+    port->is_link_up = true;
+    if (config->interface != NULL) {
+        port->interface_index = (int)if_nametoindex(config->interface);
+    }
+    rc = find_device(port, &info);
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
+    rc = choose_mtu(port);
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
+    rc = make_pools(port);
+    if (rc != CONFCAST_OK) {
+        goto err_pools;
+    }
+    for (uint32_t i = 0; i < config->slots_max; i++) {
+        port->shares[i].port = port;
+        port->shares[i].slot = i;
+        port->shares[i].shared.free_cb = on_share_free;
+        port->shares[i].shared.fcb_opaque = &port->shares[i];
+    }
+    rc = start_device(port, &info);
+    if (rc != CONFCAST_OK) {
+        goto err_pools;
+    }
+    return CONFCAST_OK;
+
+err_pools:
+    free_pools(port);
+    return rc;
+}
+
+void
+cfc_port_close(struct cfc_port *port)
+{
+    /* NULL is fine for each of them. */
+    rte_pktmbuf_free_bulk(port->queue + port->queue_first, port->queue_count);
+    port->queue_count = 0;
+    rte_pktmbuf_free(port->spare_header);
+    rte_pktmbuf_free(port->spare_ext);
+    rte_eth_dev_stop(port->id);
+    rte_eth_dev_close(port->id);
+    free_pools(port);
+}
+
+static bool
+register_memory(struct cfc_port *port, void *bytes, uint64_t size)
+{
+    uint32_t page_count = (uint32_t)((size + PAGE_SIZE - 1) / PAGE_SIZE);
+    size_t mapped_size = (size_t)page_count * PAGE_SIZE;
+    rte_iova_t *pages = malloc(sizeof(*pages) * page_count);
+    struct rte_eth_dev_info info;
+    int rc = -1;
+
+    if (pages == NULL || rte_eth_dev_info_get(port->id, &info) != 0) {
+        free(pages);
+        return false;
+    }
+    for (uint32_t i = 0; i < page_count; i++) {
+        pages[i] = (rte_iova_t)(uintptr_t)bytes + (rte_iova_t)i * PAGE_SIZE;
+    }
+    if (rte_extmem_register(bytes, mapped_size, pages, page_count, PAGE_SIZE) == 0) {
+        rc = rte_dev_dma_map(info.device, bytes, (uint64_t)(uintptr_t)bytes, mapped_size);
+        if (rc != 0) {
+            rte_extmem_unregister(bytes, mapped_size);
+        }
+    }
+    free(pages);
+    return rc == 0;
+}
+
+void
+cfc_port_add_memory(struct cfc_port *port, const uint8_t *bytes, uint64_t size)
+{
+    if (!port->needs_dma || !port->is_chained) {
+        return;
+    }
+    if (!register_memory(port, (void *)(uintptr_t)bytes, size)) {
+        cfc_log_warning("%s cannot read shared memory (%s): payload is copied from now on",
+                        port->driver, rte_strerror(rte_errno));
+        port->is_chained = false;
+    }
+}
+
+void
+cfc_port_remove_memory(struct cfc_port *port, const uint8_t *bytes, uint64_t size)
+{
+    void *start = (void *)(uintptr_t)bytes;
+    size_t mapped_size = RTE_ALIGN_CEIL((size_t)size, (size_t)PAGE_SIZE);
+    struct rte_eth_dev_info info;
+
+    if (!port->needs_dma || rte_eth_dev_info_get(port->id, &info) != 0) {
+        return;
+    }
+    /* What was never registered is not found; that is no error. */
+    if (rte_dev_dma_unmap(info.device, start, (uint64_t)(uintptr_t)start, mapped_size) == 0) {
+        rte_extmem_unregister(start, mapped_size);
+    }
+}
+
+int
+cfc_port_watch(struct cfc_port *port)
+{
+    struct ifreq ifr;
+    bool is_up;
+
+    if (port->interface_index == 0) {
+        return CONFCAST_OK;
+    }
+    if ((int)if_nametoindex(port->config.interface) != port->interface_index) {
+        cfc_log_error("interface %s is gone", port->config.interface);
+        return CONFCAST_ERR_CLOSED;
+    }
+    is_up = interface_ioctl(port->config.interface, SIOCGIFFLAGS, &ifr) == 0 &&
+            (ifr.ifr_flags & IFF_UP) != 0 && (ifr.ifr_flags & IFF_RUNNING) != 0;
+    if (is_up != port->is_link_up) {
+        port->is_link_up = is_up;
+        cfc_log_warning("the link of %s is %s", port->config.interface, is_up ? "up" : "down");
+    }
+    return CONFCAST_OK;
+}
+
+static const uint8_t *
+make_contiguous(struct cfc_port *port, const struct rte_mbuf *m)
+{
+    if (m->nb_segs == 1) {
+        return rte_pktmbuf_mtod(m, const uint8_t *);
+    }
+    if (m->pkt_len > BOUNCE_SIZE) {
+        port->stats.rx_oversize++;
+        return NULL;
+    }
+    port->stats.rx_chained++;
+    return rte_pktmbuf_read(m, 0, m->pkt_len, port->bounce);
+}
+
+uint32_t
+cfc_port_rx(struct cfc_port *port, void (*on_frame)(void *ctx, const uint8_t *frame, size_t size),
+            void *ctx)
+{
+    struct rte_mbuf *burst[RX_BURST];
+    uint16_t count = rte_eth_rx_burst(port->id, QUEUE, burst, RX_BURST);
+
+    for (uint16_t i = 0; i < count; i++) {
+        const uint8_t *frame = make_contiguous(port, burst[i]);
+
+        if (frame != NULL) {
+            on_frame(ctx, frame, burst[i]->pkt_len);
+        }
+    }
+    rte_pktmbuf_free_bulk(burst, count);
+    return count;
+}
+
+static int
+take_mbuf(struct cfc_port *port, struct rte_mempool *pool, struct rte_mbuf **spare)
+{
+    if (*spare == NULL) {
+        *spare = rte_pktmbuf_alloc(pool);
+    }
+    if (*spare == NULL) {
+        port->stats.mbuf_shortage++;
+        return CONFCAST_ERR_RESOURCE;
+    }
+    return CONFCAST_OK;
+}
+
+int
+cfc_port_tx_begin(struct cfc_port *port, uint8_t **room)
+{
+    int rc;
+
+    if (port->queue_first + port->queue_count == CFC_PORT_BURST) {
+        return CONFCAST_ERR_BUSY;
+    }
+    rc = take_mbuf(port, port->header_pool, &port->spare_header);
+    if (rc == CONFCAST_OK && port->is_chained) {
+        rc = take_mbuf(port, port->ext_pool, &port->spare_ext);
+    }
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
+    *room = rte_pktmbuf_mtod_offset(port->spare_header, uint8_t *, port->payload_offset);
+    return CONFCAST_OK;
+}
+
+static void
+push(struct cfc_port *port, struct rte_mbuf *m)
+{
+    port->queue[port->queue_first + port->queue_count++] = m;
+}
+
+static void
+chain(struct cfc_port *port, struct rte_mbuf *head, const uint8_t *payload, uint16_t size,
+      uint32_t slot)
+{
+    struct cfc_port_share *share = &port->shares[slot];
+    struct rte_mbuf *ext = port->spare_ext;
+
+    if (share->mbuf_count == 0) {
+        rte_mbuf_ext_refcnt_set(&share->shared, 1);
+    } else {
+        rte_mbuf_ext_refcnt_update(&share->shared, 1);
+    }
+    share->mbuf_count++;
+    port->mbufs_out++;
+    rte_pktmbuf_attach_extbuf(ext, (void *)(uintptr_t)payload, (rte_iova_t)(uintptr_t)payload, size,
+                              &share->shared);
+    ext->data_off = 0;
+    ext->data_len = size;
+    head->next = ext;
+    head->nb_segs = 2;
+    head->pkt_len += size;
+    port->spare_ext = NULL;
+}
+
+void
+cfc_port_tx_commit(struct cfc_port *port, const struct cfc_net_template *to, size_t room_size,
+                   const uint8_t *payload, size_t payload_size, uint32_t slot)
+{
+    struct rte_mbuf *head = port->spare_header;
+    uint8_t *bytes = rte_pktmbuf_mtod(head, uint8_t *);
+    size_t size = CFC_NET_HEADER_SIZE + room_size;
+
+    assert(head != NULL && room_size + payload_size <= port->datagram_max);
+    cfc_net_template_write(to, room_size + payload_size, bytes);
+    port->spare_header = NULL;
+    if (payload != NULL && !port->is_chained) {
+        memcpy(bytes + size, payload, payload_size);
+        size += payload_size;
+    }
+    head->data_len = (uint16_t)size;
+    head->pkt_len = (uint32_t)size;
+    if (payload != NULL && port->is_chained) {
+        assert(slot < port->config.slots_max);
+        chain(port, head, payload, (uint16_t)payload_size, slot);
+    }
+    push(port, head);
+    if (payload != NULL && !port->is_chained) {
+        port->config.payload_done(port->config.ctx, slot, 1);
+    }
+}
+
+int
+cfc_port_tx_raw(struct cfc_port *port, const uint8_t *frame, size_t size)
+{
+    struct rte_mbuf *m;
+    uint8_t *room;
+    int rc = cfc_port_tx_begin(port, &room);
+
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
+    m = port->spare_header;
+    port->spare_header = NULL;
+    memcpy(rte_pktmbuf_mtod(m, uint8_t *), frame, size);
+    m->data_len = (uint16_t)size;
+    m->pkt_len = (uint32_t)size;
+    push(port, m);
+    return CONFCAST_OK;
+}
+
+uint32_t
+cfc_port_tx_flush(struct cfc_port *port)
+{
+    uint16_t sent;
+
+    if (port->queue_count == 0) {
+        return 0;
+    }
+    sent = rte_eth_tx_burst(port->id, QUEUE, port->queue + port->queue_first, port->queue_count);
+    port->stats.frames_out += sent;
+    port->queue_count -= sent;
+    port->queue_first = port->queue_count == 0 ? 0 : port->queue_first + sent;
+    if (sent == 0) {
+        port->stats.tx_full++;
+    }
+    return sent;
+}
+
+void
+cfc_port_tx_reclaim(struct cfc_port *port)
+{
+    if (port->mbufs_out > 0) {
+        /* Not every PMD can; its next burst reclaims then. */
+        rte_eth_tx_done_cleanup(port->id, QUEUE, 0);
+    }
+}

@@ -1,0 +1,122 @@
+/* One DPDK port with one queue each way: its set-up, its memory pools, and bursts.
+ *
+ * Datagrams are sent as a chain of two mbufs, a header and an external buffer over the content's
+ * own memory, where the PMD takes multi-segment mbufs (RTE_ETH_TX_OFFLOAD_MULTI_SEGS in its
+ * capabilities).  Everywhere else they are copied into one: net_af_xdp accepts chains, counts them
+ * as sent and puts other bytes on the wire.
+ *
+ * External memory needs no registration for vdev PMDs, which copy or pass on virtual addresses.
+ * For a device behind a real bus, cfc_port_add_memory() registers it with EAL and maps it for DMA;
+ * where either is refused (IOVA mode PA, or VFIO, which wants to write to what it maps and so
+ * refuses sealed memory) the port changes to copies, and says so.
+ *
+ * One thread owns a port. */
+#ifndef CFC_DATAPLANE_PORT_H
+#define CFC_DATAPLANE_PORT_H
+
+#include <rte_mbuf.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/net_header.h"
+
+enum {
+    CFC_PORT_BURST = 32,
+    CFC_PORT_NO_SLOT = UINT32_MAX
+};
+
+struct cfc_port_config {
+    const char *interface; /* kernel interface that the PMD sits on, or NULL */
+    uint16_t mtu;          /* 0: the port's own */
+    bool is_linear;        /* copy even where the PMD takes chains */
+    uint32_t slots_max;    /* payload slots */
+    /* `count` payloads of `slot` have left the port: called from within the functions below. */
+    void (*payload_done)(void *ctx, uint32_t slot, uint32_t count);
+    void *ctx;
+};
+
+struct cfc_port_stats {
+    uint64_t frames_out;
+    uint64_t tx_full;       /* the PMD took nothing: the frames wait */
+    uint64_t mbuf_shortage; /* a pool was empty: sending waits */
+    uint64_t rx_oversize;   /* dropped: longer than any frame for us */
+    uint64_t rx_chained;    /* made contiguous */
+};
+
+/* What a slot's external buffers share.  While references are out, mbuf_count of them are. */
+struct cfc_port_share {
+    struct rte_mbuf_ext_shared_info shared;
+    struct cfc_port *port;
+    uint32_t slot;
+    uint32_t mbuf_count;
+};
+
+struct cfc_port {
+    struct cfc_port_config config;
+    uint16_t id;
+    uint16_t mtu;
+    uint16_t rx_descriptors;
+    char driver[32];
+    char name[64];
+    uint8_t mac[CFC_MAC_ADDRESS_SIZE];
+    bool is_chained; /* header + external buffer */
+    bool needs_dma;
+    bool is_link_up;       /* as far as the kernel interface tells; else true */
+    int interface_index;   /* of config.interface; 0: none */
+    size_t datagram_max;   /* UDP payload of one frame */
+    size_t payload_offset; /* where UDP payload begins in a header mbuf's data room */
+    struct rte_mempool *rx_pool;
+    struct rte_mempool *header_pool;
+    struct rte_mempool *ext_pool;
+    struct cfc_port_share *shares; /* by slot */
+    struct rte_mbuf *spare_header; /* of the frame in the making */
+    struct rte_mbuf *spare_ext;
+    struct rte_mbuf *queue[CFC_PORT_BURST]; /* frames that wait for the PMD */
+    uint16_t queue_first;
+    uint16_t queue_count;
+    uint32_t mbufs_out; /* chained payloads that are not done */
+    uint8_t *bounce;    /* where chained received mbufs are made contiguous */
+    struct cfc_port_stats stats;
+};
+
+/* Takes the first DPDK port, sets it up and starts it.  EAL is up.  What fails is logged:
+ * NOT_FOUND (no port), LIMIT (MTU too small for a confcast frame), NO_MEMORY (pools: the message
+ * says what to do), RESOURCE (the PMD refused). */
+int cfc_port_open(const struct cfc_port_config *config, struct cfc_port *port);
+
+/* Stops and closes; payloads that are still out are done after it. */
+void cfc_port_close(struct cfc_port *port);
+
+/* External memory that payloads will lie in, and that none lies in any more. */
+void cfc_port_add_memory(struct cfc_port *port, const uint8_t *bytes, uint64_t size);
+void cfc_port_remove_memory(struct cfc_port *port, const uint8_t *bytes, uint64_t size);
+
+/* Once a second or so: CLOSED when the kernel interface is gone for good (restart the process),
+ * else OK.  Logs when the link goes and comes. */
+int cfc_port_watch(struct cfc_port *port);
+
+/* Receives one burst and hands every frame, contiguous, to `on_frame`.  The number of frames. */
+uint32_t cfc_port_rx(struct cfc_port *port,
+                     void (*on_frame)(void *ctx, const uint8_t *frame, size_t size), void *ctx);
+
+/* Begins a frame: *room is where its UDP payload goes, datagram_max bytes of it.  Beginning twice
+ * gives the same room.  CONFCAST_OK; BUSY: CFC_PORT_BURST frames wait, flush first; RESOURCE: no
+ * mbufs now, counted. */
+int cfc_port_tx_begin(struct cfc_port *port, uint8_t **room);
+
+/* Completes it: `room_size` bytes are in the room, `payload_size` more at `payload` (NULL: none),
+ * which belongs to `slot` and must stay until payload_done. */
+void cfc_port_tx_commit(struct cfc_port *port, const struct cfc_net_template *to, size_t room_size,
+                        const uint8_t *payload, size_t payload_size, uint32_t slot);
+
+/* Queues a whole Ethernet frame (a copy).  BUSY or RESOURCE as begin. */
+int cfc_port_tx_raw(struct cfc_port *port, const uint8_t *frame, size_t size);
+
+/* Hands waiting frames to the PMD.  The number it took. */
+uint32_t cfc_port_tx_flush(struct cfc_port *port);
+
+/* Asks the PMD to give back what it has sent; for when nothing more is being sent. */
+void cfc_port_tx_reclaim(struct cfc_port *port);
+
+#endif
