@@ -1,0 +1,69 @@
+/* One thing that a receiver asks for by NACK until it comes: when to ask next, and how often it
+ * was asked in vain.  Retries double, thing by thing, so that what is hard to get is asked for ever
+ * more rarely while the rest keeps its pace.  No state outside the struct. */
+#ifndef CFC_SESSION_ASK_H
+#define CFC_SESSION_ASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/base/time.h"
+
+enum {
+    CFC_ASK_DOUBLINGS_MAX = 5 /* the longest spacing is 32 times the first */
+};
+
+struct cfc_ask {
+    uint64_t at_ns; /* monotonic; CFC_NEVER = it is not asked for */
+    uint8_t tries;  /* 0..CFC_ASK_DOUBLINGS_MAX */
+};
+
+static inline bool
+cfc_ask_is_on(const struct cfc_ask *ask)
+{
+    return ask->at_ns != CFC_NEVER;
+}
+
+static inline void
+cfc_ask_stop(struct cfc_ask *ask)
+{
+    ask->at_ns = CFC_NEVER;
+    ask->tries = 0;
+}
+
+/* Asks anew from `at_ns` on, whatever was before. */
+static inline void
+cfc_ask_restart(struct cfc_ask *ask, uint64_t at_ns)
+{
+    ask->at_ns = at_ns;
+    ask->tries = 0;
+}
+
+/* The same, unless it is being asked for already. */
+static inline void
+cfc_ask_start(struct cfc_ask *ask, uint64_t at_ns)
+{
+    if (!cfc_ask_is_on(ask)) {
+        cfc_ask_restart(ask, at_ns);
+    }
+}
+
+/* It was asked for just now. */
+static inline void
+cfc_ask_sent(struct cfc_ask *ask, uint64_t retry_ns, uint64_t now_ns)
+{
+    ask->at_ns = now_ns + (retry_ns << ask->tries);
+    if (ask->tries < CFC_ASK_DOUBLINGS_MAX) {
+        ask->tries++;
+    }
+}
+
+/* The other side does not have it: wait the longest spacing. */
+static inline void
+cfc_ask_back_off(struct cfc_ask *ask, uint64_t retry_ns, uint64_t now_ns)
+{
+    ask->tries = CFC_ASK_DOUBLINGS_MAX;
+    ask->at_ns = now_ns + (retry_ns << CFC_ASK_DOUBLINGS_MAX);
+}
+
+#endif

@@ -1,0 +1,92 @@
+/* One coding of one content under collection: pages against the digest tree, symbols against their
+ * leaves, and which of them to ask for again, when.
+ *
+ * What counts as lost: everything before the highest verified symbol is known to have been sent; a
+ * block that lacks some of it is asked for nack_delay_ns later.  When nothing new comes for a
+ * while, the tail may be lost: what is asked for then grows by a few blocks at a time, so that a
+ * sender that is merely slow is not asked for all it has.  At most CFC_CONTENT_RX_SLOTS_MAX blocks
+ * are asked for at one time, which bounds state and NACKs of a receiver that joins late.
+ *
+ * Pages are stored only when their parent vouches for them.  Symbols that come before the page of
+ * their block are stored in place, the first one wins, and are checked when the page comes, so that
+ * early symbols cost no memory beyond the content's own.
+ *
+ * The CONTENT frame was verified by the caller.  No I/O, no clock; one thread at a time. */
+#ifndef CFC_SESSION_CONTENT_RX_H
+#define CFC_SESSION_CONTENT_RX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/base/alloc.h"
+#include "protocol/trust/digest.h"
+#include "protocol/wire/content.h"
+#include "protocol/wire/nack.h"
+
+struct cfc_content_rx;
+
+enum {
+    CFC_CONTENT_RX_SLOTS_MAX = 64,
+    CFC_CONTENT_RX_TAIL_BLOCKS = 16, /* blocks that one silent interval adds to what is missed */
+    CFC_CONTENT_RX_TAIL_DELAYS = 4,  /* the first silent interval, in nack delays */
+    CFC_CONTENT_RX_TAIL_DOUBLINGS_MAX = 6
+};
+
+struct cfc_nack_timing {
+    uint64_t delay_ns; /* a gap waits this long for reordering */
+    uint64_t retry_ns; /* first spacing of repeated requests */
+};
+
+struct cfc_content_rx_stats {
+    uint64_t symbols;           /* verified and stored */
+    uint64_t symbols_duplicate; /* were here already */
+    uint64_t symbols_ignored;   /* repair symbols */
+};
+
+/* Takes all memory that the collection will ever need, through `alloc`, which must outlive it.
+ * CONFCAST_ERR_NO_MEMORY: nothing was taken, try again later.  CONFCAST_ERR_RANGE,
+ * CONFCAST_ERR_LIMIT: geometry outside the rules. */
+int cfc_content_rx_new(const struct cfc_content *content, const struct cfc_alloc *alloc,
+                       const struct cfc_nack_timing *timing, uint64_t now_ns,
+                       struct cfc_content_rx **out);
+void cfc_content_rx_free(struct cfc_content_rx *rx); /* NULL is fine */
+
+uint16_t cfc_content_rx_coding(const struct cfc_content_rx *rx);
+
+/* One page of this coding.  CONFCAST_OK when used or a duplicate.  CONFCAST_ERR_NOT_FOUND: its
+ * parent is not here yet; it is dropped and asked for again.  CONFCAST_ERR_RANGE,
+ * CONFCAST_ERR_LENGTH, CONFCAST_ERR_DIGEST as in tree.h: dropped. */
+int cfc_content_rx_page(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
+                        const struct cfc_page *page, uint64_t now_ns,
+                        struct cfc_content_rx_stats *stats);
+
+/* One symbol of this coding.  CONFCAST_OK when stored, a duplicate (no hashing), or a repair symbol
+ * (ignored).  RANGE, LENGTH, DIGEST as above: not stored. */
+int cfc_content_rx_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
+                          const struct cfc_symbol *symbol, uint64_t now_ns,
+                          struct cfc_content_rx_stats *stats);
+
+bool cfc_content_rx_is_complete(const struct cfc_content_rx *rx);
+
+/* Whether nothing of this content is here yet, so that nothing is lost by taking another coding. */
+bool cfc_content_rx_is_empty(const struct cfc_content_rx *rx);
+
+/* Hands over the coded bytes of a complete content: free them with the same allocator. */
+uint8_t *cfc_content_rx_take(struct cfc_content_rx *rx);
+
+/* When something is to be asked for, monotonic ns; CFC_NEVER for nothing. */
+uint64_t cfc_content_rx_due(const struct cfc_content_rx *rx);
+
+/* When something of this content came last (or its collection began). */
+uint64_t cfc_content_rx_news(const struct cfc_content_rx *rx);
+
+/* Writes what is due at `now_ns` into `entries` and counts it as asked for.  Returns the number of
+ * entries; what did not fit stays due. */
+uint32_t cfc_content_rx_ask(struct cfc_content_rx *rx, uint64_t now_ns,
+                            struct cfc_nack_entry *entries, uint32_t capacity);
+
+/* The sender says it does not have what is asked for: CFC_WANT_PAGE or CFC_WANT_SYMBOLS. */
+void cfc_content_rx_gone(struct cfc_content_rx *rx, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,478 @@
+/* Contents as they come: CONTENT, PAGE, SYMBOL, GONE, and the owner's answers. */
+#include <string.h>
+
+#include "confcast/error.h"
+#include "protocol/session/receiver_state.h"
+
+uint64_t
+cfc_receiver_content_due(const struct cfc_receiver *r)
+{
+    return r->now.mono_ns + CFC_CONTENT_RX_TAIL_DELAYS * r->timing.delay_ns;
+}
+
+static void
+begin_bytes(struct cfc_receiver *r, struct cfc_entry *entry, uint8_t encoding, uint64_t coded_size,
+            uint64_t body_size)
+{
+    entry->encoding = encoding;
+    entry->coded_size = coded_size;
+    entry->body_size = body_size;
+    entry->is_gone = false;
+    entry->is_deferred = false;
+    r->contents.used_size += coded_size;
+}
+
+static void
+note_complete(struct cfc_receiver *r, struct cfc_entry *entry)
+{
+    entry->retry_at_ns = 0;
+    cfc_content_set_state(&r->contents, entry, CFC_ENTRY_COMPLETE);
+    cfc_content_set_push_event(&r->contents, entry);
+    r->stats.contents++;
+}
+
+void
+cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *head)
+{
+    const struct cfc_inline_content *inlined = &head->inlined;
+    struct cfc_entry *entry;
+    uint8_t *coded;
+
+    if (!inlined->is_present) {
+        return;
+    }
+    entry = cfc_content_set_find(&r->contents, &head->arms[inlined->arm].content);
+    if (entry == NULL || !cfc_entry_is_wanted(entry) || entry->is_inline_bad ||
+        (entry->state != CFC_ENTRY_ABSENT && entry->state != CFC_ENTRY_COLLECTING)) {
+        return;
+    }
+    if ((inlined->encoding != CFC_ENCODING_RAW && inlined->encoding != CFC_ENCODING_ZSTD) ||
+        (inlined->encoding == CFC_ENCODING_RAW && inlined->coded_size != inlined->body_size) ||
+        inlined->body_size == 0 || inlined->body_size > r->config.content_size_max ||
+        inlined->coded_size == 0) {
+        return;
+    }
+    coded = cfc_alloc(&r->config.alloc, inlined->coded_size);
+    if (coded == NULL) {
+        cfc_receiver_count(r, CONFCAST_ERR_NO_MEMORY);
+        return;
+    }
+    memcpy(coded, inlined->coded, inlined->coded_size);
+    if (entry->state == CFC_ENTRY_COLLECTING) {
+        cfc_content_set_state(&r->contents, entry, CFC_ENTRY_ABSENT);
+    }
+    begin_bytes(r, entry, inlined->encoding, inlined->coded_size, inlined->body_size);
+    entry->coded = coded;
+    entry->is_inlined = true;
+    memset(&entry->base, 0, sizeof(entry->base));
+    note_complete(r, entry);
+}
+
+static bool
+is_bad_coding(const struct cfc_entry *entry, uint16_t coding)
+{
+    for (uint8_t i = 0; i < entry->bad_count; i++) {
+        if (entry->bad_codings[i] == coding) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether this receiver can make use of a coding.  *base is set for a delta. */
+static int
+check_coding(const struct cfc_receiver *r, const struct cfc_entry *entry,
+             const struct cfc_content *content, struct cfc_entry **base)
+{
+    *base = NULL;
+    if (content->coded_size > r->config.content_size_max ||
+        content->body_size > r->config.content_size_max) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    if (is_bad_coding(entry, content->coding)) {
+        return CONFCAST_ERR_NO_BASE;
+    }
+    switch (content->encoding) {
+    case CFC_ENCODING_RAW:
+    case CFC_ENCODING_ZSTD:
+        return CONFCAST_OK;
+    case CFC_ENCODING_ZSTD_DELTA:
+        *base = cfc_content_set_find(&r->contents, &content->base);
+        if (*base == NULL || (*base)->state != CFC_ENTRY_HELD) {
+            return CONFCAST_ERR_NO_BASE;
+        }
+        return CONFCAST_OK;
+    default:
+        return CONFCAST_ERR_UNSUPPORTED;
+    }
+}
+
+/* Makes room in the budget for `size` bytes that `entry` needs: what is less urgent goes.  The most
+ * urgent content may exceed the budget alone, since without it nothing could ever be served. */
+static bool
+make_room(struct cfc_receiver *r, const struct cfc_entry *entry, uint64_t size)
+{
+    struct cfc_content_set *set = &r->contents;
+    enum cfc_need need = cfc_entry_need(entry);
+    struct cfc_entry *next;
+
+    for (enum cfc_need victim = CFC_NEED_KEEP; victim > need; victim--) {
+        for (struct cfc_entry *at = set->active; at != NULL; at = next) {
+            next = at->active_next;
+            if (set->used_size + size <= r->config.budget_size) {
+                return true;
+            }
+            if (at != entry && at->state == CFC_ENTRY_COLLECTING && cfc_entry_need(at) == victim) {
+                cfc_content_set_state(set, at, CFC_ENTRY_ABSENT);
+                cfc_ask_restart(&at->ask, cfc_receiver_content_due(r));
+                at->is_deferred = true;
+            }
+        }
+    }
+    return set->used_size + size <= r->config.budget_size ||
+           (set->used_size == 0 && need == CFC_NEED_TARGET);
+}
+
+static int
+verify_content(struct cfc_receiver *r, const struct cfc_content *content)
+{
+    uint8_t memo[CFC_SHORT_DIGEST_SIZE];
+    int code =
+        cfc_verify_guard_admit(&r->guard, CFC_VERIFY_CONTENT, r->sha, content->signed_bytes,
+                               content->signed_size, content->signature, r->now.mono_ns, memo);
+
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    code = cfc_content_verify(content, &r->config.verifier, r->now.unix_ns);
+    if (code == CONFCAST_ERR_SIGNATURE) {
+        cfc_verify_guard_failed(&r->guard, memo);
+    }
+    return code;
+}
+
+/* Whether another coding than the one under collection is to be taken: nothing is lost by it, or
+ * the engine does not have the present one any more. */
+static bool
+is_switch_wanted(const struct cfc_entry *entry, const struct cfc_content *content)
+{
+    return entry->is_gone ||
+           (cfc_content_rx_is_empty(entry->rx) && content->coded_size < entry->coded_size);
+}
+
+static int
+collect(struct cfc_receiver *r, struct cfc_entry *entry, const struct cfc_content *content)
+{
+    struct cfc_entry *base;
+    struct cfc_content_rx *rx;
+    int code = check_coding(r, entry, content, &base);
+
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    code = verify_content(r, content);
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    if (entry->state == CFC_ENTRY_COLLECTING) {
+        cfc_content_set_state(&r->contents, entry, CFC_ENTRY_ABSENT);
+        cfc_ask_restart(&entry->ask, cfc_receiver_content_due(r));
+    }
+    if (!make_room(r, entry, content->coded_size)) {
+        entry->is_deferred = true;
+        return CONFCAST_ERR_LIMIT;
+    }
+    code = cfc_content_rx_new(content, &r->config.alloc, &r->timing, r->now.mono_ns, &rx);
+    if (code != CONFCAST_OK) {
+        cfc_ask_back_off(&entry->ask, r->timing.retry_ns, r->now.mono_ns);
+        return code;
+    }
+    begin_bytes(r, entry, content->encoding, content->coded_size, content->body_size);
+    entry->rx = rx;
+    entry->coding = content->coding;
+    entry->base = content->base;
+    entry->is_inlined = false;
+    if (base != NULL) {
+        /* The entry exists, so that this cannot fail. */
+        entry->base_entry =
+            cfc_content_set_acquire(&r->contents, &base->id, CFC_NEED_KEEP, CFC_NEVER);
+    }
+    cfc_content_set_state(&r->contents, entry, CFC_ENTRY_COLLECTING);
+    return CONFCAST_OK;
+}
+
+int
+cfc_receiver_on_content(struct cfc_receiver *r, const struct cfc_frame *frame)
+{
+    struct cfc_content content;
+    struct cfc_entry *entry;
+    int code;
+
+    if (cfc_content_set_find_key(&r->contents, frame->key) == NULL) {
+        return CONFCAST_ERR_WRONG_STREAM;
+    }
+    code = cfc_content_decode(frame, &content);
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    entry = cfc_content_set_find(&r->contents, &content.content);
+    if (entry == NULL) {
+        return CONFCAST_ERR_WRONG_STREAM;
+    }
+    if (!cfc_entry_is_wanted(entry)) {
+        return entry->state == CFC_ENTRY_HELD ? CONFCAST_OK : CONFCAST_ERR_WRONG_STREAM;
+    }
+    if (entry->state == CFC_ENTRY_COLLECTING) {
+        if (entry->coding == content.coding) {
+            entry->is_gone = false;
+            cfc_ask_stop(&entry->ask);
+            return CONFCAST_OK;
+        }
+        if (!is_switch_wanted(entry, &content)) {
+            return CONFCAST_OK;
+        }
+    } else if (entry->state != CFC_ENTRY_ABSENT) {
+        return CONFCAST_OK;
+    }
+    return collect(r, entry, &content);
+}
+
+/* The entry that collects this coding of the content with this key.  NULL: *code says what the
+ * frame is worth. */
+static struct cfc_entry *
+find_collection(struct cfc_receiver *r, uint64_t key, uint16_t coding, int *code)
+{
+    struct cfc_entry *entry = cfc_content_set_find_key(&r->contents, key);
+
+    *code = CONFCAST_ERR_WRONG_STREAM;
+    while (entry != NULL) {
+        if (entry->state == CFC_ENTRY_COLLECTING && entry->coding == coding) {
+            return entry;
+        }
+        if (entry->state == CFC_ENTRY_ABSENT && cfc_entry_is_wanted(entry)) {
+            uint64_t soon_ns = r->now.mono_ns + r->timing.delay_ns;
+
+            /* The content is on its way: its CONTENT frame was lost. */
+            *code = CONFCAST_ERR_NOT_FOUND;
+            if (entry->ask.tries == 0 && entry->ask.at_ns > soon_ns) {
+                entry->ask.at_ns = soon_ns;
+            }
+        } else {
+            *code = CONFCAST_OK;
+        }
+        entry = cfc_content_set_next_key(entry);
+    }
+    return NULL;
+}
+
+static void
+add_symbol_stats(struct cfc_receiver *r, const struct cfc_content_rx_stats *stats)
+{
+    r->stats.symbols += stats->symbols;
+    r->stats.symbols_duplicate += stats->symbols_duplicate;
+    r->stats.symbols_ignored += stats->symbols_ignored;
+}
+
+static void
+finish_if_complete(struct cfc_receiver *r, struct cfc_entry *entry)
+{
+    if (cfc_content_rx_is_complete(entry->rx)) {
+        entry->coded = cfc_content_rx_take(entry->rx);
+        cfc_content_rx_free(entry->rx);
+        entry->rx = NULL;
+        note_complete(r, entry);
+    }
+}
+
+int
+cfc_receiver_on_page(struct cfc_receiver *r, const struct cfc_frame *frame)
+{
+    struct cfc_content_rx_stats stats = {0, 0, 0};
+    struct cfc_entry *entry;
+    struct cfc_page page;
+    int code;
+
+    if (cfc_content_set_find_key(&r->contents, frame->key) == NULL) {
+        return CONFCAST_ERR_WRONG_STREAM;
+    }
+    code = cfc_page_decode(frame, &page);
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    entry = find_collection(r, frame->key, page.coding, &code);
+    if (entry == NULL) {
+        return code;
+    }
+    code = cfc_content_rx_page(entry->rx, r->sha, &page, r->now.mono_ns, &stats);
+    add_symbol_stats(r, &stats);
+    finish_if_complete(r, entry);
+    return code;
+}
+
+int
+cfc_receiver_on_symbol(struct cfc_receiver *r, const struct cfc_frame *frame)
+{
+    struct cfc_content_rx_stats stats = {0, 0, 0};
+    struct cfc_entry *entry;
+    struct cfc_symbol symbol;
+    int code;
+
+    if (cfc_content_set_find_key(&r->contents, frame->key) == NULL) {
+        return CONFCAST_ERR_WRONG_STREAM;
+    }
+    code = cfc_symbol_decode(frame, &symbol);
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    entry = find_collection(r, frame->key, symbol.coding, &code);
+    if (entry == NULL) {
+        r->stats.symbols_duplicate += code == CONFCAST_OK ? 1 : 0;
+        return code;
+    }
+    code = cfc_content_rx_symbol(entry->rx, r->sha, &symbol, r->now.mono_ns, &stats);
+    add_symbol_stats(r, &stats);
+    finish_if_complete(r, entry);
+    return code;
+}
+
+static int
+on_content_gone(struct cfc_receiver *r, const struct cfc_gone *gone)
+{
+    struct cfc_entry *entry = cfc_content_set_find_key(&r->contents, gone->key);
+
+    for (; entry != NULL; entry = cfc_content_set_next_key(entry)) {
+        if (entry->state == CFC_ENTRY_ABSENT && gone->want == CFC_WANT_CONTENT) {
+            cfc_ask_back_off(&entry->ask, r->timing.retry_ns, r->now.mono_ns);
+            return CONFCAST_OK;
+        }
+        if (entry->state == CFC_ENTRY_COLLECTING && gone->want != CFC_WANT_CONTENT &&
+            gone->coding == entry->coding) {
+            /* Another coding may be there: ask for CONTENT again, and take what comes. */
+            entry->is_gone = true;
+            cfc_content_rx_gone(entry->rx, r->now.mono_ns);
+            cfc_ask_start(&entry->ask, r->now.mono_ns + r->timing.retry_ns);
+            return CONFCAST_OK;
+        }
+    }
+    return CONFCAST_ERR_WRONG_STREAM;
+}
+
+int
+cfc_receiver_on_gone(struct cfc_receiver *r, const struct cfc_frame *frame)
+{
+    struct cfc_scope_rx *scope;
+    struct cfc_gone gone;
+    int code = cfc_gone_decode(frame, &gone);
+
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    switch (gone.want) {
+    case CFC_WANT_HEAD:
+        scope = cfc_receiver_find_scope(r, gone.key);
+        if (scope == NULL) {
+            return CONFCAST_ERR_WRONG_STREAM;
+        }
+        if (cfc_ask_is_on(&scope->head_ask)) {
+            /* Without a proof that there is a newer head, FRESH will tell when there is one. */
+            bool is_proved = scope->published > scope->version;
+
+            cfc_ask_back_off(&scope->head_ask,
+                             is_proved ? r->timing.retry_ns : r->config.fresh_period_ns / 4,
+                             r->now.mono_ns);
+        }
+        return CONFCAST_OK;
+    case CFC_WANT_FRESH:
+        for (uint32_t i = 0; i < r->scope_count; i++) {
+            scope = r->scopes[i];
+            if (cfc_ask_is_on(&scope->fresh_ask) && scope->shard == gone.key) {
+                cfc_ask_back_off(&scope->fresh_ask, r->config.fresh_period_ns, r->now.mono_ns);
+            }
+        }
+        return CONFCAST_OK;
+    default:
+        return on_content_gone(r, &gone);
+    }
+}
+
+void
+cfc_receiver_expire_contents(struct cfc_receiver *r)
+{
+    struct cfc_entry *next;
+
+    for (struct cfc_entry *at = r->contents.active; at != NULL; at = next) {
+        next = at->active_next;
+        if (at->state == CFC_ENTRY_COLLECTING &&
+            r->now.mono_ns >= cfc_content_rx_news(at->rx) + CFC_RECEIVER_COLLECT_TIMEOUT_NS) {
+            cfc_receiver_count(r, CONFCAST_ERR_TIMEOUT);
+            cfc_content_set_state(&r->contents, at, CFC_ENTRY_ABSENT);
+            cfc_ask_back_off(&at->ask, r->timing.retry_ns, r->now.mono_ns);
+        } else if (at->state == CFC_ENTRY_COMPLETE && at->retry_at_ns != 0 &&
+                   r->now.mono_ns >= at->retry_at_ns) {
+            at->retry_at_ns = 0;
+            cfc_content_set_push_event(&r->contents, at);
+        }
+    }
+}
+
+/* Errors that say that the bytes are not the content's.  Bytes that rode in a head were not signed:
+ * somebody on the way may have put them there, so the content is not to blame. */
+static bool
+is_bytes_error(int code)
+{
+    return code == CONFCAST_ERR_DIGEST || code == CONFCAST_ERR_BODY || code == CONFCAST_ERR_LIMIT ||
+           (code <= CONFCAST_ERR_ZSTD && code >= CONFCAST_ERR_ZEMPTY);
+}
+
+static void
+collect_again(struct cfc_receiver *r, struct cfc_entry *entry, uint64_t ask_at_ns)
+{
+    bool is_needed = cfc_entry_need(entry) < CFC_NEED_COUNT;
+
+    cfc_content_set_state(&r->contents, entry, CFC_ENTRY_ABSENT);
+    if (is_needed) {
+        cfc_ask_restart(&entry->ask, ask_at_ns);
+    }
+}
+
+int
+cfc_receiver_content_done(struct cfc_receiver *r, const struct cfc_digest *content, int code,
+                          const struct cfc_now *now)
+{
+    struct cfc_entry *entry = cfc_content_set_find(&r->contents, content);
+
+    r->now = *now;
+    if (entry == NULL || entry->state != CFC_ENTRY_DELIVERED) {
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    cfc_receiver_queue_users(r, entry);
+    if (code == CONFCAST_OK) {
+        entry->is_from_disk = false;
+        entry->owner_retries = 0;
+        cfc_content_set_state(&r->contents, entry, CFC_ENTRY_HELD);
+        return CONFCAST_OK;
+    }
+    cfc_receiver_count(r, code);
+    if (code == CONFCAST_ERR_NO_BASE && !entry->is_inlined) {
+        entry->bad_codings[entry->bad_count % CFC_ENTRY_BAD_CODINGS_MAX] = entry->coding;
+        if (entry->bad_count < CFC_ENTRY_BAD_CODINGS_MAX) {
+            entry->bad_count++;
+        }
+        collect_again(r, entry, now->mono_ns);
+    } else if (code == CONFCAST_ERR_NO_MEMORY &&
+               entry->owner_retries < CFC_ENTRY_OWNER_RETRIES_MAX) {
+        entry->owner_retries++;
+        entry->retry_at_ns = now->mono_ns + CFC_RECEIVER_OWNER_RETRY_NS;
+        cfc_content_set_state(&r->contents, entry, CFC_ENTRY_COMPLETE);
+    } else if (code == CONFCAST_ERR_NO_MEMORY) {
+        entry->owner_retries = 0;
+        collect_again(r, entry, now->mono_ns + (r->timing.retry_ns << CFC_ASK_DOUBLINGS_MAX));
+    } else if (entry->is_inlined && is_bytes_error(code)) {
+        entry->is_inline_bad = true;
+        collect_again(r, entry, now->mono_ns);
+    } else {
+        entry->reason = code;
+        cfc_content_set_state(&r->contents, entry, CFC_ENTRY_REFUSED);
+    }
+    return CONFCAST_OK;
+}
