@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Writes the golden vectors of the wire format, from docs/wire-format.md and not from the C code.
 
-usage: tests/golden/make.py [--check FILE]
+usage: tests/golden/make.py [--check FILE | --corpus FOLDER]
 
-Prints the vectors; with --check, compares them with FILE and exits 1 when they differ.  Only the
-standard library is used: hashlib for SHA-256 and BLAKE2b, Ed25519 in plain arithmetic (RFC 8032,
+Prints the vectors; with --check, compares them with FILE and exits 1 when they differ; with
+--corpus, writes each frame to a file of its own, as seeds of the fuzz targets.  Only the standard
+library is used: hashlib for SHA-256 and BLAKE2b, Ed25519 in plain arithmetic (RFC 8032,
 section 5.1), Reed-Solomon over GF(2^8) by shift and add.  Nothing here is meant to be fast or to
 keep a secret.
 """
 
 import hashlib
+import os
 import struct
 import sys
 
@@ -457,6 +459,11 @@ def main():
         with open(sys.argv[2], encoding="ascii") as file:
             if file.read() != text():
                 sys.exit(f"make.py: {sys.argv[2]} is not what this script writes")
+    elif len(sys.argv) == 3 and sys.argv[1] == "--corpus":
+        for name, value in vectors():
+            if name.startswith("frame."):
+                with open(os.path.join(sys.argv[2], name[6:]), "wb") as file:
+                    file.write(value)
     elif len(sys.argv) == 1:
         sys.stdout.write(text())
     else:
