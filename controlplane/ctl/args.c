@@ -1,0 +1,267 @@
+#include "controlplane/ctl/args.h"
+
+#include <string.h>
+
+/* One option in a table's text. */
+struct spec {
+    const char *name;
+    size_t name_size;
+    char short_name; /* '\0' = none */
+    bool takes_value;
+};
+
+/* Reads the spec at *p and moves beyond it; false at the end. */
+static bool
+next_spec(const char **p, struct spec *spec)
+{
+    const char *word = *p + strspn(*p, " ");
+    size_t size = strcspn(word, " ");
+    const char *colon = memchr(word, ':', size);
+
+    if (size == 0) {
+        return false;
+    }
+    *p = word + size;
+    spec->takes_value = word[size - 1] == '=';
+    size -= spec->takes_value ? 1 : 0;
+    spec->name = word;
+    spec->name_size = colon != NULL ? (size_t)(colon - word) : size;
+    spec->short_name = colon != NULL ? colon[1] : '\0';
+    return true;
+}
+
+static bool
+find_spec(const char *options, const char *name, size_t name_size, char short_name,
+          struct spec *spec)
+{
+    const char *p = options;
+
+    while (next_spec(&p, spec)) {
+        if (name != NULL ? spec->name_size == name_size && memcmp(spec->name, name, name_size) == 0
+                         : spec->short_name == short_name) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct parser {
+    int argc;
+    char **argv;
+    int idx;
+    const char *program_options;
+    struct cfc_ctl_args *args;
+};
+
+/* Takes the option at argv[idx]. */
+static int
+take_option(struct parser *p)
+{
+    const char *word = p->argv[p->idx++];
+    const char *name = word[1] == '-' ? word + 2 : NULL;
+    size_t name_size = name != NULL ? strcspn(name, "=") : 0;
+    const char *value = NULL;
+    const char *own = p->args->command != NULL ? p->args->command->options : "";
+    struct spec spec;
+
+    if (!find_spec(own, name, name_size, word[1], &spec) &&
+        !find_spec(p->program_options, name, name_size, word[1], &spec)) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "%s is not an option here", word);
+    }
+    if (name != NULL && name[name_size] == '=') {
+        value = name + name_size + 1;
+    } else if (name == NULL && word[2] != '\0') {
+        value = word + 2;
+    }
+    if (!spec.takes_value && value != NULL) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "--%.*s takes no value", (int)spec.name_size,
+                            spec.name);
+    }
+    if (spec.takes_value && value == NULL) {
+        if (p->idx == p->argc) {
+            return cfc_ctl_fail(CFC_EXIT_USAGE, "%s needs a value", word);
+        }
+        value = p->argv[p->idx++];
+    }
+    if (p->args->option_count == CFC_ARGS_OPTIONS_MAX) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "too many options");
+    }
+    p->args->options[p->args->option_count++] =
+        (struct cfc_ctl_given){.name = spec.name, .name_size = spec.name_size, .value = value};
+    return CFC_EXIT_OK;
+}
+
+static bool
+name_matches(const struct cfc_ctl_command *command, const char *first, const char *second)
+{
+    size_t size = strlen(first);
+
+    if (second == NULL) {
+        return strcmp(command->name, first) == 0;
+    }
+    return strncmp(command->name, first, size) == 0 && command->name[size] == ' ' &&
+           strcmp(command->name + size + 1, second) == 0;
+}
+
+/* Takes the command's name, of two words where there is one. */
+static int
+take_command(struct parser *p, const struct cfc_ctl_command *commands)
+{
+    const char *first = p->argv[p->idx];
+    const char *second = p->idx + 1 < p->argc ? p->argv[p->idx + 1] : NULL;
+
+    for (const struct cfc_ctl_command *c = commands; c->name != NULL && second != NULL; c++) {
+        if (name_matches(c, first, second)) {
+            p->args->command = c;
+            p->idx += 2;
+            return CFC_EXIT_OK;
+        }
+    }
+    for (const struct cfc_ctl_command *c = commands; c->name != NULL; c++) {
+        if (name_matches(c, first, NULL)) {
+            p->args->command = c;
+            p->idx++;
+            return CFC_EXIT_OK;
+        }
+    }
+    return cfc_ctl_fail(CFC_EXIT_USAGE, "%s is not a command; see confcastctl --help", first);
+}
+
+static int
+take_positional(struct parser *p)
+{
+    if (p->args->positional_count == CFC_ARGS_POSITIONALS_MAX ||
+        p->args->positional_count == p->args->command->positional_max) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "too many arguments: %s\nusage: confcastctl %s %s",
+                            p->argv[p->idx], p->args->command->name, p->args->command->usage);
+    }
+    p->args->positionals[p->args->positional_count++] = p->argv[p->idx++];
+    return CFC_EXIT_OK;
+}
+
+int
+cfc_ctl_args_parse(int argc, char **argv, const struct cfc_ctl_command *commands,
+                   const char *program_options, struct cfc_ctl_args *args)
+{
+    struct parser p = {
+        .argc = argc, .argv = argv, .idx = 1, .program_options = program_options, .args = args};
+    bool are_options_over = false;
+    int rc = CFC_EXIT_OK;
+
+    memset(args, 0, sizeof(*args));
+    while (p.idx < argc && rc == CFC_EXIT_OK) {
+        const char *word = argv[p.idx];
+
+        if (!are_options_over && strcmp(word, "--") == 0) {
+            are_options_over = true;
+            p.idx++;
+        } else if (!are_options_over && word[0] == '-' && word[1] != '\0') {
+            rc = take_option(&p);
+        } else if (args->command == NULL) {
+            rc = take_command(&p, commands);
+        } else {
+            rc = take_positional(&p);
+        }
+    }
+    if (rc == CFC_EXIT_OK && args->command != NULL && !cfc_ctl_has(args, "help") &&
+        args->positional_count < args->command->positional_min) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "usage: confcastctl %s %s", args->command->name,
+                            args->command->usage);
+    }
+    return rc;
+}
+
+static bool
+is_named(const struct cfc_ctl_given *given, const char *name)
+{
+    return given->name_size == strlen(name) && memcmp(given->name, name, given->name_size) == 0;
+}
+
+const char *
+cfc_ctl_option_at(const struct cfc_ctl_args *args, const char *name, size_t n)
+{
+    for (size_t i = 0; i < args->option_count; i++) {
+        if (is_named(&args->options[i], name) && n-- == 0) {
+            return args->options[i].value;
+        }
+    }
+    return NULL;
+}
+
+const char *
+cfc_ctl_option(const struct cfc_ctl_args *args, const char *name)
+{
+    for (size_t i = args->option_count; i > 0; i--) {
+        if (is_named(&args->options[i - 1], name)) {
+            return args->options[i - 1].value;
+        }
+    }
+    return NULL;
+}
+
+bool
+cfc_ctl_has(const struct cfc_ctl_args *args, const char *name)
+{
+    for (size_t i = 0; i < args->option_count; i++) {
+        if (is_named(&args->options[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *
+cfc_ctl_positional(const struct cfc_ctl_args *args, size_t n)
+{
+    return n < args->positional_count ? args->positionals[n] : NULL;
+}
+
+/* Reads digits up to the first other character. */
+static bool
+read_digits(const char **text, uint64_t max, uint64_t *out)
+{
+    const char *p = *text;
+    uint64_t value = 0;
+
+    for (; *p >= '0' && *p <= '9'; p++) {
+        uint64_t digit = (uint64_t)(*p - '0');
+
+        if (digit > max || value > (max - digit) / 10) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    if (p == *text) {
+        return false;
+    }
+    *text = p;
+    *out = value;
+    return true;
+}
+
+bool
+cfc_ctl_uint(const char *text, uint64_t max, uint64_t *out)
+{
+    return read_digits(&text, max, out) && *text == '\0';
+}
+
+bool
+cfc_ctl_duration_ms(const char *text, uint64_t *out_ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    uint64_t value;
+
+    if (!read_digits(&text, UINT32_MAX, &value)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(text, units[i].unit) == 0) {
+            *out_ms = value * units[i].ms;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,36 @@
+/* The commands of confcastctl; main.c has the table. */
+#ifndef CFC_CTL_COMMANDS_H
+#define CFC_CTL_COMMANDS_H
+
+#include "controlplane/ctl/args.h"
+#include "controlplane/ctl/ctl.h"
+
+int cfc_ctl_put(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_get(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_delete(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_history(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_diff(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_effective(struct cfc_ctl *, const struct cfc_ctl_args *);
+
+/* promote, advance, pause, resume, abort, rollback, disable, enable, quarantine, confirm: the
+ * command's name is the action. */
+int cfc_ctl_release(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_show_release(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_layers_show(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_layers_set(struct cfc_ctl *, const struct cfc_ctl_args *);
+
+int cfc_ctl_status(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_wait(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_consumers(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_audit(struct cfc_ctl *, const struct cfc_ctl_args *);
+
+int cfc_ctl_key_init(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_key_enroll(struct cfc_ctl *, const struct cfc_ctl_args *);
+
+/* The first positional as a scope path; NULL (said on stderr, CFC_EXIT_USAGE) when it is none. */
+const char *cfc_ctl_scope(const struct cfc_ctl_args *args);
+
+/* An option that must be a whole number when it is given; false (said) when it is not. */
+bool cfc_ctl_check_uint(const struct cfc_ctl_args *args, const char *name);
+
+#endif

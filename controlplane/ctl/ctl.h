@@ -1,0 +1,42 @@
+/* confcastctl: what its commands share.  One thread; nothing outlives a command.
+ *
+ * Results go to stdout, everything else to stderr.  The exit codes are a contract (docs/cli.md). */
+#ifndef CFC_CTL_CTL_H
+#define CFC_CTL_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum cfc_ctl_exit {
+    CFC_EXIT_OK = 0,
+    CFC_EXIT_NEGATIVE = 1,  /* the answer is no: differs, not reached */
+    CFC_EXIT_CONNECT = 2,   /* no server, or one that cannot serve now */
+    CFC_EXIT_USAGE = 3,     /* bad input or usage */
+    CFC_EXIT_CONFLICT = 4,  /* somebody was faster, or the state does not allow it */
+    CFC_EXIT_REFUSED = 5,   /* validation refused it */
+    CFC_EXIT_TIMEOUT = 6,   /* not within the time given */
+    CFC_EXIT_FENCED = 7,    /* fenced, or not the owner */
+    CFC_EXIT_FORBIDDEN = 8, /* not allowed */
+    CFC_EXIT_NOT_FOUND = 9, /* there is no such thing */
+};
+
+enum cfc_ctl_format {
+    CFC_FORMAT_TABLE,
+    CFC_FORMAT_JSON,
+    CFC_FORMAT_YAML,
+};
+
+struct cfc_ctl {
+    const char *server;          /* http://HOST:PORT, https://..., unix:/PATH */
+    const char *author;          /* who the audit log names */
+    const char *idempotency_key; /* NULL = a new random one for each change */
+    enum cfc_ctl_format format;
+    bool is_quiet; /* connection failures are not printed: the caller tries again */
+};
+
+/* One line on stderr, begun with "confcastctl: "; returns `code`, so that callers can return it. */
+int cfc_ctl_fail(enum cfc_ctl_exit code, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,420 @@
+#include "controlplane/ctl/http.h"
+
+#include <curl/curl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    TRY_COUNT = 3,
+    RETRY_DELAY_MS = 200,
+    CONNECT_TIMEOUT_MS = 5000,
+    REQUEST_TIMEOUT_MS = 120000,
+};
+
+#define RESPONSE_SIZE_MAX ((size_t)512 << 20)
+
+static void
+append(struct cfc_ctl_path *path, const char *text)
+{
+    size_t size = strlen(text);
+
+    if (path->has_failed || size >= sizeof(path->text) - path->size) {
+        path->has_failed = true;
+        return;
+    }
+    memcpy(path->text + path->size, text, size + 1);
+    path->size += size;
+}
+
+void
+cfc_ctl_path_init(struct cfc_ctl_path *path, const char *prefix, const char *tail)
+{
+    path->size = 0;
+    path->has_failed = false;
+    path->has_query = false;
+    append(path, prefix);
+    append(path, tail != NULL ? tail : "");
+}
+
+void
+cfc_ctl_path_param(struct cfc_ctl_path *path, const char *name, const char *value)
+{
+    char *escaped;
+
+    if (value == NULL) {
+        return;
+    }
+    escaped = curl_easy_escape(NULL, value, 0);
+    path->has_failed = path->has_failed || escaped == NULL;
+    append(path, path->has_query ? "&" : "?");
+    append(path, name);
+    append(path, "=");
+    append(path, escaped != NULL ? escaped : "");
+    path->has_query = true;
+    curl_free(escaped);
+}
+
+void
+cfc_ctl_response_free(struct cfc_ctl_response *response)
+{
+    free(response->body);
+    memset(response, 0, sizeof(*response));
+}
+
+struct sink {
+    char *bytes;
+    size_t size;
+    size_t capacity;
+};
+
+static size_t
+on_bytes(char *bytes, size_t one, size_t size, void *arg)
+{
+    struct sink *sink = arg;
+    size_t wanted = sink->size + size + 1;
+    size_t capacity = sink->capacity > 0 ? sink->capacity : 4096;
+    char *grown;
+
+    (void)one;
+    if (size > RESPONSE_SIZE_MAX - sink->size) {
+        return 0;
+    }
+    while (capacity < wanted) {
+        capacity *= 2;
+    }
+    if (capacity > sink->capacity) {
+        grown = realloc(sink->bytes, capacity);
+        if (grown == NULL) {
+            return 0;
+        }
+        sink->bytes = grown;
+        sink->capacity = capacity;
+    }
+    memcpy(sink->bytes + sink->size, bytes, size);
+    sink->size += size;
+    sink->bytes[sink->size] = '\0';
+    return size;
+}
+
+/* "unix:/path" and "unix:///path" name a socket; what follows the host is the same either way. */
+static const char *
+unix_path_of(const char *server)
+{
+    if (strncmp(server, "unix:", 5) != 0) {
+        return NULL;
+    }
+    return strncmp(server + 5, "//", 2) == 0 ? server + 7 : server + 5;
+}
+
+static int
+set_server(CURL *curl, const struct cfc_ctl *ctl, const char *path)
+{
+    const char *socket_path = unix_path_of(ctl->server);
+    size_t size = strlen(ctl->server);
+    char url[16384];
+    int length;
+
+    if (socket_path == NULL && strncmp(ctl->server, "http://", 7) != 0 &&
+        strncmp(ctl->server, "https://", 8) != 0) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE,
+                            "%s is no server: http://HOST:PORT, https://HOST:PORT or unix:/PATH",
+                            ctl->server);
+    }
+    while (size > 0 && ctl->server[size - 1] == '/') {
+        size--;
+    }
+    length = socket_path != NULL
+                 ? snprintf(url, sizeof(url), "http://localhost%s", path)
+                 : snprintf(url, sizeof(url), "%.*s%s", (int)size, ctl->server, path);
+    if (length < 0 || (size_t)length >= sizeof(url)) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "the request is too long");
+    }
+    if (socket_path != NULL) {
+        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket_path);
+    }
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    return CFC_EXIT_OK;
+}
+
+static void
+set_body(CURL *curl, const char *method, const void *body, size_t size)
+{
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    if (body != NULL) {
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    }
+}
+
+static struct curl_slist *
+add_header(struct curl_slist *list, const char *name, const char *value)
+{
+    char line[512];
+    int size = snprintf(line, sizeof(line), "%s: %s", name, value);
+
+    return size > 0 && (size_t)size < sizeof(line) ? curl_slist_append(list, line) : list;
+}
+
+static struct curl_slist *
+headers_of(const struct cfc_ctl *ctl, const char *method)
+{
+    struct curl_slist *list = add_header(NULL, "Content-Type", "application/json");
+    unsigned char random[16];
+    char key[2 * sizeof(random) + 1];
+
+    if (ctl->author != NULL) {
+        list = add_header(list, "Confcast-Author", ctl->author);
+    }
+    if (strcmp(method, "GET") == 0) {
+        return list;
+    }
+    if (ctl->idempotency_key != NULL) {
+        return add_header(list, "Idempotency-Key", ctl->idempotency_key);
+    }
+    randombytes_buf(random, sizeof(random));
+    sodium_bin2hex(key, sizeof(key), random, sizeof(random));
+    return add_header(list, "Idempotency-Key", key);
+}
+
+/* The server may have taken the request, and only its answer is missing. */
+static bool
+is_answer_lost(CURLcode code)
+{
+    return code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR ||
+           code == CURLE_PARTIAL_FILE;
+}
+
+static CURLcode
+perform(CURL *curl, struct sink *sink)
+{
+    CURLcode code = CURLE_OK;
+    struct timespec delay = {.tv_nsec = RETRY_DELAY_MS * 1000000L};
+    bool was_lost = false;
+
+    for (int i = 0; i < TRY_COUNT; i++) {
+        sink->size = 0;
+        code = curl_easy_perform(curl);
+        was_lost = was_lost || is_answer_lost(code);
+        /* Once an answer was lost, the server may be on its way back. */
+        if (code == CURLE_OK || !was_lost) {
+            return code;
+        }
+        nanosleep(&delay, NULL);
+    }
+    return code;
+}
+
+static int
+connect_failure(const struct cfc_ctl *ctl, CURLcode code, const char *detail)
+{
+    if (ctl->is_quiet) {
+        return code == CURLE_OPERATION_TIMEDOUT ? CFC_EXIT_TIMEOUT : CFC_EXIT_CONNECT;
+    }
+    if (code == CURLE_OPERATION_TIMEDOUT) {
+        return cfc_ctl_fail(CFC_EXIT_TIMEOUT, "%s: no answer in time", ctl->server);
+    }
+    return cfc_ctl_fail(CFC_EXIT_CONNECT, "cannot reach %s: %s", ctl->server,
+                        detail[0] != '\0' ? detail : curl_easy_strerror(code));
+}
+
+static enum cfc_ctl_exit
+exit_of_status(long status)
+{
+    switch (status) {
+    case 401:
+    case 403:
+        return CFC_EXIT_FORBIDDEN;
+    case 404:
+        return CFC_EXIT_NOT_FOUND;
+    case 408:
+    case 504:
+        return CFC_EXIT_TIMEOUT;
+    case 409:
+    case 412:
+        return CFC_EXIT_CONFLICT;
+    case 413:
+    case 422:
+        return CFC_EXIT_REFUSED;
+    case 307:
+    case 421:
+        return CFC_EXIT_FENCED;
+    default:
+        return status >= 400 && status < 500 && status != 429 ? CFC_EXIT_USAGE : CFC_EXIT_CONNECT;
+    }
+}
+
+/* The members of "current" that are worth a word, in this order. */
+static void
+print_current(const json_t *current)
+{
+    static const char *const keys[] = {
+        "revision",           "author",          "state", "active_revision",
+        "candidate_revision", "release_version", "holder"};
+    const char *comma = "";
+
+    if (json_object_size(current) == 0) {
+        return;
+    }
+    fputs("confcastctl: current:", stderr);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const json_t *value = json_object_get(current, keys[i]);
+
+        if (json_is_string(value)) {
+            fprintf(stderr, "%s %s %s", comma, keys[i], json_string_value(value));
+        } else if (json_is_integer(value)) {
+            fprintf(stderr, "%s %s %lld", comma, keys[i], json_integer_value(value));
+        } else {
+            continue;
+        }
+        comma = ",";
+    }
+    fputc('\n', stderr);
+}
+
+static int
+refusal(const struct cfc_ctl *ctl, const struct cfc_ctl_response *response)
+{
+    json_t *root =
+        json_loadb(response->body != NULL ? response->body : "", response->size, 0, NULL);
+    const json_t *error = json_object_get(root, "error");
+    const char *code = json_string_value(json_object_get(error, "code"));
+    const char *message = json_string_value(json_object_get(error, "message"));
+    enum cfc_ctl_exit result = exit_of_status(response->status);
+
+    if (!ctl->is_quiet) {
+        if (message != NULL) {
+            cfc_ctl_fail(result, "%s: %s", code != NULL ? code : "error", message);
+        } else {
+            cfc_ctl_fail(result, "%s answered with HTTP status %ld", ctl->server, response->status);
+        }
+        print_current(json_object_get(error, "current"));
+    }
+    json_decref(root);
+    return result;
+}
+
+static int
+call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_path *path,
+     const void *body, size_t body_size, struct cfc_ctl_response *response)
+{
+    struct curl_slist *headers = headers_of(ctl, method);
+    char detail[CURL_ERROR_SIZE] = "";
+    struct sink sink = {0};
+    CURLcode code;
+    int rc = set_server(curl, ctl, path->text);
+
+    if (rc != CFC_EXIT_OK) {
+        curl_slist_free_all(headers);
+        return rc;
+    }
+    set_body(curl, method, body, body_size);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)REQUEST_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &sink);
+    code = perform(curl, &sink);
+    curl_slist_free_all(headers);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &response->status);
+    response->body = sink.bytes;
+    response->size = sink.size;
+    if (code != CURLE_OK) {
+        return connect_failure(ctl, code, detail);
+    }
+    if (response->status < 200 || response->status > 299) {
+        return refusal(ctl, response);
+    }
+    if (response->body == NULL) {
+        return cfc_ctl_fail(CFC_EXIT_CONNECT, "%s sent an empty answer", ctl->server);
+    }
+    return CFC_EXIT_OK;
+}
+
+int
+cfc_ctl_call(struct cfc_ctl *ctl, const char *method, const struct cfc_ctl_path *path,
+             const void *body, size_t body_size, struct cfc_ctl_response *response)
+{
+    CURL *curl;
+    int rc;
+
+    memset(response, 0, sizeof(*response));
+    if (path->has_failed) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "the request is too long");
+    }
+    curl = curl_easy_init();
+    if (curl == NULL) {
+        return cfc_ctl_fail(CFC_EXIT_CONNECT, "no memory");
+    }
+    rc = call(ctl, curl, method, path, body, body_size, response);
+    curl_easy_cleanup(curl);
+    return rc;
+}
+
+int
+cfc_ctl_call_json(struct cfc_ctl *ctl, const char *method, const struct cfc_ctl_path *path,
+                  const void *body, size_t body_size, json_t **out)
+{
+    struct cfc_ctl_response response;
+    int rc = cfc_ctl_call(ctl, method, path, body, body_size, &response);
+
+    *out = NULL;
+    if (rc == CFC_EXIT_OK) {
+        *out = json_loadb(response.body, response.size, JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(*out)) {
+            json_decref(*out);
+            *out = NULL;
+            rc = cfc_ctl_fail(CFC_EXIT_CONNECT, "%s answered with something that is no JSON object",
+                              ctl->server);
+        }
+    }
+    cfc_ctl_response_free(&response);
+    return rc;
+}
+
+/* The end of the string that begins at text[i], beyond its closing quote. */
+static size_t
+end_of_string(const char *text, size_t size, size_t i)
+{
+    for (i++; i < size && text[i] != '"'; i++) {
+        i += text[i] == '\\' ? 1 : 0;
+    }
+    return i + 1;
+}
+
+bool
+cfc_ctl_raw_member(const char *text, size_t size, const char *key, const char **member,
+                   size_t *member_size)
+{
+    size_t key_size = strlen(key);
+    size_t depth = 0;
+    size_t start = 0; /* of the value looked for; 0 = not found yet */
+
+    for (size_t i = 0; i < size; i++) {
+        size_t end = i + 1;
+
+        if (text[i] == '"') {
+            end = end_of_string(text, size, i);
+            if (depth == 1 && start == 0 && end < size && text[end] == ':' &&
+                end - i - 2 == key_size && memcmp(text + i + 1, key, key_size) == 0) {
+                start = end + 1;
+            }
+        } else if (depth == 1 && start > 0 && (text[i] == ',' || text[i] == '}')) {
+            *member = text + start;
+            *member_size = i - start;
+            return true;
+        } else if (text[i] == '{' || text[i] == '[') {
+            depth++;
+        } else if (text[i] == '}' || text[i] == ']') {
+            depth -= depth > 0 ? 1 : 0;
+        }
+        i = end - 1;
+    }
+    return false;
+}

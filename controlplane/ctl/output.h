@@ -1,0 +1,31 @@
+/* Results on stdout: tables for people, JSON and YAML for programs. */
+#ifndef CFC_CTL_OUTPUT_H
+#define CFC_CTL_OUTPUT_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "controlplane/ctl/ctl.h"
+
+struct cfc_ctl_column {
+    const char *title;
+    const char *key; /* member of a row */
+};
+
+/* The list at `key` of an answer as a table with these columns; as JSON and YAML the answer whole.
+ * CFC_EXIT_OK. */
+int cfc_ctl_print_rows(const struct cfc_ctl *ctl, json_t *answer, const char *key,
+                       const struct cfc_ctl_column *columns, size_t column_count);
+
+/* An object: one "member  value" per line as a table. */
+int cfc_ctl_print_object(const struct cfc_ctl *ctl, json_t *object);
+
+/* A document: its text as it is, but for YAML. */
+int cfc_ctl_print_document(const struct cfc_ctl *ctl, const char *text, size_t size);
+
+/* Block YAML with every string quoted as JSON does, which YAML 1.2 reads the same.  False: nested
+ * too deeply. */
+bool cfc_ctl_write_yaml(FILE *out, json_t *value);
+
+#endif
