@@ -13,11 +13,11 @@
 #include "protocol/base/limits.h"
 
 enum {
-    RATE_MBIT_DEFAULT = 1000,
+    RATE_MBIT_DEFAULT = 500,
     RATE_MBIT_MAX = 400000,
-    SCOPES_MAX_DEFAULT = 65536,
-    CONTENTS_MAX_DEFAULT = 65536,
-    CONSUMERS_MAX_DEFAULT = 65536,
+    SCOPES_MAX_DEFAULT = 16384,
+    CONTENTS_MAX_DEFAULT = 16384,
+    CONSUMERS_MAX_DEFAULT = 131072,
     OBJECTS_MAX = 1 << 20,
     TTL_DEFAULT = 8,
 };
@@ -99,9 +99,10 @@ cfc_options_help(void)
           "  --control PATH             unix socket for the control plane\n"
           "\n"
           "Limits:\n"
-          "  --rate MBIT                multicast payload a second, default 1000; 0: no limit\n"
-          "  --repair-rate MBIT         of it for repair, default a quarter\n"
-          "  --scopes-max N, --contents-max N, --consumers-max N   default 65536 each\n"
+          "  --rate MBIT                multicast payload a second, default 500; 0: no limit\n"
+          "  --repair-rate MBIT         of repair payload, default half of --rate\n"
+          "  --scopes-max N, --contents-max N    default 16384\n"
+          "  --consumers-max N          default 131072\n"
           "\n"
           "  --no-huge                  without huge pages, which is also what happens when there\n"
           "                             are none\n"

@@ -37,7 +37,7 @@ struct cfc_options {
     struct cfc_key fleet_key;
 
     uint64_t rate_bytes;        /* multicast, UDP payload a second; 0: no pacing */
-    uint64_t repair_rate_bytes; /* 0: a quarter of rate_bytes */
+    uint64_t repair_rate_bytes; /* 0: no limit */
     uint32_t scopes_max;
     uint32_t contents_max;
     uint32_t consumers_max;

@@ -224,7 +224,7 @@ cfc_options_complete(struct cfc_options *o)
         rc = complete_addresses(o, fleet);
     }
     if (o->repair_rate_bytes == 0) {
-        o->repair_rate_bytes = o->rate_bytes / 4;
+        o->repair_rate_bytes = o->rate_bytes / 2;
     }
     free(fleet);
     return rc;

@@ -85,6 +85,8 @@ on_stats(const char *command, const char *params, struct rte_tel_data *d)
     add(d, "reports", s.sender.reports);
     add(d, "reports_refused", s.sender.reports_refused);
     add(d, "consumers", s.sender.consumers);
+    add(d, "consumers_evicted", s.sender.consumers_evicted);
+    add(d, "identities_refused", s.sender.identities_refused);
     add(d, "tx_full", s.port.tx_full);
     add(d, "mbuf_shortage", s.port.mbuf_shortage);
     add(d, "rx_oversize", s.port.rx_oversize);

@@ -15,7 +15,9 @@
  * The order after a connection: both send HELLO; then the control plane puts SHARD, ARENA, CONTENT,
  * HEAD, FRESH for everything current (heads after their contents), then SYNCED: what the engine
  * holds beyond that it drops.  Afterwards changes come as they happen.  RELEASE_ARENA tells the
- * control plane that an arena has no content left in the engine.
+ * control plane that an arena has no content left in the engine: no content that a CONTENT of this
+ * connection placed there, even if the engine holds its bytes since an earlier connection.  An
+ * arena with no CONTENT that was taken stays until the connection ends.
  *
  * The control plane is trusted by the engine as far as memory goes: CONTENT offsets are checked
  * against the arena all the same. */
