@@ -12,8 +12,8 @@
  *
  * So the sender's work follows what was lost, not how many lost it (faults 62, 63).  Budgets: bytes
  * of each consumer, bytes of all repair together (heads are exempt), CFC_REPAIRS_MAX repairs, of
- * which one consumer opens at most CFC_REPAIRS_PER_CONSUMER.  Ready repairs take turns by one
- * frame, so that one consumer with much to repair does not delay another with little (fault 59).
+ * which one consumer opens at most CFC_REPAIRS_PER_CONSUMER.  Consumers take turns by one frame,
+ * so that one with much to repair delays another by no more than itself (fault 59).
  *
  * Only source symbols are sent: a request for "any n symbols" of a block, without a mask, gets all
  * its source symbols.  One thread owns it. */
@@ -25,13 +25,12 @@
 #include <stdint.h>
 
 #include "protocol/base/alloc.h"
-#include "protocol/session/beacon_tx.h"
-#include "protocol/session/content_tx.h"
-#include "protocol/session/head_tx.h"
 #include "protocol/session/key_map.h"
 #include "protocol/session/pacer.h"
+#include "protocol/session/repair_target.h"
 #include "protocol/session/roster.h"
 #include "protocol/session/slot_list.h"
+#include "protocol/session/turns.h"
 #include "protocol/wire/nack.h"
 
 enum {
@@ -57,22 +56,19 @@ enum cfc_repair_state {
 struct cfc_asker {
     uint32_t slot; /* in the roster */
     uint32_t session;
-    uint64_t mask; /* parts still to be sent to it */
+    uint64_t mask;   /* parts still to be sent to it */
+    bool is_waiting; /* in turns, for its next part */
 };
 
 struct cfc_repair {
     enum cfc_repair_state state;
-    uint8_t want; /* enum cfc_want; this and the next four name the object */
-    uint8_t level;
-    uint16_t coding;
-    uint32_t index;
-    uint64_t key;
-    uint64_t due_ns;      /* GATHERING, QUIET */
-    uint64_t mask;        /* MULTICAST, or too many askers: parts still to be sent */
-    uint64_t sent;        /* parts that were multicast */
-    uint32_t groups;      /* bit per group to multicast to */
-    uint32_t left_groups; /* of those, still to get the part at hand */
-    bool is_multicast;    /* there were too many askers for unicast */
+    struct cfc_nack_entry object; /* as struct cfc_repair_target has it */
+    uint64_t due_ns;              /* GATHERING, QUIET */
+    uint64_t mask;                /* too many askers: parts still to be multicast */
+    uint64_t sent;                /* parts that were multicast */
+    uint32_t groups;              /* bit per group to multicast to */
+    uint32_t left_groups;         /* of those, still to get the part at hand */
+    bool is_multicast;            /* there were too many askers for unicast */
     uint8_t asker_count;
     uint32_t opener; /* roster slot of its first asker */
     uint64_t opener_key;
@@ -80,11 +76,9 @@ struct cfc_repair {
 };
 
 struct cfc_repair_tx {
-    struct cfc_content_tx *contents; /* this and the next four: borrowed */
-    struct cfc_head_tx *heads;
-    struct cfc_beacon_tx *beacons;
-    struct cfc_roster *roster;
-    struct cfc_sender_stats *stats;
+    struct cfc_repair_stock stock;  /* this and the next two: set by the caller before init */
+    struct cfc_roster *roster;      /* borrowed */
+    struct cfc_sender_stats *stats; /* borrowed */
     uint64_t gather_ns;
     uint32_t unicast_askers_max;
     size_t frame_size_max;
@@ -92,9 +86,10 @@ struct cfc_repair_tx {
     struct cfc_repair *repairs;
     struct cfc_slot_link *links; /* over the lists below */
     struct cfc_slot_list lists[CFC_REPAIR_STATE_COUNT];
-    struct cfc_slot_list urgent_unicast; /* heads in UNICAST; the list of the state has the rest */
-    struct cfc_slot_list urgent_multicast; /* likewise */
-    bool is_unicast_turn;                  /* when both kinds are ready they alternate */
+    struct cfc_slot_list urgent_multicast; /* heads in MULTICAST; the list has the others */
+    struct cfc_turns turns;                /* askers in UNICAST, by consumer */
+    struct cfc_turns urgent_turns;         /* likewise, of heads */
+    bool is_unicast_turn;                  /* unicast and multicast alternate when both are ready */
     struct cfc_key_map by_object;
 };
 

@@ -18,15 +18,10 @@ cfc_roster_init(struct cfc_roster *roster, const struct cfc_roster_config *confi
     roster->consumers = cfc_alloc(alloc, count * sizeof(roster->consumers[0]));
     roster->links = cfc_alloc(alloc, count * sizeof(roster->links[0]));
     roster->echo_links = cfc_alloc(alloc, count * sizeof(roster->echo_links[0]));
-    cfc_slot_list_init(&roster->free);
     cfc_slot_list_init(&roster->known);
     cfc_slot_list_init(&roster->echoes);
     if (roster->consumers == NULL || roster->links == NULL || roster->echo_links == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
-    }
-    memset(roster->consumers, 0, count * sizeof(roster->consumers[0]));
-    for (uint32_t i = 0; i < count; i++) {
-        cfc_slot_list_push(&roster->free, roster->links, i);
     }
     return cfc_key_map_init(&roster->by_key, count, config->seed, alloc);
 }
@@ -62,7 +57,7 @@ cfc_roster_check(const struct cfc_roster *roster, const struct cfc_hello *hello,
     const struct cfc_consumer *c;
 
     if (slot == CFC_SLOT_NONE) {
-        bool has_room = !cfc_slot_list_is_empty(&roster->free) ||
+        bool has_room = roster->used_count < roster->config.consumer_count_max ||
                         !is_alive(&roster->consumers[roster->known.head], now_ns);
 
         return has_room ? CONFCAST_OK : CONFCAST_ERR_LIMIT;
@@ -124,24 +119,23 @@ clear_echo(struct cfc_roster *roster, uint32_t slot)
     }
 }
 
-/* A slot for a new consumer; the one that has been silent longest gives way when none is free. */
+/* A slot for a new consumer: a new one, or that of the consumer that has been silent longest. */
 static uint32_t
 take_slot(struct cfc_roster *roster)
 {
-    uint32_t slot = cfc_slot_list_pop(&roster->free, roster->links);
-    struct cfc_consumer *c;
-    uint32_t generation;
+    uint32_t generation = 0;
+    uint32_t slot;
 
-    if (slot == CFC_SLOT_NONE) {
+    if (roster->used_count < roster->config.consumer_count_max) {
+        slot = roster->used_count++;
+    } else {
         slot = cfc_slot_list_pop(&roster->known, roster->links);
         clear_echo(roster, slot);
         cfc_key_map_remove(&roster->by_key, roster->consumers[slot].key);
+        generation = roster->consumers[slot].generation;
         roster->evicted++;
     }
-    c = &roster->consumers[slot];
-    generation = c->generation;
-    memset(c, 0, sizeof(*c));
-    c->generation = generation;
+    roster->consumers[slot] = (struct cfc_consumer){.generation = generation};
     cfc_slot_list_push(&roster->known, roster->links, slot);
     return slot;
 }
@@ -270,6 +264,9 @@ cfc_roster_open(struct cfc_roster *roster, const struct cfc_frame *frame,
         return CONFCAST_ERR_MAC;
     }
     *slot = trailer.session % roster->config.consumer_count_max;
+    if (*slot >= roster->used_count) {
+        return CONFCAST_ERR_MAC;
+    }
     c = &roster->consumers[*slot];
     session = trailer.session == c->pending.id ? &c->pending : &c->current;
     if (session->id != trailer.session || c->key != frame->key ||
@@ -329,7 +326,7 @@ cfc_roster_refuse_report(struct cfc_roster *roster, uint32_t slot, const struct 
 void
 cfc_roster_forget_reports(struct cfc_roster *roster)
 {
-    for (uint32_t i = 0; i < roster->config.consumer_count_max; i++) {
+    for (uint32_t i = 0; i < roster->used_count; i++) {
         roster->consumers[i].report_parts = 0;
         clear_echo(roster, i);
     }

@@ -77,10 +77,10 @@ struct cfc_roster_config {
 struct cfc_roster {
     struct cfc_roster_config config;
     struct cfc_consumer *consumers;
-    struct cfc_slot_link *links;      /* over `free` and `known` */
+    uint32_t used_count; /* slots below this were taken once; the memory above was never touched */
+    struct cfc_slot_link *links;      /* over `known` */
     struct cfc_slot_link *echo_links; /* over `echoes` */
-    struct cfc_slot_list free;
-    struct cfc_slot_list known; /* by heard_ns, longest silent first */
+    struct cfc_slot_list known;       /* by heard_ns, longest silent first */
     struct cfc_slot_list echoes;
     struct cfc_key_map by_key;
     uint64_t nonce_count;

@@ -1,0 +1,237 @@
+#include <assert.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "protocol/session/sender_state.h"
+#include "protocol/wire/report.h"
+
+static int
+accept(struct cfc_sender *s, const struct cfc_consumer_session *session,
+       const struct cfc_key *credential_key)
+{
+    struct cfc_welcome welcome = {
+        .kind = CFC_WELCOME_ACCEPT, .session = session->id, .observed = session->address};
+
+    memcpy(welcome.nonce, session->hello_nonce, CFC_NONCE_SIZE);
+    memcpy(welcome.token, session->engine_nonce, CFC_NONCE_SIZE);
+    return cfc_link_tx_welcome(&s->link, &welcome, credential_key) ? CONFCAST_OK
+                                                                   : CONFCAST_ERR_LIMIT;
+}
+
+/* Tells the consumer why it gets no session; returns the reason. */
+static int
+refuse(struct cfc_sender *s, const struct cfc_hello *hello, const struct cfc_key *credential_key,
+       const struct cfc_address *from, int reason)
+{
+    struct cfc_welcome welcome = {
+        .kind = CFC_WELCOME_REFUSE, .observed = *from, .refusal = (uint16_t)-reason};
+
+    memcpy(welcome.nonce, hello->nonce, CFC_NONCE_SIZE);
+    cfc_link_tx_welcome(&s->link, &welcome, credential_key);
+    return reason;
+}
+
+static int
+challenge(struct cfc_sender *s, const struct cfc_hello *hello, const struct cfc_address *from,
+          uint64_t now_ns)
+{
+    struct cfc_welcome welcome = {.kind = CFC_WELCOME_CHALLENGE, .observed = *from};
+
+    memcpy(welcome.nonce, hello->nonce, CFC_NONCE_SIZE);
+    cfc_link_tx_make_cookie(&s->link, from, hello->consumer_key, now_ns, welcome.token);
+    return cfc_link_tx_welcome(&s->link, &welcome, NULL) ? CONFCAST_OK : CONFCAST_ERR_LIMIT;
+}
+
+static int
+push_upcall(struct cfc_sender *s, enum cfc_upcall_type type, const char *id, size_t id_size,
+            const struct cfc_address *from, const struct cfc_frame *frame)
+{
+    struct cfc_upcall upcall = {.type = type,
+                                .id = id,
+                                .id_size = id_size,
+                                .address = *from,
+                                .frame = frame->bytes,
+                                .frame_size = frame->size,
+                                .slot = CFC_SENDER_NO_SLOT};
+
+    return cfc_upcall_queue_push(&s->upcalls, &upcall);
+}
+
+static int
+on_hello(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_address *from,
+         uint64_t now_ns)
+{
+    const struct cfc_consumer_session *session;
+    struct cfc_hello hello;
+    struct cfc_key key;
+    uint32_t slot;
+    int code = cfc_hello_decode(frame, s->sha, &hello);
+
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    if (!cfc_link_tx_may_answer(&s->link, from, now_ns)) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    if (!cfc_link_tx_is_cookie(&s->link, from, hello.consumer_key, now_ns, hello.cookie)) {
+        return challenge(s, &hello, from, now_ns);
+    }
+    cfc_credential_key(&s->config.fleet_key, CFC_DOMAIN_CRED_SESSION, hello.id, hello.id_size,
+                       &key);
+    if (cfc_hello_check(frame, &key) != CONFCAST_OK) {
+        return refuse(s, &hello, &key, from, CONFCAST_ERR_MAC);
+    }
+    if (cfc_roster_find_hello(&s->roster, &hello, from, &session) != CFC_SLOT_NONE) {
+        return accept(s, session, &key);
+    }
+    code = cfc_roster_check(&s->roster, &hello, from, now_ns);
+    if (code != CONFCAST_OK) {
+        s->stats.identities_refused += code == CONFCAST_ERR_EXISTS;
+        return refuse(s, &hello, &key, from, code);
+    }
+    code = push_upcall(s, CFC_UPCALL_CONSUMER, hello.id, hello.id_size, from, frame);
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    slot = cfc_roster_admit(&s->roster, &hello, &key, from, now_ns);
+    s->stats.consumers = s->roster.known.count;
+    s->stats.consumers_evicted = s->roster.evicted;
+    return accept(s, &s->roster.consumers[slot].pending, &key);
+}
+
+/* One small answer to one entry of a NACK, so never larger than the NACK. */
+static void
+say_gone(struct cfc_sender *s, struct cfc_consumer *c, const struct cfc_nack_entry *entry,
+         uint64_t now_ns)
+{
+    struct cfc_gone gone = {.key = entry->key, .want = entry->want};
+
+    if (entry->want == CFC_WANT_PAGE || entry->want == CFC_WANT_SYMBOLS) {
+        gone.coding = entry->coding;
+        gone.index = entry->index;
+    }
+    if (cfc_pacer_try(&c->repair_budget, CFC_GONE_SIZE, now_ns)) {
+        cfc_link_tx_gone(&s->link, &gone, &c->current.address);
+    }
+}
+
+static int
+on_nack(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_address *from,
+        uint64_t now_ns)
+{
+    struct cfc_nack nack;
+    uint32_t slot;
+    int result = CONFCAST_OK;
+    int code = cfc_nack_decode(frame, &nack);
+
+    if (code == CONFCAST_OK) {
+        code = cfc_roster_open(&s->roster, frame, from, now_ns, &slot);
+    }
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    s->stats.nacks++;
+    s->stats.nack_entries += nack.entry_count;
+    for (uint32_t i = 0; i < nack.entry_count; i++) {
+        struct cfc_nack_entry entry;
+
+        cfc_nack_entry_at(&nack, i, &entry);
+        code = cfc_repair_ask(&s->repair, slot, &entry, now_ns);
+        if (code == CONFCAST_ERR_GONE) {
+            say_gone(s, &s->roster.consumers[slot], &entry, now_ns);
+        } else if (result == CONFCAST_OK) {
+            result = code;
+        }
+    }
+    return result;
+}
+
+static uint32_t
+groups_of_report(const struct cfc_sender *s, const struct cfc_report *report)
+{
+    uint32_t groups = 0;
+
+    for (uint32_t i = 0; i < report->entry_count; i++) {
+        struct cfc_report_entry entry;
+
+        cfc_report_entry_at(report, i, &entry);
+        groups |= UINT32_C(1) << entry.scope_id % s->config.group_count;
+    }
+    return groups;
+}
+
+static int
+on_report(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_address *from,
+          uint64_t now_ns)
+{
+    struct cfc_report report;
+    struct cfc_consumer *c;
+    uint32_t slot;
+    int code = cfc_report_decode(frame, &report);
+
+    if (code == CONFCAST_OK && report.part_count > CFC_REPORT_PARTS_MAX) {
+        code = CONFCAST_ERR_LIMIT;
+    }
+    if (code == CONFCAST_OK) {
+        code = cfc_roster_open(&s->roster, frame, from, now_ns, &slot);
+    }
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    c = &s->roster.consumers[slot];
+    if (report.incarnation != c->current.incarnation) {
+        return CONFCAST_ERR_WRONG_STREAM;
+    }
+    if (!cfc_pacer_try(&c->report_budget, 1, now_ns)) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    if (report.report_seq < c->report_seq) {
+        return CONFCAST_OK; /* overtaken by a newer one */
+    }
+    c->groups |= groups_of_report(s, &report);
+    code = push_upcall(s, CFC_UPCALL_REPORT, c->id, c->id_size, from, frame);
+    if (code != CONFCAST_OK) {
+        s->stats.reports_refused++;
+        cfc_roster_refuse_report(&s->roster, slot, &report);
+        return code;
+    }
+    s->stats.reports++;
+    cfc_roster_note_report(&s->roster, slot, &report);
+    return CONFCAST_OK;
+}
+
+static int
+take_frame(struct cfc_sender *s, const uint8_t *bytes, size_t size, const struct cfc_address *from,
+           uint64_t now_ns)
+{
+    struct cfc_frame frame;
+    int code = cfc_frame_open(bytes, size, &frame);
+
+    if (code != CONFCAST_OK) {
+        return code == CONFCAST_ERR_AGAIN ? CONFCAST_OK : code;
+    }
+    switch (frame.type) {
+    case CFC_FRAME_HELLO:
+        return on_hello(s, &frame, from, now_ns);
+    case CFC_FRAME_NACK:
+        return on_nack(s, &frame, from, now_ns);
+    case CFC_FRAME_REPORT:
+        return on_report(s, &frame, from, now_ns);
+    default:
+        return CONFCAST_ERR_WRONG_STREAM;
+    }
+}
+
+int
+cfc_sender_on_frame(struct cfc_sender *s, const uint8_t *frame, size_t size,
+                    const struct cfc_address *from, const struct cfc_now *now)
+{
+    int code = take_frame(s, frame, size, from, now->mono_ns);
+
+    s->stats.frames_in++;
+    if (code != CONFCAST_OK) {
+        assert(-code > 0 && (size_t)-code < sizeof(s->stats.errors) / sizeof(s->stats.errors[0]));
+        s->stats.errors[-code]++;
+    }
+    return code;
+}
