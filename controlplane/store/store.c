@@ -62,9 +62,10 @@ check_room(const struct cfc_store_batch *batch, size_t key_size, size_t value_si
     return CONFCAST_OK;
 }
 
-static void
+/* Adds an operation; the room for its value is to be filled, NULL on an error. */
+static uint8_t *
 add(struct cfc_store_batch *batch, enum cfc_store_op_kind kind, const void *key, size_t key_size,
-    const void *value, size_t value_size, uint64_t mod_seq)
+    size_t value_size, uint64_t mod_seq)
 {
     struct cfc_store_op *op;
 
@@ -78,57 +79,83 @@ add(struct cfc_store_batch *batch, enum cfc_store_op_kind kind, const void *key,
         batch->error = CONFCAST_ERR_INVALID;
     }
     if (batch->error != CONFCAST_OK) {
-        return;
+        return NULL;
     }
     op = &batch->ops[batch->op_count];
     op->bytes = malloc(key_size + value_size);
     if (op->bytes == NULL) {
         batch->error = CONFCAST_ERR_NO_MEMORY;
-        return;
+        return NULL;
     }
     memcpy(op->bytes, key, key_size);
-    if (value_size > 0) {
-        memcpy(op->bytes + key_size, value, value_size);
-    }
     op->kind = kind;
     op->key_size = key_size;
     op->value_size = value_size;
     op->mod_seq = mod_seq;
     batch->op_count++;
     batch->size += key_size + value_size;
+    return op->bytes + key_size;
+}
+
+static void
+add_value(struct cfc_store_batch *batch, enum cfc_store_op_kind kind, const void *key,
+          size_t key_size, const void *value, size_t value_size)
+{
+    uint8_t *room = add(batch, kind, key, key_size, value_size, 0);
+
+    if (room != NULL && value_size > 0) {
+        memcpy(room, value, value_size);
+    }
 }
 
 void
 cfc_store_compare_value(struct cfc_store_batch *batch, const void *key, size_t key_size,
                         const void *value, size_t value_size)
 {
-    add(batch, CFC_STORE_COMPARE_VALUE, key, key_size, value, value_size, 0);
+    add_value(batch, CFC_STORE_COMPARE_VALUE, key, key_size, value, value_size);
 }
 
 void
 cfc_store_compare_absent(struct cfc_store_batch *batch, const void *key, size_t key_size)
 {
-    add(batch, CFC_STORE_COMPARE_ABSENT, key, key_size, NULL, 0, 0);
+    (void)add(batch, CFC_STORE_COMPARE_ABSENT, key, key_size, 0, 0);
 }
 
 void
 cfc_store_compare_seq(struct cfc_store_batch *batch, const void *key, size_t key_size,
                       uint64_t mod_seq)
 {
-    add(batch, CFC_STORE_COMPARE_SEQ, key, key_size, NULL, 0, mod_seq);
+    (void)add(batch, CFC_STORE_COMPARE_SEQ, key, key_size, 0, mod_seq);
 }
 
 void
 cfc_store_put(struct cfc_store_batch *batch, const void *key, size_t key_size, const void *value,
               size_t value_size)
 {
-    add(batch, CFC_STORE_PUT, key, key_size, value, value_size, 0);
+    add_value(batch, CFC_STORE_PUT, key, key_size, value, value_size);
+}
+
+void
+cfc_store_put2(struct cfc_store_batch *batch, const void *key, size_t key_size, const void *head,
+               size_t head_size, const void *tail, size_t tail_size)
+{
+    uint8_t *room;
+
+    if (head_size > CFC_STORE_BATCH_SIZE_MAX || tail_size > CFC_STORE_BATCH_SIZE_MAX) {
+        head_size = CFC_STORE_BATCH_SIZE_MAX;
+        tail_size = CFC_STORE_BATCH_SIZE_MAX;
+    }
+    room = add(batch, CFC_STORE_PUT, key, key_size, head_size + tail_size, 0);
+    if (room != NULL) {
+        memcpy(room, head, head_size);
+        memcpy(room + head_size, tail, tail_size);
+    }
 }
 
 void
 cfc_store_delete(struct cfc_store_batch *batch, const void *key, size_t key_size)
 {
-    add(batch, CFC_STORE_DELETE, key, key_size, NULL, 0, 0);
+    (void)add(batch, CFC_STORE_DELETE, key, key_size, 0, 0);
 }
 
 int

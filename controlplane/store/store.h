@@ -91,6 +91,9 @@ void cfc_store_compare_seq(struct cfc_store_batch *batch, const void *key, size_
                            uint64_t mod_seq);
 void cfc_store_put(struct cfc_store_batch *batch, const void *key, size_t key_size,
                    const void *value, size_t value_size);
+/* The value is `head` followed by `tail`. */
+void cfc_store_put2(struct cfc_store_batch *batch, const void *key, size_t key_size,
+                    const void *head, size_t head_size, const void *tail, size_t tail_size);
 void cfc_store_delete(struct cfc_store_batch *batch, const void *key, size_t key_size);
 
 /* The seam.  Implementations embed `struct cfc_store` as their first member; callers use the

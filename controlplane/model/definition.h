@@ -1,0 +1,25 @@
+/* Definitions in the store: what is known of a revision, and its text.  No state of its own; called
+ * under the service's lock. */
+#ifndef CFC_MODEL_DEFINITION_H
+#define CFC_MODEL_DEFINITION_H
+
+#include "controlplane/model/service.h"
+#include "controlplane/store/store.h"
+
+enum {
+    CFC_DEFINITION_INLINE_MAX =
+        256 * 1024 /* bytes of text beside its record; longer ones are blobs */
+};
+
+/* CONFCAST_ERR_NOT_FOUND, _CORRUPT, errors of the store. */
+int cfc_definition_read_meta(struct cfc_store *store, const char *path, uint64_t revision,
+                             struct cfc_definition_meta *meta);
+/* The canonical text of a revision that is no tombstone.  Errors as above. */
+int cfc_definition_read_text(struct cfc_store *store, const char *path, uint64_t revision,
+                             struct cfc_store_value *text);
+/* Adds the next revision to a batch; `text` NULL makes a tombstone.  A text above the inline limit
+ * is put as a blob right away: its errors are returned. */
+int cfc_definition_add(struct cfc_store *store, struct cfc_store_batch *batch, const char *path,
+                       const struct cfc_definition_meta *meta, const char *text);
+
+#endif

@@ -1,0 +1,71 @@
+/* Effective config: what a consumer scope's layers merge to, as a decision.
+ *
+ * A pure function of the layers' release records and documents: the same bytes on every node and in
+ * every order of insertion.  Bodies are shared between the scopes that have the same content.
+ * Called under the service's lock. */
+#ifndef CFC_MODEL_EFFECTIVE_H
+#define CFC_MODEL_EFFECTIVE_H
+
+#include <uthash.h>
+
+#include "controlplane/model/catalog.h"
+#include "controlplane/model/decision.h"
+#include "controlplane/store/store.h"
+
+/* Bodies by content id.  The table holds one reference to each. */
+struct cfc_bodies;
+
+int cfc_bodies_new(struct cfc_bodies **bodies);
+void cfc_bodies_free(struct cfc_bodies *bodies); /* NULL is fine */
+/* Drops those that nobody else refers to. */
+void cfc_bodies_sweep(struct cfc_bodies *bodies);
+
+/* Documents parsed during one pass over many scopes. */
+struct cfc_doc;
+
+/* One pass: documents and what is needed to make decisions. */
+struct cfc_effective_pass {
+    struct cfc_store *store;
+    struct cfc_sha256 *sha;
+    struct cfc_bodies *bodies;
+    uint64_t floor; /* no version is below this */
+    struct cfc_doc *docs;
+    size_t docs_size; /* bytes of their texts */
+};
+
+void cfc_effective_begin(struct cfc_effective_pass *pass, struct cfc_store *store,
+                         struct cfc_sha256 *sha, struct cfc_bodies *bodies, uint64_t floor);
+void cfc_effective_end(struct cfc_effective_pass *pass);
+
+/* The release record that a scope is about to get. */
+struct cfc_what_if {
+    const struct cfc_scope *scope;
+    const struct cfc_release *release;
+};
+
+/* The layers of one consumer scope, and when they were set. */
+struct cfc_layer_set {
+    struct cfc_scope *const *layers;
+    uint32_t count;
+    uint64_t seq;
+    uint64_t unix_ns;
+};
+
+/* Decides for `scope`.  With a what-if that touches a layer, or `set->seq` UINT64_MAX, the version
+ * is UINT64_MAX, to be replaced by the sequence of the commit.  *decision is NULL when nothing was
+ * ever released or set.  CONFCAST_ERR_LIMIT / _DEPTH / _NUMBER: the merged config cannot be had;
+ * CONFCAST_ERR_CORRUPT, _NO_MEMORY, errors of the store. */
+int cfc_effective_decide(struct cfc_effective_pass *pass, const struct cfc_scope *scope,
+                         const struct cfc_layer_set *set, const struct cfc_what_if *what_if,
+                         struct cfc_decision **decision);
+
+/* The layers that a known scope has. */
+struct cfc_layer_set cfc_effective_layers(const struct cfc_scope *scope);
+
+/* The rollout salt: the first 8 bytes of SHA-256(CFC_DOMAIN_SALT, path, NUL, revision LE64). */
+uint64_t cfc_rollout_salt(struct cfc_sha256 *sha, const char *path, uint64_t revision);
+
+/* The share of 2^32 of a stage. */
+uint32_t cfc_stage_threshold(uint32_t ppm);
+
+#endif

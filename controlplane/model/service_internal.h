@@ -1,0 +1,112 @@
+/* What the files of the service share.  For controlplane/model/ only. */
+#ifndef CFC_MODEL_SERVICE_INTERNAL_H
+#define CFC_MODEL_SERVICE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "controlplane/model/apply_table.h"
+#include "controlplane/model/catalog.h"
+#include "controlplane/model/effective.h"
+#include "controlplane/model/record.h"
+#include "controlplane/model/service.h"
+
+struct cfc_service {
+    pthread_mutex_t lock;
+    struct cfc_store *store;
+    struct cfc_service_config config;
+    struct cfc_sha256 *sha;
+    uint64_t epoch;
+    uint64_t floor; /* of versions, after a restore */
+    uint64_t seq;   /* last commit that memory knows of */
+    uint64_t audit_count;
+    uint64_t audit_seq; /* mod_seq of m/audit */
+    bool needs_load;    /* memory may differ from the store */
+    bool has_idle_bodies;
+    struct cfc_catalog catalog;
+    struct cfc_bodies *bodies;
+    struct cfc_apply_table apply;
+    struct cfc_scope *queue; /* decisions that wait for the publisher */
+    int wake_fd;
+};
+
+/* Takes the lock and makes memory equal to the store.  On an error the lock is not held. */
+int cfc_service_enter(struct cfc_service *service);
+void cfc_service_leave(struct cfc_service *service);
+
+/* A known scope by a path from outside.  CONFCAST_ERR_SCOPE_NAME, CONFCAST_ERR_NOT_FOUND. */
+int cfc_service_find(struct cfc_service *service, const char *path, struct cfc_scope **scope);
+
+/* Puts a decision in force (takes the reference over; NULL is none) and queues it. */
+void cfc_service_install(struct cfc_service *service, struct cfc_scope *scope,
+                         struct cfc_decision *decision);
+
+/* Commits a batch under the lock.  After anything but success, LIMIT, INVALID and NO_SPACE memory
+ * is read again before the next use. */
+int cfc_service_commit(struct cfc_service *service, struct cfc_store_batch *batch, uint64_t *seq);
+
+/* ---- Changes: who, why, and whether it was asked before ---------------------------------------
+ */
+
+/* A change under way. */
+struct cfc_change_state {
+    const struct cfc_change *change;
+    const char *author;               /* never NULL */
+    const char *message;              /* never NULL */
+    struct cfc_digest request;        /* names the request */
+    struct cfc_record_key replay_key; /* where its answer is kept; size 0 = no idempotency key */
+};
+
+/* Checks author, message and key, and names the request by `parts` (NULL-terminated strings) and
+ * `bytes`.  CONFCAST_ERR_INVALID, CONFCAST_ERR_NO_MEMORY. */
+int cfc_change_begin(struct cfc_change_state *state, const struct cfc_change *change,
+                     const char *const *parts, const void *bytes, size_t size);
+/* The answer that was given to the same request: CONFCAST_OK and its record, with the sequence of
+ * its commit.  CONFCAST_ERR_NOT_FOUND: a new request.  CONFCAST_ERR_REPLAY: the key belongs to
+ * another one. */
+int cfc_change_replay(struct cfc_service *service, const struct cfc_change_state *state,
+                      json_t **answer, uint64_t *seq);
+/* Adds the audit entry, and under an idempotency key the answer (taken over), to the batch. */
+void cfc_change_record(struct cfc_service *service, const struct cfc_change_state *state,
+                       struct cfc_store_batch *batch, const char *action, const char *scope,
+                       uint64_t revision, json_t *answer);
+/* Forgets answers that are older than the configured time; at most one batch. */
+int cfc_change_expire(struct cfc_service *service, uint64_t unix_ns);
+
+/* Adds the record of a scope (latest revision, tombstone) to a batch, and for a new one its id.
+ * CONFCAST_ERR_COLLISION, errors of the store. */
+int cfc_service_add_scope(struct cfc_service *service, struct cfc_store_batch *batch,
+                          const struct cfc_scope *scope, uint64_t latest_revision, bool is_deleted);
+/* After that batch: makes the scope known, and decides for it when it was not. */
+void cfc_service_scope_committed(struct cfc_service *service, struct cfc_scope *scope, uint64_t seq,
+                                 uint64_t latest_revision, bool is_deleted);
+
+/* ---- Releases: what a change of one scope's release does to all that depend on it -------------
+ */
+
+struct cfc_release_change {
+    struct cfc_scope *scope;
+    struct cfc_release release; /* the new record */
+    struct cfc_scope *
+        *affected; /* the scopes that get a new version, in the order of their paths */
+    struct cfc_decision **decisions;
+    uint32_t affected_count;
+};
+
+/* Applies a request to the scope's release and computes every decision that follows.
+ * CONFCAST_ERR_STATE (with refusal), errors of cfc_effective_decide().  Free it on success. */
+int cfc_release_change_prepare(struct cfc_service *service, struct cfc_scope *scope,
+                               const struct cfc_release_request *request, uint64_t unix_ns,
+                               struct cfc_release_change *change, struct cfc_refusal *refusal);
+/* Adds the record, guarded, and what has to be remembered of an activation. */
+void cfc_release_change_add(const struct cfc_release_change *change,
+                            const struct cfc_change_state *state, struct cfc_store_batch *batch);
+/* After the commit: memory and queue follow. */
+void cfc_release_change_committed(struct cfc_service *service, struct cfc_release_change *change,
+                                  uint64_t seq);
+void cfc_release_change_free(struct cfc_release_change *change);
+
+/* Fills what a refusal says of a release. */
+void cfc_refusal_release(struct cfc_refusal *refusal, const struct cfc_scope *scope);
+void cfc_refusal_say(struct cfc_refusal *refusal, const char *message);
+
+#endif

@@ -1,0 +1,435 @@
+/* Layers, effective config, and scopes that are only followed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "controlplane/json/json_body.h"
+#include "controlplane/model/service_internal.h"
+#include "protocol/base/scope.h"
+
+static size_t
+tenant_size(const char *path)
+{
+    return strcspn(path, "/");
+}
+
+/* Every layer is well formed, of the scope's tenant, and named once. */
+static int
+check_layers(const char *scope, const char *const *layers, size_t count,
+             struct cfc_refusal *refusal)
+{
+    size_t tenant = tenant_size(scope);
+
+    if (cfc_scope_check(scope, strlen(scope)) != CONFCAST_OK) {
+        return CONFCAST_ERR_SCOPE_NAME;
+    }
+    if (count > CFC_LAYER_COUNT_MAX) {
+        cfc_refusal_say(refusal, "a scope has at most 16 layers");
+        return CONFCAST_ERR_LIMIT;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (cfc_scope_check(layers[i], strlen(layers[i])) != CONFCAST_OK) {
+            return CONFCAST_ERR_SCOPE_NAME;
+        }
+        if (tenant_size(layers[i]) != tenant || memcmp(layers[i], scope, tenant) != 0) {
+            cfc_refusal_say(refusal, "a layer belongs to another tenant");
+            return CONFCAST_ERR_INVALID;
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(layers[i], layers[j]) == 0) {
+                cfc_refusal_say(refusal, "a layer is named twice");
+                return CONFCAST_ERR_INVALID;
+            }
+        }
+    }
+    return CONFCAST_OK;
+}
+
+static void
+fill_layers(struct cfc_layers *out, struct cfc_scope *const *layers, uint32_t count,
+            bool is_default, uint64_t version)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(out->scopes[i], sizeof(out->scopes[i]), "%s", layers[i]->path);
+    }
+    out->count = count;
+    out->is_default = is_default;
+    out->version = version;
+}
+
+/* A setting on its way through. */
+struct setting {
+    struct cfc_change_state change;
+    struct cfc_scope *scope;
+    struct cfc_scope *layers[CFC_LAYER_COUNT_MAX];
+    uint32_t count;
+    bool is_default;
+    struct cfc_decision *decision;
+};
+
+static int
+resolve_layers(struct cfc_service *service, struct setting *setting, const char *const *layers,
+               size_t count)
+{
+    setting->is_default = count == 0;
+    if (count == 0) {
+        return cfc_catalog_prefixes(&service->catalog, setting->scope->path, setting->layers,
+                                    &setting->count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        setting->layers[i] = cfc_catalog_ensure(&service->catalog, layers[i]);
+        if (setting->layers[i] == NULL) {
+            return CONFCAST_ERR_NO_MEMORY;
+        }
+    }
+    setting->count = (uint32_t)count;
+    return CONFCAST_OK;
+}
+
+static int
+check_one_rollout(const struct setting *setting, struct cfc_refusal *refusal)
+{
+    const struct cfc_scope *first = NULL;
+
+    for (uint32_t i = 0; i < setting->count; i++) {
+        const struct cfc_scope *layer = setting->layers[i];
+
+        if (!cfc_release_has_candidate(&layer->release)) {
+            continue;
+        }
+        if (first != NULL) {
+            cfc_refusal_say(refusal, "two of the layers are rolling out");
+            if (refusal != NULL) {
+                snprintf(refusal->holder, sizeof(refusal->holder), "%s", first->path);
+            }
+            return CONFCAST_ERR_STATE;
+        }
+        first = layer;
+    }
+    return CONFCAST_OK;
+}
+
+static int
+decide_setting(struct cfc_service *service, struct setting *setting)
+{
+    struct cfc_layer_set set = {.layers = setting->layers,
+                                .count = setting->count,
+                                .seq = UINT64_MAX,
+                                .unix_ns = setting->change.change->unix_ns};
+    struct cfc_effective_pass pass;
+    int error;
+
+    cfc_effective_begin(&pass, service->store, service->sha, service->bodies, service->floor);
+    error = cfc_effective_decide(&pass, setting->scope, &set, NULL, &setting->decision);
+    cfc_effective_end(&pass);
+    return error;
+}
+
+static json_t *
+layers_json(const struct setting *setting)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; !setting->is_default && i < setting->count; i++) {
+        json_array_append_new(list, json_string(setting->layers[i]->path));
+    }
+    return json_pack("{so sI ss ss}", "layers", list, "unix_ns",
+                     (json_int_t)setting->change.change->unix_ns, "author", setting->change.author,
+                     "message", setting->change.message);
+}
+
+/* After the commit: memory follows. */
+static void
+setting_committed(struct cfc_service *service, struct setting *setting, uint64_t seq)
+{
+    struct cfc_scope *scope = setting->scope;
+    bool was_known = scope->is_known;
+    int error = cfc_catalog_know(&service->catalog, scope);
+
+    if (error == CONFCAST_OK) {
+        error = cfc_catalog_set_layers(scope, setting->layers, setting->count);
+    }
+    if (error != CONFCAST_OK) {
+        service->needs_load = true;
+        return;
+    }
+    if (!was_known) {
+        scope->seq = seq;
+    }
+    scope->has_own_layers = !setting->is_default;
+    scope->layers_seq = seq;
+    scope->layers_unix_ns = setting->change.change->unix_ns;
+    setting->decision->version = seq > service->floor ? seq : service->floor;
+    cfc_service_install(service, scope, setting->decision);
+    setting->decision = NULL;
+}
+
+static int
+commit_setting(struct cfc_service *service, struct setting *setting, uint64_t *seq)
+{
+    struct cfc_record_key key = cfc_record_key_named('l', setting->scope->path);
+    struct cfc_store_batch batch;
+    int error = CONFCAST_OK;
+
+    cfc_store_batch_init(&batch);
+    if (!setting->scope->is_known) {
+        error = cfc_service_add_scope(service, &batch, setting->scope, 0, false);
+    }
+    if (error == CONFCAST_OK) {
+        cfc_record_guard(&batch, &key, setting->scope->layers_seq);
+        cfc_record_put(&batch, &key, layers_json(setting));
+        cfc_change_record(service, &setting->change, &batch, "layers", setting->scope->path, 0,
+                          layers_json(setting));
+        error = cfc_service_commit(service, &batch, seq);
+    }
+    cfc_store_batch_clear(&batch);
+    if (error == CONFCAST_OK) {
+        service->audit_count++;
+        service->audit_seq = *seq;
+        setting_committed(service, setting, *seq);
+    }
+    return error;
+}
+
+static int
+refuse_version(struct cfc_refusal *refusal)
+{
+    cfc_refusal_say(refusal, "the layers have changed since");
+    return CONFCAST_ERR_CONFLICT;
+}
+
+/* Under the lock.  A replay has changed nothing since, or whoever did has the last word. */
+static int
+set_layers(struct cfc_service *service, struct setting *setting, const char *path,
+           const char *const *layers, size_t count, const uint64_t *expected_version,
+           struct cfc_layers *result, struct cfc_refusal *refusal)
+{
+    uint64_t version = 0;
+    json_t *answer;
+    int error = cfc_change_replay(service, &setting->change, &answer, &version);
+
+    if (error != CONFCAST_OK && error != CONFCAST_ERR_NOT_FOUND) {
+        return error;
+    }
+    json_decref(answer);
+    setting->scope = cfc_catalog_ensure(&service->catalog, path);
+    if (setting->scope == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    if (error == CONFCAST_ERR_NOT_FOUND) {
+        if (expected_version != NULL && *expected_version != setting->scope->layers_seq) {
+            return refuse_version(refusal);
+        }
+        error = resolve_layers(service, setting, layers, count);
+        if (error == CONFCAST_OK) {
+            error = check_one_rollout(setting, refusal);
+        }
+        if (error == CONFCAST_OK) {
+            error = decide_setting(service, setting);
+        }
+        if (error == CONFCAST_OK && !setting->change.change->is_dry_run) {
+            error = commit_setting(service, setting, &version);
+        }
+    } else {
+        error = resolve_layers(service, setting, layers, count);
+    }
+    if (error == CONFCAST_OK) {
+        fill_layers(result, setting->layers, setting->count, setting->is_default, version);
+    }
+    return error;
+}
+
+/* Names the request: every layer in its order. */
+static char *
+join(const char *const *layers, size_t count)
+{
+    char *joined = calloc(count + 1, CFC_SCOPE_SIZE_MAX + 2);
+    size_t size = 0;
+
+    for (size_t i = 0; joined != NULL && i < count; i++) {
+        size += (size_t)sprintf(joined + size, "%s ", layers[i]);
+    }
+    return joined;
+}
+
+int
+cfc_service_set_layers(struct cfc_service *service, const struct cfc_change *change,
+                       const char *scope, const char *const *layers, size_t layer_count,
+                       bool has_expected_version, uint64_t expected_version,
+                       struct cfc_layers *result, struct cfc_refusal *refusal)
+{
+    struct setting setting = {.scope = NULL};
+    char expected[32];
+    char *joined = NULL;
+    int error;
+
+    memset(result, 0, sizeof(*result));
+    if (refusal != NULL) {
+        memset(refusal, 0, sizeof(*refusal));
+    }
+    error = check_layers(scope, layers, layer_count, refusal);
+    if (error == CONFCAST_OK) {
+        joined = join(layers, layer_count);
+        error = joined != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+    }
+    if (error == CONFCAST_OK) {
+        const char *parts[] = {
+            "layers", scope, joined, expected, change->message != NULL ? change->message : "",
+            NULL};
+
+        snprintf(expected, sizeof(expected), "%d %llu", (int)has_expected_version,
+                 (unsigned long long)expected_version);
+        error = cfc_change_begin(&setting.change, change, parts, "", 0);
+    }
+    if (error == CONFCAST_OK) {
+        error = cfc_service_enter(service);
+        if (error == CONFCAST_OK) {
+            error = set_layers(service, &setting, scope, layers, layer_count,
+                               has_expected_version ? &expected_version : NULL, result, refusal);
+            cfc_service_leave(service);
+        }
+    }
+    free(joined);
+    cfc_decision_unref(setting.decision);
+    if (error != CONFCAST_OK && refusal != NULL && refusal->message[0] == '\0') {
+        cfc_refusal_say(refusal, confcast_error_text(error));
+    }
+    return error;
+}
+
+int
+cfc_service_get_layers(struct cfc_service *service, const char *path, struct cfc_layers *layers)
+{
+    struct cfc_scope *prefixes[CFC_LAYER_COUNT_MAX];
+    struct cfc_scope *scope;
+    uint32_t count = 0;
+    int error;
+
+    memset(layers, 0, sizeof(*layers));
+    if (cfc_scope_check(path, strlen(path)) != CONFCAST_OK) {
+        return CONFCAST_ERR_SCOPE_NAME;
+    }
+    error = cfc_service_enter(service);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    scope = cfc_catalog_find_known(&service->catalog, path);
+    if (scope != NULL) {
+        fill_layers(layers, scope->layers, scope->layer_count, !scope->has_own_layers,
+                    scope->layers_seq);
+    } else {
+        error = cfc_catalog_prefixes(&service->catalog, path, prefixes, &count);
+        if (error == CONFCAST_OK) {
+            fill_layers(layers, prefixes, count, true, 0);
+        }
+    }
+    cfc_service_leave(service);
+    return error;
+}
+
+/* Under the lock. */
+static int
+follow(struct cfc_service *service, const struct cfc_change_state *state, const char *path)
+{
+    struct cfc_scope *scope = cfc_catalog_ensure(&service->catalog, path);
+    struct cfc_store_batch batch;
+    uint64_t seq = 0;
+    int error;
+
+    if (scope == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    if (scope->is_known) {
+        return CONFCAST_OK;
+    }
+    cfc_store_batch_init(&batch);
+    error = cfc_service_add_scope(service, &batch, scope, 0, false);
+    if (error == CONFCAST_OK) {
+        cfc_change_record(service, state, &batch, "follow", path, 0, NULL);
+        error = cfc_service_commit(service, &batch, &seq);
+    }
+    cfc_store_batch_clear(&batch);
+    if (error == CONFCAST_OK) {
+        service->audit_count++;
+        service->audit_seq = seq;
+        cfc_service_scope_committed(service, scope, seq, 0, false);
+    }
+    return error;
+}
+
+int
+cfc_service_follow(struct cfc_service *service, const struct cfc_change *change, const char *scope)
+{
+    const char *parts[] = {"follow", scope, NULL};
+    struct cfc_change plain = *change;
+    struct cfc_change_state state;
+    int error = cfc_scope_check(scope, strlen(scope));
+
+    plain.idempotency_key = NULL; /* following twice is following once */
+    if (error == CONFCAST_OK) {
+        error = cfc_change_begin(&state, &plain, parts, "", 0);
+    }
+    if (error == CONFCAST_OK) {
+        error = cfc_service_enter(service);
+        if (error == CONFCAST_OK) {
+            error = follow(service, &state, scope);
+            cfc_service_leave(service);
+        }
+    }
+    return error;
+}
+
+int
+cfc_service_decision(struct cfc_service *service, const char *path, struct cfc_decision **decision)
+{
+    struct cfc_scope *scope;
+    int error;
+
+    *decision = NULL;
+    error = cfc_service_enter(service);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    error = cfc_service_find(service, path, &scope);
+    if (error == CONFCAST_OK && scope->decision == NULL) {
+        error = CONFCAST_ERR_NOT_FOUND;
+    }
+    if (error == CONFCAST_OK) {
+        *decision = cfc_decision_ref(scope->decision);
+    }
+    cfc_service_leave(service);
+    return error;
+}
+
+int
+cfc_service_effective(struct cfc_service *service, const char *path, bool wants_candidate,
+                      struct cfc_effective *effective)
+{
+    const struct cfc_decision_arm *arm;
+    struct cfc_decision *decision;
+    int error;
+
+    memset(effective, 0, sizeof(*effective));
+    error = cfc_service_decision(service, path, &decision);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    /* The candidate's arm comes first where there is one, the stable one is always the last. */
+    arm = &decision->arms[wants_candidate ? 0 : decision->arm_count - 1];
+    effective->version = decision->version;
+    effective->content_id = arm->content->id;
+    effective->is_candidate = arm->is_candidate;
+    error = cfc_json_body_to_text(arm->content->body, arm->content->body_size, &effective->text,
+                                  &effective->text_size);
+    cfc_decision_unref(decision);
+    return error;
+}
+
+void
+cfc_effective_free(struct cfc_effective *effective)
+{
+    free(effective->text);
+    memset(effective, 0, sizeof(*effective));
+}

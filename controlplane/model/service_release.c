@@ -1,0 +1,443 @@
+/* Release actions: from an order to one guarded batch and the decisions of all scopes it touches.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "controlplane/model/definition.h"
+#include "controlplane/model/service_internal.h"
+#include "controlplane/store/internal.h"
+#include "protocol/base/scope.h"
+
+enum {
+    PREVIOUS_STEPS_MAX = 64 /* quarantined revisions that a rollback steps over */
+};
+
+/* ---- What follows from a release ---------------------------------------------------------------
+ */
+
+/* The layer of a consumer scope, other than `scope`, whose rollout is under way; or NULL. */
+static const struct cfc_scope *
+other_rolling(struct cfc_scope *const *layers, uint32_t count, const struct cfc_scope *scope)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (layers[i] != scope && cfc_release_has_candidate(&layers[i]->release)) {
+            return layers[i];
+        }
+    }
+    return NULL;
+}
+
+static int
+check_one_rollout(const struct cfc_scope *scope, struct cfc_refusal *refusal)
+{
+    for (uint32_t i = 0; i < scope->dependent_count; i++) {
+        const struct cfc_scope *consumer = scope->dependents[i];
+        const struct cfc_scope *holder =
+            other_rolling(consumer->layers, consumer->layer_count, scope);
+
+        if (holder != NULL && refusal != NULL) {
+            snprintf(refusal->holder, sizeof(refusal->holder), "%s", holder->path);
+            snprintf(refusal->message, sizeof(refusal->message),
+                     "another layer is rolling out for the same consumers");
+        }
+        if (holder != NULL) {
+            return CONFCAST_ERR_STATE;
+        }
+    }
+    return CONFCAST_OK;
+}
+
+static int
+decide_affected(struct cfc_service *service, struct cfc_release_change *change)
+{
+    struct cfc_what_if what_if = {.scope = change->scope, .release = &change->release};
+    struct cfc_effective_pass pass;
+    int error = CONFCAST_OK;
+
+    cfc_effective_begin(&pass, service->store, service->sha, service->bodies, service->floor);
+    for (uint32_t i = 0; error == CONFCAST_OK && i < change->affected_count; i++) {
+        struct cfc_layer_set set = cfc_effective_layers(change->affected[i]);
+
+        error =
+            cfc_effective_decide(&pass, change->affected[i], &set, &what_if, &change->decisions[i]);
+    }
+    cfc_effective_end(&pass);
+    return error;
+}
+
+void
+cfc_release_change_free(struct cfc_release_change *change)
+{
+    for (uint32_t i = 0; change->decisions != NULL && i < change->affected_count; i++) {
+        cfc_decision_unref(change->decisions[i]);
+    }
+    free(change->decisions);
+    free(change->affected);
+    memset(change, 0, sizeof(*change));
+}
+
+int
+cfc_release_change_prepare(struct cfc_service *service, struct cfc_scope *scope,
+                           const struct cfc_release_request *request, uint64_t unix_ns,
+                           struct cfc_release_change *change, struct cfc_refusal *refusal)
+{
+    char why[128];
+    int error;
+
+    memset(change, 0, sizeof(*change));
+    change->scope = scope;
+    change->release = scope->release;
+    error = cfc_release_apply(&change->release, request, why);
+    if (error == CONFCAST_OK && cfc_release_has_candidate(&change->release) &&
+        !cfc_release_has_candidate(&scope->release)) {
+        why[0] = '\0';
+        error = check_one_rollout(scope, refusal);
+    }
+    if (error != CONFCAST_OK) {
+        if (why[0] != '\0') {
+            cfc_refusal_say(refusal, why);
+        }
+        cfc_refusal_release(refusal, scope);
+        return error;
+    }
+    change->release.changed_unix_ns = unix_ns;
+    change->affected_count = scope->dependent_count;
+    change->affected = calloc(change->affected_count + 1u, sizeof(struct cfc_scope *));
+    change->decisions = calloc(change->affected_count + 1u, sizeof(struct cfc_decision *));
+    if (change->affected == NULL || change->decisions == NULL) {
+        error = CONFCAST_ERR_NO_MEMORY;
+    } else {
+        if (change->affected_count > 0) {
+            memcpy(change->affected, scope->dependents,
+                   change->affected_count * sizeof(struct cfc_scope *));
+        }
+        qsort(change->affected, change->affected_count, sizeof(struct cfc_scope *),
+              cfc_scope_compare_paths);
+        error = decide_affected(service, change);
+    }
+    if (error != CONFCAST_OK) {
+        cfc_release_change_free(change);
+    }
+    return error;
+}
+
+void
+cfc_release_change_add(const struct cfc_release_change *change,
+                       const struct cfc_change_state *state, struct cfc_store_batch *batch)
+{
+    const struct cfc_release *release = &change->release;
+    const struct cfc_release *before = &change->scope->release;
+    struct cfc_record_key key = cfc_record_key_named('r', change->scope->path);
+
+    cfc_record_guard(batch, &key, change->scope->release_seq);
+    cfc_record_put(batch, &key, cfc_release_to_json(release, state->author, state->message));
+    /* A rollback finds its way by what was active before each revision; going back writes nothing,
+     * so that the way does not turn round. */
+    if (release->active_revision != 0 && release->active_revision != before->active_revision &&
+        release->last_action != CFC_ACTION_ROLLBACK) {
+        struct cfc_record_key active =
+            cfc_record_key_numbered('v', change->scope->path, release->active_revision);
+
+        cfc_record_put(batch, &active,
+                       json_pack("{sI}", "previous", (json_int_t)release->previous_revision));
+    }
+}
+
+void
+cfc_release_change_committed(struct cfc_service *service, struct cfc_release_change *change,
+                             uint64_t seq)
+{
+    change->scope->release = change->release;
+    change->scope->release_seq = seq;
+    for (uint32_t i = 0; i < change->affected_count; i++) {
+        struct cfc_decision *decision = change->decisions[i];
+
+        assert(decision != NULL);
+        change->decisions[i] = NULL;
+        decision->version = seq > service->floor ? seq : service->floor;
+        cfc_service_install(service, change->affected[i], decision);
+    }
+}
+
+/* ---- Orders ------------------------------------------------------------------------------------
+ */
+
+/* What was active before a revision that was active once.  CONFCAST_ERR_NOT_FOUND: it never was. */
+static int
+read_previous(struct cfc_service *service, const struct cfc_scope *scope, uint64_t revision,
+              uint64_t *previous)
+{
+    struct cfc_record_key key = cfc_record_key_numbered('v', scope->path, revision);
+    json_t *record;
+    int error = cfc_record_get(service->store, &key, &record, NULL);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    if (!cfc_record_u64(record, "previous", previous)) {
+        error = CONFCAST_ERR_CORRUPT;
+    }
+    json_decref(record);
+    return error;
+}
+
+/* Finds the target of a rollback and what was active before it. */
+static int
+resolve_rollback(struct cfc_service *service, const struct cfc_scope *scope,
+                 struct cfc_release_request *request)
+{
+    const struct cfc_release *release = &scope->release;
+    int error = CONFCAST_OK;
+
+    if (request->revision == 0 && cfc_release_has_candidate(release)) {
+        return CONFCAST_OK;
+    }
+    if (request->revision != 0) {
+        return read_previous(service, scope, request->revision, &request->previous_revision);
+    }
+    request->revision = release->previous_revision;
+    for (int i = 0; request->revision != 0; i++) {
+        error = read_previous(service, scope, request->revision, &request->previous_revision);
+        if (error != CONFCAST_OK || !cfc_release_is_quarantined(release, request->revision)) {
+            break;
+        }
+        request->revision = i < PREVIOUS_STEPS_MAX ? request->previous_revision : 0;
+    }
+    return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_ERR_CORRUPT : error;
+}
+
+static int
+check_revision(struct cfc_service *service, const struct cfc_scope *scope, uint64_t revision,
+               struct cfc_refusal *refusal)
+{
+    struct cfc_definition_meta meta;
+    int error = cfc_definition_read_meta(service->store, scope->path, revision, &meta);
+
+    if (error == CONFCAST_ERR_NOT_FOUND) {
+        cfc_refusal_say(refusal, "there is no such revision");
+    } else if (error == CONFCAST_OK && meta.is_tombstone) {
+        cfc_refusal_say(refusal, "the revision is a tombstone");
+        error = CONFCAST_ERR_NOT_FOUND;
+    }
+    return error;
+}
+
+static int
+resolve(struct cfc_service *service, const struct cfc_scope *scope,
+        const struct cfc_release_order *order, struct cfc_release_request *request,
+        struct cfc_refusal *refusal)
+{
+    int error;
+
+    memset(request, 0, sizeof(*request));
+    request->action = order->action;
+    request->revision = order->revision;
+    switch (order->action) {
+    case CFC_ACTION_PROMOTE:
+        if (request->revision == 0) {
+            request->revision = scope->latest_revision;
+        }
+        if (cfc_strategy_parse(order->strategy != NULL ? order->strategy : "all",
+                               &request->strategy) != CONFCAST_OK) {
+            cfc_refusal_say(refusal, "the strategy is not one of all, canary:P%, stages:P%,P%,... "
+                                     "with rising shares below 100 %, label:KEY=VALUE");
+            return CONFCAST_ERR_INVALID;
+        }
+        return check_revision(service, scope, request->revision, refusal);
+    case CFC_ACTION_QUARANTINE:
+        return request->revision != 0 ? check_revision(service, scope, request->revision, refusal)
+                                      : CONFCAST_OK;
+    case CFC_ACTION_ROLLBACK:
+        /* The table speaks first: a scope that was never released has nothing to resolve. */
+        if (cfc_release_next(scope->release.state, order->action) < 0) {
+            return CONFCAST_OK;
+        }
+        error = resolve_rollback(service, scope, request);
+        if (error == CONFCAST_ERR_NOT_FOUND) {
+            cfc_refusal_say(refusal, "the revision was never active");
+        }
+        return error;
+    default:
+        request->revision = 0;
+        return CONFCAST_OK;
+    }
+}
+
+static json_t *
+answer_of(const struct cfc_release_change *change, const struct cfc_change_state *state)
+{
+    return json_pack("{so sI}", "release",
+                     cfc_release_to_json(&change->release, state->author, state->message),
+                     "affected", (json_int_t)change->affected_count);
+}
+
+static int
+answer_replay(const json_t *answer, uint64_t seq, struct cfc_release_view *view)
+{
+    view->version = seq;
+    view->is_replay = true;
+    if (!cfc_record_u64(answer, "affected", &view->affected_count)) {
+        return CONFCAST_ERR_CORRUPT;
+    }
+    return cfc_release_from_json(json_object_get(answer, "release"), &view->release, view->author,
+                                 view->message);
+}
+
+/* The revision that an action was about. */
+static uint64_t
+revision_of(const struct cfc_release *release)
+{
+    if (release->last_action == CFC_ACTION_QUARANTINE) {
+        return release->quarantined[release->quarantined_count - 1];
+    }
+    return release->candidate_revision != 0 ? release->candidate_revision
+                                            : release->active_revision;
+}
+
+static int
+commit_release(struct cfc_service *service, struct cfc_release_change *change,
+               const struct cfc_change_state *state, struct cfc_release_view *view)
+{
+    struct cfc_store_batch batch;
+    uint64_t seq = 0;
+    int error;
+
+    cfc_store_batch_init(&batch);
+    cfc_release_change_add(change, state, &batch);
+    cfc_change_record(service, state, &batch, cfc_release_action_word(change->release.last_action),
+                      change->scope->path, revision_of(&change->release), answer_of(change, state));
+    cfc_store_crash_point("release:prepared");
+    error = cfc_service_commit(service, &batch, &seq);
+    cfc_store_batch_clear(&batch);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    cfc_store_crash_point("release:committed");
+    service->audit_count++;
+    service->audit_seq = seq;
+    view->version = seq;
+    cfc_release_change_committed(service, change, seq);
+    return CONFCAST_OK;
+}
+
+/* Under the lock. */
+static int
+act(struct cfc_service *service, const struct cfc_change_state *state,
+    const struct cfc_release_order *order, struct cfc_release_view *view,
+    struct cfc_refusal *refusal)
+{
+    struct cfc_release_request request;
+    struct cfc_release_change change;
+    struct cfc_scope *scope;
+    json_t *answer;
+    uint64_t seq;
+    int error = cfc_service_find(service, order->scope, &scope);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    error = cfc_change_replay(service, state, &answer, &seq);
+    if (error == CONFCAST_OK) {
+        error = answer_replay(answer, seq, view);
+        json_decref(answer);
+        return error;
+    }
+    if (error != CONFCAST_ERR_NOT_FOUND) {
+        return error;
+    }
+    if (order->has_expected_version && order->expected_version != scope->release.release_version) {
+        cfc_refusal_release(refusal, scope);
+        cfc_refusal_say(refusal, "the release has changed since");
+        return CONFCAST_ERR_CONFLICT;
+    }
+    error = resolve(service, scope, order, &request, refusal);
+    if (error == CONFCAST_OK) {
+        error = cfc_release_change_prepare(service, scope, &request, state->change->unix_ns,
+                                           &change, refusal);
+    }
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    view->release = change.release;
+    view->affected_count = change.affected_count;
+    snprintf(view->author, sizeof(view->author), "%s", state->author);
+    snprintf(view->message, sizeof(view->message), "%s", state->message);
+    if (!state->change->is_dry_run) {
+        error = commit_release(service, &change, state, view);
+    }
+    cfc_release_change_free(&change);
+    return error;
+}
+
+int
+cfc_service_release(struct cfc_service *service, const struct cfc_change *change,
+                    const struct cfc_release_order *order, struct cfc_release_view *view,
+                    struct cfc_refusal *refusal)
+{
+    char numbers[80];
+    const char *parts[] = {"release",
+                           order->scope,
+                           cfc_release_action_word(order->action),
+                           order->strategy != NULL ? order->strategy : "",
+                           numbers,
+                           change->message != NULL ? change->message : "",
+                           NULL};
+    struct cfc_change_state state;
+    int error;
+
+    memset(view, 0, sizeof(*view));
+    if (refusal != NULL) {
+        memset(refusal, 0, sizeof(*refusal));
+    }
+    snprintf(numbers, sizeof(numbers), "%llu %d %llu", (unsigned long long)order->revision,
+             (int)order->has_expected_version, (unsigned long long)order->expected_version);
+    error = order->action < CFC_ACTION_COUNT ? CONFCAST_OK : CONFCAST_ERR_INVALID;
+    if (error == CONFCAST_OK) {
+        error = cfc_change_begin(&state, change, parts, "", 0);
+    }
+    if (error == CONFCAST_OK) {
+        error = cfc_service_enter(service);
+        if (error == CONFCAST_OK) {
+            error = act(service, &state, order, view, refusal);
+            cfc_service_leave(service);
+        }
+    }
+    if (error != CONFCAST_OK && refusal != NULL && refusal->message[0] == '\0') {
+        cfc_refusal_say(refusal, confcast_error_text(error));
+    }
+    return error;
+}
+
+int
+cfc_service_get_release(struct cfc_service *service, const char *path,
+                        struct cfc_release_view *view)
+{
+    struct cfc_scope *scope;
+    int error;
+
+    memset(view, 0, sizeof(*view));
+    error = cfc_service_enter(service);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    error = cfc_service_find(service, path, &scope);
+    if (error == CONFCAST_OK && scope->release_seq == 0) {
+        cfc_release_init(&view->release);
+    } else if (error == CONFCAST_OK) {
+        struct cfc_record_key key = cfc_record_key_named('r', path);
+        json_t *record;
+
+        error = cfc_record_get(service->store, &key, &record, &view->version);
+        if (error == CONFCAST_OK) {
+            error = cfc_release_from_json(record, &view->release, view->author, view->message);
+            json_decref(record);
+        } else if (error == CONFCAST_ERR_NOT_FOUND) {
+            error = CONFCAST_ERR_CORRUPT;
+        }
+    }
+    cfc_service_leave(service);
+    return error;
+}
