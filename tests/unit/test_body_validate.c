@@ -87,7 +87,12 @@ the_node_count_must_be_true(void)
     CU_ASSERT_EQUAL(CHECK(MAGIC, 2, 8, 1, 4, 1, 'a', 0, 1), CONFCAST_OK);
     CU_ASSERT_EQUAL(CHECK(MAGIC, 3, 8, 1, 4, 1, 'a', 0, 1), CONFCAST_ERR_BODY);
     /* An array whose count wraps past the true one in 32 bits. */
-    CU_ASSERT_EQUAL(VALUE(7, 0x81, 0x80, 0x80, 0x80, 0x10, 1, 1), CONFCAST_ERR_BODY);
+    CU_ASSERT_EQUAL(CHECK(MAGIC, 3, 8, 1, 11, 1, 'a', 0, 7, 0x81, 0x80, 0x80, 0x80, 0x10, 1, 1),
+                    CONFCAST_ERR_BODY);
+    /* Each count fits by itself, and the values together would overfill the index. */
+    CU_ASSERT_EQUAL(CHECK(MAGIC, 3, 8, 2, 24, 1, 'a', 0, 7, 1, 1, 1, 1, 'b', 0, 7, 11, 11, 1, 1, 1,
+                          1, 1, 1, 1, 1, 1, 1, 1),
+                    CONFCAST_ERR_BODY);
 }
 
 static void
