@@ -496,8 +496,8 @@ segment_is(const char *segment, size_t size, const char *key, size_t key_size)
 {
     size_t i = 0;
 
-    if (size == key_size && memcmp(segment, key, size) == 0) {
-        return memchr(segment, '~', size) == NULL;
+    if (memchr(segment, '~', size) == NULL) {
+        return size == key_size && memcmp(segment, key, size) == 0;
     }
     for (size_t k = 0; k < key_size; k++, i++) {
         char c;
