@@ -602,6 +602,9 @@ cfc_receiver_scope(const struct cfc_receiver *r, uint32_t idx, struct cfc_receiv
     if (scope->serving != NULL) {
         out->serving = scope->serving->id;
     }
+    out->equivocations = scope->equivocations;
+    out->evidence_version = scope->evidence_version;
+    memcpy(out->evidence, scope->evidence, sizeof(out->evidence));
     return CONFCAST_OK;
 }
 

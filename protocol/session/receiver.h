@@ -170,6 +170,10 @@ struct cfc_receiver_scope {
     enum cfc_freshness freshness;
     uint64_t fresh_unix_ns; /* signed time of the newest valid FRESH of the shard, 0 = none */
     struct cfc_digest serving;
+    /* Two signed decisions under one version: proof against the release key's holder. */
+    uint64_t equivocations;
+    uint64_t evidence_version;
+    uint8_t evidence[2][CFC_SHORT_DIGEST_SIZE]; /* head digests: of the one kept, of the other */
 };
 
 /* RANGE for an idx that is no scope. */

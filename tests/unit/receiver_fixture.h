@@ -598,7 +598,7 @@ bench_run_owner(struct bench *b)
     }
 }
 
-/* How many events of a type are in the log, and the last one of them. */
+/* How many events of a type are in the log. */
 static inline uint32_t
 bench_count(const struct bench *b, enum cfc_receiver_event_type type)
 {
@@ -610,15 +610,18 @@ bench_count(const struct bench *b, enum cfc_receiver_event_type type)
     return count;
 }
 
+/* The last event of a type; one with an impossible version when there is none. */
 static inline const struct cfc_receiver_event *
 bench_last(const struct bench *b, enum cfc_receiver_event_type type)
 {
+    static const struct cfc_receiver_event none = {.version = UINT64_MAX, .state = UINT8_MAX};
+
     for (uint32_t i = b->event_count; i > 0; i--) {
         if (b->events[i - 1].type == type) {
             return &b->events[i - 1];
         }
     }
-    return NULL;
+    return &none;
 }
 
 static inline void
