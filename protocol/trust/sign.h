@@ -19,7 +19,8 @@
 struct cfc_verifier {
     /* CONFCAST_OK; CONFCAST_ERR_SIGNATURE (drop the frame, count it); CONFCAST_ERR_AUTHORITY when
      * no key with this id is in the ring or the key has no authority for `scope` (NULL for objects
-     * without a scope); CONFCAST_ERR_EXPIRED when the key is past its own not-after at `unix_ns`.
+     * that any key may sign, "" for those that need authority for every scope);
+     * CONFCAST_ERR_EXPIRED when the key is past its own not-after at `unix_ns`.
      */
     int (*verify)(void *ctx, const uint8_t key_id[CFC_KEY_ID_SIZE], const char *scope,
                   size_t scope_size, uint64_t unix_ns, const char *domain, const uint8_t *bytes,

@@ -199,7 +199,8 @@ int
 cfc_fresh_verify(const struct cfc_fresh *fresh, const struct cfc_verifier *verifier,
                  uint64_t unix_ns)
 {
-    return verifier->verify(verifier->ctx, fresh->key_id, NULL, 0, unix_ns, CFC_DOMAIN_FRESH_SIG,
+    /* The empty scope: only a key with authority for every scope speaks for a shard. */
+    return verifier->verify(verifier->ctx, fresh->key_id, "", 0, unix_ns, CFC_DOMAIN_FRESH_SIG,
                             fresh->signed_bytes, fresh->signed_size, fresh->signature);
 }
 

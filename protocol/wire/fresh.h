@@ -70,7 +70,8 @@ struct cfc_fresh {
 int cfc_fresh_decode(const struct cfc_frame *frame, struct cfc_fresh *out);
 void cfc_fresh_entry_at(const struct cfc_fresh *fresh, uint32_t i, struct cfc_fresh_entry *out);
 
-/* The signature alone (memoise it by the signed bytes: all pages of a period share them). */
+/* The signature alone; its key needs authority for every scope, since a shard's epoch and sequence
+ * concern all of them (memoise it by the signed bytes: all pages of a period share them). */
 int cfc_fresh_verify(const struct cfc_fresh *fresh, const struct cfc_verifier *verifier,
                      uint64_t unix_ns);
 

@@ -280,6 +280,32 @@ all_pages_of_a_period_share_their_signed_bytes(void)
 }
 
 static void
+a_key_of_some_scopes_does_not_speak_for_a_shard(void)
+{
+    struct cfc_ring_key key = ring_key_of(&fx.signing_key);
+    struct cfc_keyring ring = {0};
+    struct cfc_verifier verifier;
+    struct cfc_fresh fresh;
+    struct cfc_frame frame;
+    struct period p;
+
+    CU_ASSERT_EQUAL_FATAL(period_open(&p, 1), CONFCAST_OK);
+    encode_page(&p, 0);
+    CU_ASSERT_EQUAL_FATAL(cfc_frame_open(fx.frame, fx.size, &frame), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_fresh_decode(&frame, &fresh), CONFCAST_OK);
+    key.prefix_count = 1;
+    memcpy(key.prefixes[0], "acme", 5);
+    key.not_after_unix_ns = 1000;
+    CU_ASSERT_EQUAL_FATAL(cfc_keyring_add(&ring, &key), CONFCAST_OK);
+    verifier = cfc_keyring_verifier(&ring);
+    CU_ASSERT_EQUAL(cfc_fresh_verify(&fresh, &verifier, 0), CONFCAST_ERR_AUTHORITY);
+    ring.keys[0].prefix_count = 0;
+    CU_ASSERT_EQUAL(cfc_fresh_verify(&fresh, &verifier, 1000), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_fresh_verify(&fresh, &verifier, 1001), CONFCAST_ERR_EXPIRED);
+    period_close(&p);
+}
+
+static void
 signed_tlvs_are_skipped_unless_critical(void)
 {
     struct cfc_fresh fresh;
@@ -368,6 +394,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_empty_shard_has_no_root),
     CFC_CASE(no_bit_of_a_signed_page_can_change),
     CFC_CASE(all_pages_of_a_period_share_their_signed_bytes),
+    CFC_CASE(a_key_of_some_scopes_does_not_speak_for_a_shard),
     CFC_CASE(signed_tlvs_are_skipped_unless_critical),
     CFC_CASE(bytes_after_the_entries_are_refused),
     CFC_CASE(a_builder_refuses_unsorted_entries_and_epoch_zero),
