@@ -68,6 +68,9 @@ cfc_link_tx_may_answer(struct cfc_link_tx *link, const struct cfc_address *from,
         hash = (hash ^ cfc_get_u64(from->ip + i)) * UINT64_C(0xff51afd7ed558ccd);
         hash ^= hash >> 33;
     }
+    /* Neighbours differ in the last byte, the highest of the word: this brings it down. */
+    hash *= UINT64_C(0xc4ceb9fe1a85ec53);
+    hash ^= hash >> 33;
     return cfc_pacer_try(&link->sources[hash % CFC_SOURCE_BUDGETS], 1, now_ns);
 }
 
