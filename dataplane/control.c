@@ -185,13 +185,27 @@ refuse_second(int fd)
     cfc_log_warning("refused a second control plane");
 }
 
+/* The control plane closed its end, though what it sent before may not be read yet. */
+static bool
+is_leaving(const struct cfc_control *c)
+{
+    struct pollfd hangup = {.fd = c->fd};
+
+    return poll(&hangup, 1, 0) == 1 && (hangup.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 static uint32_t
 accept_one(struct cfc_control *c, const struct cfc_now *now)
 {
     struct cfc_handoff hello = {.type = CFC_HANDOFF_ENGINE_HELLO};
     int size = SEND_BUFFER_SIZE;
-    int fd = accept4(c->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd;
 
+    /* One that was restarted waits until its last life is over. */
+    if (c->fd != CFC_CONTROL_NO_FD && is_leaving(c)) {
+        return 0;
+    }
+    fd = accept4(c->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         return 0;
     }
@@ -263,7 +277,7 @@ receive_one(struct cfc_control *c, const struct cfc_now *now)
         return false;
     }
     if (size <= 0) {
-        disconnect(c, size == 0 ? "gone" : strerror(errno));
+        disconnect(c, size == 0 || errno == ECONNRESET ? "gone" : strerror(errno));
         return false;
     }
     c->stats.messages_in++;

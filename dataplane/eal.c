@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "confcast/error.h"
 #include "dataplane/log.h"
@@ -184,6 +185,17 @@ add_vdev(struct arguments *a, const struct cfc_options *options)
     }
 }
 
+/* EAL leaves the folder of its telemetry socket behind, and removes the socket at exit. */
+static void
+remove_folder(void)
+{
+    const char *folder = rte_eal_get_runtime_dir();
+
+    if (folder != NULL) {
+        (void)rmdir(folder);
+    }
+}
+
 int
 cfc_eal_start(const struct cfc_options *options)
 {
@@ -215,6 +227,8 @@ cfc_eal_start(const struct cfc_options *options)
         cfc_log_error("too many arguments for EAL, or too long");
         return CONFCAST_ERR_LIMIT;
     }
+    /* Before EAL registers what removes the socket, so as to run after it. */
+    atexit(remove_folder);
     if (rte_eal_init(a.count, a.pointers) < 0) {
         cfc_log_error("DPDK does not start: %s", rte_strerror(rte_errno));
         return CONFCAST_ERR_RESOURCE;
