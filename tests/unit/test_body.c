@@ -388,9 +388,9 @@ ill_formed_utf8_is_told_from_well_formed(void)
         {"\xf4\x90\x80\x80", 4, false}, /* above U+10FFFF */
         {"\xf5\x80\x80\x80", 4, false}, /* above U+10FFFF */
         {"\xff", 1, false},
-        {"\xc3", 1, false},             /* cut short */
-        {"\xe2\x82", 2, false},         /* cut short */
-        {"\xf0\x9f\x98", 3, false},     /* cut short */
+        {"\xc3\xa9", 1, false},         /* cut short */
+        {"\xe2\x82\xac", 2, false},     /* cut short */
+        {"\xf0\x9f\x98\x80", 3, false}, /* cut short */
         {"\xe2\x82\x41", 3, false},     /* no continuation */
         {"\xf0\x9f\x41\x80", 4, false}, /* no continuation */
         {"\xf0\x9f\x98\x41", 4, false}, /* no continuation */
