@@ -13,6 +13,7 @@
 #include "controlplane/api/reply.h"
 #include "controlplane/api/target.h"
 #include "controlplane/model/service.h"
+#include "controlplane/publish/publisher.h"
 
 enum {
     CFC_API_SMALL_BODY_MAX = 64 * 1024, /* bodies that are no documents */
@@ -34,6 +35,8 @@ enum cfc_api_status_idx {
 
 struct cfc_api {
     struct cfc_service *service;
+    struct cfc_publisher *publisher; /* NULL = this daemon does not publish */
+    void (*publisher_status)(struct cfc_publisher *publisher, struct cfc_publisher_status *out);
     size_t document_size_max;                    /* bytes of a document's body */
     atomic_bool is_ready;                        /* what /readyz answers */
     atomic_ullong replies[CFC_API_STATUS_COUNT]; /* requests answered, by status */
@@ -75,7 +78,8 @@ struct cfc_api_route {
     cfc_api_handler handle;
 };
 
-/* `service` must outlive the api. */
+/* `service` must outlive the api.  Without the publisher's two members, which the caller sets
+ * before the first request, the api says that nothing is published. */
 void cfc_api_init(struct cfc_api *api, struct cfc_service *service, size_t document_size_max);
 
 /* Finds the route for a method and a parsed target and sets request->rest.  NULL when there is

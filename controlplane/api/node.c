@@ -70,6 +70,65 @@ put_node_metrics(FILE *out, struct cfc_api *api)
             (unsigned long long)cfc_service_epoch(api->service));
 }
 
+static const struct {
+    const char *name;
+    size_t offset;
+    const char *type;
+    const char *help;
+} publisher_series[] = {
+    {"heads", offsetof(struct cfc_publisher_status, heads), "gauge", "Signed heads in force."},
+    {"contents", offsetof(struct cfc_publisher_status, contents), "gauge", "Coded contents held."},
+    {"heads_handed_total", offsetof(struct cfc_publisher_status, heads_handed), "counter",
+     "Heads handed to the engine."},
+    {"contents_handed_total", offsetof(struct cfc_publisher_status, contents_handed), "counter",
+     "Contents handed to the engine."},
+    {"fresh_signed_total", offsetof(struct cfc_publisher_status, fresh_signed), "counter",
+     "Freshness beacons signed."},
+    {"engine_connections_total", offsetof(struct cfc_publisher_status, connections), "counter",
+     "Connections made to the engine."},
+    {"engine_refusals_total", offsetof(struct cfc_publisher_status, engine_refusals), "counter",
+     "Messages that the engine refused."},
+    {"reports_total", offsetof(struct cfc_publisher_status, reports), "counter", "Reports taken."},
+    {"reports_refused_total", offsetof(struct cfc_publisher_status, reports_refused), "counter",
+     "Reports with a bad tag or shape."},
+    {"consumers_seen", offsetof(struct cfc_publisher_status, consumers), "gauge",
+     "Consumers seen since the start."},
+};
+
+static uint64_t
+count_at(const void *base, size_t offset)
+{
+    uint64_t value;
+
+    memcpy(&value, (const char *)base + offset, sizeof(value));
+    return value;
+}
+
+static void
+put_publisher_metrics(FILE *out, struct cfc_api *api)
+{
+    struct cfc_publisher_status status = {0};
+
+    if (api->publisher == NULL) {
+        return;
+    }
+    api->publisher_status(api->publisher, &status);
+    fprintf(out,
+            "# HELP confcast_publisher_connected An engine has everything that is current.\n"
+            "# TYPE confcast_publisher_connected gauge\nconfcast_publisher_connected %d\n"
+            "# HELP confcast_publisher_refusing This store is older than what was published.\n"
+            "# TYPE confcast_publisher_refusing gauge\nconfcast_publisher_refusing %d\n",
+            status.is_connected, status.is_refusing);
+    for (size_t i = 0; i < sizeof(publisher_series) / sizeof(publisher_series[0]); i++) {
+        fprintf(out,
+                "# HELP confcast_publisher_%s %s\n# TYPE confcast_publisher_%s %s\n"
+                "confcast_publisher_%s %llu\n",
+                publisher_series[i].name, publisher_series[i].help, publisher_series[i].name,
+                publisher_series[i].type, publisher_series[i].name,
+                (unsigned long long)count_at(&status, publisher_series[i].offset));
+    }
+}
+
 struct scope_counts {
     const char *scope; /* in the block of names */
     struct cfc_apply_counts counts;
@@ -96,15 +155,6 @@ static const struct {
      "Consumers that rejected, reverted or degraded it."},
     {"stale", offsetof(struct cfc_apply_counts, stale), "Consumers silent for too long."},
 };
-
-static uint64_t
-count_at(const struct cfc_apply_counts *counts, size_t offset)
-{
-    uint64_t value;
-
-    memcpy(&value, (const char *)counts + offset, sizeof(value));
-    return value;
-}
 
 /* Scope paths need no escaping in a label: their alphabet holds no quote, backslash or newline. */
 static void
@@ -154,6 +204,7 @@ cfc_api_get_metrics(struct cfc_api *api, const struct cfc_request *request, stru
     }
     put_http_metrics(out, api);
     put_node_metrics(out, api);
+    put_publisher_metrics(out, api);
     put_scope_metrics(out, api);
     if (fclose(out) != 0) {
         free(text);

@@ -88,6 +88,29 @@ reply_list(struct cfc_reply *reply, const char *key, json_t *list, bool is_whole
     cfc_reply_json(reply, 200, list != NULL ? json_pack("{so}", key, list) : NULL);
 }
 
+static json_t *
+node_json(struct cfc_api *api)
+{
+    struct cfc_publisher_status status = {0};
+    json_t *object = json_object();
+
+    if (api->publisher != NULL) {
+        api->publisher_status(api->publisher, &status);
+    }
+    if (!cfc_api_set(object, "epoch", integer(cfc_service_epoch(api->service))) ||
+        !cfc_api_set(object, "sequence", integer(cfc_service_seq(api->service))) ||
+        !cfc_api_set(object, "publishes", json_boolean(api->publisher != NULL)) ||
+        !cfc_api_set(object, "engine_connected", json_boolean(status.is_connected)) ||
+        !cfc_api_set(object, "refusing", json_boolean(status.is_refusing)) ||
+        !cfc_api_set(object, "heads", integer(status.heads)) ||
+        !cfc_api_set(object, "contents", integer(status.contents)) ||
+        !cfc_api_set(object, "consumers", integer(status.consumers))) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
 void
 cfc_api_get_status(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
 {
@@ -113,7 +136,13 @@ cfc_api_get_status(struct cfc_api *api, const struct cfc_request *request, struc
         }
     }
     free(scopes);
-    reply_list(reply, "scopes", list, is_whole);
+    if (!is_whole) {
+        json_decref(list);
+        list = NULL;
+    }
+    cfc_reply_json(reply, 200,
+                   list != NULL ? json_pack("{so so}", "node", node_json(api), "scopes", list)
+                                : NULL);
 }
 
 void

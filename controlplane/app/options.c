@@ -1,0 +1,178 @@
+#include "controlplane/app/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "protocol/base/time.h"
+
+enum {
+    OPT_DATA = 256,
+    OPT_DOCUMENT_MAX,
+    OPT_ENGINE_SOCKET,
+    OPT_FRESH_PERIOD_MS,
+    OPT_HELP,
+    OPT_KEYS,
+    OPT_LISTEN,
+    OPT_LOG_LEVEL,
+    OPT_REQUEST_TIMEOUT_MS,
+    OPT_STALE_AFTER_MS,
+    OPT_UNIX,
+    OPT_VERSION,
+};
+
+static const struct option table[] = {
+    {"data", required_argument, NULL, OPT_DATA},
+    {"document-max-bytes", required_argument, NULL, OPT_DOCUMENT_MAX},
+    {"engine-socket", required_argument, NULL, OPT_ENGINE_SOCKET},
+    {"fresh-period-ms", required_argument, NULL, OPT_FRESH_PERIOD_MS},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"keys", required_argument, NULL, OPT_KEYS},
+    {"listen", required_argument, NULL, OPT_LISTEN},
+    {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+    {"request-timeout-ms", required_argument, NULL, OPT_REQUEST_TIMEOUT_MS},
+    {"stale-after-ms", required_argument, NULL, OPT_STALE_AFTER_MS},
+    {"unix", required_argument, NULL, OPT_UNIX},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+static void
+print_help(void)
+{
+    puts("usage: confcastd --data DIR [--keys DIR --engine-socket PATH] [OPTION]...\n\n"
+         "  --data DIR               the store; made when it is not there\n"
+         "  --keys DIR               key folder of the fleet (confcastctl key init)\n"
+         "  --engine-socket PATH     control socket of confcast-dataplane; without it nothing is\n"
+         "                           published\n"
+         "  --listen ADDRESS:PORT    HTTP API (127.0.0.1:7400); port 0 = any, none = no TCP\n"
+         "  --unix PATH              HTTP API on a unix socket\n"
+         "  --request-timeout-ms N   for a request to arrive as a whole (30000)\n"
+         "  --document-max-bytes N   of one definition (67108864)\n"
+         "  --stale-after-ms N       silence after which a consumer counts as stale (30000)\n"
+         "  --fresh-period-ms N      between two freshness beacons (1000)\n"
+         "  --log-level LEVEL        error, warn, info or debug (info)");
+}
+
+/* A whole number from 1 to `max`. */
+static bool
+parse_number(const char *name, const char *text, uint64_t max, uint64_t *out)
+{
+    size_t size = strlen(text);
+    unsigned long long value;
+
+    value =
+        strspn(text, "0123456789") == size && size > 0 && size < 16 ? strtoull(text, NULL, 10) : 0;
+    if (value == 0 || value > max) {
+        fprintf(stderr, "confcastd: --%s needs a whole number from 1 to %llu, not %s\n", name,
+                (unsigned long long)max, text);
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
+static bool
+set_number(int opt, const char *name, struct cfc_options *options)
+{
+    uint64_t value = 0;
+
+    if (!parse_number(name, optarg, opt == OPT_DOCUMENT_MAX ? 256u << 20 : 86400000, &value)) {
+        return false;
+    }
+    switch (opt) {
+    case OPT_DOCUMENT_MAX:
+        options->document_size_max = (uint32_t)value;
+        break;
+    case OPT_FRESH_PERIOD_MS:
+        options->fresh_period_ns = value * CFC_MS;
+        break;
+    case OPT_REQUEST_TIMEOUT_MS:
+        options->request_timeout_ms = (uint32_t)value;
+        break;
+    default:
+        options->stale_after_ns = value * CFC_MS;
+        break;
+    }
+    return true;
+}
+
+static bool
+set_option(int opt, const char *name, struct cfc_options *options)
+{
+    switch (opt) {
+    case OPT_DATA:
+        options->data_dir = optarg;
+        return true;
+    case OPT_KEYS:
+        options->keys_dir = optarg;
+        return true;
+    case OPT_LISTEN:
+        options->listen = strcmp(optarg, "none") != 0 ? optarg : NULL;
+        return true;
+    case OPT_UNIX:
+        options->unix_path = optarg;
+        return true;
+    case OPT_ENGINE_SOCKET:
+        options->engine_socket = optarg;
+        return true;
+    case OPT_LOG_LEVEL:
+        if (cfc_log_level_parse(optarg, &options->log_level) != CONFCAST_OK) {
+            fprintf(stderr, "confcastd: --log-level takes error, warn, info or debug\n");
+            return false;
+        }
+        return true;
+    default:
+        return set_number(opt, name, options);
+    }
+}
+
+static enum cfc_options_result
+check(const struct cfc_options *options)
+{
+    if (options->data_dir == NULL) {
+        fprintf(stderr, "confcastd: --data DIR is needed; see --help\n");
+        return CFC_OPTIONS_WRONG;
+    }
+    if (options->engine_socket != NULL && options->keys_dir == NULL) {
+        fprintf(stderr, "confcastd: --engine-socket needs --keys DIR, to sign with\n");
+        return CFC_OPTIONS_WRONG;
+    }
+    if (options->listen == NULL && options->unix_path == NULL) {
+        fprintf(stderr, "confcastd: nothing to listen on\n");
+        return CFC_OPTIONS_WRONG;
+    }
+    return CFC_OPTIONS_RUN;
+}
+
+enum cfc_options_result
+cfc_options_parse(int argc, char **argv, struct cfc_options *options)
+{
+    int index = 0;
+    int opt;
+
+    *options = (struct cfc_options){.listen = "127.0.0.1:7400", .log_level = CFC_LOG_INFO};
+    while ((opt = getopt_long(argc, argv, "", table, &index)) != -1) {
+        if (opt == '?') {
+            return CFC_OPTIONS_WRONG;
+        }
+        if (opt == OPT_HELP) {
+            print_help();
+            return CFC_OPTIONS_DONE;
+        }
+        if (opt == OPT_VERSION) {
+            puts("confcastd " CFC_VERSION);
+            return CFC_OPTIONS_DONE;
+        }
+        if (!set_option(opt, table[index].name, options)) {
+            return CFC_OPTIONS_WRONG;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "confcastd: %s is no option\n", argv[optind]);
+        return CFC_OPTIONS_WRONG;
+    }
+    return check(options);
+}

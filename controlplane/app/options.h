@@ -1,0 +1,32 @@
+/* The command line of confcastd. */
+#ifndef CFC_APP_OPTIONS_H
+#define CFC_APP_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "controlplane/log/log.h"
+
+struct cfc_options {
+    const char *data_dir;        /* never NULL */
+    const char *keys_dir;        /* NULL only without engine_socket */
+    const char *listen;          /* NULL = no TCP */
+    const char *unix_path;       /* NULL = no unix socket */
+    const char *engine_socket;   /* NULL = do not publish */
+    uint32_t request_timeout_ms; /* 0 = the server's default */
+    uint32_t document_size_max;  /* bytes; 0 = the default, 64 MiB */
+    uint64_t stale_after_ns;     /* 0 = the service's default */
+    uint64_t fresh_period_ns;    /* 0 = the publisher's default */
+    enum cfc_log_level log_level;
+};
+
+enum cfc_options_result {
+    CFC_OPTIONS_RUN,
+    CFC_OPTIONS_DONE,  /* --help or --version was answered: exit 0 */
+    CFC_OPTIONS_WRONG, /* said on stderr: exit 2 */
+};
+
+/* The strings point into argv. */
+enum cfc_options_result cfc_options_parse(int argc, char **argv, struct cfc_options *options);
+
+#endif
