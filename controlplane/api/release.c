@@ -1,10 +1,13 @@
 /* Releases, layers and effective config. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
 #include "controlplane/api/handlers.h"
 #include "controlplane/json/json_parse.h"
+
+#define NUMBER_MAX 9007199254740991.0 /* 2^53 - 1 */
 
 static void
 reply_release(struct cfc_reply *reply, const char *scope, const struct cfc_release_view *view,
@@ -66,16 +69,18 @@ static bool
 take_uint(json_t *body, const char *key, bool *is_given, uint64_t *out, struct cfc_reply *reply)
 {
     const json_t *value = json_object_get(body, key);
+    double number = json_number_value(value);
 
     *is_given = value != NULL;
     if (value == NULL) {
         return true;
     }
-    if (!json_is_integer(value) || json_integer_value(value) < 0) {
+    /* The strict parser gives every number as a double, which is exact up to 2^53 - 1. */
+    if (!json_is_number(value) || number < 0 || number > NUMBER_MAX || number != floor(number)) {
         return refuse(reply, CONFCAST_ERR_INVALID,
                       "revision and expected_release_version are whole numbers from 0");
     }
-    *out = (uint64_t)json_integer_value(value);
+    *out = (uint64_t)number;
     json_object_del(body, key);
     return true;
 }

@@ -35,9 +35,7 @@ leaves_free(struct leaves *leaves)
 static bool
 leaves_add(struct leaves *leaves, const char *pointer, const json_t *value)
 {
-    struct leaf leaf = {
-        .pointer = strdup(pointer),
-        .text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(17))};
+    struct leaf leaf = {.pointer = strdup(pointer), .text = cfc_ctl_scalar_text(value)};
 
     if (leaves->count == leaves->capacity) {
         size_t capacity = leaves->capacity > 0 ? leaves->capacity * 2 : 64;

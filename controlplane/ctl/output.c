@@ -32,14 +32,28 @@ cell(const json_t *value)
                       JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(12));
 }
 
+/* A terminal must not be told what to do by a commit message: no C0 and (as UTF-8) no C1 controls.
+ */
+static void
+make_printable(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++) {
+        if (*p < 0x20 || *p == 0x7f) {
+            *p = ' ';
+        } else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) {
+            p[0] = ' ';
+            p[1] = ' ';
+        }
+    }
+}
+
 static void
 print_cell(const json_t *value, int width, const char *end)
 {
     char *text = cell(value);
 
-    /* A terminal must not be told what to do by a commit message. */
-    for (char *p = text; p != NULL && *p != '\0'; p++) {
-        *p = (unsigned char)*p < 0x20 || *p == 0x7f ? ' ' : *p;
+    if (text != NULL) {
+        make_printable(text);
     }
     printf("%-*s%s", width, text != NULL ? text : "?", end);
     free(text);
@@ -165,31 +179,28 @@ cfc_ctl_print_document(const struct cfc_ctl *ctl, const char *text, size_t size)
     return rc;
 }
 
-/* Shortest of the precisions that read back as the same number. */
-static void
-write_real(FILE *out, double number)
+char *
+cfc_ctl_scalar_text(const json_t *value)
 {
     char text[40];
 
+    if (!json_is_real(value)) {
+        return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    }
     for (int precision = 15; precision <= 17; precision++) {
-        snprintf(text, sizeof(text), "%.*g", precision, number);
-        if (strtod(text, NULL) == number) {
+        snprintf(text, sizeof(text), "%.*g", precision, json_real_value(value));
+        if (strtod(text, NULL) == json_real_value(value)) {
             break;
         }
     }
-    fputs(text, out);
+    return strdup(text);
 }
 
 static void
 write_scalar(FILE *out, const json_t *value)
 {
-    char *text;
+    char *text = cfc_ctl_scalar_text(value);
 
-    if (json_is_real(value)) {
-        write_real(out, json_real_value(value));
-        return;
-    }
-    text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     fputs(text != NULL ? text : "null", out);
     free(text);
 }

@@ -24,6 +24,10 @@ int cfc_ctl_print_object(const struct cfc_ctl *ctl, json_t *object);
 /* A document: its text as it is, but for YAML. */
 int cfc_ctl_print_document(const struct cfc_ctl *ctl, const char *text, size_t size);
 
+/* A value without members as JSON on the heap; a number in the shortest form that reads back as
+ * itself.  NULL without memory. */
+char *cfc_ctl_scalar_text(const json_t *value);
+
 /* Block YAML with every string quoted as JSON does, which YAML 1.2 reads the same.  False: nested
  * too deeply. */
 bool cfc_ctl_write_yaml(FILE *out, json_t *value);

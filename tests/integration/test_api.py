@@ -1,0 +1,444 @@
+#!/usr/bin/env python3
+"""The HTTP API of a real confcastd, by the contract of docs/api.md."""
+
+import hashlib
+import json
+import socket
+import threading
+import time
+import unittest
+
+import control
+from control import DaemonCase, read_all
+
+
+class Definitions(DaemonCase):
+    def test_a_definition_comes_back_canonical(self):
+        text = '{ "b": [1.0, 0.1, 1e2, true, null],\n "a": "\\u00e9\\/", "": {} }'
+        canonical = '{"":{},"a":"é/","b":[1,0.1,100,true,null]}'
+        put = self.good(self.daemon.put(f"{self.tenant}/web", text, message="first",
+                                        headers={"Confcast-Author": "ann"}))
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        self.assertEqual(put, {"scope": f"{self.tenant}/web", "revision": 1, "digest": digest})
+        reply = self.daemon.get(f"/v1/config/{self.tenant}/web")
+        got = self.good(reply)
+        self.assertIn(('"document":' + canonical).encode(), reply.body)
+        self.assertEqual((got["revision"], got["digest"], got["author"], got["message"]),
+                         (1, digest, "ann", "first"))
+        self.assertEqual(got["size"], len(canonical.encode()))
+        self.assertEqual(reply.headers["Content-Type"], "application/json")
+
+    def test_revisions_count_up_and_old_ones_stay(self):
+        for n in range(1, 6):
+            self.assertEqual(self.good(self.daemon.put(self.tenant, {"n": n}))["revision"], n)
+        self.assertEqual(self.good(self.daemon.get(f"/v1/config/{self.tenant}"))["document"],
+                         {"n": 5})
+        self.assertEqual(
+            self.good(self.daemon.get(f"/v1/config/{self.tenant}", revision=2))["document"],
+            {"n": 2})
+        self.refused(self.daemon.get(f"/v1/config/{self.tenant}", revision=6), 404, "not_found")
+        self.refused(self.daemon.get(f"/v1/config/{self.tenant}", revision=0), 404, "not_found")
+        history = self.good(self.daemon.get(f"/v1/history/{self.tenant}"))["revisions"]
+        self.assertEqual([row["revision"] for row in history], [5, 4, 3, 2, 1])
+        history = self.good(self.daemon.get(f"/v1/history/{self.tenant}", limit=2, before=4))
+        self.assertEqual([row["revision"] for row in history["revisions"]], [3, 2])
+
+    def test_a_wrong_expected_revision_conflicts_and_names_the_current_one(self):
+        headers = {"Confcast-Author": "bob"}
+        self.good(self.daemon.put(self.tenant, {}, expected_revision=0, headers=headers))
+        error = self.refused(self.daemon.put(self.tenant, {"x": 1}, expected_revision=0), 409,
+                             "conflict")
+        self.assertEqual(error["current"], {"revision": 1, "author": "bob"})
+        self.good(self.daemon.put(self.tenant, {"x": 2}, expected_revision=1))
+        error = self.refused(self.daemon.put(self.tenant, {"x": 3}, expected_revision=1), 409)
+        self.assertEqual(error["current"]["revision"], 2)
+        self.refused(self.daemon.request("DELETE", f"/v1/config/{self.tenant}?expected_revision=1"),
+                     409, "conflict")
+        self.assertEqual(self.good(self.daemon.get(f"/v1/config/{self.tenant}"))["document"],
+                         {"x": 2})
+
+    def test_of_writers_on_one_base_exactly_one_wins(self):
+        self.good(self.daemon.put(self.tenant, {}))
+        statuses = []
+
+        def write(n):
+            statuses.append(self.daemon.put(self.tenant, {"n": n}, expected_revision=1).status)
+
+        threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(statuses), [200] + [409] * 7)
+
+    def test_a_dry_run_writes_nothing(self):
+        got = self.good(self.daemon.put(self.tenant, {"a": 1}, dry_run=1))
+        self.assertTrue(got["dry_run"])
+        self.refused(self.daemon.get(f"/v1/config/{self.tenant}"), 404)
+
+    def test_a_deleted_definition_is_not_found_and_its_revision_is_not_used_again(self):
+        self.good(self.daemon.put(self.tenant, {}))
+        got = self.good(self.daemon.request("DELETE", f"/v1/config/{self.tenant}"))
+        self.assertEqual(got["revision"], 2)
+        error = self.refused(self.daemon.get(f"/v1/config/{self.tenant}"), 404, "not_found")
+        self.assertTrue(error["current"]["deleted"])
+        self.refused(self.daemon.request("DELETE", f"/v1/config/{self.tenant}"), 404)
+        self.assertEqual(self.good(self.daemon.put(self.tenant, {}, expected_revision=0))
+                         ["revision"], 3)
+
+    def test_bad_documents_are_refused(self):
+        deep = '{"a":' * 65 + "1" + "}" * 65
+        rows = [
+            (b"", 400), (b"{", 400), (b"[]", 400), (b"1", 400), (b"{} x", 400),
+            (b'{"a":1,"a":2}', 400), (b'{"a":1,"\\u0061":2}', 400), (deep.encode(), 400),
+            (b'{"a":1e400}', 400), (b'{"a":NaN}', 400), (b'{"a":"\\ud800"}', 400),
+            (b'{"a":"\\u0000"}', 400), (b'{"a":"\xff"}', 400), (b"\xef\xbb\xbf{}", 400),
+            (b'{"a":9007199254740992}', 422), (b'{"a":-9007199254740992}', 422),
+        ]
+        for body, status in rows:
+            with self.subTest(body=body[:40]):
+                self.refused(self.daemon.put(self.tenant, body), status)
+        self.refused(self.daemon.get(f"/v1/config/{self.tenant}"), 404)
+        self.good(self.daemon.put(self.tenant, b'{"a":9007199254740991}'))
+        self.good(self.daemon.put(self.tenant, ('{"a":' * 64 + "1" + "}" * 64).encode()))
+
+    def test_the_path_to_a_definition_is_strict(self):
+        for scope in ("", "A", "a/", "/a", "a//b", "a/b/c/d/e/f/g/h/i", "-a", "a" * 64, "a%2fb",
+                      "caf%c3%a9", "..", "a/../b", "%2e%2e", "a%00", "a%", "a%4", "a%zz", "a%0a"):
+            with self.subTest(scope=scope):
+                self.refused(self.daemon.put(scope, {}), 400)
+        self.good(self.daemon.put(f"%74{self.tenant[1:]}", {}))
+        self.good(self.daemon.get(f"/v1/config/{self.tenant}"))
+
+    def test_parameters_and_headers_are_strict(self):
+        path = f"/v1/config/{self.tenant}"
+        for params in ("?frob=1", "?revision=x", "?revision=-1", "?revision=01", "?revision=1&revision=2",
+                       "?revision=99999999999999999999", "?revision", "?expected_revision=1"):
+            with self.subTest(params=params):
+                self.refused(self.daemon.request("GET", path + params), 400)
+        self.refused(self.daemon.put(self.tenant, {}, dry_run="maybe"), 400)
+        self.refused(self.daemon.put(self.tenant, {}, message="m" * 1025), 400)
+        self.refused(self.daemon.put(self.tenant, {}, headers={"Confcast-Author": "a" * 129}), 400)
+        self.refused(self.daemon.put(self.tenant, {}, headers={"Idempotency-Key": "k" * 129}), 400)
+        self.refused(self.daemon.request("GET", "/v1/nothing"), 404)
+        self.refused(self.daemon.request("GET", "/"), 404)
+        self.refused(self.daemon.request("POST", path, "{}"), 405)
+        self.refused(self.daemon.request("DELETE", "/v1/status"), 405)
+        self.good(self.daemon.put(self.tenant, {}, message="m" * 1024))
+
+
+class Releases(DaemonCase):
+    def effective(self, scope, **params):
+        return self.good(self.daemon.get(f"/v1/effective/{scope}", **params))
+
+    def test_only_a_release_changes_what_consumers_get(self):
+        scope = f"{self.tenant}/web"
+        self.good(self.daemon.put(scope, {"a": 1}))
+        self.refused(self.daemon.get(f"/v1/effective/{scope}"), 404)
+        self.assertEqual(self.good(self.daemon.get(f"/v1/release/{scope}"))["state"], "EMPTY")
+        release = self.good(self.daemon.release(scope, "promote", message="go"))
+        self.assertEqual((release["state"], release["active_revision"], release["release_version"],
+                          release["message"]), ("ACTIVE", 1, 1, "go"))
+        first = self.effective(scope)
+        self.assertEqual((first["document"], first["version"]), ({"a": 1}, release["version"]))
+        self.good(self.daemon.put(scope, {"a": 2}))
+        self.assertEqual(self.effective(scope), first)
+        self.good(self.daemon.release(scope, "promote", revision=2))
+        second = self.effective(scope)
+        self.assertEqual(second["document"], {"a": 2})
+        self.assertGreater(second["version"], first["version"])
+
+    def test_layers_merge_in_order_and_null_deletes(self):
+        tenant = self.tenant
+        self.good(self.daemon.put(tenant, {"a": 1, "b": {"x": 1, "y": 2}, "c": [1, 2]}))
+        self.good(self.daemon.put(f"{tenant}/web", {"a": None, "b": {"x": 9}, "c": [3]}))
+        self.good(self.daemon.release(tenant, "promote"))
+        self.good(self.daemon.release(f"{tenant}/web", "promote"))
+        self.assertEqual(self.effective(f"{tenant}/web")["document"],
+                         {"b": {"x": 9, "y": 2}, "c": [3]})
+        layers = self.good(self.daemon.get(f"/v1/layers/{tenant}/web"))
+        self.assertEqual((layers["layers"], layers["default"]), ([tenant, f"{tenant}/web"], True))
+        self.good(self.daemon.request("PUT", f"/v1/layers/{tenant}/web",
+                                      {"layers": [f"{tenant}/web", tenant]}))
+        self.assertEqual(self.effective(f"{tenant}/web")["document"],
+                         {"a": 1, "b": {"x": 1, "y": 2}, "c": [1, 2]})
+        layers = self.good(self.daemon.get(f"/v1/layers/{tenant}/web"))
+        self.assertFalse(layers["default"])
+        error = self.refused(
+            self.daemon.request("PUT", f"/v1/layers/{tenant}/web?expected_version=0",
+                                {"layers": []}), 409, "conflict")
+        self.assertIn("message", error)
+        layers = self.good(self.daemon.request("PUT", f"/v1/layers/{tenant}/web", {"layers": []}))
+        self.assertTrue(layers["default"])
+
+    def test_a_canary_has_two_variants_until_it_ends(self):
+        scope = self.tenant
+        for n in (1, 2):
+            self.good(self.daemon.put(scope, {"n": n}))
+        self.good(self.daemon.release(scope, "promote", revision=1))
+        release = self.good(self.daemon.release(scope, "promote", strategy="canary:25%"))
+        self.assertEqual((release["state"], release["candidate_revision"]), ("ROLLING", 2))
+        self.assertEqual(release["stage"]["percents"][release["stage"]["index"]], 25.0)
+        self.assertEqual(self.effective(scope)["document"], {"n": 1})
+        self.assertEqual(self.effective(scope, variant="candidate")["document"], {"n": 2})
+        error = self.refused(self.daemon.release(scope, "promote"), 409, "state")
+        self.assertEqual(error["current"]["state"], "ROLLING")
+        self.assertEqual(self.good(self.daemon.release(scope, "pause"))["state"], "PAUSED")
+        self.assertEqual(self.good(self.daemon.release(scope, "resume"))["state"], "ROLLING")
+        aborted = self.good(self.daemon.release(scope, "abort"))
+        self.assertEqual((aborted["state"], aborted["active_revision"],
+                          aborted["candidate_revision"]), ("ACTIVE", 1, None))
+        self.assertEqual(self.effective(scope, variant="candidate")["document"], {"n": 1})
+
+    def test_a_second_rollout_on_one_consumer_scope_names_the_holder(self):
+        scope = f"{self.tenant}/web"
+        for name in (self.tenant, scope):
+            for n in (1, 2):
+                self.good(self.daemon.put(name, {name.replace("/", "_"): n}))
+            self.good(self.daemon.release(name, "promote", revision=1))
+        self.good(self.daemon.release(self.tenant, "promote", strategy="canary:10%"))
+        error = self.refused(self.daemon.release(scope, "promote", strategy="canary:10%"), 409,
+                             "state")
+        self.assertEqual(error["current"]["holder"], self.tenant)
+
+    def test_rollback_disable_enable_and_quarantine(self):
+        scope = self.tenant
+        for n in (1, 2, 3):
+            self.good(self.daemon.put(scope, {"n": n}))
+            self.good(self.daemon.release(scope, "promote"))
+        versions = [self.effective(scope)["version"]]
+        self.good(self.daemon.release(scope, "rollback"))
+        self.assertEqual(self.effective(scope)["document"], {"n": 2})
+        versions.append(self.effective(scope)["version"])
+        self.good(self.daemon.release(scope, "rollback", revision=1))
+        self.assertEqual(self.effective(scope)["document"], {"n": 1})
+        versions.append(self.effective(scope)["version"])
+        self.assertEqual(self.good(self.daemon.release(scope, "disable"))["state"], "DISABLED")
+        self.assertEqual(self.effective(scope)["document"], {})
+        self.assertEqual(self.good(self.daemon.release(scope, "enable"))["state"], "ACTIVE")
+        versions.append(self.effective(scope)["version"])
+        self.good(self.daemon.release(scope, "quarantine", revision=3))
+        self.refused(self.daemon.release(scope, "promote", revision=3), 409, "state")
+        self.refused(self.daemon.release(scope, "promote", revision=9), 404, "not_found")
+        self.assertEqual(versions, sorted(set(versions)))
+
+    def test_a_stale_release_version_conflicts(self):
+        self.good(self.daemon.put(self.tenant, {}))
+        self.good(self.daemon.release(self.tenant, "promote", expected_release_version=0))
+        error = self.refused(
+            self.daemon.release(self.tenant, "disable", expected_release_version=0), 409,
+            "conflict")
+        self.assertEqual(error["current"]["release_version"], 1)
+        self.good(self.daemon.release(self.tenant, "disable", expected_release_version=1))
+
+    def test_the_body_of_a_release_is_strict(self):
+        self.good(self.daemon.put(self.tenant, {}))
+        for members in ({"action": "frob"}, {"action": "delete"}, {}, {"action": 1},
+                        {"action": "promote", "frob": 1}, {"action": "promote", "revision": -1},
+                        {"action": "promote", "revision": "1"},
+                        {"action": "promote", "strategy": "canary:0%"},
+                        {"action": "promote", "strategy": "x" * 400}):
+            with self.subTest(members=members):
+                self.refused(self.daemon.request("POST", f"/v1/release/{self.tenant}", members),
+                             400)
+        for members in ({"bake_s": 60}, {"activate": "hold"}, {"confirm_within_s": 5}):
+            with self.subTest(members=members):
+                self.refused(self.daemon.release(self.tenant, "promote", **members), 422,
+                             "unsupported")
+        self.good(self.daemon.release(self.tenant, "promote", activate="now"))
+        self.refused(self.daemon.release(self.tenant + "x", "promote"), 404)
+        for body in ("{}", '{"layers":1}', '{"layers":[1]}', '{"layers":[],"x":1}',
+                     json.dumps({"layers": [f"a{n}" for n in range(17)]}),
+                     '{"layers":["../x"]}'):
+            with self.subTest(body=body):
+                self.refused(self.daemon.request("PUT", f"/v1/layers/{self.tenant}", body), 400)
+
+    def test_a_variant_that_is_none_is_refused(self):
+        self.refused(self.daemon.get(f"/v1/effective/{self.tenant}", variant="blue"), 400)
+
+
+class Idempotency(DaemonCase):
+    def test_the_same_key_again_gives_the_same_answer_and_one_revision(self):
+        headers = {"Idempotency-Key": "key-1-" + self.tenant}
+        first = self.daemon.put(self.tenant, {"a": 1}, headers=headers, expected_revision=0)
+        again = self.daemon.put(self.tenant, {"a": 1}, headers=headers, expected_revision=0)
+        self.assertEqual(self.good(first), self.good(again))
+        self.assertIsNone(first.headers["Idempotency-Replayed"])
+        self.assertEqual(again.headers["Idempotency-Replayed"], "true")
+        history = self.good(self.daemon.get(f"/v1/history/{self.tenant}"))["revisions"]
+        self.assertEqual(len(history), 1)
+        headers = {"Idempotency-Key": "key-2-" + self.tenant}
+        first = self.good(self.daemon.release(self.tenant, "promote", headers=headers))
+        again = self.good(self.daemon.release(self.tenant, "promote", headers=headers))
+        self.assertEqual(first["release_version"], again["release_version"])
+
+    def test_one_key_for_two_requests_is_refused(self):
+        headers = {"Idempotency-Key": "key-" + self.tenant}
+        self.good(self.daemon.put(self.tenant, {"a": 1}, headers=headers))
+        self.refused(self.daemon.put(self.tenant, {"a": 2}, headers=headers), 422, "replay")
+
+
+class Views(DaemonCase):
+    def test_health_readiness_and_metrics(self):
+        self.assertEqual(self.good(self.daemon.get("/healthz")), {"status": "ok"})
+        self.assertEqual(self.good(self.daemon.get("/readyz")), {"status": "ready"})
+        self.good(self.daemon.put(self.tenant, {}))
+        self.good(self.daemon.release(self.tenant, "promote"))
+        self.refused(self.daemon.get("/v1/nothing"), 404)
+        reply = self.daemon.get("/metrics")
+        self.assertEqual(reply.status, 200)
+        self.assertTrue(reply.headers["Content-Type"].startswith("text/plain"))
+        lines = reply.body.decode().splitlines()
+        values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        self.assertGreaterEqual(int(values['confcast_http_requests_total{code="404"}']), 1)
+        self.assertGreater(int(values[f'confcast_scope_version{{scope="{self.tenant}"}}']), 0)
+        self.assertEqual(int(values["confcast_epoch"]), 1)
+        self.assertEqual(len(values), len([line for line in lines if not line.startswith("#")]))
+
+    def test_status_lists_scopes_and_none_has_consumers_yet(self):
+        self.good(self.daemon.put(self.tenant, {}))
+        release = self.good(self.daemon.release(self.tenant, "promote"))
+        status = self.good(self.daemon.get("/v1/status"))
+        row = [row for row in status["scopes"] if row["scope"] == self.tenant][0]
+        self.assertEqual((row["state"], row["version"], row["published"], row["total"]),
+                         ("ACTIVE", release["version"], 0, 0))
+        self.assertFalse(status["node"]["publishes"])
+        one = self.good(self.daemon.get(f"/v1/status/{self.tenant}"))
+        self.assertEqual(one["stragglers"], [])
+        self.refused(self.daemon.get(f"/v1/status/{self.tenant}/none"), 404)
+        self.assertEqual(self.good(self.daemon.get("/v1/consumers"))["consumers"], [])
+        self.assertEqual(self.good(self.daemon.get("/v1/consumers", behind=1))["consumers"], [])
+        self.refused(self.daemon.get("/v1/consumers/web-1"), 404)
+        self.refused(self.daemon.get("/v1/consumers/web%201"), 400)
+
+    def test_every_accepted_change_is_in_the_audit_log_and_no_refused_one(self):
+        headers = {"Confcast-Author": "ann"}
+        self.good(self.daemon.put(self.tenant, {}, headers=headers, message="why"))
+        self.refused(self.daemon.put(self.tenant, {}, headers=headers, expected_revision=7), 409)
+        self.good(self.daemon.release(self.tenant, "promote", headers=headers))
+        entries = self.good(self.daemon.get("/v1/audit", limit=1000))["entries"]
+        mine = [entry for entry in entries if entry["scope"] == self.tenant]
+        self.assertEqual([entry["action"] for entry in mine], ["promote", "put"])
+        self.assertEqual([entry["author"] for entry in mine], ["ann", "ann"])
+        self.assertEqual(mine[1]["message"], "why")
+        self.assertIn("time", mine[0])
+
+    def test_limits_of_lists_hold_on_both_sides(self):
+        for limit in (0, 1001, "x"):
+            self.refused(self.daemon.get("/v1/audit", limit=limit), 400)
+        for limit in (1, 1000):
+            self.good(self.daemon.get("/v1/audit", limit=limit))
+
+    def test_head_is_get_without_a_body(self):
+        reply = self.daemon.request("HEAD", "/healthz")
+        self.assertEqual((reply.status, reply.body), (200, b""))
+
+    def test_the_unix_socket_serves_the_same_and_knows_its_peer(self):
+        reply = self.daemon.request("PUT", f"/v1/config/{self.tenant}", "{}", unix=True)
+        self.good(reply)
+        got = self.good(self.daemon.request("GET", f"/v1/config/{self.tenant}", unix=True))
+        self.assertRegex(got["author"], r"^uid:\d+$")
+        self.good(self.daemon.put(self.tenant, {}))
+        self.assertEqual(self.good(self.daemon.get(f"/v1/config/{self.tenant}"))["author"],
+                         "anonymous")
+
+
+class Limits(DaemonCase):
+    options = ("--request-timeout-ms", "1000", "--document-max-bytes", "100000")
+
+    def document(self, size):
+        return '{"a":"' + "x" * (size - 8) + '"}'
+
+    def test_bodies_hold_to_their_limit_on_both_sides(self):
+        self.good(self.daemon.put(self.tenant, self.document(100000)))
+        self.refused(self.daemon.put(self.tenant, self.document(100001)), 413, "limit")
+        self.refused(self.daemon.put(self.tenant, self.document(400000)), 413, "limit")
+        self.refused(self.daemon.release(self.tenant, "promote", message="x" * 70000), 413)
+        self.refused(self.daemon.request("GET", "/healthz", "{}"), 413)
+
+    def test_a_body_that_announces_too_much_is_answered_at_once(self):
+        answer = self.daemon.raw(b"PUT /v1/config/a HTTP/1.1\r\nHost: x\r\n"
+                                 b"Content-Length: 99999999999\r\n\r\n")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 413 "), answer)
+        answer = self.daemon.raw(b"PUT /v1/config/a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                                 b"Content-Length: 100001\r\n\r\n")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 413 "), answer)
+
+    def test_a_chunked_body_is_taken_and_an_endless_one_is_refused(self):
+        head = f"PUT /v1/config/{self.tenant} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" \
+               "Transfer-Encoding: chunked\r\n\r\n"
+        answer = self.daemon.raw(head.encode() + b"2\r\n{}\r\n0\r\n\r\n")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
+        chunk = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+        with socket.create_connection(("127.0.0.1", self.daemon.port), timeout=20) as sock:
+            sock.sendall(head.encode())
+            answer = b""
+            try:
+                for _ in range(10000):
+                    sock.sendall(chunk)
+            except OSError:
+                pass
+            else:
+                self.fail("164 MB were taken")
+            answer = read_all(sock)
+        self.assertTrue(answer == b"" or answer.startswith(b"HTTP/1.1 413 "), answer)
+        self.good(self.daemon.get("/healthz"))
+
+    def test_slow_requests_get_408_however_they_drip(self):
+        start = time.monotonic()
+        answer = self.daemon.raw(b"PUT /v1/config/a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 408 "), answer)
+        self.assertIn(b'"code":"timeout"', answer)
+        self.assertLess(time.monotonic() - start, 5)
+        with socket.create_connection(("127.0.0.1", self.daemon.port), timeout=10) as sock:
+            start = time.monotonic()
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            try:
+                while time.monotonic() - start < 5:
+                    sock.sendall(b"a")
+                    time.sleep(0.1)
+                self.fail("it dripped for five seconds")
+            except OSError:
+                pass
+        self.assertLess(time.monotonic() - start, 4)
+
+    def test_a_connection_without_a_request_is_closed(self):
+        start = time.monotonic()
+        self.assertEqual(self.daemon.raw(b""), b"")
+        self.assertLess(time.monotonic() - start, 5)
+
+    def test_a_kept_connection_gets_a_new_deadline_with_each_request(self):
+        connection = self.daemon.connection()
+        for _ in range(4):
+            connection.request("GET", "/healthz")
+            self.assertEqual(connection.getresponse().read(), b'{"status":"ok"}')
+            time.sleep(0.5)
+        connection.close()
+
+    def test_broken_http_does_no_harm(self):
+        for data in (b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n",
+                     b"GET " + b"/a" * 40000 + b" HTTP/1.1\r\n\r\n",
+                     b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 20000 + b"\r\n",
+                     b"PUT /v1/config/a HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n"):
+            with self.subTest(data=data[:30]):
+                answer = self.daemon.raw(data)
+                self.assertFalse(answer.startswith(b"HTTP/1.1 200"), answer)
+        self.good(self.daemon.get("/healthz"))
+
+    def test_a_flood_of_connections_leaves_the_unix_socket_open(self):
+        flood = []
+        try:
+            for _ in range(400):
+                flood.append(socket.create_connection(("127.0.0.1", self.daemon.port)))
+                flood[-1].sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+            start = time.monotonic()
+            self.good(self.daemon.request("GET", "/healthz", unix=True))
+            self.assertLess(time.monotonic() - start, 1)
+        finally:
+            for sock in flood:
+                sock.close()
+        control.wait_until(lambda: self.daemon.get("/healthz").status == 200)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

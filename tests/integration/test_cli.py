@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""confcastctl against a real confcastd: output, and the exit codes of docs/cli.md."""
+
+import json
+import os
+import re
+import socket
+import stat
+import tempfile
+import threading
+import time
+import unittest
+
+from control import DaemonCase, ctl
+
+OK, NEGATIVE, CONNECT, USAGE, CONFLICT, REFUSED, TIMEOUT, FENCED, FORBIDDEN, NOT_FOUND = range(10)
+
+
+class LossyProxy(threading.Thread):
+    """Passes connections on to the daemon; the first `lose` answers are swallowed."""
+
+    def __init__(self, port, lose):
+        super().__init__(daemon=True)
+        self.port = port
+        self.lose = lose
+        self.seen = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            with client, socket.create_connection(("127.0.0.1", self.port)) as server:
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    request += client.recv(65536)
+                length = re.search(rb"content-length: (\d+)", request, re.I)
+                size = request.index(b"\r\n\r\n") + 4 + int(length.group(1) if length else 0)
+                while len(request) < size:
+                    request += client.recv(65536)
+                server.sendall(request)
+                answer = server.recv(65536)
+                self.seen += 1
+                if self.seen > self.lose:
+                    client.sendall(answer)
+
+
+class Cli(DaemonCase):
+    def run_ctl(self, code, *args, **kwargs):
+        result = self.daemon.ctl(*args, **kwargs)
+        self.assertEqual(result.returncode, code, f"{args}: {result.stdout}{result.stderr}")
+        if code in (OK, NEGATIVE) and "key" not in args:
+            self.assertEqual(result.stderr, "", args)
+        if code not in (OK, NEGATIVE):
+            self.assertNotEqual(result.stderr, "", args)
+        return result.stdout if code in (OK, NEGATIVE) else result.stderr
+
+    def file(self, text):
+        path = os.path.join(self.folder, f"{self.tenant}.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def test_put_get_promote_effective(self):
+        scope = f"{self.tenant}/web"
+        path = self.file('{"b": 1.0, "a": 0.1}')
+        out = self.run_ctl(OK, "put", scope, "-f", path, "--promote", "-m", "first words",
+                           "--expected-revision", "0", "--author", "ann")
+        self.assertIn("revision 1", out)
+        self.assertIn("ACTIVE", out)
+        self.assertEqual(self.run_ctl(OK, "get", scope), '{"a":0.1,"b":1}\n')
+        self.assertEqual(self.run_ctl(OK, "-o", "json", "get", scope), '{"a":0.1,"b":1}\n')
+        self.assertEqual(self.run_ctl(OK, "get", scope, "-o", "yaml"), '"a": 0.1\n"b": 1\n')
+        self.assertEqual(self.run_ctl(OK, "effective", scope), '{"a":0.1,"b":1}\n')
+        meta = json.loads(self.run_ctl(OK, "get", scope, "--meta"))
+        self.assertEqual((meta["revision"], meta["author"], meta["message"]),
+                         (1, "ann", "first words"))
+        release = json.loads(self.run_ctl(OK, "-o", "json", "release", scope))
+        self.assertEqual((release["state"], release["author"]), ("ACTIVE", "ann"))
+        out = self.run_ctl(OK, "history", scope)
+        self.assertRegex(out.splitlines()[0], r"^REVISION +TIME +AUTHOR")
+        self.assertRegex(out.splitlines()[1], r"^1 +\d{4}-.* ann .*first words$")
+
+    def test_standard_input_and_unix_sockets(self):
+        for n, server in enumerate((f"unix:{self.daemon.unix}", f"unix://{self.daemon.unix}")):
+            self.run_ctl(OK, "put", self.tenant, "-f", "-", stdin=f'{{"n":{n}}}', server=server)
+            self.assertEqual(self.run_ctl(OK, "get", self.tenant, server=server),
+                             f'{{"n":{n}}}\n')
+        result = ctl("get", self.tenant, env={"CONFCAST_SERVER": f"unix:{self.daemon.unix}"})
+        self.assertEqual((result.returncode, result.stdout), (OK, '{"n":1}\n'))
+
+    def test_a_conflict_prints_the_current_version_and_who_holds_it(self):
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", "--author", "bob", stdin="{}")
+        err = self.run_ctl(CONFLICT, "put", self.tenant, "-f", "-", "--expected-revision", "0",
+                           stdin="{}")
+        self.assertIn("revision 1", err)
+        self.assertIn("bob", err)
+        self.run_ctl(OK, "promote", self.tenant)
+        err = self.run_ctl(CONFLICT, "advance", self.tenant)
+        self.assertIn("state ACTIVE", err)
+        self.run_ctl(OK, "put", f"{self.tenant}/x", "-f", "-", "--promote", stdin="{}")
+        self.run_ctl(OK, "put", f"{self.tenant}/x", "-f", "-", stdin='{"a":1}')
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", "--strategy", "canary:5%",
+                     stdin='{"b":1}')
+        err = self.run_ctl(CONFLICT, "promote", f"{self.tenant}/x", "--strategy", "canary:5%")
+        self.assertIn(f"holder {self.tenant}", err)
+
+    def test_every_action_reaches_its_state(self):
+        for n in (1, 2):
+            self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", stdin=f'{{"n":{n}}}')
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", stdin='{"n":3}')
+        rows = [
+            (("promote", self.tenant, "3", "--strategy", "stages:1%,50%,100%"), "ROLLING"),
+            (("advance", self.tenant), "ROLLING"), (("pause", self.tenant), "PAUSED"),
+            (("resume", self.tenant), "ROLLING"), (("abort", self.tenant), "ACTIVE"),
+            (("rollback", self.tenant), "ACTIVE"), (("rollback", self.tenant, "--to", "2"), "ACTIVE"),
+            (("quarantine", self.tenant, "3"), "ACTIVE"), (("disable", self.tenant), "DISABLED"),
+            (("enable", self.tenant), "ACTIVE"),
+        ]
+        for args, state in rows:
+            with self.subTest(args=args):
+                release = json.loads(self.run_ctl(OK, "-o", "json", *args))
+                self.assertEqual(release["state"], state)
+        self.assertEqual(release["active_revision"], 2)
+        self.run_ctl(CONFLICT, "promote", self.tenant, "3")
+        self.assertIn("DELETED", self.run_ctl(OK, "delete", self.tenant) +
+                      self.run_ctl(OK, "release", self.tenant))
+
+    def test_layers_are_shown_and_set(self):
+        scope = f"{self.tenant}/web"
+        shown = json.loads(self.run_ctl(OK, "-o", "json", "layers", scope))
+        self.assertEqual(shown["layers"], [self.tenant, scope])
+        self.run_ctl(OK, "layers", "set", scope, scope, self.tenant)
+        shown = json.loads(self.run_ctl(OK, "-o", "json", "layers", "show", scope))
+        self.assertEqual(shown["layers"], [scope, self.tenant])
+        self.run_ctl(OK, "layers", "set", scope, "--default")
+        self.run_ctl(USAGE, "layers", "set", scope)
+        self.run_ctl(USAGE, "layers", "set", scope, self.tenant, "--default")
+
+    def test_diff_says_what_differs_and_answers_with_its_exit_code(self):
+        for text in ('{"a":1,"b":{"x/y":[1,2]},"c":0}', '{"a":1,"b":{"x/y":[1,3,4]},"d":{}}'):
+            self.run_ctl(OK, "put", self.tenant, "-f", "-", stdin=text)
+        out = self.run_ctl(NEGATIVE, "diff", self.tenant, "1", "2")
+        self.assertEqual(out.splitlines(), ["- /b/x~1y/1: 2", "+ /b/x~1y/1: 3",
+                                            "+ /b/x~1y/2: 4", "- /c: 0", "+ /d: {}"])
+        self.assertEqual(self.run_ctl(OK, "diff", self.tenant, "2", "2"), "")
+        self.run_ctl(NOT_FOUND, "diff", self.tenant)
+        self.run_ctl(OK, "promote", self.tenant, "2")
+        self.run_ctl(OK, "diff", self.tenant)
+        got = json.loads(self.run_ctl(NEGATIVE, "-o", "json", "diff", self.tenant, "1"))
+        self.assertEqual([row["path"] for row in got["differences"]],
+                         ["/b/x~1y/1", "/b/x~1y/2", "/c", "/d"])
+
+    def test_exit_codes(self):
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", stdin="{}")
+        self.run_ctl(CONNECT, "get", self.tenant, server="http://127.0.0.1:1")
+        self.run_ctl(CONNECT, "get", self.tenant, server="unix:/nonexistent/socket")
+        for args in (("frob",), ("get",), ("get", "A"), ("get", self.tenant, "x"),
+                     ("get", self.tenant, "--frob"), ("get", self.tenant, "--revision", "x"),
+                     ("put", self.tenant), ("put", self.tenant, "-f", "/nonexistent"),
+                     ("-o", "xml", "get", self.tenant), ("promote", self.tenant, "x"),
+                     ("wait", self.tenant, "--applied", "0"), ("wait", self.tenant, "--timeout", "x"),
+                     ("promote", self.tenant, "--strategy", "canary:0%")):
+            with self.subTest(args=args):
+                self.run_ctl(USAGE, *args)
+        self.run_ctl(USAGE, "get", self.tenant, server="ftp://x")
+        self.run_ctl(USAGE, "put", self.tenant, "-f", "-", stdin='{"a":1,"a":2}')
+        self.run_ctl(REFUSED, "put", self.tenant, "-f", "-", stdin='{"a":9007199254740993}')
+        self.run_ctl(NOT_FOUND, "get", self.tenant + "/none")
+        self.run_ctl(NOT_FOUND, "get", self.tenant, "--revision", "7")
+        self.run_ctl(NOT_FOUND, "promote", self.tenant, "7")
+
+    def test_what_was_put_is_said_even_when_its_promotion_is_refused(self):
+        for _ in (1, 2):
+            self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", stdin="{}")
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", "--strategy", "canary:5%",
+                     stdin="{}")
+        result = self.daemon.ctl("put", self.tenant, "-f", "-", "--promote", stdin='{"x":1}')
+        self.assertEqual(result.returncode, CONFLICT)
+        self.assertIn("revision 4", result.stdout)
+
+    def test_wait_tells_no_from_too_late(self):
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", stdin="{}")
+        self.run_ctl(NEGATIVE, "wait", self.tenant, "--timeout", "0")
+        start = time.monotonic()
+        self.run_ctl(TIMEOUT, "wait", self.tenant, "--applied", "1", "--timeout", "300ms")
+        self.assertGreaterEqual(time.monotonic() - start, 0.3)
+        self.run_ctl(NOT_FOUND, "wait", self.tenant + "/none")
+
+    def test_status_and_inventory(self):
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", stdin="{}")
+        out = self.run_ctl(OK, "status", self.tenant)
+        self.assertRegex(out.splitlines()[0], r"^SCOPE +STATE +VERSION +PUBLISHED +CONSUMERS")
+        self.assertRegex(out.splitlines()[1], rf"^{self.tenant} +ACTIVE +\d+")
+        self.assertIn(self.tenant, self.run_ctl(OK, "status"))
+        self.assertIn("scopes", json.loads(self.run_ctl(OK, "-o", "json", "status")))
+        self.assertIn("CONSUMER", self.run_ctl(OK, "consumers", "--behind"))
+        self.run_ctl(NOT_FOUND, "consumers", "nobody")
+        self.assertIn("promote", self.run_ctl(OK, "audit", "--limit", "1"))
+
+    def test_a_lost_answer_is_asked_for_again_and_changes_once(self):
+        proxy = LossyProxy(self.daemon.port, lose=1)
+        proxy.start()
+        try:
+            self.run_ctl(OK, "put", self.tenant, "-f", "-", "--expected-revision", "0",
+                         stdin='{"a":1}', server=proxy.url)
+        finally:
+            proxy.listener.close()
+        self.assertEqual(proxy.seen, 2)
+        history = json.loads(self.run_ctl(OK, "-o", "json", "history", self.tenant))
+        self.assertEqual(len(history["revisions"]), 1)
+
+    def test_a_key_given_twice_changes_once(self):
+        for _ in (1, 2):
+            self.run_ctl(OK, "--idempotency-key", "k" + self.tenant, "put", self.tenant, "-f", "-",
+                         "--promote", stdin='{"a":1}')
+        release = json.loads(self.run_ctl(OK, "-o", "json", "release", self.tenant))
+        self.assertEqual((release["active_revision"], release["release_version"]), (1, 1))
+
+    def test_messages_cannot_drive_the_terminal(self):
+        self.good(self.daemon.put(self.tenant, {}, message="caf\u00e9"))
+        self.assertIn("caf\u00e9", self.run_ctl(OK, "history", self.tenant))
+        self.refused(self.daemon.put(self.tenant, {}, message="\x1b[2J"), 400)
+        self.good(self.daemon.put(self.tenant, {}, message="a\u009b2Jb"))
+        self.assertIn("a  2Jb", self.run_ctl(OK, "history", self.tenant))
+
+    def test_help_goes_to_standard_output(self):
+        for args in (("--help",), ("put", "--help"), ("-h",)):
+            result = ctl(*args)
+            self.assertEqual((result.returncode, result.stderr), (OK, ""))
+            self.assertIn("usage: confcastctl", result.stdout)
+
+
+class Keys(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory(prefix="confcast-keys-")
+        self.folder = os.path.join(self.temporary.name, "keys")
+
+    def tearDown(self):
+        self.temporary.cleanup()
+
+    def test_init_and_enroll(self):
+        result = ctl("key", "init", "--dir", self.folder, "--fleet", "dc1", "--engine", "10.0.0.1",
+                     "--engine", "10.0.0.2:7501", "--group-count", "8",
+                     "--pull-url", "https://control:7400")
+        self.assertEqual(result.returncode, OK, result.stderr)
+        with open(os.path.join(self.folder, "fleet.json"), encoding="ascii") as file:
+            text = file.read()
+        fleet = json.loads(text)
+        self.assertEqual(text, json.dumps(fleet, sort_keys=True, separators=(",", ":")) + "\n")
+        self.assertEqual(fleet["engines"], [{"address": "10.0.0.1", "port": 7500},
+                                            {"address": "10.0.0.2", "port": 7501}])
+        self.assertEqual(fleet["groups"], {"base": "239.192.0.0", "count": 8})
+        self.assertEqual((fleet["name"], fleet["sequence"]), ("dc1", 1))
+        out = os.path.join(self.temporary.name, "web-1.json")
+        enroll = ("key", "enroll", "--dir", self.folder, "--id", "web-1", "--label", "zone=eu-1",
+                  "-o", out)
+        self.assertEqual(ctl(*enroll).returncode, OK)
+        self.assertEqual(stat.S_IMODE(os.stat(out).st_mode), 0o600)
+        with open(out, encoding="ascii") as file:
+            credential = json.load(file)
+        self.assertEqual((credential["id"], credential["fleet"], credential["labels"],
+                          credential["root_key"]),
+                         ("web-1", "dc1", {"zone": "eu-1"}, fleet["root_key"]))
+        self.assertEqual(ctl(*enroll).returncode, CONFLICT)
+        self.assertEqual(ctl("key", "init", "--dir", self.folder, "--engine", "10.0.0.1").returncode,
+                         CONFLICT)
+        again = ctl("key", "enroll", "--dir", self.folder, "--id", "web-1", "-o", "-")
+        self.assertEqual(json.loads(again.stdout)["session_key"], credential["session_key"])
+        other = ctl("key", "enroll", "--dir", self.folder, "--id", "web-2", "-o", "-")
+        self.assertNotEqual(json.loads(other.stdout)["session_key"], credential["session_key"])
+
+    def test_wrong_options_and_loose_secrets_are_refused(self):
+        for args in (("key", "init", "--dir", self.folder), ("key", "init", "--engine", "10.0.0.1"),
+                     ("key", "init", "--dir", self.folder, "--engine", "x"),
+                     ("key", "init", "--dir", self.folder, "--engine", "10.0.0.1", "--port", "0"),
+                     ("key", "init", "--dir", self.folder, "--engine", "10.0.0.1", "--group-count",
+                      "17"),
+                     ("key", "enroll", "--dir", self.folder, "--id", "a")):
+            with self.subTest(args=args):
+                self.assertEqual(ctl(*args).returncode, USAGE)
+        self.assertEqual(ctl("key", "enroll", "--dir", self.folder, "--id", "a", "-o", "-")
+                         .returncode, NOT_FOUND)
+        self.assertEqual(ctl("key", "init", "--dir", self.folder, "--engine", "10.0.0.1").returncode,
+                         OK)
+        for label in ("x", "=x", "k=" + "v" * 64):
+            self.assertEqual(ctl("key", "enroll", "--dir", self.folder, "--id", "a", "--label",
+                                 label, "-o", "-").returncode, USAGE)
+        os.chmod(os.path.join(self.folder, "session.key"), 0o644)
+        result = ctl("key", "enroll", "--dir", self.folder, "--id", "a", "-o", "-")
+        self.assertEqual((result.returncode, result.stdout), (FORBIDDEN, ""))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
