@@ -185,7 +185,7 @@ struct cfc_receiver_stats {
     uint64_t symbols;     /* verified and stored */
     uint64_t symbols_duplicate;
     uint64_t symbols_decoded; /* recovered by FEC */
-    uint64_t symbols_ignored; /* repair symbols that were of no use */
+    uint64_t symbols_ignored; /* of no use: repair symbols, another coding */
     uint64_t nacks;           /* NACK frames sent */
     uint64_t nack_entries;
     uint64_t reports; /* REPORT frames sent */

@@ -238,13 +238,14 @@ cfc_receiver_on_content(struct cfc_receiver *r, const struct cfc_frame *frame)
 }
 
 /* The entry that collects this coding of the content with this key.  NULL: *code says what the
- * frame is worth. */
+ * frame is worth, and *is_here whether the content is complete. */
 static struct cfc_entry *
-find_collection(struct cfc_receiver *r, uint64_t key, uint16_t coding, int *code)
+find_collection(struct cfc_receiver *r, uint64_t key, uint16_t coding, bool *is_here, int *code)
 {
     struct cfc_entry *entry = cfc_content_set_find_key(&r->contents, key);
 
     *code = CONFCAST_ERR_WRONG_STREAM;
+    *is_here = false;
     while (entry != NULL) {
         if (entry->state == CFC_ENTRY_COLLECTING && entry->coding == coding) {
             return entry;
@@ -259,6 +260,7 @@ find_collection(struct cfc_receiver *r, uint64_t key, uint16_t coding, int *code
             }
         } else {
             *code = CONFCAST_OK;
+            *is_here = entry->state != CFC_ENTRY_COLLECTING;
         }
         entry = cfc_content_set_next_key(entry);
     }
@@ -290,6 +292,7 @@ cfc_receiver_on_page(struct cfc_receiver *r, const struct cfc_frame *frame)
     struct cfc_content_rx_stats stats = {0, 0, 0};
     struct cfc_entry *entry;
     struct cfc_page page;
+    bool is_here;
     int code;
 
     if (cfc_content_set_find_key(&r->contents, frame->key) == NULL) {
@@ -299,7 +302,7 @@ cfc_receiver_on_page(struct cfc_receiver *r, const struct cfc_frame *frame)
     if (code != CONFCAST_OK) {
         return code;
     }
-    entry = find_collection(r, frame->key, page.coding, &code);
+    entry = find_collection(r, frame->key, page.coding, &is_here, &code);
     if (entry == NULL) {
         return code;
     }
@@ -315,6 +318,7 @@ cfc_receiver_on_symbol(struct cfc_receiver *r, const struct cfc_frame *frame)
     struct cfc_content_rx_stats stats = {0, 0, 0};
     struct cfc_entry *entry;
     struct cfc_symbol symbol;
+    bool is_here;
     int code;
 
     if (cfc_content_set_find_key(&r->contents, frame->key) == NULL) {
@@ -324,9 +328,11 @@ cfc_receiver_on_symbol(struct cfc_receiver *r, const struct cfc_frame *frame)
     if (code != CONFCAST_OK) {
         return code;
     }
-    entry = find_collection(r, frame->key, symbol.coding, &code);
+    entry = find_collection(r, frame->key, symbol.coding, &is_here, &code);
     if (entry == NULL) {
-        r->stats.symbols_duplicate += code == CONFCAST_OK ? 1 : 0;
+        if (code == CONFCAST_OK) {
+            *(is_here ? &r->stats.symbols_duplicate : &r->stats.symbols_ignored) += 1;
+        }
         return code;
     }
     code = cfc_content_rx_symbol(entry->rx, r->sha, &symbol, r->now.mono_ns, &stats);

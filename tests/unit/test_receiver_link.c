@@ -1,0 +1,639 @@
+/* The link to the engine: handshake, session, reports, and how NACKs are put together. */
+#include "tests/unit/cunit_main.h"
+#include "tests/unit/receiver_fixture.h"
+
+static struct cfc_digest
+digest_of(uint8_t byte)
+{
+    struct cfc_digest digest;
+
+    memset(&digest, byte, sizeof(digest));
+    return digest;
+}
+
+static void
+joining_is_hello_challenge_hello_accept(void)
+{
+    struct bench b;
+    struct cfc_hello first, second;
+    static const uint8_t zero[CFC_COOKIE_SIZE];
+    uint8_t cookie[CFC_COOKIE_SIZE];
+
+    bench_open(&b);
+    CU_ASSERT_FALSE(cfc_receiver_is_linked(b.r));
+    CU_ASSERT_FATAL(bench_answer_hello(&b, CFC_WELCOME_CHALLENGE, &first));
+    CU_ASSERT(b.now.mono_ns <= CFC_S + 20 * CFC_MS);
+    CU_ASSERT_EQUAL(memcmp(first.cookie, zero, sizeof(zero)), 0);
+    CU_ASSERT_EQUAL(first.incarnation, 12);
+    CU_ASSERT_FALSE(cfc_receiver_is_linked(b.r));
+    CU_ASSERT_FATAL(bench_answer_hello(&b, CFC_WELCOME_ACCEPT, &second));
+    memset(cookie, 0xcc, sizeof(cookie));
+    CU_ASSERT_EQUAL(memcmp(second.cookie, cookie, sizeof(cookie)), 0);
+    CU_ASSERT_EQUAL(memcmp(second.nonce, first.nonce, sizeof(first.nonce)), 0);
+    CU_ASSERT(cfc_receiver_is_linked(b.r));
+    CU_ASSERT_EQUAL(cfc_receiver_stats(b.r)->hellos, 2);
+    bench_close(&b);
+}
+
+static void
+nothing_but_hello_goes_before_the_session_stands(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_head head;
+    struct cfc_digest content = digest_of(1);
+    uint32_t hellos = 0;
+    uint64_t last_ns = 0, spacing_ns = 0;
+
+    bench_open(&b);
+    head = bench_head(&b, 10, &content);
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    bench_run_owner(&b);
+    while (b.now.mono_ns < 60 * CFC_S) {
+        uint8_t type = bench_poll(&b, &frame);
+
+        if (type != 0) {
+            CU_ASSERT_EQUAL(type, CFC_FRAME_HELLO);
+            hellos++;
+            spacing_ns = b.now.mono_ns - last_ns;
+            last_ns = b.now.mono_ns;
+        } else {
+            uint64_t deadline_ns = cfc_receiver_deadline(b.r);
+
+            CU_ASSERT_FATAL(deadline_ns > b.now.mono_ns && deadline_ns != CFC_NEVER);
+            bench_wait(&b, deadline_ns - b.now.mono_ns);
+        }
+    }
+    /* 200 ms doubled up to 16 times, and up to half of it again. */
+    CU_ASSERT(hellos >= 12 && hellos <= 24);
+    CU_ASSERT(spacing_ns >= 3200 * CFC_MS && spacing_ns <= 4800 * CFC_MS);
+    bench_close(&b);
+}
+
+static void
+a_welcome_for_another_hello_or_with_another_key_is_refused(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_hello hello;
+
+    bench_open(&b);
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_HELLO, CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_hello_decode(&frame, b.sha, &hello), CONFCAST_OK);
+    hello.nonce[0] ^= 1;
+    bench_make_welcome(&b, &hello, CFC_WELCOME_ACCEPT);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_REPLAY);
+    hello.nonce[0] ^= 1;
+    b.credential_key.bytes[0] ^= 1;
+    bench_make_welcome(&b, &hello, CFC_WELCOME_ACCEPT);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_MAC);
+    CU_ASSERT_FALSE(cfc_receiver_is_linked(b.r));
+    b.credential_key.bytes[0] ^= 1;
+    bench_make_welcome(&b, &hello, CFC_WELCOME_ACCEPT);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    CU_ASSERT(cfc_receiver_is_linked(b.r));
+    /* And once only. */
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_REPLAY);
+    bench_close(&b);
+}
+
+static void
+challenges_cannot_make_it_send_hellos_without_end(void)
+{
+    struct bench b;
+    struct cfc_hello hello;
+    struct cfc_frame frame;
+    uint64_t start_ns;
+    uint32_t answered = 0;
+
+    bench_open(&b);
+    CU_ASSERT_FATAL(bench_answer_hello(&b, CFC_WELCOME_CHALLENGE, &hello));
+    start_ns = b.now.mono_ns;
+    for (int i = 0; i < 20; i++) {
+        if (bench_poll(&b, &frame) == CFC_FRAME_HELLO) {
+            answered++;
+        }
+        bench_make_welcome(&b, &hello, CFC_WELCOME_CHALLENGE);
+        (void)bench_deliver(&b);
+    }
+    CU_ASSERT_EQUAL(b.now.mono_ns, start_ns);
+    CU_ASSERT_EQUAL(answered, 3);
+    bench_close(&b);
+}
+
+static void
+a_refusal_is_told_and_waited_out(void)
+{
+    struct bench b;
+    struct cfc_hello hello;
+    struct cfc_frame frame;
+    struct cfc_receiver_event event;
+
+    bench_open(&b);
+    CU_ASSERT_FATAL(bench_answer_hello(&b, CFC_WELCOME_REFUSE, &hello));
+    CU_ASSERT_EQUAL(cfc_receiver_deadline(b.r), 0);
+    do {
+        CU_ASSERT_EQUAL_FATAL(cfc_receiver_poll_event(b.r, &b.now, &event), CONFCAST_OK);
+    } while (event.type != CFC_EVENT_IDENTITY);
+    CU_ASSERT_EQUAL(event.reason, CONFCAST_ERR_EXISTS);
+    CU_ASSERT_FALSE(bench_await(&b, CFC_FRAME_HELLO, 3 * CFC_S, &frame));
+    CU_ASSERT(bench_await(&b, CFC_FRAME_HELLO, 4 * CFC_S, &frame));
+    bench_close(&b);
+}
+
+static void
+another_boot_of_the_engine_makes_it_join_again_within_the_window(void)
+{
+    struct bench b;
+    struct cfc_hello first, second;
+    struct cfc_frame frame;
+
+    bench_open(&b);
+    b.windows.hello_ms = 2000;
+    CU_ASSERT(bench_answer_hello(&b, CFC_WELCOME_CHALLENGE, &first));
+    CU_ASSERT(bench_answer_hello(&b, CFC_WELCOME_ACCEPT, &first));
+    bench_wait(&b, 10 * CFC_S);
+    CU_ASSERT_EQUAL(bench_send_status(&b, NULL, 0), CONFCAST_OK);
+    CU_ASSERT_FALSE(bench_await(&b, CFC_FRAME_HELLO, 5 * CFC_S, &frame));
+    b.boot_id++;
+    CU_ASSERT_EQUAL(bench_send_status(&b, NULL, 0), CONFCAST_OK);
+    CU_ASSERT(cfc_receiver_is_linked(b.r));
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_HELLO, 2 * CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_hello_decode(&frame, b.sha, &second), CONFCAST_OK);
+    CU_ASSERT_NOT_EQUAL(memcmp(second.nonce, first.nonce, sizeof(first.nonce)), 0);
+    bench_make_welcome(&b, &second, CFC_WELCOME_ACCEPT);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    /* The new session is told everything. */
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_trailer_check(&frame, &b.session_key, &b.address), CONFCAST_OK);
+    bench_close(&b);
+}
+
+static void
+forged_boots_cost_at_most_one_handshake_a_second(void)
+{
+    struct bench b;
+    struct cfc_hello hello;
+    struct cfc_frame frame;
+    uint64_t hellos;
+
+    bench_open(&b);
+    b.windows.hello_ms = 1;
+    bench_link(&b);
+    hellos = cfc_receiver_stats(b.r)->hellos;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t boot_id = b.boot_id;
+
+        b.boot_id = (uint64_t)i;
+        CU_ASSERT_EQUAL(bench_send_status(&b, NULL, 0), CONFCAST_OK);
+        b.boot_id = boot_id;
+        if (bench_await(&b, CFC_FRAME_HELLO, 5 * CFC_MS, &frame)) {
+            CU_ASSERT_EQUAL(cfc_hello_decode(&frame, b.sha, &hello), CONFCAST_OK);
+            bench_make_welcome(&b, &hello, CFC_WELCOME_ACCEPT);
+            CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+        }
+    }
+    hellos = cfc_receiver_stats(b.r)->hellos - hellos;
+    CU_ASSERT(hellos >= 3 && hellos <= 6); /* five seconds */
+    bench_close(&b);
+}
+
+static void
+a_new_report_generation_is_answered_by_a_report(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_report report;
+    struct cfc_echo echo;
+
+    bench_open(&b);
+    bench_link(&b);
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_report_decode(&frame, &report), CONFCAST_OK);
+    echo = (struct cfc_echo){report.consumer_key, report.report_seq};
+    CU_ASSERT_EQUAL(bench_send_status(&b, &echo, 1), CONFCAST_OK);
+    CU_ASSERT_FALSE(bench_await(&b, CFC_FRAME_REPORT, 5 * CFC_S, &frame));
+    b.windows.report_generation++;
+    CU_ASSERT_EQUAL(bench_send_status(&b, NULL, 0), CONFCAST_OK);
+    CU_ASSERT(bench_await(&b, CFC_FRAME_REPORT, 80 * CFC_MS, &frame));
+    bench_close(&b);
+}
+
+static void
+reports_repeat_with_back_off_and_many_without_echo_renew_the_session(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_report report;
+    uint64_t last_ns, spacing_ns = 0, seq = 0;
+
+    bench_open(&b);
+    bench_link(&b);
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    last_ns = b.now.mono_ns;
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT_EQUAL(cfc_report_decode(&frame, &report), CONFCAST_OK);
+        CU_ASSERT(i == 0 || report.report_seq == seq);
+        seq = report.report_seq;
+        CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, 10 * CFC_S, &frame));
+        CU_ASSERT(b.now.mono_ns - last_ns > spacing_ns);
+        spacing_ns = b.now.mono_ns - last_ns;
+        last_ns = b.now.mono_ns;
+    }
+    CU_ASSERT(bench_await(&b, CFC_FRAME_HELLO, 2 * CFC_S, &frame));
+    CU_ASSERT(cfc_receiver_is_linked(b.r));
+    bench_close(&b);
+}
+
+static void
+an_old_echo_does_not_end_the_repeats(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_report report;
+    struct cfc_echo echo;
+    struct cfc_head head;
+    struct cfc_digest content = digest_of(1);
+
+    bench_open(&b);
+    bench_link(&b);
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_report_decode(&frame, &report), CONFCAST_OK);
+    echo = (struct cfc_echo){report.consumer_key, report.report_seq};
+    head = bench_head(&b, 10, &content);
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    bench_run_owner(&b);
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_report_decode(&frame, &report), CONFCAST_OK);
+    CU_ASSERT_EQUAL(report.report_seq, echo.report_seq + 1);
+    CU_ASSERT_EQUAL(bench_send_status(&b, &echo, 1), CONFCAST_OK);
+    CU_ASSERT(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    /* Nor does an echo for somebody else. */
+    echo.report_seq++;
+    echo.consumer_key++;
+    CU_ASSERT_EQUAL(bench_send_status(&b, &echo, 1), CONFCAST_OK);
+    CU_ASSERT(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    echo.consumer_key--;
+    CU_ASSERT_EQUAL(bench_send_status(&b, &echo, 1), CONFCAST_OK);
+    CU_ASSERT_FALSE(bench_await(&b, CFC_FRAME_REPORT, 5 * CFC_S, &frame));
+    bench_close(&b);
+}
+
+static void
+many_scopes_are_reported_in_as_few_parts_as_they_need(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_report report;
+    bool has_part[3] = {false, false, false};
+    uint32_t idx, entries = 0;
+    uint64_t seq = 0;
+
+    bench_open(&b);
+    for (uint32_t i = 1; i < 50; i++) {
+        char path[16] = "acme/s00";
+
+        path[6] = (char)('0' + i / 10);
+        path[7] = (char)('0' + i % 10);
+        CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, path, 8, &idx), CONFCAST_OK);
+        CU_ASSERT_EQUAL(idx, i);
+        CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, path, 8, &idx), CONFCAST_ERR_EXISTS);
+    }
+    bench_link(&b);
+    bench_run_owner(&b);
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, 100 * CFC_MS, &frame));
+        CU_ASSERT_EQUAL(cfc_report_decode(&frame, &report), CONFCAST_OK);
+        CU_ASSERT_EQUAL_FATAL(report.part_count, 3);
+        CU_ASSERT_FATAL(report.part < 3);
+        CU_ASSERT(i == 0 || report.report_seq == seq);
+        seq = report.report_seq;
+        has_part[report.part] = true;
+        entries += report.entry_count;
+    }
+    CU_ASSERT(has_part[0] && has_part[1] && has_part[2]);
+    CU_ASSERT_EQUAL(entries, 50);
+    bench_close(&b);
+}
+
+static void
+sealed_frames_carry_rising_numbers(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_trailer trailer;
+    uint64_t seq = 0;
+
+    bench_open(&b);
+    bench_link(&b);
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT_FATAL(
+            bench_await(&b, i % 2 == 0 ? CFC_FRAME_NACK : CFC_FRAME_REPORT, CFC_S, &frame));
+        CU_ASSERT_EQUAL(cfc_trailer_read(&frame, &trailer), CONFCAST_OK);
+        CU_ASSERT_EQUAL(trailer.session, 77);
+        CU_ASSERT(trailer.seq > seq);
+        seq = trailer.seq;
+        CU_ASSERT_EQUAL(cfc_trailer_check(&frame, &b.session_key, &b.address), CONFCAST_OK);
+    }
+    bench_close(&b);
+}
+
+static void
+hello_proves_the_highest_head_and_names_what_is_held(void)
+{
+    struct bench b;
+    struct cfc_hello hello;
+    struct cfc_frame frame, proof;
+    struct cfc_head head, proved;
+    struct cfc_digest content = digest_of(1);
+    const struct cfc_label label = {"zone", "eu-1", 4, 4};
+
+    bench_open(&b);
+    CU_ASSERT_EQUAL(cfc_receiver_set_labels(b.r, &label, 1), CONFCAST_OK);
+    head = bench_head(&b, 10, &content);
+    head.inlined = (struct cfc_inline_content){.is_present = true,
+                                               .encoding = CFC_ENCODING_RAW,
+                                               .body_size = 32,
+                                               .coded = content.bytes,
+                                               .coded_size = 32};
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &content), CONFCAST_OK);
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_HELLO, CFC_S, &frame));
+    CU_ASSERT_EQUAL_FATAL(cfc_hello_decode(&frame, b.sha, &hello), CONFCAST_OK);
+    CU_ASSERT_EQUAL(hello.hold_count, 1);
+    CU_ASSERT_EQUAL(cfc_get_u64(hello.holds), cfc_digest_key(&content));
+    CU_ASSERT_EQUAL(hello.label_count, 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(hello.head_proof);
+    CU_ASSERT_EQUAL(cfc_frame_open(hello.head_proof, hello.head_proof_size, &proof), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_head_decode(&proof, b.sha, &proved), CONFCAST_OK);
+    CU_ASSERT_EQUAL(proved.version, 10);
+    CU_ASSERT_FALSE(proved.inlined.is_present);
+    CU_ASSERT_EQUAL(cfc_head_verify(&proved, &b.config.verifier, b.now.unix_ns), CONFCAST_OK);
+    bench_close(&b);
+}
+
+static void
+all_that_is_lacking_goes_into_one_nack(void)
+{
+    struct bench b;
+    struct made first, second;
+    struct cfc_digest unseen = digest_of(9);
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    struct cfc_head head;
+    uint32_t count, idx;
+
+    bench_open(&b);
+    made_content(&b, &first, 1600);
+    made_content(&b, &second, 1600);
+    bench_link(&b);
+    bench_run_owner(&b);
+    while (bench_await_nack(&b, CFC_MS, entries) > 0) {
+    }
+    head = bench_head(&b, 10, &first.id);
+    head.arms[0].fallback = second.id;
+    head.arm_count = 2;
+    head.arms[1] = head.arms[0];
+    head.arms[0].selector = CFC_SELECT_COHORT;
+    head.arms[1].content = unseen;
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, "acme/other", 10, &idx), CONFCAST_OK);
+    bench_run_owner(&b);
+    count = bench_await_nack(&b, CFC_MS, entries); /* the head of the other scope, at once */
+    CU_ASSERT_EQUAL(count, 1);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &first), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &second), CONFCAST_OK);
+    (void)bench_send_page(&b, &first, 0, 0);
+    (void)bench_send_symbol(&b, &first, 0, 7);
+    (void)bench_send_page(&b, &second, 0, 1);
+    (void)bench_send_symbol(&b, &second, 1, 0);
+    bench_wait(&b, 8 * CFC_MS); /* everything is due by now */
+    count = bench_await_nack(&b, 0, entries);
+    CU_ASSERT_EQUAL(cfc_receiver_stats(b.r)->nacks >= 2, true);
+    CU_ASSERT_PTR_NOT_NULL(find_want(entries, count, CFC_WANT_CONTENT));
+    CU_ASSERT_PTR_NOT_NULL(find_want(entries, count, CFC_WANT_PAGE));
+    CU_ASSERT_PTR_NOT_NULL(find_want(entries, count, CFC_WANT_SYMBOLS));
+    CU_ASSERT_EQUAL(bench_await_nack(&b, 0, entries), 0);
+    made_free(&first);
+    made_free(&second);
+    bench_close(&b);
+}
+
+static void
+the_wait_before_a_nack_is_random_within_the_window(void)
+{
+    uint64_t first_ns = 0, waits = 0;
+    bool is_spread = false;
+
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct bench b;
+        struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+        struct cfc_digest content = digest_of(1);
+        struct cfc_head head;
+        uint64_t start_ns, wait_ns;
+
+        bench_prepare(&b);
+        b.config.seed = seed;
+        b.windows.nack_us = 20000;
+        CU_ASSERT_EQUAL_FATAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_OK);
+        CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, BENCH_SCOPE, sizeof(BENCH_SCOPE) - 1, &b.scope),
+                        CONFCAST_OK);
+        head = bench_head(&b, 10, &content);
+        CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+        CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &content), CONFCAST_OK);
+        bench_run_owner(&b);
+        bench_link(&b);
+        head.version = 11;
+        CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 11, &head), CONFCAST_OK);
+        start_ns = b.now.mono_ns;
+        CU_ASSERT_FATAL(bench_await_nack(&b, CFC_S, entries) > 0);
+        wait_ns = b.now.mono_ns - start_ns;
+        CU_ASSERT(wait_ns >= CFC_MS && wait_ns < 21 * CFC_MS);
+        is_spread = is_spread || (first_ns != 0 && wait_ns != first_ns);
+        first_ns = wait_ns;
+        waits += wait_ns;
+        bench_close(&b);
+    }
+    CU_ASSERT(is_spread);
+    CU_ASSERT(waits / 20 > 5 * CFC_MS && waits / 20 < 17 * CFC_MS);
+}
+
+static void
+gone_is_believed_for_a_while_and_fresh_announces_anew(void)
+{
+    struct bench b;
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    struct cfc_gone gone;
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+
+    bench_open(&b);
+    bench_link(&b);
+    CU_ASSERT_EQUAL_FATAL(bench_await_nack(&b, CFC_S, entries), 1);
+    gone = (struct cfc_gone){.key = entries[0].key, .want = CFC_WANT_HEAD};
+    CU_ASSERT_EQUAL(cfc_gone_encode(&gone, b.frame, sizeof(b.frame), &b.size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_await_nack(&b, 7 * CFC_S, entries), 0);
+    CU_ASSERT_EQUAL(bench_await_nack(&b, 2 * CFC_S, entries), 1);
+    CU_ASSERT_EQUAL(cfc_gone_encode(&gone, b.frame, sizeof(b.frame), &b.size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    head = bench_head(&b, 10, &content);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 10, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_await_nack(&b, 2 * CFC_MS, entries), 1);
+    gone.key++;
+    CU_ASSERT_EQUAL(cfc_gone_encode(&gone, b.frame, sizeof(b.frame), &b.size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_WRONG_STREAM);
+    bench_close(&b);
+}
+
+static void
+another_coding_is_taken_when_the_engine_lost_the_present_one(void)
+{
+    struct bench b;
+    struct made first, second;
+    struct cfc_gone gone;
+    struct cfc_head head;
+
+    bench_open(&b);
+    made_content_encoding(&b, &first, 2000, 100, 8, 1);
+    b.prng.state = 1;
+    made_content_encoding(&b, &second, 2000, 200, 8, 2);
+    CU_ASSERT(cfc_digest_equal(&first.id, &second.id));
+    head = bench_head(&b, 10, &first.id);
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &first), CONFCAST_OK);
+    bench_send_block(&b, &first, 0);
+    /* As long as the first one comes, the second is of no interest. */
+    CU_ASSERT_EQUAL(bench_send_content(&b, &second), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_symbol(&b, &second, 0, 0), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_stats(b.r)->symbols_ignored, 1);
+    gone = (struct cfc_gone){
+        .key = cfc_digest_key(&first.id), .want = CFC_WANT_SYMBOLS, .coding = 1, .index = 1};
+    CU_ASSERT_EQUAL(cfc_gone_encode(&gone, b.frame, sizeof(b.frame), &b.size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    bench_send_all(&b, &second);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_APPLIED);
+    made_free(&first);
+    made_free(&second);
+    bench_close(&b);
+}
+
+static void
+an_idle_receiver_sleeps(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_frame frame;
+    struct cfc_report report;
+    struct cfc_echo echo;
+    uint32_t wakeups = 0;
+    uint64_t end_ns;
+
+    bench_open(&b);
+    bench_link(&b);
+    made_content(&b, &m, 1000);
+    bench_publish(&b, 10, &m);
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_report_decode(&frame, &report), CONFCAST_OK);
+    echo = (struct cfc_echo){report.consumer_key, report.report_seq};
+    CU_ASSERT_EQUAL(bench_send_status(&b, &echo, 1), CONFCAST_OK);
+    end_ns = b.now.mono_ns + 3600 * CFC_S;
+    while (b.now.mono_ns < end_ns) {
+        uint64_t deadline_ns;
+
+        bench_run_owner(&b);
+        while (bench_poll(&b, &frame) == CFC_FRAME_REPORT) {
+            CU_ASSERT_EQUAL(cfc_report_decode(&frame, &report), CONFCAST_OK);
+            echo = (struct cfc_echo){report.consumer_key, report.report_seq};
+            CU_ASSERT_EQUAL(bench_send_status(&b, &echo, 1), CONFCAST_OK);
+            bench_run_owner(&b);
+        }
+        deadline_ns = cfc_receiver_deadline(b.r);
+        CU_ASSERT_FATAL(deadline_ns > b.now.mono_ns);
+        bench_wait(&b, deadline_ns - b.now.mono_ns);
+        wakeups++;
+    }
+    /* A refresh every 22 to 30 s. */
+    CU_ASSERT(wakeups >= 120 && wakeups <= 170);
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
+a_config_outside_its_ranges_is_refused(void)
+{
+    struct bench b;
+
+    bench_prepare(&b);
+    b.config.frame_size_max = CFC_FRAME_SIZE_MIN - 1;
+    CU_ASSERT_EQUAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_ERR_INVALID);
+    b.config.frame_size_max = CFC_FRAME_SIZE_MIN;
+    b.config.nack_retry_ns = 0;
+    CU_ASSERT_EQUAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_ERR_INVALID);
+    b.config.nack_retry_ns = 1;
+    b.config.content_size_max = CFC_BODY_SIZE_MAX + UINT64_C(1);
+    CU_ASSERT_EQUAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_ERR_INVALID);
+    b.config.content_size_max = CFC_BODY_SIZE_MAX;
+    b.config.id_size = 0;
+    CU_ASSERT_EQUAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_ERR_INVALID);
+    b.config.id_size = sizeof(BENCH_ID) - 1;
+    CU_ASSERT_EQUAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, "Acme", 4, &b.scope), CONFCAST_ERR_SCOPE_NAME);
+    bench_close(&b);
+    CU_ASSERT_EQUAL(b.heap.live_count, 0);
+}
+
+static void
+without_memory_a_receiver_is_not_made_and_nothing_leaks(void)
+{
+    struct bench b;
+    const struct cfc_label label = {"zone", "eu-1", 4, 4};
+    size_t n = 0;
+    int code;
+
+    bench_prepare(&b);
+    b.config.labels = &label;
+    b.config.label_count = 1;
+    do {
+        b.heap.call_count = 0;
+        b.heap.fail_at = ++n;
+        code = cfc_receiver_new(&b.config, &b.r);
+        if (code == CONFCAST_OK) {
+            code = cfc_receiver_subscribe(b.r, BENCH_SCOPE, sizeof(BENCH_SCOPE) - 1, &b.scope);
+        }
+        if (code != CONFCAST_OK) {
+            CU_ASSERT_EQUAL(code, CONFCAST_ERR_NO_MEMORY);
+        }
+        cfc_receiver_free(b.r);
+        b.r = NULL;
+        CU_ASSERT_EQUAL(b.heap.live_count, 0);
+    } while (code != CONFCAST_OK && n < 100);
+    CU_ASSERT_EQUAL(n, 7);
+    bench_close(&b);
+}
+
+static const struct cfc_test_case cases[] = {
+    CFC_CASE(joining_is_hello_challenge_hello_accept),
+    CFC_CASE(nothing_but_hello_goes_before_the_session_stands),
+    CFC_CASE(a_welcome_for_another_hello_or_with_another_key_is_refused),
+    CFC_CASE(challenges_cannot_make_it_send_hellos_without_end),
+    CFC_CASE(a_refusal_is_told_and_waited_out),
+    CFC_CASE(another_boot_of_the_engine_makes_it_join_again_within_the_window),
+    CFC_CASE(forged_boots_cost_at_most_one_handshake_a_second),
+    CFC_CASE(a_new_report_generation_is_answered_by_a_report),
+    CFC_CASE(reports_repeat_with_back_off_and_many_without_echo_renew_the_session),
+    CFC_CASE(an_old_echo_does_not_end_the_repeats),
+    CFC_CASE(many_scopes_are_reported_in_as_few_parts_as_they_need),
+    CFC_CASE(sealed_frames_carry_rising_numbers),
+    CFC_CASE(hello_proves_the_highest_head_and_names_what_is_held),
+    CFC_CASE(all_that_is_lacking_goes_into_one_nack),
+    CFC_CASE(the_wait_before_a_nack_is_random_within_the_window),
+    CFC_CASE(gone_is_believed_for_a_while_and_fresh_announces_anew),
+    CFC_CASE(another_coding_is_taken_when_the_engine_lost_the_present_one),
+    CFC_CASE(an_idle_receiver_sleeps),
+    CFC_CASE(a_config_outside_its_ranges_is_refused),
+    CFC_CASE(without_memory_a_receiver_is_not_made_and_nothing_leaks),
+};
+
+CFC_TEST_MAIN("receiver_link", cases)
