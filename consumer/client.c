@@ -234,40 +234,57 @@ random_seed(void)
     return seed;
 }
 
-/* The credential's labels, then the options'.  `labels` has room for CFC_LABEL_COUNT_MAX. */
+static struct cfc_label
+label_of(const char *key, const char *value)
+{
+    return (struct cfc_label){.key = key,
+                              .value = value,
+                              .key_size = (uint8_t)strlen(key),
+                              .value_size = (uint8_t)strlen(value)};
+}
+
+/* Adds a label, or replaces the one with its key. */
+static int
+put_label(struct cfc_label *labels, uint32_t *count, const struct cfc_label *label)
+{
+    for (uint32_t i = 0; i < *count; i++) {
+        if (labels[i].key_size == label->key_size &&
+            memcmp(labels[i].key, label->key, label->key_size) == 0) {
+            labels[i] = *label;
+            return CONFCAST_OK;
+        }
+    }
+    if (*count == CFC_LABEL_COUNT_MAX) {
+        return CONFCAST_ERR_INVALID;
+    }
+    labels[(*count)++] = *label;
+    return CONFCAST_OK;
+}
+
+/* The credential's labels, with the options' over them.  `labels` has room for CFC_LABEL_COUNT_MAX.
+ */
 static int
 gather_labels(const struct confcast *client, const struct confcast_options *options,
               struct cfc_label *labels, uint32_t *count)
 {
     const struct cfc_credential *credential = client->credential;
+    int error = CONFCAST_OK;
 
     *count = 0;
-    if (credential->label_count + options->label_count > CFC_LABEL_COUNT_MAX) {
-        return CONFCAST_ERR_INVALID;
-    }
     for (uint32_t i = 0; i < credential->label_count; i++) {
-        labels[(*count)++] = (struct cfc_label){
-            .key = credential->labels[i].key,
-            .value = credential->labels[i].value,
-            .key_size = (uint8_t)strlen(credential->labels[i].key),
-            .value_size = (uint8_t)strlen(credential->labels[i].value),
-        };
+        labels[(*count)++] = label_of(credential->labels[i].key, credential->labels[i].value);
     }
-    for (size_t i = 0; i < options->label_count; i++) {
+    for (size_t i = 0; error == CONFCAST_OK && i < options->label_count; i++) {
         const struct confcast_label *from = &options->labels[i];
 
-        if (cfc_label_check(from->key, strlen(from->key), from->value, strlen(from->value)) !=
-            CONFCAST_OK) {
-            return CONFCAST_ERR_INVALID;
+        error = cfc_label_check(from->key, strlen(from->key), from->value, strlen(from->value));
+        if (error == CONFCAST_OK) {
+            struct cfc_label label = label_of(from->key, from->value);
+
+            error = put_label(labels, count, &label);
         }
-        labels[(*count)++] = (struct cfc_label){
-            .key = from->key,
-            .value = from->value,
-            .key_size = (uint8_t)strlen(from->key),
-            .value_size = (uint8_t)strlen(from->value),
-        };
     }
-    return CONFCAST_OK;
+    return error;
 }
 
 static int

@@ -59,7 +59,7 @@ struct confcast_options {
     const char *interface; /* network interface that carries the multicast; required */
     const char *state_dir; /* disk cache and floor; created when missing; NULL = keep nothing across
                               restarts */
-    const struct confcast_label *labels; /* added to the credential's; may be NULL */
+    const struct confcast_label *labels; /* over the credential's; may be NULL */
     size_t label_count;                  /* 0..16 together with the credential's */
     uint64_t content_size_max;           /* bytes of one content; 0 = 256 MiB */
     uint64_t memory_max;                 /* bytes of contents under collection; 0 = 512 MiB */

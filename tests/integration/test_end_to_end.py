@@ -147,6 +147,7 @@ def kill_and_recover(fleet, layers):
     for process in (fleet.engine, fleet.control):
         process.kill()
         process.wait()
+    fleet.control = None
     for consumer in fleet.consumers:
         consumer.kill()
     for consumer in fleet.consumers:
