@@ -131,8 +131,14 @@ on_persisted(void *arg, uint32_t scope_idx, uint64_t version, int code)
     struct confcast *client = arg;
     struct cfc_now now = cfc_client_now();
     struct cfc_receiver_event about = {.scope_idx = scope_idx, .version = version, .reason = code};
+    const struct confcast_view *view;
 
     pthread_mutex_lock(&client->loop_lock);
+    view = client->scopes[scope_idx]->view; /* replaced under this lock only */
+    if (view != NULL && view->version == version) {
+        about.epoch = view->epoch;
+        about.content = view->loaded->id;
+    }
     if (code == CONFCAST_OK && version != 0) {
         cfc_receiver_durable(client->receiver, scope_idx, version, &now);
         cfc_client_tell(client, "durable", &about, 0);

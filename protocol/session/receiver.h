@@ -128,7 +128,8 @@ struct cfc_receiver_event {
                       _PREPARED for the fallback that is served before activation */
     int reason;    /* REJECTED, IDENTITY: error code */
     enum cfc_freshness freshness;
-    struct cfc_digest content; /* CONTENT, SERVE, PREPARED, REJECTED, RELEASE */
+    struct cfc_digest
+        content; /* CONTENT, SERVE, PREPARED, REJECTED, RELEASE; ACCEPTED: the arm's */
     /* ACCEPTED: the HEAD frame.  CONTENT: the coded bytes.  Valid until the next call that takes
      * the receiver, but a CONTENT's bytes stay until cfc_receiver_content_done(). */
     const uint8_t *bytes;

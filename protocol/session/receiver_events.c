@@ -143,6 +143,7 @@ poll_scope(struct cfc_receiver *r, struct cfc_scope_rx *scope, struct cfc_receiv
     if (scope->is_accepted_due) {
         scope->is_accepted_due = false;
         fill(event, CFC_EVENT_ACCEPTED, scope);
+        event->content = scope->head.arms[scope->arm].content;
         event->bytes = scope->frame;
         event->size = scope->frame_size;
         return true;
