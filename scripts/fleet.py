@@ -91,8 +91,9 @@ class Consumer:
 
 
 class Fleet:
-    def __init__(self, name, scope, consumer_count=8, loss=0.0, build="build",
+    def __init__(self, name, scope, consumer_count=8, loss=0.0, build=None,
                  engine_args=()):
+        build = build or os.environ.get("CFC_BUILD") or os.path.join(REPO, "build")
         self.bed = testbed.Bed(f"cf-{name}")
         self.name = name
         self.scope = scope
@@ -103,7 +104,7 @@ class Fleet:
         self.socket = os.path.join(self.folder, "confcastd.sock")
         self.engine_socket = os.path.join(self.folder, "engine.sock")
         self.server = f"unix:{self.socket}"
-        self.bin_dirs = [os.path.join(REPO, build, part) for part in BIN_DIRS]
+        self.bin_dirs = [os.path.join(build, part) for part in BIN_DIRS]
         self.path = ":".join(self.bin_dirs + [os.environ.get("PATH", "")])
         self.env = dict(os.environ, PATH=self.path, CONFCAST_SERVER=self.server)
         self.consumers = [Consumer(self, number) for number in range(1, consumer_count + 1)]
