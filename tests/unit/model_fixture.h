@@ -20,12 +20,14 @@ struct model {
     struct cfc_put_result put;    /* of the last put or delete */
     struct cfc_release_view view; /* of the last release action */
     uint64_t now;
+    const char *key; /* idempotency key of the next changes; NULL = none */
 };
 
 static inline struct cfc_change
 by_ann(struct model *m)
 {
-    return (struct cfc_change){.author = "ann", .message = "why", .unix_ns = m->now += 1000};
+    return (struct cfc_change){
+        .author = "ann", .message = "why", .idempotency_key = m->key, .unix_ns = m->now += 1000};
 }
 
 static inline void
