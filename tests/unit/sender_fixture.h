@@ -271,18 +271,6 @@ bed_count(const struct bed *bed, uint8_t type, bool is_multicast)
     return count;
 }
 
-/* The n-th frame of a type, or NULL. */
-static inline const struct sent *
-bed_sent(const struct bed *bed, uint8_t type, uint32_t n)
-{
-    for (uint32_t i = 0; i < bed->sent_count; i++) {
-        if (sent_type(&bed->sent[i]) == type && n-- == 0) {
-            return &bed->sent[i];
-        }
-    }
-    return NULL;
-}
-
 /* Makes a content of `size` coded bytes in blocks of k symbols without handing it over. */
 static inline struct bed_content *
 bed_make_coding(struct bed *bed, const struct cfc_digest *id, uint16_t coding, size_t size,

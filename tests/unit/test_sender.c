@@ -1,83 +1,1037 @@
+/* What the sender multicasts, in which order and when. */
+#include "tests/unit/cunit_main.h"
 #include "tests/unit/sender_fixture.h"
 
-#include "tests/unit/cunit_main.h"
+/* Past the first STATUS, which is due at once. */
+static void
+open_quiet(struct bed *bed)
+{
+    bed_init(bed);
+    bed->config.status_period_ns = 1000 * CFC_S;
+    bed_start(bed);
+    bed_drain(bed);
+}
 
 static void
-new_head_is_sent_to_its_group_and_then_the_content(void)
+check_types(const struct bed *bed, const uint8_t *types, uint32_t count)
 {
-    struct bed bed;
-    struct bed_content *c;
-    uint32_t group;
+    CU_ASSERT_EQUAL_FATAL(bed->sent_count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        CU_ASSERT_EQUAL(sent_type(&bed->sent[i]), types[i]);
+    }
+}
 
-    bed_open(&bed);
-    group = bed_group(&bed, "acme/web");
+/* -- Heads */
+
+static void
+new_head_goes_to_its_group_and_then_the_content(void)
+{
+    static const uint8_t types[] = {CFC_FRAME_HEAD,   CFC_FRAME_CONTENT, CFC_FRAME_PAGE,
+                                    CFC_FRAME_SYMBOL, CFC_FRAME_SYMBOL,  CFC_FRAME_SYMBOL,
+                                    CFC_FRAME_SYMBOL, CFC_FRAME_CONTENT};
+    struct bed_content *c;
+    struct bed bed;
+
+    open_quiet(&bed);
     c = bed_put_content(&bed, 1, 1000, 16);
     CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
-    CU_ASSERT_EQUAL_FATAL(bed_drain(&bed), 9);
-    CU_ASSERT_EQUAL(sent_type(&bed.sent[0]), CFC_FRAME_STATUS);
-    CU_ASSERT_EQUAL(bed.sent[0].tx.group, BED_CONTROL_GROUP);
-    CU_ASSERT_EQUAL(sent_type(&bed.sent[1]), CFC_FRAME_HEAD);
-    CU_ASSERT_EQUAL(sent_type(&bed.sent[2]), CFC_FRAME_CONTENT);
-    CU_ASSERT_EQUAL(sent_type(&bed.sent[3]), CFC_FRAME_PAGE);
-    for (uint32_t i = 4; i < 8; i++) {
-        CU_ASSERT_EQUAL(sent_type(&bed.sent[i]), CFC_FRAME_SYMBOL);
-    }
-    CU_ASSERT_EQUAL(sent_type(&bed.sent[8]), CFC_FRAME_CONTENT);
-    for (uint32_t i = 1; i < 9; i++) {
-        CU_ASSERT_TRUE(bed.sent[i].tx.is_multicast);
-        CU_ASSERT_EQUAL(bed.sent[i].tx.group, group);
-    }
-    bed_close(&bed);
-}
-
-static void
-report_goes_upwards_and_is_echoed_to_its_consumer(void)
-{
-    struct bed_consumer c;
-    struct cfc_upcall up;
-    struct bed bed;
-
-    bed_open(&bed);
-    consumer_init(&bed, &c, 1);
-    consumer_join(&bed, &c);
-    CU_ASSERT_EQUAL_FATAL(cfc_sender_poll_upcall(bed.sender, &up), CONFCAST_OK);
-    CU_ASSERT_EQUAL(up.type, CFC_UPCALL_CONSUMER);
-    CU_ASSERT_EQUAL(consumer_report(&bed, &c, 3, 77), CONFCAST_OK);
-    CU_ASSERT_EQUAL_FATAL(cfc_sender_poll_upcall(bed.sender, &up), CONFCAST_OK);
-    CU_ASSERT_EQUAL(up.type, CFC_UPCALL_REPORT);
-    CU_ASSERT_EQUAL_FATAL(up.frame_size, c.size);
-    CU_ASSERT_EQUAL(memcmp(up.frame, c.frame, c.size), 0);
-    CU_ASSERT_EQUAL_FATAL(bed_drain(&bed), 1);
-    CU_ASSERT_EQUAL(sent_type(&bed.sent[0]), CFC_FRAME_STATUS);
-    CU_ASSERT_TRUE(is_sent_to(&bed.sent[0], &c.address));
-    bed_close(&bed);
-}
-
-static void
-lost_symbols_come_by_unicast_after_the_gathering(void)
-{
-    struct bed_consumer c;
-    struct bed_content *content;
-    struct bed bed;
-
-    bed_open(&bed);
-    consumer_init(&bed, &c, 1);
-    consumer_join(&bed, &c);
-    content = bed_put_content(&bed, 1, 5000, 8);
-    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &content->id), CONFCAST_OK);
     bed_drain(&bed);
-    CU_ASSERT_EQUAL(consumer_nack_symbols(&bed, &c, content, 1, 0x05), CONFCAST_OK);
+    check_types(&bed, types, sizeof(types));
+    for (uint32_t i = 0; i < bed.sent_count; i++) {
+        CU_ASSERT_TRUE(bed.sent[i].tx.is_multicast);
+        CU_ASSERT_EQUAL(bed.sent[i].tx.group, bed_group(&bed, "acme/web"));
+    }
+    bed_close(&bed);
+}
+
+static void
+head_is_repeated_after_10_50_and_250_ms_and_then_rests(void)
+{
+    static const uint64_t at_ms[] = {0, 10, 50, 250};
+    struct bed_content *c;
+    uint64_t start_ns;
+    uint32_t heads = 0;
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 1000, 16);
+    start_ns = bed.now.mono_ns;
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_run(&bed, 10 * CFC_S);
+    for (uint32_t i = 0; i < bed.sent_count; i++) {
+        if (sent_type(&bed.sent[i]) == CFC_FRAME_HEAD) {
+            CU_ASSERT_TRUE_FATAL(heads < 4);
+            CU_ASSERT_EQUAL(bed.sent[i].at_ns - start_ns, at_ms[heads] * CFC_MS);
+            heads++;
+        }
+    }
+    CU_ASSERT_EQUAL(heads, 4);
+    bed_close(&bed);
+}
+
+static void
+newer_head_replaces_the_repeats_of_the_older(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 1000, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_run(&bed, 20 * CFC_MS);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_HEAD, true), 2);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 2, &c->id), CONFCAST_OK);
+    bed_run(&bed, CFC_S);
+    CU_ASSERT_EQUAL(bed.sent_count, 4);
+    for (uint32_t i = 0; i < bed.sent_count; i++) {
+        CU_ASSERT_EQUAL(sent_type(&bed.sent[i]), CFC_FRAME_HEAD);
+        CU_ASSERT_EQUAL(cfc_get_u64(bed.sent[i].bytes + 40), 2); /* its version */
+    }
+    bed_close(&bed);
+}
+
+static void
+same_head_again_is_not_sent_again(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 1000, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_run(&bed, CFC_S);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_run(&bed, CFC_S), 0);
+    bed_close(&bed);
+}
+
+static void
+rollback_to_a_content_that_was_sent_costs_the_head_alone(void)
+{
+    struct bed_content *c[2];
+    struct bed bed;
+
+    open_quiet(&bed);
+    c[0] = bed_put_content(&bed, 1, 1000, 16);
+    c[1] = bed_put_content(&bed, 2, 1000, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c[0]->id), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 2, &c[1]->id), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(bed.sent_count, 8);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 3, &c[0]->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1);
+    bed_close(&bed);
+}
+
+static void
+lower_version_and_lower_epoch_are_refused(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 1000, 16);
+    CU_ASSERT_EQUAL(cfc_sender_set_shard(bed.sender, 0, 4, 10), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 3, 9, &c->id), CONFCAST_ERR_FENCED);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 4, 7, &c->id), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 4, 6, &c->id), CONFCAST_ERR_ROLLBACK);
     CU_ASSERT_EQUAL(bed_drain(&bed), 0);
+    /* After a restore the versions may be lower, under a higher epoch; which raises the fence. */
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 5, 6, &c->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/other", 4, 8, &c->id), CONFCAST_ERR_FENCED);
+    CU_ASSERT_EQUAL(cfc_sender_set_shard(bed.sender, 0, 4, 10), CONFCAST_ERR_FENCED);
+    CU_ASSERT_EQUAL(cfc_sender_set_shard(bed.sender, 0, 5, 10), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_sender_set_shard(bed.sender, CFC_SENDER_SHARDS_MAX, 5, 10),
+                    CONFCAST_ERR_RANGE);
+    bed_close(&bed);
+}
+
+static void
+head_that_was_fenced_off_does_not_come_back_for_repair(void)
+{
+    struct bed_content *c[2];
+    struct bed_consumer consumer;
+    struct cfc_nack_entry entry = {.want = CFC_WANT_HEAD, .mask = 1};
+    struct bed bed;
+
+    open_quiet(&bed);
+    consumer_init(&bed, &consumer, 1);
+    consumer_join(&bed, &consumer);
+    c[0] = bed_put_content(&bed, 1, 1000, 16);
+    c[1] = bed_put_content(&bed, 2, 1000, 16);
+    CU_ASSERT_EQUAL(cfc_sender_set_shard(bed.sender, 0, 2, 10), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 2, 7, &c[0]->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 8, &c[1]->id), CONFCAST_ERR_FENCED);
+    bed_run(&bed, CFC_S);
+    entry.key = bed_scope_id(&bed, "acme/web");
+    CU_ASSERT_EQUAL(consumer_nack(&bed, &consumer, &entry, 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(bed_drain(&bed), 1);
+    CU_ASSERT_EQUAL(cfc_get_u64(bed.sent[0].bytes + 40), 7);
+    bed_close(&bed);
+}
+
+static void
+other_decision_under_the_same_version_is_equivocation_and_the_first_stays(void)
+{
+    struct bed_content *c[2];
+    struct bed bed;
+
+    open_quiet(&bed);
+    c[0] = bed_put_content(&bed, 1, 1000, 16);
+    c[1] = bed_put_content(&bed, 2, 1000, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c[0]->id), CONFCAST_OK);
+    bed_run(&bed, CFC_S);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c[1]->id), CONFCAST_ERR_EQUIVOCATION);
+    CU_ASSERT_EQUAL(bed_run(&bed, CFC_S), 0);
+    /* A new owner that says the same again is none. */
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 2, 1, &c[0]->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1);
+    bed_close(&bed);
+}
+
+static int
+put_with_fallback(struct bed *bed, const struct cfc_digest *content,
+                  const struct cfc_digest *fallback, bool is_inlined)
+{
+    static const uint8_t coded[8];
+    uint8_t frame[CFC_FRAME_SIZE_DEFAULT];
+    struct cfc_head head = {
+        .arm_count = 1,
+        .epoch = 1,
+        .version = 1,
+        .scope = "acme/web",
+        .scope_size = 8,
+        .arms = {{.selector = CFC_SELECT_ALL, .content = *content, .fallback = *fallback}},
+        .inlined = {.is_present = is_inlined,
+                    .body_size = sizeof(coded),
+                    .coded = coded,
+                    .coded_size = sizeof(coded)},
+    };
+    size_t size;
+
+    CU_ASSERT_EQUAL_FATAL(
+        cfc_head_encode(&head, &bed->signer, bed->sha, frame, sizeof(frame), &size), CONFCAST_OK);
+    return cfc_sender_put_head(bed->sender, frame, size, &bed->now);
+}
+
+static void
+head_needs_its_contents_and_fallbacks_held_or_inlined(void)
+{
+    struct cfc_digest absent = bed_content_id(9);
+    struct cfc_digest none = {{0}};
+    struct bed_content *c;
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 1000, 16);
+    CU_ASSERT_EQUAL(put_with_fallback(&bed, &absent, &none, false), CONFCAST_ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(put_with_fallback(&bed, &c->id, &absent, false), CONFCAST_ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 0);
+    CU_ASSERT_EQUAL(put_with_fallback(&bed, &absent, &c->id, true), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_HEAD, true), 1);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_SYMBOL, true), 4); /* the fallback */
+    bed_close(&bed);
+}
+
+static void
+first_sendings_go_before_repeats(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+    char scope[32];
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 1000, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_drain(&bed);
+    bed_pass(&bed, 10 * CFC_MS);
+    snprintf(scope, sizeof(scope), "acme/new");
+    CU_ASSERT_EQUAL(bed_put_head(&bed, scope, 1, 1, &c->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(bed_drain_max(&bed, 2), 2);
+    CU_ASSERT_EQUAL(sent_key(&bed.sent[0]), bed_scope_id(&bed, "acme/new"));
+    CU_ASSERT_EQUAL(sent_key(&bed.sent[1]), bed_scope_id(&bed, "acme/web"));
+    bed_close(&bed);
+}
+
+static void
+dropped_head_is_neither_repeated_nor_counted(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+    char scope[32];
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 1000, 16);
+    for (uint32_t i = 0; i < bed.config.scopes_max; i++) {
+        snprintf(scope, sizeof(scope), "acme/s%u", i);
+        CU_ASSERT_EQUAL(bed_put_head(&bed, scope, 1, 1, &c->id), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_ERR_LIMIT);
+    for (uint32_t i = 0; i < bed.config.scopes_max; i++) {
+        snprintf(scope, sizeof(scope), "acme/s%u", i);
+        CU_ASSERT_EQUAL(cfc_sender_drop_head(bed.sender, bed_scope_id(&bed, scope)), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(cfc_sender_drop_head(bed.sender, bed_scope_id(&bed, scope)),
+                    CONFCAST_ERR_NOT_FOUND);
+    bed_run(&bed, CFC_S);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_HEAD, true), 0);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_run(&bed, CFC_S);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_HEAD, true), 4);
+    bed_close(&bed);
+}
+
+/* -- Contents */
+
+static void
+every_page_and_symbol_is_sent_once_in_order_and_verifies(void)
+{
+    const struct cfc_tree *tree;
+    struct bed_content *c;
+    uint32_t next_block = 0;
+    uint32_t symbols = 0;
+    uint32_t pages[2] = {0};
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 165 * BED_SYMBOL_SIZE - 3, 2); /* 83 blocks: two levels */
+    tree = &c->tree;
+    CU_ASSERT_EQUAL_FATAL(tree->level_count, 2);
+    CU_ASSERT_EQUAL_FATAL(tree->geometry.page_counts[1], 2);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1 + 1 + 2 + 83 + 165 + 1);
+    for (uint32_t i = 2; i + 1 < bed.sent_count; i++) {
+        struct cfc_symbol symbol;
+        struct cfc_frame frame;
+        struct cfc_page page;
+        uint32_t offset;
+
+        CU_ASSERT_EQUAL_FATAL(cfc_frame_open(bed.sent[i].bytes, bed.sent[i].size, &frame),
+                              CONFCAST_OK);
+        if (frame.type == CFC_FRAME_PAGE) {
+            CU_ASSERT_EQUAL_FATAL(cfc_page_decode(&frame, &page), CONFCAST_OK);
+            CU_ASSERT_EQUAL(page.index, pages[page.level]++);
+            CU_ASSERT_EQUAL(page.index * (page.level == 0 ? 1 : 80), next_block);
+            next_block += page.level == 0;
+            offset = cfc_tree_parent_offset(tree, page.level, page.index);
+            CU_ASSERT_EQUAL(
+                cfc_tree_verify_page(tree, bed.sha, page.level, page.index, page.digests,
+                                     page.digest_count,
+                                     c->digests + (size_t)offset * CFC_SHORT_DIGEST_SIZE),
+                CONFCAST_OK);
+            continue;
+        }
+        CU_ASSERT_EQUAL_FATAL(cfc_symbol_decode(&frame, &symbol), CONFCAST_OK);
+        CU_ASSERT_EQUAL(symbol.block + 1, next_block);
+        CU_ASSERT_EQUAL(symbol.block * 2 + symbol.index, symbols++);
+        CU_ASSERT_EQUAL(bed.sent[i].tx.slot, c->slot);
+        offset = cfc_tree_page_offset(tree, 0, symbol.block) + symbol.index;
+        CU_ASSERT_EQUAL(cfc_tree_verify_symbol(tree, bed.sha, symbol.block, symbol.index,
+                                               symbol.bytes, symbol.size,
+                                               c->digests + (size_t)offset * CFC_SHORT_DIGEST_SIZE),
+                        CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(symbols, 165);
+    CU_ASSERT_EQUAL(pages[0], 83);
+    CU_ASSERT_EQUAL(pages[1], 2);
+    CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->symbols_sent, 165);
+    CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->pages_sent, 85);
+    bed_close(&bed);
+}
+
+static void
+contents_take_turns_so_that_a_small_one_is_not_held_up_by_a_large_one(void)
+{
+    struct bed_content *large;
+    struct bed_content *small;
+    uint32_t last_small = 0;
+    struct bed bed;
+
+    open_quiet(&bed);
+    large = bed_put_content(&bed, 1, 1000 * BED_SYMBOL_SIZE, 16);
+    small = bed_put_content(&bed, 2, 4 * BED_SYMBOL_SIZE, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &large->id), CONFCAST_OK);
+    bed_drain_max(&bed, 100);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/db", 1, 1, &small->id), CONFCAST_OK);
+    bed_drain(&bed);
+    for (uint32_t i = 0; i < bed.sent_count; i++) {
+        if (sent_key(&bed.sent[i]) == cfc_digest_key(&small->id)) {
+            last_small = i;
+        }
+    }
+    CU_ASSERT_TRUE(last_small >= 6 && last_small <= 1 + 2 * 7);
+    bed_close(&bed);
+}
+
+static void
+content_that_heads_of_two_groups_name_goes_once_to_each(void)
+{
+    struct bed_content *c;
+    uint32_t count[2] = {0};
+    char scope[3][32];
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 40 * BED_SYMBOL_SIZE, 16);
+    bed_scope_in(&bed, 0, 0, scope[0]);
+    bed_scope_in(&bed, 1, 0, scope[1]);
+    bed_scope_in(&bed, 1, 1, scope[2]);
+    for (uint32_t i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(bed_put_head(&bed, scope[i], 1, 1, &c->id), CONFCAST_OK);
+    }
+    bed_drain(&bed);
+    for (uint32_t i = 0; i < bed.sent_count; i++) {
+        if (sent_type(&bed.sent[i]) == CFC_FRAME_SYMBOL) {
+            CU_ASSERT_TRUE_FATAL(bed.sent[i].tx.group < 2);
+            count[bed.sent[i].tx.group]++;
+        }
+    }
+    CU_ASSERT_EQUAL(count[0], 40);
+    CU_ASSERT_EQUAL(count[1], 40);
+    bed_close(&bed);
+}
+
+static void
+group_that_comes_in_the_middle_of_a_pass_gets_the_next_one_whole(void)
+{
+    struct bed_content *c;
+    uint32_t count[2] = {0};
+    char scope[2][32];
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 40 * BED_SYMBOL_SIZE, 16);
+    bed_scope_in(&bed, 0, 0, scope[0]);
+    bed_scope_in(&bed, 1, 0, scope[1]);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, scope[0], 1, 1, &c->id), CONFCAST_OK);
+    bed_drain_max(&bed, 20);
+    count[0] = bed_count(&bed, CFC_FRAME_SYMBOL, true);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, scope[1], 1, 1, &c->id), CONFCAST_OK);
+    bed_drain(&bed);
+    for (uint32_t i = 0; i < bed.sent_count; i++) {
+        if (sent_type(&bed.sent[i]) == CFC_FRAME_SYMBOL) {
+            count[bed.sent[i].tx.group]++;
+        }
+    }
+    CU_ASSERT_EQUAL(count[0], 40);
+    CU_ASSERT_EQUAL(count[1], 40);
+    bed_close(&bed);
+}
+
+static void
+pull_only_content_is_sent_to_nobody_that_does_not_ask(void)
+{
+    struct bed_consumer consumer;
+    struct bed_content *c;
+    struct bed bed;
+
+    open_quiet(&bed);
+    consumer_init(&bed, &consumer, 1);
+    consumer_join(&bed, &consumer);
+    c = bed_make_content(&bed, 1, 1000, 16);
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c, true), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1);
+    CU_ASSERT_EQUAL(consumer_nack_symbols(&bed, &consumer, c, 0, 0x0f), CONFCAST_OK);
     bed_pass(&bed, bed.config.gather_ns);
-    CU_ASSERT_EQUAL_FATAL(bed_drain(&bed), 2);
-    CU_ASSERT_TRUE(is_sent_to(&bed.sent[0], &c.address));
+    CU_ASSERT_EQUAL(bed_drain(&bed), 4);
+    bed_close(&bed);
+}
+
+static void
+further_coding_goes_to_the_groups_that_know_the_content(void)
+{
+    struct bed_content *first;
+    struct bed_content *second;
+    struct bed bed;
+
+    open_quiet(&bed);
+    first = bed_put_content(&bed, 1, 1000, 16);
+    second = bed_make_coding(&bed, &first->id, 2, 500, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &first->id), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(bed_put_made(&bed, second, false), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(bed.sent_count, 5);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_SYMBOL, true), 2);
+    CU_ASSERT_EQUAL(sent_type(&bed.sent[2]), CFC_FRAME_SYMBOL);
+    CU_ASSERT_EQUAL(bed.sent[2].tx.group, bed_group(&bed, "acme/web"));
+    CU_ASSERT_EQUAL(cfc_get_u16(bed.sent[2].bytes + 16), 2); /* its coding */
+    bed_close(&bed);
+}
+
+static void
+dropped_content_is_released_when_its_last_payload_has_left(void)
+{
+    struct bed_content *c;
+    struct cfc_upcall up;
+    struct cfc_tx tx[3];
+    uint8_t header[CFC_FRAME_SIZE_DEFAULT];
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 1000, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_drain_max(&bed, 3);
+    for (uint32_t i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(cfc_sender_poll_frame(bed.sender, &bed.now, header, sizeof(header), &tx[i]),
+                        CONFCAST_OK);
+        CU_ASSERT_EQUAL(tx[i].slot, c->slot);
+        CU_ASSERT_PTR_NOT_NULL(tx[i].payload);
+    }
+    CU_ASSERT_EQUAL(cfc_sender_drop_content(bed.sender, &c->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_sender_drop_content(bed.sender, &c->id), CONFCAST_ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 0);
+    CU_ASSERT_EQUAL(cfc_sender_poll_upcall(bed.sender, &up), CONFCAST_ERR_AGAIN);
+    cfc_sender_payload_done(bed.sender, c->slot, 1);
+    CU_ASSERT_EQUAL(cfc_sender_poll_upcall(bed.sender, &up), CONFCAST_ERR_AGAIN);
+    cfc_sender_payload_done(bed.sender, c->slot, 1);
+    CU_ASSERT_EQUAL_FATAL(cfc_sender_poll_upcall(bed.sender, &up), CONFCAST_OK);
+    CU_ASSERT_EQUAL(up.type, CFC_UPCALL_RELEASED);
+    CU_ASSERT_EQUAL(up.slot, c->slot);
+    CU_ASSERT_EQUAL(cfc_sender_poll_upcall(bed.sender, &up), CONFCAST_ERR_AGAIN);
+    /* It may be put again, while heads still name it. */
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c, false), CONFCAST_OK);
+    bed_close(&bed);
+}
+
+static void
+content_that_is_here_already_is_named_by_its_slot(void)
+{
+    struct bed_content *c[2];
+    uint32_t slot;
+    struct bed bed;
+
+    open_quiet(&bed);
+    c[0] = bed_put_content(&bed, 1, 1000, 16);
+    c[1] = bed_put_content(&bed, 2, 1000, 16);
+    slot = c[1]->slot;
+    CU_ASSERT_NOT_EQUAL(c[0]->slot, slot);
+    c[1]->slot = 77;
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c[1], false), CONFCAST_ERR_EXISTS);
+    CU_ASSERT_EQUAL(c[1]->slot, slot);
+    bed_close(&bed);
+}
+
+static void
+ninth_coding_and_content_without_a_slot_are_refused(void)
+{
+    struct cfc_digest id = bed_content_id(1);
+    struct bed bed;
+
+    bed_init(&bed);
+    bed.config.contents_max = 10;
+    bed_start(&bed);
+    for (uint16_t i = 0; i < 9; i++) {
+        CU_ASSERT_EQUAL(bed_put_made(&bed, bed_make_coding(&bed, &id, i, 300, 16), false),
+                        i < 8 ? CONFCAST_OK : CONFCAST_ERR_LIMIT);
+    }
+    for (uint8_t i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(bed_put_made(&bed, bed_make_content(&bed, i + 2, 300, 16), false),
+                        i < 2 ? CONFCAST_OK : CONFCAST_ERR_LIMIT);
+    }
+    bed_close(&bed);
+}
+
+static void
+content_whose_frames_do_not_fit_the_port_or_its_tree_is_refused(void)
+{
+    struct bed_content *c;
+    uint32_t slot;
+    struct bed bed;
+
+    bed_init(&bed);
+    bed.config.frame_size_max = CFC_FRAME_SIZE_MIN;
+    bed_start(&bed);
+    /* 33 blocks have an index page of 80 digests, which is 1,304 bytes at most. */
+    c = bed_make_content(&bed, 1, 33 * BED_SYMBOL_SIZE, 1);
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c, false), CONFCAST_ERR_LIMIT);
+    c = bed_make_content(&bed, 2, 32 * BED_SYMBOL_SIZE, 1);
+    CU_ASSERT_EQUAL(cfc_sender_put_content(bed.sender, c->frame, c->frame_size, c->digests,
+                                           cfc_tree_digests_size(&c->tree) - 1, c->coded, false,
+                                           &slot),
+                    CONFCAST_ERR_LENGTH);
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c, false), CONFCAST_OK);
+    bed_close(&bed);
+}
+
+static void
+frames_handed_over_that_do_not_decode_are_refused_with_the_decoders_error(void)
+{
+    struct bed_content *c;
+    uint32_t slot;
+    struct bed bed;
+
+    open_quiet(&bed);
+    c = bed_make_content(&bed, 1, 1000, 16);
+    for (size_t size = 0; size < c->frame_size; size++) {
+        CU_ASSERT_NOT_EQUAL(cfc_sender_put_content(bed.sender, c->frame, size, c->digests,
+                                                   cfc_tree_digests_size(&c->tree), c->coded, false,
+                                                   &slot),
+                            CONFCAST_OK);
+        CU_ASSERT_NOT_EQUAL(cfc_sender_put_head(bed.sender, c->frame, size, &bed.now), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(cfc_sender_put_head(bed.sender, c->frame, c->frame_size, &bed.now),
+                    CONFCAST_ERR_UNSUPPORTED);
+    CU_ASSERT_EQUAL(cfc_sender_put_fresh(bed.sender, c->frame, c->frame_size, true, &bed.now),
+                    CONFCAST_ERR_UNSUPPORTED);
+    c->frame[2]++;
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c, false), CONFCAST_ERR_VERSION);
+    bed_close(&bed);
+}
+
+/* -- FRESH and STATUS */
+
+static void
+changed_pages_go_out_at_once_and_in_every_period(void)
+{
+    struct bed bed;
+
+    bed_open(&bed);
+    bed_drain(&bed);
+    for (uint32_t page = 0; page < 3; page++) {
+        CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 1, 5, 90, page, page == 1), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL_FATAL(bed_drain_max(&bed, 2), 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(sent_type(&bed.sent[i]), CFC_FRAME_FRESH);
+        CU_ASSERT_EQUAL(bed.sent[i].tx.group, BED_CONTROL_GROUP);
+        /* Page 0 did not change, but the first page of a period always goes. */
+        CU_ASSERT_EQUAL(cfc_get_u32(bed.sent[i].bytes + 20), 2);
+    }
+    bed_run(&bed, bed.config.status_period_ns - 1);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_FRESH, true), 1); /* page 2 by the sweep */
+    for (uint32_t i = 0; i < 10; i++) {
+        bed_run(&bed, bed.config.status_period_ns);
+        CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_FRESH, true), 2);
+        CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_STATUS, true), 1);
+    }
+    bed_close(&bed);
+}
+
+static void
+sweep_goes_round_although_every_period_begins_anew(void)
+{
+    uint32_t seen[32] = {0};
+    struct bed bed;
+
+    bed_open(&bed);
+    bed_drain(&bed);
+    for (uint32_t period = 0; period < 40; period++) {
+        for (uint32_t page = 0; page < 32; page++) {
+            CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 1, 5 + period, 1024, page, false),
+                            CONFCAST_OK);
+        }
+        bed_run(&bed, bed.config.status_period_ns);
+        for (uint32_t i = 0; i < bed.sent_count; i++) {
+            if (sent_type(&bed.sent[i]) == CFC_FRAME_FRESH) {
+                struct cfc_fresh fresh;
+                struct cfc_frame frame;
+
+                CU_ASSERT_EQUAL(cfc_frame_open(bed.sent[i].bytes, bed.sent[i].size, &frame),
+                                CONFCAST_OK);
+                CU_ASSERT_EQUAL_FATAL(cfc_fresh_decode(&frame, &fresh), CONFCAST_OK);
+                CU_ASSERT_EQUAL(fresh.sequence, 5 + period);
+                seen[fresh.page_index]++;
+            }
+        }
+    }
+    /* Round in 16 periods: 40 periods are two rounds and a half. */
+    for (uint32_t page = 1; page < 32; page++) {
+        CU_ASSERT_TRUE(seen[page] >= 2 && seen[page] <= 4);
+    }
+    CU_ASSERT_TRUE(seen[0] >= 40);
+    bed_close(&bed);
+}
+
+static void
+sweep_is_not_starved_by_a_content_that_keeps_the_port_busy(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+
+    bed_init(&bed);
+    bed.config.rate_bytes = 20000;
+    bed.config.burst_bytes = CFC_FRAME_SIZE_DEFAULT;
+    bed_start(&bed);
+    bed_drain(&bed);
+    for (uint32_t page = 0; page < 16; page++) {
+        CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 1, 5, 512, page, false), CONFCAST_OK);
+    }
+    c = bed_put_content(&bed, 1, 4096 * BED_SYMBOL_SIZE, 64);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_run(&bed, 32 * bed.config.status_period_ns);
+    CU_ASSERT_TRUE(bed_count(&bed, CFC_FRAME_SYMBOL, true) > 500);
+    CU_ASSERT_TRUE(bed_count(&bed, CFC_FRAME_FRESH, true) > 32 + 15);
+    bed_close(&bed);
+}
+
+static void
+new_period_replaces_the_pages_of_the_old_one(void)
+{
+    struct bed bed;
+
+    bed_open(&bed);
+    for (uint32_t page = 0; page < 3; page++) {
+        CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 1, 5, 90, page, true), CONFCAST_OK);
+    }
+    bed_drain(&bed);
+    bed_pass(&bed, CFC_MS);
+    CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 1, 6, 90, 1, true), CONFCAST_OK);
+    bed_run(&bed, 10 * bed.config.status_period_ns - 1);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_FRESH, true), 10);
+    for (uint32_t i = 0; i < bed.sent_count; i++) {
+        if (sent_type(&bed.sent[i]) == CFC_FRAME_FRESH) {
+            CU_ASSERT_EQUAL(cfc_get_u64(bed.sent[i].bytes + 32), 6);
+        }
+    }
+    bed_close(&bed);
+}
+
+static void
+fresh_of_a_lower_epoch_sequence_or_unknown_shard_is_refused(void)
+{
+    struct bed bed;
+
+    open_quiet(&bed);
+    CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 3, 5, 0, 0, true), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1);
+    bed_pass(&bed, CFC_MS);
+    CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 2, 9, 0, 0, true), CONFCAST_ERR_FENCED);
+    CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 3, 4, 0, 0, true), CONFCAST_ERR_ROLLBACK);
+    CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, CFC_SENDER_SHARDS_MAX, 3, 9, 0, 0, true),
+                    CONFCAST_ERR_RANGE);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 0);
+    CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 4, 1, 0, 0, true), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1);
+    bed_close(&bed);
+}
+
+static void
+status_tells_who_the_engine_is_in_every_period(void)
+{
+    struct cfc_status status;
+    struct cfc_frame frame;
+    struct bed bed;
+
+    bed_open(&bed);
+    CU_ASSERT_EQUAL(cfc_sender_set_shard(bed.sender, 1, 1, 300), CONFCAST_OK);
+    bed_run(&bed, 10 * bed.config.status_period_ns - 1);
+    CU_ASSERT_EQUAL_FATAL(bed.sent_count, 10);
+    for (uint32_t i = 0; i < 10; i++) {
+        CU_ASSERT_EQUAL(cfc_frame_open(bed.sent[i].bytes, bed.sent[i].size, &frame), CONFCAST_OK);
+        CU_ASSERT_EQUAL_FATAL(cfc_status_decode(&frame, &status), CONFCAST_OK);
+        CU_ASSERT_EQUAL(status.boot_id, BED_BOOT_ID);
+        CU_ASSERT_EQUAL(status.fleet_size, 300);
+        CU_ASSERT_EQUAL(status.echo_count, 0);
+        CU_ASSERT_TRUE(cfc_address_equal(&status.unicast, &bed.config.unicast));
+        CU_ASSERT_EQUAL(status.time_unix_ns, 1700000000 * CFC_S + i * bed.config.status_period_ns);
+    }
+    CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->status_sent, 10);
+    bed_close(&bed);
+}
+
+/* -- Pace and order */
+
+static void
+multicast_never_exceeds_its_cap_in_any_span(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+
+    bed_init(&bed);
+    bed.config.rate_bytes = 100000;
+    bed.config.burst_bytes = 3000;
+    bed_start(&bed);
+    c = bed_put_content(&bed, 1, 1000 * BED_SYMBOL_SIZE, 64);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_run(&bed, 5 * CFC_S);
+    CU_ASSERT_TRUE(bed_count(&bed, CFC_FRAME_SYMBOL, true) == 1000);
+    for (uint32_t first = 0; first < bed.sent_count; first++) {
+        uint64_t bytes = 0;
+
+        for (uint32_t last = first; last < bed.sent_count; last++) {
+            uint64_t span_ns = bed.sent[last].at_ns - bed.sent[first].at_ns;
+
+            bytes += bed.sent[last].size;
+            CU_ASSERT_TRUE_FATAL(bytes <= 3000 + span_ns * 100000 / CFC_S + 1);
+        }
+    }
+    bed_close(&bed);
+}
+
+static void
+cap_is_used_to_the_full_while_there_is_something_to_send(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+    uint64_t bytes;
+
+    bed_init(&bed);
+    bed.config.rate_bytes = 100000;
+    bed.config.burst_bytes = 3000;
+    bed_start(&bed);
+    c = bed_put_content(&bed, 1, 4000 * BED_SYMBOL_SIZE, 64);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_run(&bed, 5 * CFC_S);
+    bytes = cfc_sender_stats(bed.sender)->bytes_out;
+    CU_ASSERT_TRUE(bytes >= 500000 && bytes <= 503000);
+    bed_close(&bed);
+}
+
+static void
+heads_and_fresh_go_before_contents_and_repair_alternates_with_them(void)
+{
+    struct bed_consumer consumer;
+    struct bed_content *c[2];
+    struct bed bed;
+    uint32_t unicast = 0;
+
+    open_quiet(&bed);
+    consumer_init(&bed, &consumer, 1);
+    consumer_join(&bed, &consumer);
+    c[0] = bed_put_content(&bed, 1, 64 * BED_SYMBOL_SIZE, 64);
+    c[1] = bed_put_content(&bed, 2, 64 * BED_SYMBOL_SIZE, 64);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c[0]->id), CONFCAST_OK);
+    bed_run(&bed, CFC_S);
+    CU_ASSERT_EQUAL(consumer_nack_symbols(&bed, &consumer, c[0], 0, UINT64_MAX), CONFCAST_OK);
+    bed_pass(&bed, bed.config.gather_ns);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 2, &c[1]->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 0, 1, 5, 10, 0, true), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(bed_drain_max(&bed, 2 + 40), 42);
+    CU_ASSERT_EQUAL(sent_type(&bed.sent[0]), CFC_FRAME_HEAD);
+    CU_ASSERT_EQUAL(sent_type(&bed.sent[1]), CFC_FRAME_FRESH);
+    for (uint32_t i = 2; i < 42; i += 2) {
+        unicast += !bed.sent[i].tx.is_multicast + !bed.sent[i + 1].tx.is_multicast;
+        CU_ASSERT_NOT_EQUAL(bed.sent[i].tx.is_multicast, bed.sent[i + 1].tx.is_multicast);
+    }
+    CU_ASSERT_EQUAL(unicast, 20);
+    bed_close(&bed);
+}
+
+static void
+idle_sender_sleeps_until_its_next_status(void)
+{
+    struct bed bed;
+
+    bed_open(&bed);
+    CU_ASSERT_EQUAL(cfc_sender_deadline(bed.sender), 0);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(cfc_sender_deadline(bed.sender), bed.now.mono_ns + bed.config.status_period_ns);
+    bed_close(&bed);
+}
+
+/* -- The sender as a whole */
+
+/* Everything at once, on a sender whose memory lies elsewhere each time. */
+static uint64_t
+trace_of(uint64_t seed, uint32_t clutter)
+{
+    void *holes[64] = {NULL};
+    struct bed_consumer consumers[8];
+    struct bed_content *c[2];
+    uint64_t trace = 14695981039346656037u;
+    struct bed bed;
+
+    for (uint32_t i = 0; i < clutter; i++) {
+        holes[i] = malloc(1000 + i * 77);
+    }
+    bed_init(&bed);
+    bed.config.seed = seed;
+    bed.config.rate_bytes = 500000;
+    bed.config.burst_bytes = 3000;
+    bed_start(&bed);
+    for (uint32_t i = 0; i < 8; i++) {
+        consumer_init(&bed, &consumers[i], i + 1);
+        consumer_join(&bed, &consumers[i]);
+    }
+    c[0] = bed_put_content(&bed, 1, 100 * BED_SYMBOL_SIZE, 16);
+    c[1] = bed_put_content(&bed, 2, 30 * BED_SYMBOL_SIZE, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c[0]->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/db", 1, 1, &c[1]->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 0, 1, 5, 90, 0, true), CONFCAST_OK);
+    for (uint32_t step = 0; step < 60; step++) {
+        struct bed_consumer *asker = &consumers[step % 8];
+
+        consumer_nack_symbols(&bed, asker, c[step % 2], step % 3 % 2, 1 + step % 200);
+        consumer_report(&bed, asker, step + 1, step);
+        bed_run(&bed, 7 * CFC_MS);
+        for (uint32_t i = 0; i < bed.sent_count; i++) {
+            const struct sent *sent = &bed.sent[i];
+
+            for (size_t k = 0; k < sent->size; k++) {
+                trace = (trace ^ sent->bytes[k]) * 1099511628211u;
+            }
+            trace = (trace ^ sent->at_ns ^ sent->tx.group ^ sent->tx.to.ip[15]) * 1099511628211u;
+        }
+    }
+    bed_close(&bed);
+    for (uint32_t i = 0; i < clutter; i++) {
+        free(holes[i]);
+    }
+    return trace;
+}
+
+static void
+same_calls_give_the_same_frames_wherever_memory_lies(void)
+{
+    uint64_t trace = trace_of(7, 0);
+
+    CU_ASSERT_EQUAL(trace_of(7, 64), trace);
+    CU_ASSERT_EQUAL(trace_of(7, 13), trace);
+}
+
+static void
+config_outside_its_ranges_is_refused(void)
+{
+    struct cfc_sender *sender;
+    struct bed bed;
+
+    bed_init(&bed);
+#define REFUSED(member, value)                                                                     \
+    do {                                                                                           \
+        struct cfc_sender_config config = bed.config;                                              \
+        config.rate_bytes = 1000;                                                                  \
+        config.member = (value);                                                                   \
+        CU_ASSERT_EQUAL(cfc_sender_new(&config, &sender), CONFCAST_ERR_INVALID);                   \
+    } while (0)
+    REFUSED(group_count, 0);
+    REFUSED(group_count, CFC_GROUP_COUNT_MAX + 1);
+    REFUSED(frame_size_max, CFC_FRAME_SIZE_MIN - 1);
+    REFUSED(frame_size_max, CFC_FRAME_SIZE_MAX + 1);
+    REFUSED(burst_bytes, CFC_FRAME_SIZE_DEFAULT - 1);
+    REFUSED(consumers_max, 0);
+    REFUSED(scopes_max, 0);
+    REFUSED(contents_max, 0);
+    REFUSED(unicast_askers_max, 0);
+    REFUSED(unicast_askers_max, 9);
+    REFUSED(status_period_ns, 0);
+    REFUSED(alloc.alloc, NULL);
+#undef REFUSED
+    CU_ASSERT_EQUAL(bed.allocations, 0);
+    bed_start(&bed);
+    bed_close(&bed);
+}
+
+static void
+every_allocation_that_fails_is_reported_and_nothing_leaks(void)
+{
+    size_t needed;
+    struct bed bed;
+
+    bed_open(&bed);
+    needed = bed.allocations;
+    bed_close(&bed);
+    CU_ASSERT_TRUE(needed > 10);
+    for (size_t n = 1; n <= needed; n++) {
+        struct cfc_sender *sender = NULL;
+
+        bed_init(&bed);
+        bed.fail_at = n;
+        CU_ASSERT_EQUAL(cfc_sender_new(&bed.config, &sender), CONFCAST_ERR_NO_MEMORY);
+        CU_ASSERT_EQUAL(bed.live_allocations, 0);
+        bed_start(&bed);
+        bed_close(&bed);
+    }
+    cfc_sender_free(NULL);
+}
+
+static void
+put_without_memory_changes_nothing_and_succeeds_later(void)
+{
+    struct bed_content *c[2];
+    struct bed bed;
+
+    open_quiet(&bed);
+    c[0] = bed_make_content(&bed, 1, 300, 16);
+    c[1] = bed_put_content(&bed, 2, 300, 16);
+    bed.fail_at = bed.allocations + 1;
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c[0], false), CONFCAST_ERR_NO_MEMORY);
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c[0], false), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c[1]->id), CONFCAST_OK);
+    bed_run(&bed, CFC_S);
+    bed.fail_at = bed.allocations + 1;
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 2, &c[0]->id), CONFCAST_ERR_NO_MEMORY);
+    CU_ASSERT_EQUAL(bed_run(&bed, CFC_S), 0);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 2, &c[0]->id), CONFCAST_OK);
+    CU_ASSERT_TRUE(bed_run(&bed, CFC_S) > 0);
+    for (uint32_t n = 1; n <= 3; n++) {
+        bed.fail_at = bed.allocations + n;
+        CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, n, 1, 5, 10, 0, true), CONFCAST_ERR_NO_MEMORY);
+        CU_ASSERT_EQUAL(bed_drain(&bed), 0);
+        CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, n, 1, 5, 10, 0, true), CONFCAST_OK);
+        CU_ASSERT_EQUAL(bed_drain(&bed), 1);
+    }
+    bed_close(&bed);
+}
+
+static void
+frames_in_and_out_allocate_nothing(void)
+{
+    struct bed_consumer consumer;
+    struct bed_content *c;
+    struct cfc_upcall up;
+    size_t allocations;
+    struct bed bed;
+
+    bed_open(&bed);
+    c = bed_put_content(&bed, 1, 100 * BED_SYMBOL_SIZE, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    allocations = bed.allocations;
+    consumer_init(&bed, &consumer, 1);
+    consumer_join(&bed, &consumer);
+    bed_run(&bed, CFC_S);
+    CU_ASSERT_EQUAL(consumer_nack_symbols(&bed, &consumer, c, 1, 0xff), CONFCAST_OK);
+    CU_ASSERT_EQUAL(consumer_report(&bed, &consumer, 1, 10), CONFCAST_OK);
+    CU_ASSERT_TRUE(bed_run(&bed, CFC_S) > 8);
+    while (cfc_sender_poll_upcall(bed.sender, &up) == CONFCAST_OK) {
+    }
+    CU_ASSERT_EQUAL(bed.allocations, allocations);
     bed_close(&bed);
 }
 
 static const struct cfc_test_case cases[] = {
-    CFC_CASE(new_head_is_sent_to_its_group_and_then_the_content),
-    CFC_CASE(report_goes_upwards_and_is_echoed_to_its_consumer),
-    CFC_CASE(lost_symbols_come_by_unicast_after_the_gathering),
+    CFC_CASE(new_head_goes_to_its_group_and_then_the_content),
+    CFC_CASE(head_is_repeated_after_10_50_and_250_ms_and_then_rests),
+    CFC_CASE(newer_head_replaces_the_repeats_of_the_older),
+    CFC_CASE(same_head_again_is_not_sent_again),
+    CFC_CASE(rollback_to_a_content_that_was_sent_costs_the_head_alone),
+    CFC_CASE(lower_version_and_lower_epoch_are_refused),
+    CFC_CASE(head_that_was_fenced_off_does_not_come_back_for_repair),
+    CFC_CASE(other_decision_under_the_same_version_is_equivocation_and_the_first_stays),
+    CFC_CASE(head_needs_its_contents_and_fallbacks_held_or_inlined),
+    CFC_CASE(first_sendings_go_before_repeats),
+    CFC_CASE(dropped_head_is_neither_repeated_nor_counted),
+    CFC_CASE(every_page_and_symbol_is_sent_once_in_order_and_verifies),
+    CFC_CASE(contents_take_turns_so_that_a_small_one_is_not_held_up_by_a_large_one),
+    CFC_CASE(content_that_heads_of_two_groups_name_goes_once_to_each),
+    CFC_CASE(group_that_comes_in_the_middle_of_a_pass_gets_the_next_one_whole),
+    CFC_CASE(pull_only_content_is_sent_to_nobody_that_does_not_ask),
+    CFC_CASE(further_coding_goes_to_the_groups_that_know_the_content),
+    CFC_CASE(dropped_content_is_released_when_its_last_payload_has_left),
+    CFC_CASE(content_that_is_here_already_is_named_by_its_slot),
+    CFC_CASE(ninth_coding_and_content_without_a_slot_are_refused),
+    CFC_CASE(content_whose_frames_do_not_fit_the_port_or_its_tree_is_refused),
+    CFC_CASE(frames_handed_over_that_do_not_decode_are_refused_with_the_decoders_error),
+    CFC_CASE(changed_pages_go_out_at_once_and_in_every_period),
+    CFC_CASE(sweep_goes_round_although_every_period_begins_anew),
+    CFC_CASE(sweep_is_not_starved_by_a_content_that_keeps_the_port_busy),
+    CFC_CASE(new_period_replaces_the_pages_of_the_old_one),
+    CFC_CASE(fresh_of_a_lower_epoch_sequence_or_unknown_shard_is_refused),
+    CFC_CASE(status_tells_who_the_engine_is_in_every_period),
+    CFC_CASE(multicast_never_exceeds_its_cap_in_any_span),
+    CFC_CASE(cap_is_used_to_the_full_while_there_is_something_to_send),
+    CFC_CASE(heads_and_fresh_go_before_contents_and_repair_alternates_with_them),
+    CFC_CASE(idle_sender_sleeps_until_its_next_status),
+    CFC_CASE(same_calls_give_the_same_frames_wherever_memory_lies),
+    CFC_CASE(config_outside_its_ranges_is_refused),
+    CFC_CASE(every_allocation_that_fails_is_reported_and_nothing_leaks),
+    CFC_CASE(put_without_memory_changes_nothing_and_succeeds_later),
+    CFC_CASE(frames_in_and_out_allocate_nothing),
 };
 
 CFC_TEST_MAIN("sender", cases)
