@@ -227,6 +227,8 @@ a_second_inline_content_is_refused(void)
     fx.size += cfc_writer_size(&w);
     cfc_put_u16(fx.frame + 4, (uint16_t)fx.size);
     CU_ASSERT_EQUAL(decode(&out), CONFCAST_ERR_RANGE);
+    encode_with_unsigned_tlv(CFC_TLV_INLINE_CONTENT, in, 7);
+    CU_ASSERT_EQUAL(decode(&out), CONFCAST_ERR_LENGTH);
     /* Without a single coded byte there is nothing to decode. */
     encode_with_unsigned_tlv(CFC_TLV_INLINE_CONTENT, in, 8);
     CU_ASSERT_EQUAL(decode(&out), CONFCAST_ERR_RANGE);
@@ -340,6 +342,10 @@ encoding_refuses_what_decoding_refuses(void)
     REFUSED(bad.scope_size = 0, CONFCAST_ERR_INVALID);
     REFUSED(bad.scope = "acme//checkout/pro", CONFCAST_ERR_INVALID);
     REFUSED(bad.arms[2].selector = CFC_SELECT_COHORT, CONFCAST_ERR_INVALID);
+    REFUSED(bad.arms[1] = bad.arms[2], CONFCAST_ERR_INVALID);
+    REFUSED((bad.arms[1].label_key = "a", bad.arms[1].label_key_size = 1), CONFCAST_ERR_INVALID);
+    REFUSED((bad.arms[2].label_value = "a", bad.arms[2].label_value_size = 1),
+            CONFCAST_ERR_INVALID);
     REFUSED(bad.arms[0].label_key_size = 0, CONFCAST_ERR_INVALID);
     REFUSED(bad.arms[0].label_value = "eu 1", CONFCAST_ERR_INVALID);
     REFUSED(bad.inlined.arm = 3, CONFCAST_ERR_INVALID);
@@ -361,6 +367,26 @@ a_frame_fits_exactly_or_not_at_all(void)
     for (size_t capacity = 0; capacity < size; capacity++) {
         CU_ASSERT_EQUAL(encode_in(&head, capacity), CONFCAST_ERR_LIMIT);
     }
+}
+
+static void
+a_frame_without_room_for_fields_and_signature_is_short(void)
+{
+    enum {
+        LEAST = 96 + CFC_SIGNATURE_SIZE
+    };
+    struct cfc_head head = example_head(fx.sha);
+    struct cfc_frame frame;
+    uint8_t *copy;
+    int rc;
+
+    CU_ASSERT_EQUAL_FATAL(encode(&head), CONFCAST_OK);
+    copy = prefix_of(&fx, LEAST - 1, &frame, &rc);
+    CU_ASSERT_EQUAL(cfc_head_decode(&frame, fx.sha, &head), CONFCAST_ERR_SHORT);
+    free(copy);
+    copy = prefix_of(&fx, LEAST, &frame, &rc);
+    CU_ASSERT_EQUAL(cfc_head_decode(&frame, fx.sha, &head), CONFCAST_ERR_LENGTH);
+    free(copy);
 }
 
 static void
@@ -507,6 +533,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_key_signs_only_under_its_prefix_and_until_its_end),
     CFC_CASE(encoding_refuses_what_decoding_refuses),
     CFC_CASE(a_frame_fits_exactly_or_not_at_all),
+    CFC_CASE(a_frame_without_room_for_fields_and_signature_is_short),
     CFC_CASE(the_largest_head_fits_the_default_frame_but_not_the_smallest),
     CFC_CASE(the_signers_error_is_passed_on),
     CFC_CASE(a_frame_of_another_type_is_the_callers_mistake),

@@ -141,14 +141,15 @@ the_tag_belongs_to_one_consumer(void)
 {
     struct cfc_key other = fx.report_key;
     struct cfc_frame frame;
-    char long_id[256] = {0};
+    char long_id[256 + sizeof(id)] = FIXTURE_CONSUMER;
 
     write_example(&frame);
     CU_ASSERT_EQUAL(cfc_report_check_tag(&frame, "host-18.eu-1", sizeof(id) - 1, &fx.report_key),
                     CONFCAST_ERR_MAC);
     CU_ASSERT_EQUAL(cfc_report_check_tag(&frame, id, sizeof(id) - 2, &fx.report_key),
                     CONFCAST_ERR_MAC);
-    CU_ASSERT_EQUAL(cfc_report_check_tag(&frame, long_id, 256, &fx.report_key), CONFCAST_ERR_MAC);
+    CU_ASSERT_EQUAL(cfc_report_check_tag(&frame, long_id, 256 + sizeof(id) - 1, &fx.report_key),
+                    CONFCAST_ERR_MAC);
     CU_ASSERT_EQUAL(cfc_report_check_tag(&frame, id, sizeof(id) - 1, &fx.session_key),
                     CONFCAST_ERR_MAC);
     other.bytes[31] ^= 1;
