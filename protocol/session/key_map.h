@@ -8,9 +8,7 @@
 
 #include "protocol/base/alloc.h"
 
-enum {
-    CFC_KEY_MAP_NONE = UINT32_MAX
-};
+#define CFC_KEY_MAP_NONE UINT32_MAX
 
 struct cfc_key_map_cell {
     uint64_t key;

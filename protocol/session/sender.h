@@ -37,8 +37,9 @@
 
 struct cfc_sender;
 
+#define CFC_SENDER_NO_SLOT UINT32_MAX
+
 enum {
-    CFC_SENDER_NO_SLOT = UINT32_MAX,
     CFC_SENDER_SHARDS_MAX = 64
 };
 

@@ -6,9 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum {
-    CFC_SLOT_NONE = UINT32_MAX
-};
+#define CFC_SLOT_NONE UINT32_MAX
 
 struct cfc_slot_link {
     uint32_t prev; /* CFC_SLOT_NONE at the head */
