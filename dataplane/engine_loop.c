@@ -25,7 +25,8 @@ enum {
 #define SLEEP_MIN_NS (20 * CFC_US)
 /* A pacer that lets one frame through every few microseconds would keep a core spinning; letting
  * some gather costs no rate, since the bucket holds more than this. */
-#define GATHER_NS (50 * CFC_US)
+#define GATHER_NS          (100 * CFC_US)
+#define LINK_DOWN_SLEEP_NS (5 * CFC_MS)
 /* Where nothing can wake the sleeper. */
 #define POLL_SLEEP_NS (250 * CFC_US)
 /* Where the doorbell can: bounds of the adaptive sleep. */
@@ -129,9 +130,14 @@ sleep_time(const struct cfc_engine *engine)
     uint64_t due_ns = cfc_sender_deadline(engine->sender);
     uint64_t bound_ns = engine->doorbell_fd >= 0 ? engine->ring_sleep_ns : POLL_SLEEP_NS;
     uint64_t control_ns = cfc_control_deadline(engine->control);
+    uint64_t gather_ns = GATHER_NS;
 
-    if (due_ns < now_ns + GATHER_NS) {
-        due_ns = now_ns + GATHER_NS;
+    /* A port that takes nothing (a peer that is away, a link that is down) is not pressed. */
+    if (engine->port.queue_count > 0) {
+        gather_ns = engine->port.is_link_up ? POLL_SLEEP_NS : LINK_DOWN_SLEEP_NS;
+    }
+    if (due_ns < now_ns + gather_ns) {
+        due_ns = now_ns + gather_ns;
     }
     if (control_ns < due_ns) {
         due_ns = control_ns;

@@ -22,8 +22,10 @@ enum {
     QUEUE = 0,
     DESCRIPTORS = 1024,
     POOL_CACHE = 64,
-    /* Every descriptor both ways, what waits, and what the cache keeps to itself. */
-    POOL_SIZE = 2 * DESCRIPTORS - 1,
+    /* All descriptors, what waits, and what the cache keeps to itself. */
+    TX_POOL_SIZE = 2 * DESCRIPTORS - 1,
+    /* net_af_xdp fills a ring of 2,048 from it and copies what it sends into the rest. */
+    RX_POOL_SIZE = 4 * DESCRIPTORS - 1,
     RX_ROOM_MIN = 2048,
     IP_UDP_SIZE = CFC_IPV4_SIZE + CFC_UDP_SIZE,
     BOUNCE_SIZE = 65536,
@@ -79,10 +81,10 @@ choose_mtu(struct cfc_port *port)
 }
 
 static struct rte_mempool *
-make_pool(const char *name, size_t room)
+make_pool(const char *name, unsigned count, size_t room)
 {
     struct rte_mempool *pool = rte_pktmbuf_pool_create(
-        name, POOL_SIZE, POOL_CACHE, 0, (uint16_t)(room == 0 ? 0 : RTE_PKTMBUF_HEADROOM + room),
+        name, count, POOL_CACHE, 0, (uint16_t)(room == 0 ? 0 : RTE_PKTMBUF_HEADROOM + room),
         SOCKET_ID_ANY);
 
     if (pool == NULL) {
@@ -99,9 +101,10 @@ make_pools(struct cfc_port *port)
     size_t rx_room = RTE_MAX((size_t)RX_ROOM_MIN, (size_t)rte_align32pow2(port->mtu + 256u));
 
     port->payload_offset = CFC_NET_HEADER_SIZE;
-    port->rx_pool = make_pool("confcast_rx", rx_room);
-    port->header_pool = make_pool("confcast_header", CFC_NET_HEADER_SIZE + port->datagram_max);
-    port->ext_pool = make_pool("confcast_ext", 0);
+    port->rx_pool = make_pool("confcast_rx", RX_POOL_SIZE, rx_room);
+    port->header_pool =
+        make_pool("confcast_header", TX_POOL_SIZE, CFC_NET_HEADER_SIZE + port->datagram_max);
+    port->ext_pool = make_pool("confcast_ext", TX_POOL_SIZE, 0);
     port->bounce = malloc(BOUNCE_SIZE);
     port->shares = calloc(port->config.slots_max, sizeof(*port->shares));
     if (port->rx_pool == NULL || port->header_pool == NULL || port->ext_pool == NULL ||

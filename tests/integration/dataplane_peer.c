@@ -6,6 +6,9 @@
  *   dataplane_peer consumer ENGINE_IP PORT SESSION_KEY_HEX ID DIR
  *       joins the engine, asks for three symbols of the content in DIR, reports, and prints what
  *       came of it as one JSON object
+ *   dataplane_peer reports ENGINE_IP PORT SESSION_KEY_HEX ID COUNT
+ *       joins as COUNT consumers, ID-0000 and so on, and sends 60 reports as each of them without
+ *       looking at answers
  *
  * Exit 0; 1 when a file cannot be written; 2 for wrong use. */
 #include <arpa/inet.h>
@@ -35,6 +38,7 @@ enum {
     FRAME_ROOM = 16384,
     WAIT_MS = 2000,
     ASKED_BLOCK = 1,
+    REPORTS_EACH = 60,
 };
 
 #define ASKED_MASK UINT64_C(0x8000000000000005)
@@ -365,18 +369,25 @@ nack(struct consumer *c, uint64_t content_key, uint16_t coding)
     seal_and_send(c, &w);
 }
 
-static bool
-report(struct consumer *c)
+static void
+send_report(struct consumer *c, uint64_t report_seq)
 {
     struct cfc_report message = {
-        .consumer_key = c->key, .incarnation = 1, .report_seq = 9, .part_count = 1};
+        .consumer_key = c->key, .incarnation = 1, .report_seq = report_seq, .part_count = 1};
     uint8_t bytes[FRAME_ROOM];
     struct cfc_writer w = cfc_writer_of(bytes, sizeof(bytes));
-    struct cfc_status status;
-    struct cfc_echo echo;
 
     (void)cfc_report_write(&w, &message, NULL, c->id, c->id_size, &c->report_key);
     seal_and_send(c, &w);
+}
+
+static bool
+report(struct consumer *c)
+{
+    struct cfc_status status;
+    struct cfc_echo echo;
+
+    send_report(c, 9);
     if (!receive(c, CFC_FRAME_STATUS) || cfc_status_decode(&c->frame, &status) != CONFCAST_OK ||
         status.echo_count != 1) {
         return false;
@@ -445,6 +456,32 @@ run_consumer(char **argv)
     return 0;
 }
 
+static int
+run_reports(char **argv)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    unsigned long count = strtoul(argv[6], NULL, 10);
+    const char *prefix = argv[5];
+
+    for (unsigned long number = 0; number < count; number++) {
+        struct consumer c;
+        char id[64];
+
+        snprintf(id, sizeof(id), "%s-%04lu", prefix, number);
+        argv[5] = id;
+        open_consumer(&c, argv);
+        if (!join(&c)) {
+            return 1;
+        }
+        for (uint64_t seq = 1; seq <= REPORTS_EACH; seq++) {
+            send_report(&c, seq);
+        }
+        close(c.fd);
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -456,6 +493,8 @@ main(int argc, char **argv)
         rc = run_frames(argv);
     } else if (argc == 7 && strcmp(argv[1], "consumer") == 0) {
         rc = run_consumer(argv);
+    } else if (argc == 7 && strcmp(argv[1], "reports") == 0) {
+        rc = run_reports(argv);
     } else {
         fputs("usage: see the head of dataplane_peer.c\n", stderr);
     }

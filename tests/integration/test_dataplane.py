@@ -213,6 +213,32 @@ class Consumers(Case):
         self.assertEqual(stats["errors"], {"short": 2, "version": 1})
 
 
+    def test_reports_wait_for_a_control_plane_that_does_not_read(self):
+        engine = self.engine()
+        control = self.control(engine)
+        control.hello()
+        run(f"{PREFIX}-c2", bed.PEER, "reports", bed.ENGINE_IP, str(bed.PORT), bed.SESSION_KEY,
+            "host", "220")
+        stats = wait_for_stats(engine, lambda s: s["reports"] + s["reports_refused"] >= 13000)
+        # One report of a hundred may be lost on its way into the engine's ring.
+        self.assertGreater(stats["reports"] + stats["reports_refused"], 13000)
+        self.assertGreater(stats["reports_refused"], 0)
+        self.assertGreater(stats["control_blocked"], 0)
+        # Each report that was taken, and so echoed, arrives once the control plane reads.
+        taken = {}
+        count = 0
+        while count < stats["reports"]:
+            body = control.wait_for(bed.REPORT)
+            self.assertIsNotNone(body, f"after {count} of {stats['reports']} reports")
+            id_size = body[0]
+            name = body[8:8 + id_size]
+            seq = struct.unpack_from("<Q", body, 8 + id_size + 24)[0]
+            self.assertGreater(seq, taken.get(name, 0))
+            taken[name] = seq
+            count += 1
+        self.assertIsNotNone(control.wait_for(bed.ENGINE_STATS))
+
+
 class Handover(Case):
     def test_a_control_plane_that_comes_back_drops_what_it_does_not_mention(self):
         first = bed.Frames(scope="acme/web", seed=1)
@@ -345,15 +371,17 @@ class Restart(Case):
         self.addCleanup(run, ENGINE, "ip", "link", "set", "eth0", "up")
         time.sleep(2.5)
         self.assertIn("the link of eth0 is down", engine.log())
-        later = bed.Frames(version=2, seed=3)
+        later = bed.Frames(version=2, seed=3, size=3000 * 1440)  # more than the ring holds
         arena = control.arena(later.tree + later.coded)
         control.content(later, arena)
         control.head(later.head)
         control.fresh(later.fresh)
         self.assertIsNone(control.refusal(0.5))
+        self.assertGreater(control.stats()["tx_full"], 0)
         run(ENGINE, "ip", "link", "set", "eth0", "up")
-        got = bed.receive(sock, lambda seen: seen.count(later.fresh) >= 2, 8)
-        self.assertGreaterEqual(got.count(later.fresh), 2, engine.log())
+        got = bed.receive(sock, lambda seen: len(later.missing(seen)) < 100, 8)
+        # What the kernel had taken when the link went may be lost; the rest waited.
+        self.assertLess(len(later.missing(got)), 100, engine.log())
 
     def test_an_interface_that_is_gone_ends_the_engine(self):
         run(ENGINE, "ip", "link", "add", "gone0", "type", "veth", "peer", "name", "gone1")
@@ -397,6 +425,25 @@ class OtherPorts(Case):
         stats = self.on_vdev("net_ring0")
         self.assertGreater(stats["rx_chained"], 100)
         self.assertEqual(stats["rx"]["own"], stats["frames_out"])
+
+    def test_net_af_xdp_copies_answers_arp_and_starts_again_after_kill(self):
+        def on_xdp(**kwargs):
+            engine = bed.Engine("--port", "net_af_xdp:eth0", namespace=ENGINE, **kwargs)
+            self.addCleanup(engine.kill)
+            return engine
+        killed = on_xdp()
+        killed.kill()  # and its XDP program stays on the interface
+        engine = on_xdp(control=killed.control)
+        frames = bed.Frames()
+        self.deliver(engine, frames, self.receiver())
+        self.assertEqual(engine.telemetry("/confcast/port")["chained"], 0)
+        run(f"{PREFIX}-c2", "ip", "neigh", "flush", "dev", "eth0")
+        done = run(f"{PREFIX}-c2", bed.PEER, "consumer", bed.ENGINE_IP, str(bed.PORT),
+                   bed.SESSION_KEY, "host-1", frames.folder)
+        answer = bed.json.loads(done.stdout)
+        self.assertTrue(answer["repaired"], engine.log())
+        self.assertTrue(answer["echoed"])
+        self.assertEqual(engine.stop(), 0)
 
     def test_net_tap_owns_its_address_and_answers_arp(self):
         engine = bed.Engine("--vdev", "net_tap0,iface=cfctap0", ip="10.79.0.1", namespace=ENGINE)
