@@ -202,8 +202,11 @@ class Fleet:
                     print(f"-- {os.path.relpath(path, self.folder)}")
                     print("\n".join(words), flush=True)
 
-    def wait_applied(self, share="100%", timeout_s=20):
-        self.ctl("wait", self.scope, "--applied", share, "--timeout", f"{timeout_s}s")
+    def wait_applied(self, timeout_s=20):
+        """Until every consumer serves what is published.  A count, not a share: a consumer whose first
+        report was lost is not yet known to the control plane, and a share would leave it out."""
+        self.ctl("wait", self.scope, "--applied", str(len(self.consumers)), "--timeout",
+                 f"{timeout_s}s")
 
     def down(self):
         self.bed.down()

@@ -60,8 +60,8 @@ class Story:
         self.fleet.ctl(*command)
         self.settle(what, begun)
 
-    def settle(self, what, begun, share="100%"):
-        self.fleet.wait_applied(share)
+    def settle(self, what, begun):
+        self.fleet.wait_applied()
         told_ms = (time.time() - begun) * 1000
         self.steps.append((what, told_ms))
         print(f"   applied by {self.count} of {self.count} consumers; "
@@ -142,7 +142,7 @@ def print_what_next(fleet, env):
         print(f"  export PATH={':'.join(fleet.bin_dirs)}:$PATH CONFCAST_SERVER={fleet.server}")
     first = fleet.consumers[0]
     print(f"  confcastctl status {SCOPE}")
-    print(f"  confcastctl effective {SCOPE} --explain {POINTER}")
+    print(f"  confcastctl effective {SCOPE}")
     print(f"  confcastctl history {SCOPE}")
     print(f"  confcast-agent get --state-dir {first.state_dir} {SCOPE} {POINTER}")
     print(f"  tail -f {first.events_path}")
