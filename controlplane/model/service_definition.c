@@ -7,6 +7,7 @@
 #include "controlplane/json/json_body.h"
 #include "controlplane/model/definition.h"
 #include "controlplane/model/service_internal.h"
+#include "controlplane/store/internal.h"
 #include "protocol/base/scope.h"
 
 enum {
@@ -169,6 +170,7 @@ write_revision(struct cfc_service *service, struct write_state *state,
         if (release != NULL) {
             cfc_release_change_add(release, &state->change, &batch);
         }
+        cfc_store_crash_point("revision:prepared");
         error = cfc_service_commit(service, &batch, &seq);
     }
     cfc_store_batch_clear(&batch);

@@ -134,10 +134,8 @@ cfc_release_change_add(const struct cfc_release_change *change,
 
     cfc_record_guard(batch, &key, change->scope->release_seq);
     cfc_record_put(batch, &key, cfc_release_to_json(release, state->author, state->message));
-    /* A rollback finds its way by what was active before each revision; going back writes nothing,
-     * so that the way does not turn round. */
-    if (release->active_revision != 0 && release->active_revision != before->active_revision &&
-        release->last_action != CFC_ACTION_ROLLBACK) {
+    /* A rollback finds its way by what was active before each revision. */
+    if (release->active_revision != 0 && release->active_revision != before->active_revision) {
         struct cfc_record_key active =
             cfc_record_key_numbered('v', change->scope->path, release->active_revision);
 

@@ -203,6 +203,69 @@ a_damaged_record_is_corrupt_and_nothing_is_served_from_it(void)
     }
 }
 
+/* ---- Another writer ----------------------------------------------------------------------------
+ */
+
+static struct model *raced;
+static const char *raced_point;
+static const char *raced_key;
+
+/* Rewrites a record behind the service's back, between its look at it and its commit. */
+static void
+race(const char *point)
+{
+    struct cfc_store *store = raced != NULL ? raced->store : NULL;
+    struct cfc_store_value value;
+    struct cfc_store_batch batch;
+    uint64_t seq;
+
+    if (raced == NULL || strcmp(point, raced_point) != 0) {
+        return;
+    }
+    CU_ASSERT_EQUAL_FATAL(cfc_store_get(store, raced_key, strlen(raced_key), &value), CONFCAST_OK);
+    cfc_store_batch_init(&batch);
+    cfc_store_put(&batch, raced_key, strlen(raced_key), value.bytes, value.size);
+    raced = NULL;
+    CU_ASSERT_EQUAL(cfc_store_commit(store, &batch, &seq), CONFCAST_OK);
+    cfc_store_batch_clear(&batch);
+    cfc_store_value_free(&value);
+}
+
+static void
+a_commit_on_a_record_that_changed_meanwhile_is_a_conflict(void)
+{
+    static const struct {
+        const char *point;
+        const char *key;
+    } rows[] = {{"revision:prepared", "s/acme"},
+                {"revision:prepared", "m/audit"},
+                {"release:prepared", "r/acme"},
+                {"release:prepared", "m/audit"}};
+
+    cfc_store_crash_hook = race;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        bool is_put = strcmp(rows[i].point, "revision:prepared") == 0;
+        struct model m;
+        uint64_t seq;
+
+        model_open(&m);
+        CU_ASSERT_EQUAL(publish(&m, "acme", "{\"a\":1}"), CONFCAST_OK);
+        seq = cfc_store_seq(m.store);
+        raced = &m;
+        raced_point = rows[i].point;
+        raced_key = rows[i].key;
+        CU_ASSERT_EQUAL(is_put ? put_text(&m, "acme", "{\"a\":2}") : promote(&m, "acme"),
+                        CONFCAST_ERR_CONFLICT);
+        CU_ASSERT_PTR_NULL(raced);
+        CU_ASSERT_EQUAL(cfc_store_seq(m.store), seq + 1);
+        /* What the other one wrote is known now. */
+        CU_ASSERT_EQUAL(is_put ? put_text(&m, "acme", "{\"a\":2}") : promote(&m, "acme"),
+                        CONFCAST_OK);
+        model_close(&m);
+    }
+    cfc_store_crash_hook = NULL;
+}
+
 /* ---- Threads -----------------------------------------------------------------------------------
  */
 
@@ -268,6 +331,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(whatever_call_of_the_store_fails_memory_and_store_agree_afterwards),
     CFC_CASE(opening_on_a_failing_store_says_so),
     CFC_CASE(a_damaged_record_is_corrupt_and_nothing_is_served_from_it),
+    CFC_CASE(a_commit_on_a_record_that_changed_meanwhile_is_a_conflict),
     CFC_CASE(concurrent_writers_neither_lose_nor_double_a_revision),
 };
 

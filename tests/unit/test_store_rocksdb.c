@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -454,6 +455,83 @@ a_disk_that_fills_up_within_a_commit_loses_nothing_acknowledged(void)
     temp_dir_remove(&dir);
 }
 
+/* The engine finds these before those of libc: they count, and fail when told to. */
+static unsigned sync_count;
+static int sync_errno;
+
+static int
+sync_or_fail(long number, int fd)
+{
+    sync_count++;
+    if (sync_errno != 0) {
+        errno = sync_errno;
+        return -1;
+    }
+    return (int)syscall(number, fd);
+}
+
+int
+fdatasync(int fd)
+{
+    return sync_or_fail(SYS_fdatasync, fd);
+}
+
+int
+fsync(int fd)
+{
+    return sync_or_fail(SYS_fsync, fd);
+}
+
+static void
+every_commit_and_every_finished_blob_is_synced(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    struct cfc_digest digest = {.bytes = {1}};
+    struct cfc_store *store;
+
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    for (int i = 0; i < 5; i++) {
+        sync_count = 0;
+        CU_ASSERT_EQUAL(put_bytes(store, "a", "1", 1), CONFCAST_OK);
+        CU_ASSERT_TRUE(sync_count >= 1);
+    }
+    sync_count = 0;
+    CU_ASSERT_EQUAL(cfc_store_put_blob(store, &digest, "abc", 3), CONFCAST_OK);
+    CU_ASSERT_TRUE(sync_count >= 1);
+    cfc_store_close(store);
+    temp_dir_remove(&dir);
+}
+
+static void
+a_failing_sync_is_an_error_and_a_later_commit_works_on_new_files(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    struct cfc_store *store;
+    uint64_t n = 1;
+    uint64_t seq;
+
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(put_bytes(store, "a", &n, sizeof(n)), CONFCAST_OK);
+    sync_errno = EIO;
+    n = 2;
+    CU_ASSERT_EQUAL(put_bytes(store, "a", &n, sizeof(n)), CONFCAST_ERR_IO);
+    CU_ASSERT_EQUAL(put_bytes(store, "a", &n, sizeof(n)), CONFCAST_ERR_IO);
+    CU_ASSERT_EQUAL(get_u64(store, "a", &n), CONFCAST_ERR_IO);
+    sync_errno = 0;
+    CU_ASSERT_EQUAL(get_u64(store, "a", &n), CONFCAST_OK);
+    seq = cfc_store_seq(store);
+    CU_ASSERT_EQUAL(n, seq);
+    n = 9;
+    CU_ASSERT_EQUAL(put_bytes(store, "a", &n, sizeof(n)), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_store_seq(store), seq + 1);
+    cfc_store_close(store);
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(get_u64(store, "a", &n), CONFCAST_OK);
+    CU_ASSERT_EQUAL(n, 9);
+    cfc_store_close(store);
+    temp_dir_remove(&dir);
+}
+
 static const char *crash_point;
 static int crash_after;
 
@@ -572,6 +650,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_log_cut_short_is_corrupt_since_it_lost_acknowledged_commits),
     CFC_CASE(a_full_disk_refuses_commits_and_takes_them_again_when_there_is_room),
     CFC_CASE(a_disk_that_fills_up_within_a_commit_loses_nothing_acknowledged),
+    CFC_CASE(every_commit_and_every_finished_blob_is_synced),
+    CFC_CASE(a_failing_sync_is_an_error_and_a_later_commit_works_on_new_files),
     CFC_CASE(kill_at_every_point_keeps_what_was_acknowledged_and_nothing_half_done),
 };
 
