@@ -29,9 +29,10 @@
 struct cfc_receiver;
 
 enum {
-    CFC_RECEIVER_SCOPES_MAX = 256,
-    CFC_RECEIVER_NO_SCOPE = UINT32_MAX
+    CFC_RECEIVER_SCOPES_MAX = 256
 };
+
+#define CFC_RECEIVER_NO_SCOPE UINT32_MAX
 
 struct cfc_receiver_config {
     const char *id; /* copied */

@@ -30,22 +30,20 @@ arm_entry(const struct cfc_receiver *r, const struct cfc_scope_rx *scope)
     return cfc_content_set_find(&r->contents, &scope->head.arms[scope->arm].content);
 }
 
-static bool
-is_rejected(const struct cfc_scope_rx *scope, const struct cfc_digest *content)
-{
-    return scope->rejected_version == scope->version && scope->version != 0 &&
-           cfc_digest_equal(&scope->rejected, content);
-}
-
 static void
 reject(struct cfc_scope_rx *scope, const struct cfc_digest *content, int reason)
 {
-    if (!is_rejected(scope, content)) {
-        scope->rejected = *content;
-        scope->rejected_version = scope->version;
-        scope->rejected_reason = reason;
-        scope->is_rejected_told = false;
+    struct cfc_rejection *rejection = &scope->rejections[cfc_scope_rx_role(scope, content)];
+
+    if (rejection->reason == CONFCAST_OK) {
+        rejection->reason = reason;
     }
+}
+
+static bool
+is_rejected(const struct cfc_scope_rx *scope, const struct cfc_digest *content)
+{
+    return scope->rejections[cfc_scope_rx_role(scope, content)].reason != CONFCAST_OK;
 }
 
 static bool
@@ -56,18 +54,22 @@ poll_rejected(const struct cfc_receiver *r, struct cfc_scope_rx *scope,
 
     if (target != NULL && target->state == CFC_ENTRY_REFUSED) {
         reject(scope, &target->id, target->reason);
-    } else if (arm != NULL && arm->state == CFC_ENTRY_REFUSED && cfc_scope_rx_is_waiting(scope)) {
+    }
+    if (arm != NULL && arm->state == CFC_ENTRY_REFUSED && cfc_scope_rx_is_waiting(scope)) {
         reject(scope, &arm->id, arm->reason);
     }
-    if (scope->rejected_version != scope->version || scope->version == 0 ||
-        scope->is_rejected_told) {
-        return false;
+    for (enum cfc_scope_role role = 0; role < CFC_SCOPE_ROLES; role++) {
+        struct cfc_rejection *rejection = &scope->rejections[role];
+
+        if (rejection->reason != CONFCAST_OK && !rejection->is_told) {
+            rejection->is_told = true;
+            fill(event, CFC_EVENT_REJECTED, scope);
+            event->reason = rejection->reason;
+            event->content = *cfc_scope_rx_named(scope, role);
+            return true;
+        }
     }
-    scope->is_rejected_told = true;
-    fill(event, CFC_EVENT_REJECTED, scope);
-    event->reason = scope->rejected_reason;
-    event->content = scope->rejected;
-    return true;
+    return false;
 }
 
 static bool
@@ -249,12 +251,15 @@ set_timers(struct cfc_receiver *r)
     }
 }
 
+static bool
+is_tick_due(const struct cfc_receiver *r)
+{
+    return r->is_tick_due || r->now.mono_ns >= r->tick_ns || r->now.unix_ns >= r->latch_unix_ns;
+}
+
 static void
 tick(struct cfc_receiver *r)
 {
-    if (!r->is_tick_due && r->now.mono_ns < r->tick_ns && r->now.unix_ns < r->latch_unix_ns) {
-        return;
-    }
     cfc_receiver_expire_contents(r);
     for (uint32_t i = 0; i < r->scope_count; i++) {
         struct cfc_scope_rx *scope = r->scopes[i];
@@ -267,17 +272,14 @@ tick(struct cfc_receiver *r)
     set_timers(r);
 }
 
-int
-cfc_receiver_poll_event(struct cfc_receiver *r, const struct cfc_now *now,
-                        struct cfc_receiver_event *event)
+static bool
+poll_scopes(struct cfc_receiver *r, struct cfc_receiver_event *event)
 {
-    r->now = *now;
-    tick(r);
     while (r->queue_first != NULL) {
         struct cfc_scope_rx *scope = r->queue_first;
 
         if (poll_scope(r, scope, event)) {
-            return CONFCAST_OK;
+            return true;
         }
         r->queue_first = scope->next_queued;
         if (r->queue_first == NULL) {
@@ -285,17 +287,33 @@ cfc_receiver_poll_event(struct cfc_receiver *r, const struct cfc_now *now,
         }
         scope->is_queued = false;
     }
-    if (poll_content(r, event)) {
-        return CONFCAST_OK;
+    return false;
+}
+
+int
+cfc_receiver_poll_event(struct cfc_receiver *r, const struct cfc_now *now,
+                        struct cfc_receiver_event *event)
+{
+    r->now = *now;
+    for (;;) {
+        if (is_tick_due(r)) {
+            tick(r);
+        }
+        if (poll_scopes(r, event) || poll_content(r, event)) {
+            return CONFCAST_OK;
+        }
+        if (r->identity_reason != CONFCAST_OK) {
+            fill(event, CFC_EVENT_IDENTITY, NULL);
+            event->reason = r->identity_reason;
+            r->identity_reason = CONFCAST_OK;
+            return CONFCAST_OK;
+        }
+        /* What came since the timers were set last may be due already. */
+        set_timers(r);
+        if (!is_tick_due(r)) {
+            return CONFCAST_ERR_AGAIN;
+        }
     }
-    if (r->identity_reason != CONFCAST_OK) {
-        fill(event, CFC_EVENT_IDENTITY, NULL);
-        event->reason = r->identity_reason;
-        r->identity_reason = CONFCAST_OK;
-        return CONFCAST_OK;
-    }
-    set_timers(r);
-    return CONFCAST_ERR_AGAIN;
 }
 
 int

@@ -178,9 +178,8 @@ cfc_receiver_accept_head(struct cfc_receiver *r, struct cfc_scope_rx *scope,
     if (!is_same_decision) {
         scope->is_active = false;
         scope->is_reverted = false;
-        scope->is_rejected_told = false;
         scope->is_prepared_told = false;
-        scope->rejected_version = 0;
+        memset(scope->rejections, 0, sizeof(scope->rejections));
     }
     (void)cfc_scope_rx_latch(scope, r->now.unix_ns);
     replace_names(r, scope, names, count);

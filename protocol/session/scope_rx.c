@@ -121,6 +121,22 @@ cfc_scope_rx_is_waiting(const struct cfc_scope_rx *scope)
 }
 
 const struct cfc_digest *
+cfc_scope_rx_named(const struct cfc_scope_rx *scope, enum cfc_scope_role role)
+{
+    const struct cfc_arm *arm = &scope->head.arms[scope->arm];
+
+    return role == CFC_SCOPE_CONTENT ? &arm->content : &arm->fallback;
+}
+
+enum cfc_scope_role
+cfc_scope_rx_role(const struct cfc_scope_rx *scope, const struct cfc_digest *content)
+{
+    return cfc_digest_equal(content, cfc_scope_rx_named(scope, CFC_SCOPE_CONTENT))
+               ? CFC_SCOPE_CONTENT
+               : CFC_SCOPE_FALLBACK;
+}
+
+const struct cfc_digest *
 cfc_scope_rx_target(const struct cfc_scope_rx *scope, uint8_t *state)
 {
     const struct cfc_arm *arm;
@@ -145,6 +161,7 @@ cfc_scope_rx_target(const struct cfc_scope_rx *scope, uint8_t *state)
 static uint8_t
 apply_state(const struct cfc_scope_rx *scope, const struct cfc_entry *arm_entry)
 {
+    const struct cfc_rejection *rejections = scope->rejections;
     bool is_served = scope->serving != NULL && scope->serving_version == scope->version;
 
     if (scope->version == 0) {
@@ -153,15 +170,28 @@ apply_state(const struct cfc_scope_rx *scope, const struct cfc_entry *arm_entry)
     if (is_served && scope->serving_state == CFC_APPLY_REVERTED) {
         return CFC_APPLY_REVERTED;
     }
-    if (scope->rejected_version == scope->version) {
+    if (rejections[scope->is_reverted ? CFC_SCOPE_FALLBACK : CFC_SCOPE_CONTENT].reason !=
+        CONFCAST_OK) {
         return CFC_APPLY_REJECTED;
     }
     if (cfc_scope_rx_is_waiting(scope)) {
         return arm_entry != NULL && arm_entry->state == CFC_ENTRY_HELD ? CFC_APPLY_PREPARED
                                                                        : CFC_APPLY_RECEIVING;
     }
-    return is_served && scope->serving_state == CFC_APPLY_APPLIED ? CFC_APPLY_APPLIED
-                                                                  : CFC_APPLY_RECEIVING;
+    return is_served && !scope->is_reverted && scope->serving_state == CFC_APPLY_APPLIED
+               ? CFC_APPLY_APPLIED
+               : CFC_APPLY_RECEIVING;
+}
+
+static int
+shown_reason(const struct cfc_scope_rx *scope)
+{
+    for (int role = 0; role < CFC_SCOPE_ROLES; role++) {
+        if (scope->rejections[role].reason != CONFCAST_OK) {
+            return scope->rejections[role].reason;
+        }
+    }
+    return scope->published > scope->version ? scope->head_error : CONFCAST_OK;
 }
 
 void
@@ -182,11 +212,7 @@ cfc_scope_rx_report(const struct cfc_scope_rx *scope, const struct cfc_entry *ar
             out->flags |= CFC_REPORT_FLAG_FROM_DISK;
         }
     }
-    if (scope->rejected_version == scope->version && scope->version != 0) {
-        out->reason = (uint16_t)-scope->rejected_reason;
-    } else if (scope->head_error != CONFCAST_OK && scope->published > scope->version) {
-        out->reason = (uint16_t)-scope->head_error;
-    }
+    out->reason = (uint16_t)-shown_reason(scope);
     if (scope->freshness == CFC_FRESHNESS_STALE) {
         out->flags |= CFC_REPORT_FLAG_STALE;
     } else if (scope->freshness == CFC_FRESHNESS_CONTROL_SILENT) {

@@ -44,6 +44,18 @@ struct cfc_scope_name {
     enum cfc_need need;
 };
 
+/* What a content is to a scope under its accepted version. */
+enum cfc_scope_role {
+    CFC_SCOPE_CONTENT,
+    CFC_SCOPE_FALLBACK,
+    CFC_SCOPE_ROLES
+};
+
+struct cfc_rejection {
+    int reason; /* CONFCAST_OK = not rejected */
+    bool is_told;
+};
+
 struct cfc_scope_rx {
     uint32_t idx;
     uint64_t id;
@@ -77,10 +89,8 @@ struct cfc_scope_rx {
 
     uint64_t durable;
 
-    /* The refusal of what the accepted version asks for. */
-    struct cfc_digest rejected; /* content */
-    uint64_t rejected_version;  /* 0 = none */
-    int rejected_reason;
+    /* The refusal of what the accepted version names for this arm: its content, its fallback. */
+    struct cfc_rejection rejections[CFC_SCOPE_ROLES];
 
     /* The refusal of a head, shown only while FRESH proves that a newer one exists. */
     int head_error;
@@ -106,7 +116,6 @@ struct cfc_scope_rx {
     struct cfc_scope_rx *next_queued;
     bool is_accepted_due;
     bool is_freshness_due;
-    bool is_rejected_told;
     bool is_prepared_told;
 
     struct cfc_report_entry reported; /* as the last evaluation saw it */
@@ -137,6 +146,13 @@ uint64_t cfc_scope_rx_next_latch(const struct cfc_scope_rx *scope);
 /* What is to be served as soon as it is held, and the state that it means.  NULL: what is served
  * now stays. */
 const struct cfc_digest *cfc_scope_rx_target(const struct cfc_scope_rx *scope, uint8_t *state);
+
+/* The role of a content that the accepted head names for this arm, and the content of a role (zero
+ * for no fallback). */
+enum cfc_scope_role cfc_scope_rx_role(const struct cfc_scope_rx *scope,
+                                      const struct cfc_digest *content);
+const struct cfc_digest *cfc_scope_rx_named(const struct cfc_scope_rx *scope,
+                                            enum cfc_scope_role role);
 
 /* Whether the accepted head's arm waits for its activation. */
 bool cfc_scope_rx_is_waiting(const struct cfc_scope_rx *scope);

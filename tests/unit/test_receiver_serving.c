@@ -371,6 +371,38 @@ a_version_that_the_application_refuses_is_rejected_and_reported(void)
 }
 
 static void
+content_and_fallback_may_both_be_refused_and_each_is_told_once(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_digest fallback = digest_of(1);
+    struct cfc_head head;
+
+    bench_open(&b);
+    hold(&b, &fallback);
+    made_content(&b, &m, 500);
+    b.serve_code = CONFCAST_ERR_APP_REJECT;
+    b.content_code = CONFCAST_ERR_BODY;
+    head = bench_head(&b, 10, &m.id);
+    head.activation = CFC_ACTIVATE_HOLD;
+    head.arms[0].fallback = fallback;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_REJECTED), 1);
+    CU_ASSERT_EQUAL(bench_last(&b, CFC_EVENT_REJECTED)->reason, CONFCAST_ERR_APP_REJECT);
+    CU_ASSERT(cfc_digest_equal(&bench_last(&b, CFC_EVENT_REJECTED)->content, &fallback));
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_RECEIVING);
+    bench_send_all(&b, &m);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_REJECTED), 2);
+    CU_ASSERT_EQUAL(bench_last(&b, CFC_EVENT_REJECTED)->reason, CONFCAST_ERR_BODY);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_SERVE), 1);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_REJECTED);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.serving_version, 0);
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
 contents_of_all_arms_are_fetched_so_that_a_stage_is_one_frame(void)
 {
     struct bench b;
@@ -761,6 +793,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_newer_head_while_a_swap_is_under_way_swaps_again_afterwards),
     CFC_CASE(a_refused_content_rejects_the_version_and_the_last_good_one_stays),
     CFC_CASE(a_version_that_the_application_refuses_is_rejected_and_reported),
+    CFC_CASE(content_and_fallback_may_both_be_refused_and_each_is_told_once),
     CFC_CASE(contents_of_all_arms_are_fetched_so_that_a_stage_is_one_frame),
     CFC_CASE(a_content_is_released_only_when_nothing_names_or_serves_it),
     CFC_CASE(own_content_comes_before_that_of_other_arms_within_the_budget),
