@@ -131,12 +131,10 @@ cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *c)
     c->next = reaper->first;
     if (c->next != NULL) {
         c->next->prev = c;
-    } else {
-        /* The thread sleeps without end while the list is empty; other deadlines are all nearer
-         * than this one. */
-        pthread_cond_signal(&reaper->changed);
     }
     reaper->first = c;
+    /* The thread may sleep without end: no other connection need have a deadline. */
+    pthread_cond_signal(&reaper->changed);
     pthread_mutex_unlock(&reaper->lock);
 }
 

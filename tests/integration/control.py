@@ -209,8 +209,14 @@ class DaemonCase(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        cls.daemon.kill()
-        shutil.rmtree(cls.folder)
+        try:
+            code = cls.daemon.stop()
+        finally:
+            cls.daemon.kill()
+            shutil.rmtree(cls.folder)
+        if code != 0:
+            raise AssertionError("confcastd stopped with %d:\n%s" %
+                                 (code, "".join(cls.daemon.log[-20:])))
 
     tenants = 0
 

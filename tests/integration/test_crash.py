@@ -147,6 +147,7 @@ class Crash(unittest.TestCase):
     def test_a_second_daemon_on_the_same_store_gives_up(self):
         self.daemon.start()
         other = Daemon(self.folder)
+        self.addCleanup(other.kill)
         other.unix = os.path.join(self.folder, "other.sock")
         with self.assertRaises(RuntimeError):
             other.start()
@@ -157,6 +158,7 @@ class Crash(unittest.TestCase):
     def test_a_live_unix_socket_is_not_taken_and_a_dead_one_is(self):
         self.daemon.start()
         other = Daemon(self.folder)
+        self.addCleanup(other.kill)
         other.data = os.path.join(self.folder, "other")
         with self.assertRaises(RuntimeError):
             other.start()
