@@ -249,7 +249,11 @@ join(const char *const *layers, size_t count)
     size_t size = 0;
 
     for (size_t i = 0; joined != NULL && i < count; i++) {
-        size += (size_t)sprintf(joined + size, "%s ", layers[i]);
+        size_t layer_size = strlen(layers[i]);
+
+        memcpy(joined + size, layers[i], layer_size);
+        size += layer_size;
+        joined[size++] = ' ';
     }
     return joined;
 }

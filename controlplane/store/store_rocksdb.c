@@ -477,7 +477,7 @@ cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct cfc
         error = CONFCAST_ERR_INVALID;
         goto err_close;
     }
-    strcpy(rocks->folder.path, config->path);
+    memcpy(rocks->folder.path, config->path, strlen(config->path) + 1);
     error = cfc_store_folder_open(&rocks->folder);
     if (error == CONFCAST_OK) {
         error = open_db(rocks);

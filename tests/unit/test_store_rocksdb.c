@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -253,16 +254,19 @@ read_all(struct cfc_store *store)
     return CONFCAST_OK;
 }
 
+/* cp -a FROM/. TO */
 static void
 copy_folder(const struct temp_dir *from, const struct temp_dir *to)
 {
-    char command[700];
-    int status;
+    char source[300];
+    char *const argv[] = {"cp", "-a", source, (char *)(uintptr_t)to->path, NULL};
+    int status = -1;
+    pid_t child;
 
-    snprintf(command, sizeof(command), "cp -a %s/. %s/", from->path, to->path);
-    status = system(command);
-    assert(status == 0);
-    (void)status;
+    path_in(source, sizeof(source), from, ".");
+    CU_ASSERT_EQUAL_FATAL(posix_spawnp(&child, "cp", NULL, NULL, argv, environ), 0);
+    waitpid(child, &status, 0);
+    CU_ASSERT_TRUE_FATAL(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 /* Writes KEY_COUNT keys; with is_clean they go to a table file, otherwise they stay in the log. */
