@@ -259,11 +259,15 @@ static void
 copy_folder(const struct temp_dir *from, const struct temp_dir *to)
 {
     char source[300];
-    char *const argv[] = {"cp", "-a", source, (char *)(uintptr_t)to->path, NULL};
+    char target[300];
+    char command[] = "cp";
+    char archive[] = "-a";
+    char *const argv[] = {command, archive, source, target, NULL};
     int status = -1;
     pid_t child;
 
     path_in(source, sizeof(source), from, ".");
+    path_in(target, sizeof(target), to, "");
     CU_ASSERT_EQUAL_FATAL(posix_spawnp(&child, "cp", NULL, NULL, argv, environ), 0);
     waitpid(child, &status, 0);
     CU_ASSERT_TRUE_FATAL(WIFEXITED(status) && WEXITSTATUS(status) == 0);
