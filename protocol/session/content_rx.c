@@ -8,6 +8,12 @@
 #include "protocol/session/ask.h"
 #include "protocol/snapshot/tree.h"
 
+enum {
+    /* A CONTENT is the end of a pass when no more blocks than this are to come: otherwise it may be
+     * repair for somebody else. */
+    CLOSE_BLOCKS = 2
+};
+
 /* A block that is asked for. */
 struct slot {
     uint32_t block;
@@ -578,6 +584,16 @@ cfc_content_rx_ask(struct cfc_content_rx *rx, uint64_t now_ns, struct cfc_nack_e
         cfc_ask_sent(&slot->ask, rx->timing.retry_ns, now_ns);
     }
     return count;
+}
+
+void
+cfc_content_rx_announced(struct cfc_content_rx *rx, uint64_t now_ns)
+{
+    uint64_t at_ns = now_ns + rx->timing.delay_ns;
+
+    if (rx->sent_block + CLOSE_BLOCKS >= rx->tree.geometry.block_count && at_ns < rx->tail_at_ns) {
+        rx->tail_at_ns = at_ns;
+    }
 }
 
 void

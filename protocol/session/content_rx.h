@@ -86,6 +86,10 @@ uint64_t cfc_content_rx_news(const struct cfc_content_rx *rx);
 uint32_t cfc_content_rx_ask(struct cfc_content_rx *rx, uint64_t now_ns,
                             struct cfc_nack_entry *entries, uint32_t capacity);
 
+/* Its CONTENT came again.  The sender closes a pass with it, so that near the end what is lacking
+ * then is lost, and need not be waited for as long as in mere silence. */
+void cfc_content_rx_announced(struct cfc_content_rx *rx, uint64_t now_ns);
+
 /* The sender says it does not have what is asked for: CFC_WANT_PAGE or CFC_WANT_SYMBOLS. */
 void cfc_content_rx_gone(struct cfc_content_rx *rx, uint64_t now_ns);
 

@@ -56,6 +56,17 @@ cfc_link_rx_tick(struct cfc_link_rx *link, uint64_t now_ns)
     }
 }
 
+/* A HELLO to an engine that is there was lost or waits its turn in the window: there is no need to
+ * wait as long as for an engine that is not. */
+static uint32_t
+spacing_doublings(const struct cfc_link_rx *link, uint64_t now_ns)
+{
+    bool is_alive = link->has_status && now_ns - link->status_ns < CFC_LINK_ALIVE_NS;
+
+    return is_alive && link->tries > CFC_LINK_ALIVE_DOUBLINGS_MAX ? CFC_LINK_ALIVE_DOUBLINGS_MAX
+                                                                  : link->tries;
+}
+
 bool
 cfc_link_rx_begin_hello(struct cfc_link_rx *link, uint64_t now_ns)
 {
@@ -85,8 +96,8 @@ cfc_link_rx_begin_hello(struct cfc_link_rx *link, uint64_t now_ns)
         link->challenges = 0;
     }
     link->is_answering = false;
-    spacing_ns = link->hello_retry_ns << link->tries;
-    spacing_ns += cfc_prng_below(link->prng, spacing_ns / 2);
+    spacing_ns = link->hello_retry_ns << spacing_doublings(link, now_ns);
+    spacing_ns += cfc_prng_below(link->prng, spacing_ns / 2 + hello_window_ns(link));
     if (link->tries < CFC_LINK_DOUBLINGS_MAX) {
         link->tries++;
     }

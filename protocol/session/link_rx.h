@@ -33,7 +33,8 @@ enum cfc_link_state {
 };
 
 enum {
-    CFC_LINK_DOUBLINGS_MAX = 4,  /* of the HELLO spacing: up to 16 times the first */
+    CFC_LINK_DOUBLINGS_MAX = 4,       /* of the HELLO spacing: up to 16 times the first */
+    CFC_LINK_ALIVE_DOUBLINGS_MAX = 2, /* the same, while STATUS says that the engine is there */
     CFC_LINK_CHALLENGES_MAX = 3, /* cookies taken per HELLO timer: bounds what forged ones cause */
     CFC_LINK_HELLO_MS_MAX = 60 * 1000,
     CFC_LINK_NACK_US_MAX = 1000 * 1000,
@@ -41,6 +42,7 @@ enum {
 };
 
 #define CFC_LINK_FIRST_JITTER_NS (20 * CFC_MS) /* of the first HELLO, before a window is known */
+#define CFC_LINK_ALIVE_NS        (3 * CFC_S)   /* an engine is there for so long after a STATUS */
 #define CFC_LINK_RENEW_MIN_NS    CFC_S         /* between handshakes that STATUS caused */
 
 struct cfc_link_rx {

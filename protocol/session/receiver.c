@@ -20,7 +20,7 @@ cfc_receiver_config_defaults(struct cfc_receiver_config *config)
     config->budget_size = CFC_BODY_SIZE_MAX;
     config->fresh_period_ns = CFC_S;
     config->nack_delay_ns = CFC_MS;
-    config->nack_retry_ns = 10 * CFC_MS;
+    config->nack_retry_ns = 5 * CFC_MS;
     config->hello_retry_ns = 200 * CFC_MS;
     config->report_retry_ns = 200 * CFC_MS;
     config->report_refresh_ns = 30 * CFC_S;

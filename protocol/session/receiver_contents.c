@@ -226,6 +226,7 @@ cfc_receiver_on_content(struct cfc_receiver *r, const struct cfc_frame *frame)
         if (entry->coding == content.coding) {
             entry->is_gone = false;
             cfc_ask_stop(&entry->ask);
+            cfc_content_rx_announced(entry->rx, r->now.mono_ns);
             return CONFCAST_OK;
         }
         if (!is_switch_wanted(entry, &content)) {

@@ -263,6 +263,28 @@ a_lost_tail_is_asked_for_after_silence(void)
 }
 
 static void
+the_content_frame_that_closes_a_pass_cuts_the_silence_short(void)
+{
+    struct rig rig;
+
+    rig_open(&rig, 4000, 100, 8); /* 5 blocks */
+    whole_block(&rig, 0);
+    cfc_content_rx_announced(rig.rx, rig.now_ns); /* too early to be the end */
+    CU_ASSERT_EQUAL(cfc_content_rx_due(rig.rx), rig.now_ns + 4 * DELAY);
+    whole_block(&rig, 1);
+    whole_block(&rig, 2);
+    CU_ASSERT_EQUAL(page(&rig, 0, 3), CONFCAST_OK);
+    symbols(&rig, 3, 0, 3);
+    cfc_content_rx_announced(rig.rx, rig.now_ns);
+    rig.now_ns += DELAY - 1;
+    CU_ASSERT_EQUAL(ask(&rig), 0);
+    rig.now_ns++;
+    CU_ASSERT_EQUAL_FATAL(ask(&rig), 3);
+    CU_ASSERT_EQUAL(rig.entries[0].index + rig.entries[1].index + rig.entries[2].index, 11);
+    rig_close(&rig);
+}
+
+static void
 silence_asks_for_a_few_blocks_at_a_time_and_waits_ever_longer(void)
 {
     struct rig rig;
@@ -619,6 +641,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(requests_for_a_block_back_off_by_doubling_up_to_32_times),
     CFC_CASE(repair_under_way_holds_back_the_request_and_resets_its_spacing),
     CFC_CASE(a_lost_tail_is_asked_for_after_silence),
+    CFC_CASE(the_content_frame_that_closes_a_pass_cuts_the_silence_short),
     CFC_CASE(silence_asks_for_a_few_blocks_at_a_time_and_waits_ever_longer),
     CFC_CASE(at_most_a_window_of_blocks_is_asked_for_at_one_time),
     CFC_CASE(a_lost_page_is_asked_for_when_its_symbols_come),
