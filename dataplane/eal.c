@@ -21,8 +21,7 @@ enum {
 };
 
 #define NO_HUGE_COST                                                                               \
-    "packet buffers miss the TLB more often, and NICs that are not in the kernel's hands cannot "  \
-    "be used"
+    "net_af_packet is as fast without, NICs that the kernel does not drive cannot do without"
 
 struct arguments {
     char text[ARG_COUNT_MAX][ARG_SIZE_MAX];
