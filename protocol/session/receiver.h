@@ -83,6 +83,17 @@ int cfc_receiver_restore(struct cfc_receiver *r, uint32_t idx, uint64_t floor_ep
  * idempotent.  LIMIT, NO_MEMORY. */
 int cfc_receiver_content_held(struct cfc_receiver *r, const struct cfc_digest *content);
 
+/* What the last process served, which the owner serves again from its disk before anything else
+ * happens: the content, and the epoch, version and state with which its SERVE came.  Call it after
+ * restore() and content_held().  Without it a consumer that died between the acceptance of a head
+ * and the arrival of its content would come back serving nothing (invariant 8).  Activation and
+ * confirm-by that had passed stay so, whatever the wall clock says now.  NOT_FOUND: the content is
+ * not held; INVALID: a version above the floor, or no state of a SERVE; EXISTS: something is served
+ * already; RANGE. */
+int cfc_receiver_restore_served(struct cfc_receiver *r, uint32_t idx,
+                                const struct cfc_digest *content, uint64_t epoch, uint64_t version,
+                                uint8_t state);
+
 /* One datagram that came from the engine's address.  The frame may be anything; what is wrong with
  * it is counted by error code and returned, and needs no answer from the owner.  CONFCAST_OK when
  * it was used or was a harmless duplicate. */
