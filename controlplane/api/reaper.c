@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "confcast/error.h"
 #include "protocol/base/time.h"
+
+#define GRACE_NS (200 * CFC_MS)
 
 static const char late_body[] =
     "{\"error\":{\"code\":\"timeout\",\"message\":\"the request did not arrive in time\"}}";
@@ -47,6 +50,15 @@ end_late(struct cfc_reaper *reaper, struct cfc_connection *c)
     shutdown(c->fd, SHUT_RDWR);
 }
 
+/* Bytes that have arrived and wait for us: then it is this process that is slow, not the client. */
+static bool
+has_unread_bytes(const struct cfc_connection *c)
+{
+    int size = 0;
+
+    return ioctl(c->fd, FIONREAD, &size) == 0 && size > 0;
+}
+
 /* Ends what is due and returns the next deadline. */
 static uint64_t
 sweep(struct cfc_reaper *reaper, uint64_t now_ns)
@@ -56,6 +68,9 @@ sweep(struct cfc_reaper *reaper, uint64_t now_ns)
     for (struct cfc_connection *c = reaper->first; c != NULL; c = c->next) {
         if (c->phase != CFC_CONNECTION_IDLE && c->phase != CFC_CONNECTION_RECEIVING) {
             continue;
+        }
+        if (c->deadline_ns <= now_ns && has_unread_bytes(c)) {
+            c->deadline_ns = now_ns + GRACE_NS;
         }
         if (c->deadline_ns <= now_ns) {
             end_late(reaper, c);

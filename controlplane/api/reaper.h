@@ -1,6 +1,7 @@
 /* Deadlines of connections: a request must arrive as a whole within a time, however slowly its
  * bytes drip.  libmicrohttpd knows an inactivity timeout only, which a byte every few seconds
- * defeats, and closes without a word.
+ * defeats, and closes without a word.  While bytes of a request wait to be read, its deadline is
+ * put off: a handler that is busy must not be held against other clients of its thread.
  *
  * One lock and one thread ("confcast-reaper") per server; the thread sleeps while there are no
  * connections.  Connections are added and removed by the threads that own them. */

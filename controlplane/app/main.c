@@ -1,7 +1,7 @@
 /* confcastd: the control plane.  This file names every thread and socket of the process.
  *
  * Threads:
- *   main               waits for signals; ticks the service once a second
+ *   main               waits for signals; once a second ticks the service and gives back memory
  *   MHD-worker (4+4)   HTTP on TCP and on the unix socket: parse, call the service, answer
  *   confcast-reaper    ends HTTP requests that do not arrive in time
  *   publisher (1)      signs decisions, hands them to the engine, takes reports
@@ -9,6 +9,7 @@
  * Sockets: --listen (TCP), --unix, --engine-socket (connected to, by the publisher).
  * What they share is the service, which locks itself. */
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sodium.h>
@@ -27,6 +28,8 @@
 #include "controlplane/publish/publisher.h"
 #include "controlplane/store/store.h"
 #include "protocol/base/time.h"
+
+#define FREE_BYTES_KEPT ((size_t)64 << 20)
 
 /* Key material in use.  It stays in memory as long as the publisher runs. */
 struct keys {
@@ -205,6 +208,16 @@ unix_now_ns(void)
     return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
 }
 
+/* A big document is a tree of small pieces for a moment.  The allocator would keep their pages for
+ * the thread that used them, and every thread has its turn. */
+static void
+give_back_memory(void)
+{
+    if (mallinfo2().fordblks > FREE_BYTES_KEPT) {
+        malloc_trim(0);
+    }
+}
+
 static void
 run(struct daemon *d, const sigset_t *stops)
 {
@@ -224,6 +237,7 @@ run(struct daemon *d, const sigset_t *stops)
             failed("write apply states", rc);
         }
         last_rc = rc;
+        give_back_memory();
     }
 }
 

@@ -102,6 +102,23 @@ a_connection_without_a_request_ends_without_a_word(void)
 }
 
 static void
+bytes_that_wait_to_be_read_put_the_deadline_off(void)
+{
+    struct cfc_reaper reaper;
+    struct pair pair;
+    char byte;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_reaper_start(&reaper, TIMEOUT_MS * CFC_MS), CONFCAST_OK);
+    pair_open(&pair, &reaper);
+    CU_ASSERT_EQUAL(send(pair.peer, "x", 1, 0), 1);
+    CU_ASSERT_PTR_NULL(received(&pair, 6 * TIMEOUT_MS));
+    CU_ASSERT_EQUAL(recv(pair.connection.fd, &byte, 1, 0), 1);
+    CU_ASSERT(has_ended(&pair));
+    pair_close(&pair);
+    cfc_reaper_stop(&reaper);
+}
+
+static void
 a_request_being_answered_has_no_deadline(void)
 {
     struct cfc_reaper reaper;
@@ -157,6 +174,7 @@ connections_are_removed_in_any_order(void)
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_request_that_does_not_arrive_gets_408_and_the_end),
     CFC_CASE(a_connection_without_a_request_ends_without_a_word),
+    CFC_CASE(bytes_that_wait_to_be_read_put_the_deadline_off),
     CFC_CASE(a_request_being_answered_has_no_deadline),
     CFC_CASE(a_connection_that_comes_while_others_have_no_deadline_has_one),
     CFC_CASE(connections_are_removed_in_any_order),
