@@ -213,8 +213,9 @@ struct cfc_effective {
     size_t text_size;
 };
 
-/* The stable arm, or the candidate arm (the stable one again when no rollout is under way).
- * CONFCAST_ERR_NOT_FOUND: no such scope, or none of its layers was ever released. */
+/* The stable arm, or the candidate arm (the stable one again when no rollout is under way).  Also
+ * answers for a scope that is not known, from its prefixes; nothing is published for it until it is
+ * (cfc_service_follow).  CONFCAST_ERR_NOT_FOUND: none of its layers was ever released. */
 int cfc_service_effective(struct cfc_service *service, const char *scope, bool wants_candidate,
                           struct cfc_effective *effective);
 void cfc_effective_free(struct cfc_effective *effective);

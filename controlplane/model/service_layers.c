@@ -303,12 +303,25 @@ cfc_service_set_layers(struct cfc_service *service, const struct cfc_change *cha
     return error;
 }
 
+/* The path's prefixes, the shortest first. */
+static void
+fill_prefixes(struct cfc_layers *out, const char *path)
+{
+    size_t size = strlen(path);
+
+    out->is_default = true;
+    for (size_t i = 1; i <= size; i++) {
+        if (path[i] == '/' || path[i] == '\0') {
+            memcpy(out->scopes[out->count], path, i);
+            out->scopes[out->count++][i] = '\0';
+        }
+    }
+}
+
 int
 cfc_service_get_layers(struct cfc_service *service, const char *path, struct cfc_layers *layers)
 {
-    struct cfc_scope *prefixes[CFC_LAYER_COUNT_MAX];
     struct cfc_scope *scope;
-    uint32_t count = 0;
     int error;
 
     memset(layers, 0, sizeof(*layers));
@@ -324,13 +337,10 @@ cfc_service_get_layers(struct cfc_service *service, const char *path, struct cfc
         fill_layers(layers, scope->layers, scope->layer_count, !scope->has_own_layers,
                     scope->layers_seq);
     } else {
-        error = cfc_catalog_prefixes(&service->catalog, path, prefixes, &count);
-        if (error == CONFCAST_OK) {
-            fill_layers(layers, prefixes, count, true, 0);
-        }
+        fill_prefixes(layers, path);
     }
     cfc_service_leave(service);
-    return error;
+    return CONFCAST_OK;
 }
 
 /* Under the lock. */
@@ -385,6 +395,34 @@ cfc_service_follow(struct cfc_service *service, const struct cfc_change *change,
     return error;
 }
 
+/* What a scope that nobody made known would get from its prefixes.  Reading makes no entries, so
+ * that nobody fills the memory by asking. */
+static int
+decide_unknown(struct cfc_service *service, const char *path, struct cfc_decision **decision)
+{
+    struct cfc_scope *layers[CFC_LAYER_COUNT_MAX];
+    struct cfc_scope scope = {.path = (char *)(uintptr_t)path};
+    struct cfc_layer_set set = {.layers = layers};
+    struct cfc_effective_pass pass;
+    struct cfc_layers prefixes = {.count = 0};
+    int error;
+
+    scope.id = cfc_scope_id(service->sha, path, strlen(path));
+    fill_prefixes(&prefixes, path);
+    for (uint32_t i = 0; i < prefixes.count; i++) {
+        struct cfc_scope *layer = cfc_catalog_find(&service->catalog, prefixes.scopes[i]);
+
+        if (layer != NULL) {
+            layers[set.count++] = layer;
+        }
+    }
+    cfc_effective_begin(&pass, service->store, service->sha, service->bodies, service->floor);
+    error = cfc_effective_decide(&pass, &scope, &set, NULL, decision);
+    cfc_effective_end(&pass);
+    service->has_idle_bodies = true;
+    return error;
+}
+
 int
 cfc_service_decision(struct cfc_service *service, const char *path, struct cfc_decision **decision)
 {
@@ -397,14 +435,13 @@ cfc_service_decision(struct cfc_service *service, const char *path, struct cfc_d
         return error;
     }
     error = cfc_service_find(service, path, &scope);
-    if (error == CONFCAST_OK && scope->decision == NULL) {
-        error = CONFCAST_ERR_NOT_FOUND;
-    }
-    if (error == CONFCAST_OK) {
+    if (error == CONFCAST_OK && scope->decision != NULL) {
         *decision = cfc_decision_ref(scope->decision);
+    } else if (error == CONFCAST_ERR_NOT_FOUND) {
+        error = decide_unknown(service, path, decision);
     }
     cfc_service_leave(service);
-    return error;
+    return error == CONFCAST_OK && *decision == NULL ? CONFCAST_ERR_NOT_FOUND : error;
 }
 
 int

@@ -508,12 +508,20 @@ layers_that_bring_two_rollouts_together_are_refused(void)
 static void
 a_followed_scope_gets_what_its_layers_give(void)
 {
+    struct cfc_apply_counts counts;
     struct model m;
 
     model_open(&m);
     CU_ASSERT_EQUAL(publish(&m, "acme", "{\"a\":1}"), CONFCAST_OK);
     drain(&m);
-    CU_ASSERT_STRING_EQUAL(effective(&m, "acme/shop/prod"), "not_found");
+    /* Asking is answered, but makes nothing known. */
+    CU_ASSERT_STRING_EQUAL(effective(&m, "acme/shop/prod"), "{\"a\":1}");
+    CU_ASSERT_EQUAL(version(&m, "acme/shop/prod"), 3);
+    CU_ASSERT_STRING_EQUAL(effective(&m, "other/shop"), "not_found");
+    CU_ASSERT_STRING_EQUAL(effective(&m, "acme/"), "scope_name");
+    CU_ASSERT_STRING_EQUAL(polled(&m), "");
+    CU_ASSERT_EQUAL(cfc_service_status(m.service, "acme/shop/prod", &counts),
+                    CONFCAST_ERR_NOT_FOUND);
     CU_ASSERT_EQUAL(follow(&m, "acme/shop/prod"), CONFCAST_OK);
     CU_ASSERT_STRING_EQUAL(polled(&m), "acme/shop/prod@3 normal");
     CU_ASSERT_STRING_EQUAL(effective(&m, "acme/shop/prod"), "{\"a\":1}");
