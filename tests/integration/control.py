@@ -60,6 +60,7 @@ class Daemon:
         self.data = os.path.join(folder, "data")
         self.unix = os.path.join(folder, "api.sock")
         self.options = options
+        self.wrapper = []  # a command that runs confcastd and becomes it
         self.process = None
         self.is_ready = False
         self.port = None
@@ -68,7 +69,7 @@ class Daemon:
     def start(self):
         self.is_ready = False
         self.process = subprocess.Popen(
-            [CONFCASTD, "--data", self.data, "--listen", "127.0.0.1:0", "--unix", self.unix,
+            [*self.wrapper, CONFCASTD, "--data", self.data, "--listen", "127.0.0.1:0", "--unix", self.unix,
              *self.options],
             stderr=subprocess.PIPE, text=True, errors="replace")
         ready = threading.Event()
