@@ -72,8 +72,7 @@ cfc_roster_check(const struct cfc_roster *roster, const struct cfc_hello *hello,
     if (hello->incarnation < newest_incarnation(c)) {
         return CONFCAST_ERR_EXISTS;
     }
-    if (hello->incarnation == c->current.incarnation && c->has_moved &&
-        cfc_address_equal(from, &c->left_address)) {
+    if (hello->incarnation == c->current.incarnation && cfc_address_equal(from, &c->left_address)) {
         return CONFCAST_ERR_EXISTS;
     }
     return CONFCAST_OK;
@@ -235,13 +234,12 @@ make_current(struct cfc_roster *roster, uint32_t slot)
     if (c->current.id != 0 && c->current.incarnation == c->pending.incarnation &&
         !cfc_address_equal(&c->current.address, &c->pending.address)) {
         c->left_address = c->current.address;
-        c->has_moved = true;
     }
     if (c->current.incarnation != c->pending.incarnation) {
         clear_echo(roster, slot);
         c->report_seq = 0;
         c->report_parts = 0;
-        c->has_moved = false;
+        c->left_address = (struct cfc_address){.port = 0};
         c->groups = 0;
     }
     c->current = c->pending;

@@ -53,8 +53,8 @@ struct cfc_consumer {
     struct cfc_consumer_session current;
     struct cfc_consumer_session pending;
     uint64_t heard_ns;               /* last valid frame or HELLO */
-    struct cfc_address left_address; /* where it was before its last move */
-    bool has_moved;                  /* within this incarnation */
+    struct cfc_address left_address; /* where this incarnation was before its last move; zero: it
+                                        never moved */
     uint32_t groups;       /* bit per data group of the scopes that it was seen to follow */
     uint32_t generation;   /* counts sessions of this slot */
     uint32_t open_repairs; /* repairs that it opened and that still run */

@@ -516,6 +516,7 @@ consumer_take_welcome(struct bed *bed, struct bed_consumer *c)
 static inline void
 consumer_join(struct bed *bed, struct bed_consumer *c)
 {
+    memset(c->cookie, 0, sizeof(c->cookie));
     consumer_hello(bed, c);
     consumer_take_welcome(bed, c);
     assert(c->welcome.kind == CFC_WELCOME_CHALLENGE);

@@ -87,6 +87,30 @@ sweep_is_not_starved_by_a_content_that_keeps_the_port_busy(void)
 }
 
 static void
+sweep_that_is_not_late_yields_to_contents(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+
+    bed_open(&bed);
+    bed_drain(&bed);
+    for (uint32_t page = 0; page < 2; page++) {
+        CU_ASSERT_EQUAL(bed_put_fresh_page(&bed, 2, 1, 5, 64, page, false), CONFCAST_OK);
+    }
+    bed_drain(&bed); /* page 0, and page 1 by the sweep */
+    bed_run(&bed, 16 * bed.config.status_period_ns - 1);
+    bed_drain(&bed);
+    bed_pass(&bed, bed.config.status_period_ns); /* the sweep is due since, but less than, that */
+    c = bed_put_content(&bed, 1, 40 * BED_SYMBOL_SIZE, 64);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(cfc_get_u64(bed.sent[bed.sent_count - 1].bytes + 32), 5);
+    CU_ASSERT_EQUAL(sent_type(&bed.sent[bed.sent_count - 1]), CFC_FRAME_FRESH);
+    CU_ASSERT_EQUAL(sent_type(&bed.sent[bed.sent_count - 2]), CFC_FRAME_CONTENT);
+    bed_close(&bed);
+}
+
+static void
 new_period_replaces_the_pages_of_the_old_one(void)
 {
     struct bed bed;
@@ -155,6 +179,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(changed_pages_go_out_at_once_and_in_every_period),
     CFC_CASE(sweep_goes_round_although_every_period_begins_anew),
     CFC_CASE(sweep_is_not_starved_by_a_content_that_keeps_the_port_busy),
+    CFC_CASE(sweep_that_is_not_late_yields_to_contents),
     CFC_CASE(new_period_replaces_the_pages_of_the_old_one),
     CFC_CASE(fresh_of_a_lower_epoch_sequence_or_unknown_shard_is_refused),
     CFC_CASE(status_tells_who_the_engine_is_in_every_period),

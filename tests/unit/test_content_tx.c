@@ -138,6 +138,24 @@ group_that_comes_in_the_middle_of_a_pass_gets_the_next_one_whole(void)
 }
 
 static void
+further_head_of_a_group_in_the_pass_does_not_make_another(void)
+{
+    struct bed_content *c;
+    uint32_t symbols;
+    struct bed bed;
+
+    bed_open_quiet(&bed);
+    c = bed_put_content(&bed, 1, 40 * BED_SYMBOL_SIZE, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    bed_drain_max(&bed, 20);
+    symbols = bed_count(&bed, CFC_FRAME_SYMBOL, true);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 2, &c->id), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(symbols + bed_count(&bed, CFC_FRAME_SYMBOL, true), 40);
+    bed_close(&bed);
+}
+
+static void
 pull_only_content_is_sent_to_nobody_that_does_not_ask(void)
 {
     struct bed_consumer consumer;
@@ -270,6 +288,10 @@ content_whose_frames_do_not_fit_the_port_or_its_tree_is_refused(void)
                                            cfc_tree_digests_size(&c->tree) - 1, c->coded, false,
                                            &slot),
                     CONFCAST_ERR_LENGTH);
+    CU_ASSERT_EQUAL(cfc_sender_put_content(bed.sender, c->frame, c->frame_size, c->digests,
+                                           cfc_tree_digests_size(&c->tree) + 1, c->coded, false,
+                                           &slot),
+                    CONFCAST_ERR_LENGTH);
     CU_ASSERT_EQUAL(bed_put_made(&bed, c, false), CONFCAST_OK);
     bed_close(&bed);
 }
@@ -304,6 +326,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(contents_take_turns_so_that_a_small_one_is_not_held_up_by_a_large_one),
     CFC_CASE(content_that_heads_of_two_groups_name_goes_once_to_each),
     CFC_CASE(group_that_comes_in_the_middle_of_a_pass_gets_the_next_one_whole),
+    CFC_CASE(further_head_of_a_group_in_the_pass_does_not_make_another),
     CFC_CASE(pull_only_content_is_sent_to_nobody_that_does_not_ask),
     CFC_CASE(further_coding_goes_to_the_groups_that_know_the_content),
     CFC_CASE(dropped_content_is_released_when_its_last_payload_has_left),

@@ -52,6 +52,10 @@ idleness_fills_no_more_than_the_burst(void)
     CU_ASSERT_TRUE(cfc_pacer_try(&p, CFC_PACER_BURST_MAX, 0));
     CU_ASSERT_TRUE(cfc_pacer_has(&p, CFC_PACER_BURST_MAX, UINT64_MAX));
     CU_ASSERT_FALSE(cfc_pacer_has(&p, CFC_PACER_BURST_MAX + 1, UINT64_MAX));
+    /* What was earned would be 2^64 units. */
+    cfc_pacer_init(&p, UINT64_C(1) << 33, CFC_PACER_BURST_MAX, 0);
+    CU_ASSERT_TRUE(cfc_pacer_try(&p, CFC_PACER_BURST_MAX, 0));
+    CU_ASSERT_TRUE(cfc_pacer_has(&p, CFC_PACER_BURST_MAX, (UINT64_C(1) << 31) * CFC_S));
     cfc_pacer_init(&p, 1, 1, 0);
     CU_ASSERT_TRUE(cfc_pacer_try(&p, 1, 0));
     CU_ASSERT_TRUE(cfc_pacer_try(&p, 1, 3600 * CFC_S));

@@ -188,7 +188,7 @@ askers_that_come_while_unicast_runs_turn_it_into_one_multicast_of_the_rest(void)
     bed_pass(&t.bed, t.bed.config.gather_ns);
     CU_ASSERT_EQUAL(bed_drain_max(&t.bed, 2), 2);
     CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, false), 2);
-    CU_ASSERT_EQUAL(ask(&t, 2, 0, 0x1e), CONFCAST_OK);
+    CU_ASSERT_EQUAL(ask(&t, 2, 0, 0x10), CONFCAST_OK);
     CU_ASSERT_EQUAL(bed_drain(&t.bed), 4); /* 1, 2, 3 and 4; both had 0 */
     CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, true), 4);
     bed_close(&t.bed);
@@ -419,6 +419,57 @@ multicast_repair_goes_to_the_groups_of_its_askers(void)
     bed_close(&t.bed);
 }
 
+static void
+multicast_repair_goes_to_each_group_that_some_asker_needs(void)
+{
+    struct repair_bed t;
+    uint32_t groups = 0;
+    char other[32];
+    char third[32];
+
+    open_with(&t, 4);
+    bed_scope_in(&t.bed, (t.group + 1) % BED_CONTROL_GROUP, 0, other);
+    bed_scope_in(&t.bed, (t.group + 2) % BED_CONTROL_GROUP, 0, third);
+    CU_ASSERT_EQUAL(bed_put_head(&t.bed, other, 1, 6, &t.content->id), CONFCAST_OK);
+    bed_run(&t.bed, CFC_S);
+    for (uint32_t i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(
+            consumer_report(&t.bed, &t.c[i], 1, bed_scope_id(&t.bed, i < 2 ? other : scope)),
+            CONFCAST_OK);
+        /* A group that no head of this content is in does not matter. */
+        CU_ASSERT_EQUAL(consumer_report(&t.bed, &t.c[i], 2, bed_scope_id(&t.bed, third)),
+                        CONFCAST_OK);
+    }
+    bed_drain(&t.bed);
+    for (uint32_t i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(ask(&t, i, 0, 1), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        CU_ASSERT_TRUE(t.bed.sent[i].tx.is_multicast);
+        groups |= 1u << t.bed.sent[i].tx.group;
+    }
+    CU_ASSERT_EQUAL(groups, 1u << t.group | 1u << (t.group + 1) % BED_CONTROL_GROUP);
+    bed_close(&t.bed);
+}
+
+static void
+consumer_of_unknown_groups_is_answered_once_the_content_had_a_pass(void)
+{
+    struct repair_bed t;
+    char other[32];
+
+    open_with(&t, 1);
+    bed_scope_in(&t.bed, (t.group + 1) % BED_CONTROL_GROUP, 0, other);
+    CU_ASSERT_EQUAL(bed_put_head(&t.bed, other, 1, 6, &t.content->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain_max(&t.bed, 3), 3); /* the second pass has begun */
+    CU_ASSERT_EQUAL(ask(&t, 0, 2, 1), CONFCAST_OK);
+    bed_pass(&t.bed, t.bed.config.gather_ns);
+    bed_drain(&t.bed);
+    CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, false), 1);
+    bed_close(&t.bed);
+}
+
 /* -- Heads */
 
 static struct cfc_nack_entry
@@ -643,7 +694,7 @@ content_put_again_in_another_shape_is_not_answered_for_the_old_one(void)
 
     open_with(&t, 1);
     CU_ASSERT_EQUAL(ask(&t, 0, 2, 0x08), CONFCAST_OK);
-    CU_ASSERT_EQUAL(ask(&t, 0, 0, 0x80), CONFCAST_OK);
+    CU_ASSERT_EQUAL(ask(&t, 0, 0, 0x04), CONFCAST_OK); /* it will have two symbols */
     CU_ASSERT_EQUAL(ask_entry(&t, 0,
                               (struct cfc_nack_entry){.want = CFC_WANT_PAGE,
                                                       .coding = 1,
@@ -726,8 +777,8 @@ repair_of_all_consumers_together_keeps_its_rate(void)
         }
     }
     for (uint32_t i = 0; i < 100; i++) {
-        for (uint32_t k = 0; k < 2; k++) {
-            ask(&t, (i * 2 + k) % CONSUMERS, 2, 0x0f);
+        for (uint32_t k = 0; k < 6; k++) {
+            ask(&t, (i * 6 + k) % CONSUMERS, k / 2, 0x0f);
         }
         bed_run(&t.bed, 10 * CFC_MS);
     }
@@ -794,6 +845,80 @@ one_consumer_opens_a_bounded_number_of_repairs_and_gets_them_back(void)
 }
 
 static void
+repairs_that_a_budget_refused_leave_nothing_open(void)
+{
+    struct repair_bed t;
+    struct bed_content *large;
+
+    bed_init(&t.bed);
+    t.bed.config.status_period_ns = 1000 * CFC_S;
+    t.bed.config.repair_rate_bytes = 4 * 100 * 280;
+    start(&t, 1);
+    large = bed_put_content(&t.bed, 2, 3000 * BED_SYMBOL_SIZE, 4);
+    CU_ASSERT_EQUAL(bed_put_head(&t.bed, scope, 1, 6, &large->id), CONFCAST_OK);
+    bed_drain(&t.bed);
+    bed_run(&t.bed, CFC_S);
+    for (uint32_t block = 0; block < 700; block++) {
+        int code = consumer_nack_symbols(&t.bed, &t.c[0], large, block, 0x0f);
+
+        CU_ASSERT_TRUE(code == CONFCAST_OK || block >= 84);
+    }
+    for (uint32_t i = 0; i < 10; i++) {
+        bed_run(&t.bed, CFC_S);
+        CU_ASSERT_EQUAL(consumer_nack_symbols(&t.bed, &t.c[0], large, 700 + i, 0x0f), CONFCAST_OK);
+    }
+    bed_close(&t.bed);
+}
+
+static void
+gone_takes_from_the_budget_too(void)
+{
+    struct cfc_nack_entry entries[40];
+    struct repair_bed t;
+    uint32_t gone = 0;
+
+    bed_init(&t.bed);
+    t.bed.config.status_period_ns = 1000 * CFC_S;
+    t.bed.config.repair_rate_bytes = 4000;
+    start(&t, 1);
+    for (uint32_t i = 0; i < 40; i++) {
+        entries[i] = (struct cfc_nack_entry){.want = CFC_WANT_CONTENT, .key = 1000 + i};
+    }
+    for (uint32_t i = 0; i < 200; i++) {
+        CU_ASSERT_EQUAL(consumer_nack(&t.bed, &t.c[0], entries, 40), CONFCAST_OK);
+        gone += bed_drain(&t.bed);
+    }
+    CU_ASSERT_EQUAL(gone, 64 * CFC_FRAME_SIZE_DEFAULT / CFC_GONE_SIZE);
+    bed_close(&t.bed);
+}
+
+static void
+quiet_repairs_give_way_when_the_table_is_full(void)
+{
+    struct repair_bed t;
+    struct bed_content *large;
+
+    open_with(&t, 20);
+    large = bed_put_content(&t.bed, 2, 5000 * BED_SYMBOL_SIZE, 1);
+    CU_ASSERT_EQUAL(bed_put_head(&t.bed, scope, 1, 6, &large->id), CONFCAST_OK);
+    bed_drain(&t.bed);
+    bed_drain(&t.bed);
+    bed_pass(&t.bed, CFC_S);
+    bed_drain(&t.bed);
+    for (uint32_t block = 0; block < 4096; block++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            CU_ASSERT_EQUAL(consumer_nack_symbols(&t.bed, &t.c[(block + i) % 20], large, block, 1),
+                            CONFCAST_OK);
+        }
+    }
+    CU_ASSERT_EQUAL(consumer_nack_symbols(&t.bed, &t.c[0], large, 4999, 1), CONFCAST_ERR_LIMIT);
+    CU_ASSERT_EQUAL(after_gathering(&t), 4096);
+    CU_ASSERT_EQUAL(consumer_nack_symbols(&t.bed, &t.c[0], large, 4999, 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(after_gathering(&t), 1);
+    bed_close(&t.bed);
+}
+
+static void
 table_full_of_repairs_refuses_and_recovers(void)
 {
     struct repair_bed t;
@@ -852,6 +977,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(content_and_pages_that_are_still_to_come_are_not_repaired_either),
     CFC_CASE(consumer_of_a_group_that_waits_for_its_pass_is_not_repaired_before),
     CFC_CASE(multicast_repair_goes_to_the_groups_of_its_askers),
+    CFC_CASE(multicast_repair_goes_to_each_group_that_some_asker_needs),
+    CFC_CASE(consumer_of_unknown_groups_is_answered_once_the_content_had_a_pass),
     CFC_CASE(head_is_answered_at_once),
     CFC_CASE(head_that_many_ask_for_is_multicast_once),
     CFC_CASE(content_is_answered_with_the_frames_of_all_its_codings),
@@ -866,6 +993,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(repair_of_all_consumers_together_keeps_its_rate),
     CFC_CASE(flood_of_one_consumer_at_most_doubles_the_wait_of_another),
     CFC_CASE(one_consumer_opens_a_bounded_number_of_repairs_and_gets_them_back),
+    CFC_CASE(repairs_that_a_budget_refused_leave_nothing_open),
+    CFC_CASE(gone_takes_from_the_budget_too),
+    CFC_CASE(quiet_repairs_give_way_when_the_table_is_full),
     CFC_CASE(table_full_of_repairs_refuses_and_recovers),
     CFC_CASE(unicast_repair_goes_on_when_the_cap_of_multicast_is_reached),
 };

@@ -392,6 +392,30 @@ clone_under_one_incarnation_is_refused_on_the_way_back(void)
 }
 
 static void
+restart_forgets_where_the_consumer_was_before(void)
+{
+    struct bed_consumer c;
+    struct bed bed;
+
+    open_with_consumers(&bed, &c, 1);
+    for (uint32_t i = 0; i < 2; i++) { /* moves from port 40000 to 40001 */
+        c.address.port = (uint16_t)(40000 + i);
+        c.nonce[0]++;
+        consumer_join(&bed, &c);
+        CU_ASSERT_EQUAL(consumer_report(&bed, &c, 1, 10), CONFCAST_OK);
+    }
+    c.incarnation++;
+    for (uint32_t i = 2; i > 0; i--) { /* and, restarted, from 40001 to 40000 */
+        c.address.port = (uint16_t)(40000 + i - 1);
+        c.nonce[0]++;
+        consumer_join(&bed, &c);
+        CU_ASSERT_EQUAL(consumer_report(&bed, &c, 1, 10), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->identities_refused, 0);
+    bed_close(&bed);
+}
+
+static void
 consumer_that_restarts_elsewhere_is_no_clone(void)
 {
     struct bed_consumer c;
@@ -442,6 +466,7 @@ full_roster_refuses_newcomers_while_all_live_and_then_drops_the_longest_silent(v
     CU_ASSERT_EQUAL(consumer_report(&bed, &c[1], 1, 10), CONFCAST_ERR_MAC);
     CU_ASSERT_EQUAL(consumer_report(&bed, &c[0], 2, 10), CONFCAST_OK);
     CU_ASSERT_EQUAL(consumer_report(&bed, &c[2], 1, 10), CONFCAST_OK);
+    CU_ASSERT_NOT_EQUAL(c[3].session, c[1].session);
     CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->consumers, 3);
     CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->consumers_evicted, 1);
     bed_close(&bed);
@@ -558,6 +583,12 @@ frames_may_overtake_each_other_within_the_window_and_no_further(void)
     CU_ASSERT_EQUAL(consumer_report(&bed, &c, 1, 10), CONFCAST_ERR_REPLAY); /* 1000, its last */
     c.seq = 1000;
     CU_ASSERT_EQUAL(consumer_report(&bed, &c, 1, 10), CONFCAST_OK); /* 1001, never seen */
+    c.seq = 1199;
+    CU_ASSERT_EQUAL(consumer_report(&bed, &c, 1, 10), CONFCAST_OK); /* 1200, far ahead */
+    for (c.seq = 1200 - 64; c.seq < 1199;) {
+        CU_ASSERT_EQUAL(consumer_report(&bed, &c, 1, 10), CONFCAST_OK); /* 1137 to 1199 */
+        bed_pass(&bed, CFC_S / 32);
+    }
     bed_close(&bed);
 }
 
@@ -630,6 +661,62 @@ report_that_a_newer_one_overtook_goes_nowhere(void)
     CU_ASSERT_EQUAL(consumer_report(&bed, &c, 4, 10), CONFCAST_OK);
     CU_ASSERT_EQUAL(count_upcalls(&bed, CFC_UPCALL_REPORT), 0);
     CU_ASSERT_EQUAL(bed_drain(&bed), 0);
+    bed_close(&bed);
+}
+
+static void
+echo_that_waits_gives_way_to_a_newer_report_that_is_not_whole(void)
+{
+    struct bed_consumer c;
+    struct bed bed;
+
+    open_with_consumers(&bed, &c, 1);
+    consumer_join(&bed, &c);
+    CU_ASSERT_EQUAL(consumer_report(&bed, &c, 1, 10), CONFCAST_OK);
+    consumer_write_report(&c, 2, 0, 2, 10);
+    CU_ASSERT_EQUAL(consumer_give(&bed, &c), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 0);
+    consumer_write_report(&c, 2, 1, 2, 10);
+    CU_ASSERT_EQUAL(consumer_give(&bed, &c), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(bed_drain(&bed), 1);
+    CU_ASSERT_EQUAL(echoed_seq(&bed.sent[0], c.key), 2);
+    bed_close(&bed);
+}
+
+static void
+part_that_was_refused_is_missing_again(void)
+{
+    struct bed_consumer filler[63];
+    struct bed_consumer c;
+    struct cfc_upcall up;
+    struct bed bed;
+
+    open_with_consumers(&bed, &c, 1);
+    consumer_join(&bed, &c);
+    for (uint32_t i = 0; i < 63; i++) {
+        consumer_init(&bed, &filler[i], i + 2);
+        consumer_join(&bed, &filler[i]);
+    }
+    for (uint8_t part = 0; part < 2; part++) {
+        consumer_write_report(&c, 1, part, 2, 10);
+        CU_ASSERT_EQUAL(consumer_give(&bed, &c), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1);
+    for (uint64_t n = 0; cfc_sender_stats(bed.sender)->reports_refused == 0; n++) {
+        consumer_report(&bed, &filler[n % 63], n + 1, 10);
+        bed_pass(&bed, CFC_S / 32 / 63 + 1);
+    }
+    bed_drain(&bed);
+    consumer_write_report(&c, 1, 1, 2, 10); /* its repeat finds no room */
+    CU_ASSERT_EQUAL(consumer_give(&bed, &c), CONFCAST_ERR_LIMIT);
+    while (cfc_sender_poll_upcall(bed.sender, &up) == CONFCAST_OK) {
+    }
+    consumer_write_report(&c, 1, 0, 2, 10);
+    CU_ASSERT_EQUAL(consumer_give(&bed, &c), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 0);
+    consumer_write_report(&c, 1, 1, 2, 10);
+    CU_ASSERT_EQUAL(consumer_give(&bed, &c), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1);
     bed_close(&bed);
 }
 
@@ -763,6 +850,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(newest_incarnation_wins_and_the_older_is_refused),
     CFC_CASE(older_incarnation_is_welcome_when_the_newer_has_been_silent),
     CFC_CASE(clone_under_one_incarnation_is_refused_on_the_way_back),
+    CFC_CASE(restart_forgets_where_the_consumer_was_before),
     CFC_CASE(consumer_that_restarts_elsewhere_is_no_clone),
     CFC_CASE(full_roster_refuses_newcomers_while_all_live_and_then_drops_the_longest_silent),
     CFC_CASE(windows_grow_with_the_fleet_at_once_and_shrink_slowly),
@@ -773,6 +861,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(reports_that_come_close_together_share_an_echo_of_the_newest),
     CFC_CASE(repeated_report_goes_upwards_again_and_is_echoed_again),
     CFC_CASE(report_that_a_newer_one_overtook_goes_nowhere),
+    CFC_CASE(echo_that_waits_gives_way_to_a_newer_report_that_is_not_whole),
+    CFC_CASE(part_that_was_refused_is_missing_again),
     CFC_CASE(report_of_another_incarnation_than_the_session_is_refused),
     CFC_CASE(report_that_finds_the_queue_full_is_not_echoed_and_is_taken_when_it_comes_again),
     CFC_CASE(one_consumer_cannot_flood_the_control_plane_with_reports),
