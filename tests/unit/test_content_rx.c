@@ -632,6 +632,24 @@ losses_of_every_pattern_heal(void)
     }
 }
 
+static void
+news_end_the_long_waits_of_silence(void)
+{
+    struct rig rig;
+
+    rig_open(&rig, 64 * 800, 100, 8);
+    CU_ASSERT_EQUAL(page(&rig, 1, 0), CONFCAST_OK);
+    for (int i = 0; i < 3; i++) {
+        rig.now_ns = cfc_content_rx_due(rig.rx);
+        while (ask(&rig) > 0) {
+        }
+    }
+    whole_block(&rig, 0);
+    rig.now_ns += 4 * DELAY;
+    CU_ASSERT(ask(&rig) > 0);
+    rig_close(&rig);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_content_that_comes_in_order_is_complete_without_a_request),
     CFC_CASE(a_content_that_comes_backwards_is_complete_too),
@@ -656,6 +674,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(gone_stops_the_requests_for_the_longest_spacing),
     CFC_CASE(what_does_not_fit_a_frame_stays_due),
     CFC_CASE(losses_of_every_pattern_heal),
+    CFC_CASE(news_end_the_long_waits_of_silence),
 };
 
 CFC_TEST_MAIN("content_rx", cases)

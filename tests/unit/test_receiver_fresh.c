@@ -467,6 +467,38 @@ a_scope_that_does_not_exist_is_not_asked_for_once_that_is_proved(void)
     bench_close(&b);
 }
 
+static void
+two_signatures_of_one_moment_are_a_replay(void)
+{
+    struct bench b;
+    struct cfc_head head;
+
+    open_with_head(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 20, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 21, &head), CONFCAST_ERR_REPLAY);
+    bench_close(&b);
+}
+
+static void
+a_list_that_falls_behind_takes_back_nothing_that_was_proved(void)
+{
+    struct bench b;
+    struct cfc_head head;
+    uint64_t mask = 0;
+
+    open_with_head(&b, &head);
+    bench_link(&b);
+    head = head_of(&b, 12);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 20, &head), CONFCAST_OK);
+    bench_wait(&b, PERIOD);
+    head = head_of(&b, 10);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 21, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_scope(&b).published, 12);
+    CU_ASSERT(is_head_wanted(&b, PERIOD, &mask));
+    CU_ASSERT_EQUAL(mask, 12);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(freshness_is_unknown_until_the_first_fresh),
     CFC_CASE(three_missing_periods_are_stale_and_unload_nothing),
@@ -484,6 +516,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_unchanged_root_proves_a_scope_without_its_page),
     CFC_CASE(fresh_of_shards_without_a_followed_scope_is_dropped_early),
     CFC_CASE(a_scope_that_does_not_exist_is_not_asked_for_once_that_is_proved),
+    CFC_CASE(two_signatures_of_one_moment_are_a_replay),
+    CFC_CASE(a_list_that_falls_behind_takes_back_nothing_that_was_proved),
 };
 
 CFC_TEST_MAIN("receiver_fresh", cases)

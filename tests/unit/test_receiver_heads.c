@@ -535,6 +535,29 @@ without_memory_a_head_is_refused_whole_and_accepted_later(void)
     CU_ASSERT(n > 3);
 }
 
+static void
+an_accepted_head_fences_the_whole_shard(void)
+{
+    struct bench b;
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+    uint32_t other;
+
+    bench_open(&b);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, "acme/other", 10, &other), CONFCAST_OK);
+    head = bench_head(&b, 10, &content);
+    head.epoch = BENCH_EPOCH + 1;
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    head.scope = "acme/other";
+    head.scope_size = 10;
+    head.epoch = BENCH_EPOCH;
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_ERR_FENCED);
+    /* Another shard has an epoch of its own. */
+    head.shard = BENCH_SHARD + 1;
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(an_older_version_is_a_rollback_whatever_its_epoch),
     CFC_CASE(a_lower_epoch_is_fenced_even_with_a_newer_version),
@@ -557,6 +580,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_restored_head_serves_what_is_held_though_it_expired),
     CFC_CASE(a_restored_head_that_is_not_at_the_floor_is_refused_and_the_floor_counts),
     CFC_CASE(without_memory_a_head_is_refused_whole_and_accepted_later),
+    CFC_CASE(an_accepted_head_fences_the_whole_shard),
 };
 
 CFC_TEST_MAIN("receiver_heads", cases)

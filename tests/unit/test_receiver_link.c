@@ -613,6 +613,112 @@ without_memory_a_receiver_is_not_made_and_nothing_leaks(void)
     bench_close(&b);
 }
 
+static void
+a_cookie_that_brings_no_answer_is_given_up(void)
+{
+    struct bench b;
+    struct cfc_hello hello;
+    struct cfc_frame frame;
+    static const uint8_t zero[CFC_COOKIE_SIZE];
+    uint32_t with_cookie = 0;
+    bool is_zero = false;
+
+    bench_open(&b);
+    CU_ASSERT_FATAL(bench_answer_hello(&b, CFC_WELCOME_CHALLENGE, &hello));
+    while (!is_zero && with_cookie < 20) {
+        CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_HELLO, 10 * CFC_S, &frame));
+        CU_ASSERT_EQUAL(cfc_hello_decode(&frame, b.sha, &hello), CONFCAST_OK);
+        is_zero = memcmp(hello.cookie, zero, sizeof(zero)) == 0;
+        with_cookie += !is_zero;
+    }
+    CU_ASSERT_EQUAL(with_cookie, 4);
+    /* The engine's next challenge is taken. */
+    bench_make_welcome(&b, &hello, CFC_WELCOME_CHALLENGE);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    CU_ASSERT(bench_answer_hello(&b, CFC_WELCOME_ACCEPT, &hello));
+    bench_close(&b);
+}
+
+static void
+an_echo_of_another_boot_does_not_count(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_report report;
+    struct cfc_echo echo;
+
+    bench_open(&b);
+    b.windows.hello_ms = 60000;
+    bench_link(&b);
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_report_decode(&frame, &report), CONFCAST_OK);
+    echo = (struct cfc_echo){report.consumer_key, report.report_seq};
+    b.boot_id++;
+    CU_ASSERT_EQUAL(bench_send_status(&b, &echo, 1), CONFCAST_OK);
+    CU_ASSERT(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    bench_close(&b);
+}
+
+static void
+what_does_not_fit_one_nack_goes_with_the_next_at_once(void)
+{
+    struct bench b;
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    uint64_t start_ns;
+    uint32_t idx, count;
+
+    bench_open(&b);
+    b.windows.nack_us = 100000;
+    for (uint32_t i = 1; i < 100; i++) {
+        char path[16] = "acme/s00";
+
+        path[6] = (char)('0' + i / 10);
+        path[7] = (char)('0' + i % 10);
+        CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, path, 8, &idx), CONFCAST_OK);
+    }
+    bench_run_owner(&b);
+    bench_link(&b);
+    CU_ASSERT_EQUAL(bench_await_nack(&b, CFC_S, entries), CFC_NACK_ENTRIES_MAX);
+    start_ns = b.now.mono_ns;
+    CU_ASSERT_EQUAL(bench_await_nack(&b, CFC_MS, entries), CFC_NACK_ENTRIES_MAX);
+    count = bench_await_nack(&b, CFC_MS, entries);
+    CU_ASSERT_EQUAL(count, 100 - 2 * CFC_NACK_ENTRIES_MAX);
+    CU_ASSERT_EQUAL(b.now.mono_ns, start_ns);
+    bench_close(&b);
+}
+
+static void
+symbols_of_a_wanted_content_make_it_ask_for_the_lost_content_frame_soon(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    struct cfc_gone gone;
+    struct cfc_head head;
+    uint64_t start_ns;
+
+    bench_open(&b);
+    b.windows.nack_us = 1;
+    bench_link(&b);
+    made_content(&b, &m, 5000);
+    head = bench_head(&b, 10, &m.id);
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    bench_run_owner(&b);
+    start_ns = b.now.mono_ns;
+    CU_ASSERT_EQUAL(bench_send_page(&b, &m, 0, 0), CONFCAST_ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL_FATAL(bench_await_nack(&b, CFC_S, entries), 1);
+    CU_ASSERT_EQUAL(entries[0].want, CFC_WANT_CONTENT);
+    CU_ASSERT(b.now.mono_ns - start_ns <= CFC_MS + CFC_US);
+    /* And an engine that does not have it is believed. */
+    gone = (struct cfc_gone){.key = cfc_digest_key(&m.id), .want = CFC_WANT_CONTENT};
+    CU_ASSERT_EQUAL(cfc_gone_encode(&gone, b.frame, sizeof(b.frame), &b.size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_await_nack(&b, 159 * CFC_MS, entries), 0);
+    CU_ASSERT_EQUAL(bench_await_nack(&b, 2 * CFC_MS, entries), 1);
+    made_free(&m);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(joining_is_hello_challenge_hello_accept),
     CFC_CASE(nothing_but_hello_goes_before_the_session_stands),
@@ -634,6 +740,10 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_idle_receiver_sleeps),
     CFC_CASE(a_config_outside_its_ranges_is_refused),
     CFC_CASE(without_memory_a_receiver_is_not_made_and_nothing_leaks),
+    CFC_CASE(a_cookie_that_brings_no_answer_is_given_up),
+    CFC_CASE(an_echo_of_another_boot_does_not_count),
+    CFC_CASE(what_does_not_fit_one_nack_goes_with_the_next_at_once),
+    CFC_CASE(symbols_of_a_wanted_content_make_it_ask_for_the_lost_content_frame_soon),
 };
 
 CFC_TEST_MAIN("receiver_link", cases)

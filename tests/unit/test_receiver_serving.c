@@ -780,6 +780,273 @@ durable_versions_only_rise_and_never_pass_the_accepted_one(void)
     bench_close(&b);
 }
 
+static void
+a_version_after_a_reverted_one_is_served_like_any_other(void)
+{
+    struct bench b;
+    struct cfc_digest old = digest_of(1), next = digest_of(2);
+    struct cfc_head head;
+
+    bench_open(&b);
+    hold(&b, &old);
+    hold(&b, &next);
+    head = bench_head(&b, 11, &next);
+    head.arms[0].fallback = old;
+    head.confirm_by_unix_ns = b.now.unix_ns;
+    decide(&b, &head);
+    CU_ASSERT(is_last_served(&b, &old));
+    head.version = 12;
+    head.confirm_by_unix_ns = b.now.unix_ns + CFC_S;
+    decide(&b, &head);
+    CU_ASSERT(is_last_served(&b, &next));
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_APPLIED);
+    bench_close(&b);
+}
+
+static void
+activation_of_the_content_that_is_served_already_is_told(void)
+{
+    struct bench b;
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+
+    bench_open(&b);
+    hold(&b, &content);
+    head = bench_head(&b, 10, &content);
+    head.activation = CFC_ACTIVATE_AT;
+    head.activate_unix_ns = b.now.unix_ns + CFC_S;
+    head.arms[0].fallback = content;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_last(&b, CFC_EVENT_SERVE)->state, CFC_APPLY_PREPARED);
+    bench_wait(&b, CFC_S);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_SERVE), 2);
+    CU_ASSERT_EQUAL(bench_last(&b, CFC_EVENT_SERVE)->state, CFC_APPLY_APPLIED);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_APPLIED);
+    bench_close(&b);
+}
+
+static void
+a_refusal_that_comes_after_a_newer_head_does_not_condemn_the_newer_version(void)
+{
+    struct bench b;
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+
+    bench_open(&b);
+    b.is_lazy = true;
+    hold(&b, &content);
+    head = bench_head(&b, 10, &content);
+    decide(&b, &head);
+    head.version = 11;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_SERVE), 1);
+    CU_ASSERT_EQUAL(cfc_receiver_served(b.r, b.scope, CONFCAST_ERR_APP_REJECT, &b.now),
+                    CONFCAST_OK);
+    b.is_lazy = false;
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_REJECTED), 0);
+    CU_ASSERT_EQUAL(bench_last(&b, CFC_EVENT_SERVE)->version, 11);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_APPLIED);
+    bench_close(&b);
+}
+
+static void
+a_content_frame_with_a_wrong_signature_takes_no_memory(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_head head;
+    size_t call_count;
+
+    bench_open(&b);
+    made_content(&b, &m, 1000);
+    head = bench_head(&b, 10, &m.id);
+    decide(&b, &head);
+    call_count = b.heap.call_count;
+    bench_make_content(&b, &m);
+    b.frame[b.size - 1] ^= 1;
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_SIGNATURE);
+    b.frame[b.size - 1] ^= 1;
+    b.frame[120] ^= 1; /* a top digest, which the signature covers */
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_SIGNATURE);
+    CU_ASSERT_EQUAL(b.heap.call_count, call_count);
+    CU_ASSERT_EQUAL(bench_send_page(&b, &m, 0, 0), CONFCAST_ERR_NOT_FOUND);
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
+open_with_budget(struct bench *b, uint64_t budget_size)
+{
+    bench_prepare(b);
+    b->config.budget_size = budget_size;
+    CU_ASSERT_EQUAL_FATAL(cfc_receiver_new(&b->config, &b->r), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b->r, BENCH_SCOPE, sizeof(BENCH_SCOPE) - 1, &b->scope),
+                    CONFCAST_OK);
+}
+
+static void
+what_is_to_be_served_comes_before_its_fallback(void)
+{
+    struct bench b;
+    struct made content, fallback;
+    struct cfc_head head;
+
+    open_with_budget(&b, 3000);
+    made_content(&b, &content, 2500);
+    made_content(&b, &fallback, 2000);
+    head = bench_head(&b, 10, &content.id);
+    head.arms[0].fallback = fallback.id;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &fallback), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &content), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &fallback), CONFCAST_ERR_LIMIT);
+    made_free(&content);
+    made_free(&fallback);
+    bench_close(&b);
+
+    /* Held back, it is the other way round. */
+    open_with_budget(&b, 3000);
+    made_content(&b, &content, 2500);
+    made_content(&b, &fallback, 2000);
+    head = bench_head(&b, 10, &content.id);
+    head.arms[0].fallback = fallback.id;
+    head.activation = CFC_ACTIVATE_HOLD;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &content), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &fallback), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &content), CONFCAST_ERR_LIMIT);
+    made_free(&content);
+    made_free(&fallback);
+    bench_close(&b);
+}
+
+static void
+what_is_to_be_served_may_exceed_the_budget_alone_and_others_may_not(void)
+{
+    struct bench b;
+    struct made own, other;
+    struct cfc_head head;
+
+    open_with_budget(&b, 1000);
+    made_content(&b, &own, 1001);
+    made_content(&b, &other, 1002);
+    head = bench_head(&b, 10, &own.id);
+    head.arm_count = 2;
+    head.arms[1] = head.arms[0];
+    head.arms[0].selector = CFC_SELECT_COHORT;
+    head.arms[0].content = other.id;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &other), CONFCAST_ERR_LIMIT);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &own), CONFCAST_OK);
+    made_free(&own);
+    made_free(&other);
+    bench_close(&b);
+}
+
+static void
+what_was_put_off_for_want_of_room_is_not_asked_for_meanwhile(void)
+{
+    struct bench b;
+    struct made own, other;
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    struct cfc_head head;
+    uint32_t count;
+
+    open_with_budget(&b, 3000);
+    bench_link(&b);
+    made_content(&b, &own, 2500);
+    made_content(&b, &other, 2000);
+    head = bench_head(&b, 10, &own.id);
+    head.arm_count = 2;
+    head.arms[1] = head.arms[0];
+    head.arms[0].selector = CFC_SELECT_COHORT;
+    head.arms[0].content = other.id;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &other), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &own), CONFCAST_OK);
+    for (int i = 0; i < 20; i++) {
+        count = bench_await_nack(&b, 50 * CFC_MS, entries);
+        CU_ASSERT_PTR_NULL(find_want(entries, count, CFC_WANT_CONTENT));
+    }
+    made_free(&own);
+    made_free(&other);
+    bench_close(&b);
+}
+
+static void
+the_size_of_the_coded_bytes_has_the_same_limit(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_head head;
+
+    bench_prepare(&b);
+    b.config.content_size_max = 999;
+    CU_ASSERT_EQUAL_FATAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, BENCH_SCOPE, sizeof(BENCH_SCOPE) - 1, &b.scope),
+                    CONFCAST_OK);
+    made_content(&b, &m, 1000);
+    m.content.encoding = CFC_ENCODING_ZSTD;
+    m.content.body_size = 999;
+    head = bench_head(&b, 10, &m.id);
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_ERR_LIMIT);
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
+a_base_that_is_only_on_its_way_is_no_base(void)
+{
+    struct bench b;
+    struct made base, m;
+    struct cfc_head head;
+
+    bench_open(&b);
+    made_content(&b, &base, 1000);
+    made_content(&b, &m, 1000);
+    m.content.encoding = CFC_ENCODING_ZSTD_DELTA;
+    m.content.base = base.id;
+    head = bench_head(&b, 10, &m.id);
+    head.arms[0].fallback = base.id;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &base), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_ERR_NO_BASE);
+    bench_send_all(&b, &base);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_OK);
+    made_free(&base);
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
+forged_bytes_inside_a_head_are_looked_at_once(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_head head;
+    uint8_t garbage[300] = {1, 2, 3};
+
+    bench_open(&b);
+    made_content(&b, &m, 300);
+    head = bench_head(&b, 10, &m.id);
+    head.inlined = (struct cfc_inline_content){.is_present = true,
+                                               .encoding = CFC_ENCODING_ZSTD,
+                                               .body_size = 300,
+                                               .coded = garbage,
+                                               .coded_size = sizeof(garbage)};
+    b.content_code = CONFCAST_ERR_ZSTD;
+    for (int i = 0; i < 5; i++) {
+        decide(&b, &head);
+    }
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_CONTENT), 1);
+    made_free(&m);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_held_back_version_serves_its_fallback_and_is_prepared),
     CFC_CASE(a_held_back_version_without_fallback_leaves_what_is_served),
@@ -806,6 +1073,16 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_collection_that_nothing_comes_for_is_freed_and_begins_anew_later),
     CFC_CASE(without_memory_for_a_content_the_last_good_stays_and_a_later_try_succeeds),
     CFC_CASE(durable_versions_only_rise_and_never_pass_the_accepted_one),
+    CFC_CASE(a_version_after_a_reverted_one_is_served_like_any_other),
+    CFC_CASE(activation_of_the_content_that_is_served_already_is_told),
+    CFC_CASE(a_refusal_that_comes_after_a_newer_head_does_not_condemn_the_newer_version),
+    CFC_CASE(a_content_frame_with_a_wrong_signature_takes_no_memory),
+    CFC_CASE(what_is_to_be_served_comes_before_its_fallback),
+    CFC_CASE(what_is_to_be_served_may_exceed_the_budget_alone_and_others_may_not),
+    CFC_CASE(what_was_put_off_for_want_of_room_is_not_asked_for_meanwhile),
+    CFC_CASE(the_size_of_the_coded_bytes_has_the_same_limit),
+    CFC_CASE(a_base_that_is_only_on_its_way_is_no_base),
+    CFC_CASE(forged_bytes_inside_a_head_are_looked_at_once),
 };
 
 CFC_TEST_MAIN("receiver_serving", cases)
