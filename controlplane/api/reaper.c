@@ -66,10 +66,10 @@ sweep(struct cfc_reaper *reaper, uint64_t now_ns)
     uint64_t next_ns = CFC_NEVER;
 
     for (struct cfc_connection *c = reaper->first; c != NULL; c = c->next) {
-        if (c->phase != CFC_CONNECTION_IDLE && c->phase != CFC_CONNECTION_RECEIVING) {
+        if (c->phase == CFC_CONNECTION_ANSWERING || c->phase == CFC_CONNECTION_ENDED) {
             continue;
         }
-        if (c->deadline_ns <= now_ns && has_unread_bytes(c)) {
+        if (c->deadline_ns <= now_ns && c->phase != CFC_CONNECTION_SENDING && has_unread_bytes(c)) {
             c->deadline_ns = now_ns + GRACE_NS;
         }
         if (c->deadline_ns <= now_ns) {
@@ -187,4 +187,19 @@ cfc_reaper_enter(struct cfc_connection *c, enum cfc_connection_phase phase)
     }
     pthread_mutex_unlock(&reaper->lock);
     return is_alive;
+}
+
+void
+cfc_reaper_enter_sending(struct cfc_connection *c, size_t size)
+{
+    struct cfc_reaper *reaper = c->reaper;
+    uint64_t extra_ns = (uint64_t)size * CFC_S / CFC_SEND_RATE_MIN;
+
+    pthread_mutex_lock(&reaper->lock);
+    if (c->phase != CFC_CONNECTION_ENDED) {
+        c->phase = CFC_CONNECTION_SENDING;
+        c->deadline_ns = mono_ns() + reaper->timeout_ns + extra_ns;
+        pthread_cond_signal(&reaper->changed);
+    }
+    pthread_mutex_unlock(&reaper->lock);
 }

@@ -11,12 +11,18 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+enum {
+    CFC_SEND_RATE_MIN = 64 * 1024, /* bytes a second, on top of the timeout */
+};
 
 enum cfc_connection_phase {
     CFC_CONNECTION_IDLE,      /* nothing of the next request was understood yet */
     CFC_CONNECTION_RECEIVING, /* its first line was */
-    CFC_CONNECTION_ANSWERING, /* it arrived as a whole: no deadline */
+    CFC_CONNECTION_ANSWERING, /* it arrived as a whole and is handled: no deadline */
+    CFC_CONNECTION_SENDING,   /* its answer is on the way out */
     CFC_CONNECTION_ENDED,     /* the reaper has shut it down */
 };
 
@@ -49,9 +55,13 @@ void cfc_reaper_stop(struct cfc_reaper *reaper);
 void cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *connection);
 void cfc_reaper_remove(struct cfc_connection *connection);
 
-/* Moves a connection to a phase; IDLE sets a new deadline.  False: the reaper was faster, the
- * connection is shut down and its request must not be answered. */
+/* Moves a connection to a phase but SENDING; IDLE sets a new deadline.  False: the reaper was
+ * faster, the connection is shut down and its request must not be answered. */
 bool cfc_reaper_enter(struct cfc_connection *connection, enum cfc_connection_phase phase);
+
+/* An answer of `size` bytes goes out: the client takes it at CFC_SEND_RATE_MIN, or the connection
+ * ends. */
+void cfc_reaper_enter_sending(struct cfc_connection *connection, size_t size);
 
 /* Sends a bare error on the socket itself, for requests that libmicrohttpd lets nobody answer since
  * their body goes on.  Only plain sockets. */

@@ -16,7 +16,8 @@
 #include "controlplane/log/log.h"
 #include "protocol/base/time.h"
 
-#define BODY_TOTAL_MAX_DEFAULT ((size_t)256 << 20)
+#define BODY_TOTAL_MAX_DEFAULT   ((size_t)256 << 20)
+#define ANSWER_TOTAL_MAX_DEFAULT ((size_t)512 << 20)
 
 enum {
     REQUEST_TIMEOUT_MS_DEFAULT = 30000,
@@ -36,7 +37,8 @@ struct cfc_server {
     char *unix_path;
     uint16_t port;
     struct cfc_reaper reaper;
-    atomic_ullong body_total; /* bytes of bodies held now */
+    atomic_ullong body_total;   /* bytes of bodies held now */
+    atomic_ullong answer_total; /* bytes of answers that are not sent yet */
 };
 
 /* One request on its way. */
@@ -54,6 +56,7 @@ struct exchange {
     size_t body_capacity;
     size_t body_size_max;
     size_t dropped_size; /* bytes of body read and thrown away */
+    size_t answer_size;  /* bytes of the answer on its way out */
     char idempotency_key[CFC_IDEMPOTENCY_KEY_SIZE_MAX + 1];
     char author[CFC_AUTHOR_SIZE_MAX + 1];
 };
@@ -164,6 +167,7 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     }
     atomic_fetch_sub_explicit(&x->server->api->in_flight, 1, memory_order_relaxed);
     drop_body(x);
+    atomic_fetch_sub(&x->server->answer_total, x->answer_size);
     cfc_reply_clear(&x->reply);
     free(x);
 }
@@ -186,14 +190,35 @@ response_of(struct cfc_reply *reply)
     return response;
 }
 
+/* Answers wait in memory for clients that read slowly: beyond the bound they are replaced. */
+static void
+admit_answer(struct exchange *x)
+{
+    struct cfc_server *server = x->server;
+    size_t size = x->reply.body_size;
+
+    if (atomic_fetch_add(&server->answer_total, size) + size > server->config.answer_total_max) {
+        atomic_fetch_sub(&server->answer_total, size);
+        cfc_reply_error(&x->reply, 503, "busy",
+                        "too many answers are on their way; try again later");
+        return;
+    }
+    x->answer_size = size;
+}
+
 static enum MHD_Result
 answer(struct exchange *x, struct MHD_Connection *mhd)
 {
-    struct MHD_Response *response = response_of(&x->reply);
+    struct MHD_Response *response;
     enum MHD_Result result;
 
+    admit_answer(x);
+    response = response_of(&x->reply);
     if (response == NULL) {
         return MHD_NO;
+    }
+    if (x->connection != NULL) {
+        cfc_reaper_enter_sending(x->connection, x->answer_size);
     }
     x->is_answered = true;
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, x->reply.type);
@@ -500,6 +525,9 @@ set_defaults(struct cfc_server_config *config)
 {
     if (config->body_total_max == 0) {
         config->body_total_max = BODY_TOTAL_MAX_DEFAULT;
+    }
+    if (config->answer_total_max == 0) {
+        config->answer_total_max = ANSWER_TOTAL_MAX_DEFAULT;
     }
     if (config->request_timeout_ms == 0) {
         config->request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT;

@@ -6,7 +6,8 @@
  * does not arrive in time.  The unix socket has threads and connections of its own, so that a flood
  * on TCP does not lock the operator out.
  *
- * Memory is bounded by connection_max x 32 KiB of headers and body_total_max of bodies. */
+ * Memory is bounded by connection_max x 32 KiB of headers, body_total_max of bodies and
+ * answer_total_max of answers, besides what handlers need while they run. */
 #ifndef CFC_API_SERVER_H
 #define CFC_API_SERVER_H
 
@@ -20,6 +21,7 @@ struct cfc_server;
 struct cfc_server_config {
     const char *listen;          /* "127.0.0.1:7400"; NULL = no TCP */
     const char *unix_path;       /* NULL = no unix socket */
+    size_t answer_total_max;     /* bytes of answers held at once; 0 = 512 MiB */
     size_t body_total_max;       /* bytes of request bodies held at once; 0 = 256 MiB */
     uint32_t request_timeout_ms; /* for a request to arrive as a whole; 0 = 30 s */
     uint32_t connection_max;     /* per socket; 0 = 256 */

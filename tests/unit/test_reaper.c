@@ -135,6 +135,23 @@ a_request_being_answered_has_no_deadline(void)
 }
 
 static void
+a_client_that_does_not_take_its_answer_is_ended_by_the_size_of_it(void)
+{
+    struct cfc_reaper reaper;
+    struct pair pair;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_reaper_start(&reaper, TIMEOUT_MS * CFC_MS), CONFCAST_OK);
+    pair_open(&pair, &reaper);
+    CU_ASSERT(cfc_reaper_enter(&pair.connection, CFC_CONNECTION_ANSWERING));
+    cfc_reaper_enter_sending(&pair.connection, 60 * (size_t)CFC_SEND_RATE_MIN);
+    CU_ASSERT_PTR_NULL(received(&pair, 4 * TIMEOUT_MS));
+    cfc_reaper_enter_sending(&pair.connection, 1);
+    CU_ASSERT(has_ended(&pair));
+    pair_close(&pair);
+    cfc_reaper_stop(&reaper);
+}
+
+static void
 a_connection_that_comes_while_others_have_no_deadline_has_one(void)
 {
     struct cfc_reaper reaper;
@@ -176,6 +193,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_connection_without_a_request_ends_without_a_word),
     CFC_CASE(bytes_that_wait_to_be_read_put_the_deadline_off),
     CFC_CASE(a_request_being_answered_has_no_deadline),
+    CFC_CASE(a_client_that_does_not_take_its_answer_is_ended_by_the_size_of_it),
     CFC_CASE(a_connection_that_comes_while_others_have_no_deadline_has_one),
     CFC_CASE(connections_are_removed_in_any_order),
 };
