@@ -178,6 +178,13 @@ class Engine:
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
+    def wait_for_log(self, text, timeout_s=5):
+        end = time.monotonic() + timeout_s
+        while text not in self.log():
+            if time.monotonic() > end:
+                raise AssertionError(f"the engine did not say {text!r}:\n{self.log()}")
+            time.sleep(0.01)
+
     def wait_ready(self):
         while time.monotonic() < self.started + 20:
             if "confcast-dataplane: ready\n" in self.log():

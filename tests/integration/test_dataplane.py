@@ -85,9 +85,11 @@ class Case(unittest.TestCase):
         return control
 
     def receiver(self, name="c1"):
+        """A socket in all groups; an engine is running."""
         sock = bed.in_namespace(f"{PREFIX}-{name}", bed.receiver)
         self.addCleanup(sock.close)
-        time.sleep(0.3)  # until the bridge has seen the join
+        # The control group is joined last: when the engine's STATUS comes, the bridge knows all.
+        bed.receive(sock, lambda seen: any(bed.kind(frame) == "STATUS" for frame in seen))
         return sock
 
     def deliver(self, engine, frames, sock):
@@ -130,7 +132,7 @@ class Delivery(Case):
         control.close()
         got = bed.receive(sock, lambda seen: seen.count(frames.fresh) >= 2)
         self.assertGreaterEqual(got.count(frames.fresh), 2)
-        self.assertIn("control plane: gone", engine.log())
+        engine.wait_for_log("control plane: gone")
 
     def test_an_idle_engine_sleeps(self):
         frames = bed.Frames()
@@ -254,7 +256,7 @@ class Handover(Case):
         control = self.control(engine)
         arenas = control.hand_over(second)
         self.assertIsNone(control.refusal(0.3))
-        self.assertIn("synced: 1 heads, ", engine.log())
+        engine.wait_for_log("synced: 1 heads, ")
         self.assertIn("dropped 1 heads, 1 contents", engine.log())
         # The content is held since the first connection, and yet this one's arena is released.
         control.send(bed.DROP_HEAD, struct.pack("<Q", second.scope_id))
@@ -332,6 +334,7 @@ class Handover(Case):
                                          [read_fd, write_fd])),
             lambda c: (c.hello(), c.send(bed.ARENA, struct.pack("<QQ", 1, 4096), [read_fd] * 20)),
         ]
+        engine.wait_for_log("control plane: gone")
         fds = len(os.listdir(f"/proc/{engine.process.pid}/fd"))
         for number, talk in enumerate(nonsense):
             control = self.control(engine)
@@ -369,8 +372,7 @@ class Restart(Case):
         control = self.deliver(engine, frames, sock)
         run(ENGINE, "ip", "link", "set", "eth0", "down")
         self.addCleanup(run, ENGINE, "ip", "link", "set", "eth0", "up")
-        time.sleep(2.5)
-        self.assertIn("the link of eth0 is down", engine.log())
+        engine.wait_for_log("the link of eth0 is down")
         later = bed.Frames(version=2, seed=3, size=3000 * 1440)  # more than the ring holds
         arena = control.arena(later.tree + later.coded)
         control.content(later, arena)
@@ -424,7 +426,9 @@ class OtherPorts(Case):
     def test_net_ring_loops_our_own_chains_back(self):
         stats = self.on_vdev("net_ring0")
         self.assertGreater(stats["rx_chained"], 100)
-        self.assertEqual(stats["rx"]["own"], stats["frames_out"])
+        # What was sent in the turn of the snapshot is received in the next one.
+        self.assertGreater(stats["rx"]["own"], stats["frames_out"] - 64)
+        self.assertLessEqual(stats["rx"]["own"], stats["frames_out"])
 
     def test_net_af_xdp_copies_answers_arp_and_starts_again_after_kill(self):
         def on_xdp(**kwargs):
