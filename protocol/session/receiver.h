@@ -73,14 +73,17 @@ int cfc_receiver_subscribe(struct cfc_receiver *r, const char *path, size_t size
 
 /* Puts back what survived the last process: the floor, and the head accepted last (a HEAD frame;
  * NULL when it is lost).  Call it after subscribe and before the first frame.  A head that does not
- * verify, or is not at the floor, is refused with its error and only the floor counts.  Expiry of
- * the head does not matter here (invariant 8). */
+ * verify, or is not at the floor's version (ROLLBACK below it, INVALID above), is refused with its
+ * error and only the floor counts.  Expiry of the head or of its key does not matter here
+ * (invariant 8).  No ACCEPTED follows for it.  The arm is chosen anew, from the labels of now.
+ * EXISTS: something is accepted already; RANGE: no such scope. */
 int cfc_receiver_restore(struct cfc_receiver *r, uint32_t idx, uint64_t floor_epoch,
                          uint64_t floor_version, const uint8_t *head_frame, size_t size,
                          const struct cfc_now *now);
 
 /* The owner holds this content decoded and validated (from its disk cache).  Call it any time;
- * idempotent.  LIMIT, NO_MEMORY. */
+ * idempotent.  An owner that keeps more than it is asked to answers ACCEPTED by this for what it
+ * has of the head's contents: what a RELEASE named is forgotten here.  LIMIT, NO_MEMORY. */
 int cfc_receiver_content_held(struct cfc_receiver *r, const struct cfc_digest *content);
 
 /* What the last process served, which the owner serves again from its disk before anything else
@@ -107,7 +110,8 @@ int cfc_receiver_poll_frame(struct cfc_receiver *r, const struct cfc_now *now, u
 
 enum cfc_receiver_event_type {
     CFC_EVENT_ACCEPTED, /* a head was accepted: persist floor and head frame, then go on */
-    CFC_EVENT_CONTENT,  /* a content is complete: decode, check its id, validate, then
+    CFC_EVENT_CONTENT,  /* a content is complete: decode, check its id (cfc_content_id(): what came
+                           inside a head is not signed), validate, then
                            cfc_receiver_content_done() */
     CFC_EVENT_SERVE,    /* serve this content: swap, then cfc_receiver_served() */
     CFC_EVENT_PREPARED, /* the arm's content is held and waits for its activation */
@@ -142,8 +146,9 @@ struct cfc_receiver_event {
     enum cfc_freshness freshness;
     struct cfc_digest
         content; /* CONTENT, SERVE, PREPARED, REJECTED, RELEASE; ACCEPTED: the arm's */
-    /* ACCEPTED: the HEAD frame.  CONTENT: the coded bytes.  Valid until the next call that takes
-     * the receiver, but a CONTENT's bytes stay until cfc_receiver_content_done(). */
+    /* ACCEPTED: the HEAD frame without its unsigned part (an inlined content).  CONTENT: the coded
+     * bytes.  Valid until the next call that takes the receiver, but a CONTENT's bytes stay until
+     * cfc_receiver_content_done(). */
     const uint8_t *bytes;
     size_t size;
     uint8_t encoding;       /* CONTENT: enum cfc_encoding */
@@ -155,18 +160,22 @@ struct cfc_receiver_event {
 int cfc_receiver_poll_event(struct cfc_receiver *r, const struct cfc_now *now,
                             struct cfc_receiver_event *event);
 
-/* The owner's answer to CONTENT.  CONFCAST_OK: it is held now.  CONFCAST_ERR_NO_BASE: ask for
- * another coding.  CONFCAST_ERR_ NO_MEMORY: try once more later.  Any other error: this content is
- * refused for the reason given until another version names it. Returns NOT_FOUND for a content that
- * no CONTENT event named. */
+/* The owner's answer to CONTENT.  CONFCAST_OK: it is held now.  CONFCAST_ERR_NO_BASE: another
+ * coding is asked for.  CONFCAST_ERR_NO_MEMORY: the event comes once more after 100 ms, then the
+ * content is collected again.  DIGEST, BODY, LIMIT or a zstd error for bytes that came inside a
+ * head: they are dropped, and the content is collected from its signed CONTENT.  Any other error:
+ * this content is refused for the reason given until another version names it.  Returns NOT_FOUND
+ * for a content that no CONTENT event named. */
 int cfc_receiver_content_done(struct cfc_receiver *r, const struct cfc_digest *content, int code,
                               const struct cfc_now *now);
 
 /* The owner's answer to SERVE.  CONFCAST_OK: readers see it now.  Any error (APP_REJECT, ...)
- * rejects the version for this scope. */
+ * rejects the version for this scope, unless a newer one was accepted meanwhile; the next SERVE of
+ * the scope comes only after this answer.  RANGE, or NOT_FOUND when no SERVE waits for one. */
 int cfc_receiver_served(struct cfc_receiver *r, uint32_t idx, int code, const struct cfc_now *now);
 
-/* What is accepted and served as of `version` survives power loss now. */
+/* What is accepted and served as of `version` survives power loss now.  RANGE, or INVALID for a
+ * version above the accepted one. */
 int cfc_receiver_durable(struct cfc_receiver *r, uint32_t idx, uint64_t version,
                          const struct cfc_now *now);
 

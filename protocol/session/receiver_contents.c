@@ -46,10 +46,7 @@ cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *head)
         (entry->state != CFC_ENTRY_ABSENT && entry->state != CFC_ENTRY_COLLECTING)) {
         return;
     }
-    if ((inlined->encoding != CFC_ENCODING_RAW && inlined->encoding != CFC_ENCODING_ZSTD) ||
-        (inlined->encoding == CFC_ENCODING_RAW && inlined->coded_size != inlined->body_size) ||
-        inlined->body_size == 0 || inlined->body_size > r->config.content_size_max ||
-        inlined->coded_size == 0) {
+    if (inlined->body_size > r->config.content_size_max) {
         return;
     }
     coded = cfc_alloc(&r->config.alloc, inlined->coded_size);

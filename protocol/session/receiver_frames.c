@@ -124,7 +124,11 @@ cfc_receiver_nack_due(const struct cfc_receiver *r)
 {
     uint64_t due_ns = first_due(r);
 
-    return due_ns < CFC_NEVER - r->nack_jitter_ns ? due_ns + r->nack_jitter_ns : CFC_NEVER;
+    if (due_ns >= CFC_NEVER - r->nack_jitter_ns) {
+        return CFC_NEVER;
+    }
+    due_ns += r->nack_jitter_ns;
+    return due_ns > r->nack_from_ns ? due_ns : r->nack_from_ns;
 }
 
 static uint32_t

@@ -57,6 +57,7 @@ struct cfc_receiver {
     uint64_t tick_ns;        /* monotonic: a freshness or content timer */
     uint64_t latch_unix_ns;  /* an activation or confirm-by */
     uint64_t nack_jitter_ns; /* random wait of the next NACK */
+    uint64_t nack_from_ns;   /* no NACK before: spreads those of a new session */
     struct cfc_receiver_stats stats;
 };
 

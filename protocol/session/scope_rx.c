@@ -178,7 +178,9 @@ apply_state(const struct cfc_scope_rx *scope, const struct cfc_entry *arm_entry)
         return arm_entry != NULL && arm_entry->state == CFC_ENTRY_HELD ? CFC_APPLY_PREPARED
                                                                        : CFC_APPLY_RECEIVING;
     }
-    return is_served && !scope->is_reverted && scope->serving_state == CFC_APPLY_APPLIED
+    return is_served && !scope->is_reverted && scope->serving_state == CFC_APPLY_APPLIED &&
+                   cfc_digest_equal(&scope->serving->id,
+                                    cfc_scope_rx_named(scope, CFC_SCOPE_CONTENT))
                ? CFC_APPLY_APPLIED
                : CFC_APPLY_RECEIVING;
 }

@@ -181,6 +181,24 @@ a_reordered_symbol_in_time_is_never_asked_for(void)
 }
 
 static void
+the_stream_going_on_slowly_does_not_hold_back_the_request(void)
+{
+    struct rig rig;
+    uint64_t start_ns;
+
+    rig_open(&rig, 800, 100, 8);
+    CU_ASSERT_EQUAL(page(&rig, 0, 0), CONFCAST_OK);
+    symbols(&rig, 0, 1, 1);
+    start_ns = rig.now_ns;
+    for (uint32_t i = 2; i < 5; i++) {
+        rig.now_ns += DELAY / 3;
+        symbols(&rig, 0, i, i);
+    }
+    CU_ASSERT_EQUAL(cfc_content_rx_due(rig.rx), start_ns + DELAY);
+    rig_close(&rig);
+}
+
+static void
 every_gap_is_asked_for_not_only_the_first(void)
 {
     struct rig rig;
@@ -655,6 +673,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_content_that_comes_backwards_is_complete_too),
     CFC_CASE(a_gap_is_asked_for_only_after_the_reorder_delay),
     CFC_CASE(a_reordered_symbol_in_time_is_never_asked_for),
+    CFC_CASE(the_stream_going_on_slowly_does_not_hold_back_the_request),
     CFC_CASE(every_gap_is_asked_for_not_only_the_first),
     CFC_CASE(requests_for_a_block_back_off_by_doubling_up_to_32_times),
     CFC_CASE(repair_under_way_holds_back_the_request_and_resets_its_spacing),

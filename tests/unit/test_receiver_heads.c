@@ -558,6 +558,73 @@ an_accepted_head_fences_the_whole_shard(void)
     bench_close(&b);
 }
 
+static void
+what_was_served_before_a_restart_is_kept_until_the_accepted_head_can_be(void)
+{
+    struct bench b;
+    struct cfc_digest old = digest_of(1), next = digest_of(2);
+    struct cfc_head head;
+
+    bench_open(&b);
+    head = bench_head(&b, 11, &next);
+    bench_make_head(&b, &head);
+    CU_ASSERT_EQUAL(cfc_receiver_restore(b.r, b.scope, BENCH_EPOCH, 11, b.frame, b.size, &b.now),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(
+        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 10, CFC_APPLY_APPLIED),
+        CONFCAST_ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &old), CONFCAST_OK);
+    CU_ASSERT_EQUAL(
+        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 12, CFC_APPLY_APPLIED),
+        CONFCAST_ERR_INVALID);
+    CU_ASSERT_EQUAL(
+        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 10, CFC_APPLY_REJECTED),
+        CONFCAST_ERR_INVALID);
+    CU_ASSERT_EQUAL(
+        cfc_receiver_restore_served(b.r, b.scope + 1, &old, BENCH_EPOCH, 10, CFC_APPLY_APPLIED),
+        CONFCAST_ERR_RANGE);
+    CU_ASSERT_EQUAL(
+        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 10, CFC_APPLY_APPLIED),
+        CONFCAST_OK);
+    CU_ASSERT_EQUAL(
+        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 10, CFC_APPLY_APPLIED),
+        CONFCAST_ERR_EXISTS);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_RELEASE), 0);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.serving_version, 10);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_RECEIVING);
+    CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &next), CONFCAST_OK);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.serving_version, 11);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_RELEASE), 1);
+    bench_close(&b);
+}
+
+static void
+a_restart_does_not_undo_a_revert_when_the_clock_is_behind(void)
+{
+    struct bench b;
+    struct cfc_digest old = digest_of(1), next = digest_of(2);
+    struct cfc_head head;
+
+    bench_open(&b);
+    head = bench_head(&b, 11, &next);
+    head.arms[0].fallback = old;
+    head.confirm_by_unix_ns = b.now.unix_ns + CFC_S; /* it had passed for the last process */
+    bench_make_head(&b, &head);
+    CU_ASSERT_EQUAL(cfc_receiver_restore(b.r, b.scope, BENCH_EPOCH, 11, b.frame, b.size, &b.now),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &old), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &next), CONFCAST_OK);
+    CU_ASSERT_EQUAL(
+        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 11, CFC_APPLY_REVERTED),
+        CONFCAST_OK);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_SERVE), 0);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_REVERTED);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(an_older_version_is_a_rollback_whatever_its_epoch),
     CFC_CASE(a_lower_epoch_is_fenced_even_with_a_newer_version),
@@ -581,6 +648,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_restored_head_that_is_not_at_the_floor_is_refused_and_the_floor_counts),
     CFC_CASE(without_memory_a_head_is_refused_whole_and_accepted_later),
     CFC_CASE(an_accepted_head_fences_the_whole_shard),
+    CFC_CASE(what_was_served_before_a_restart_is_kept_until_the_accepted_head_can_be),
+    CFC_CASE(a_restart_does_not_undo_a_revert_when_the_clock_is_behind),
 };
 
 CFC_TEST_MAIN("receiver_heads", cases)

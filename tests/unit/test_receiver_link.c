@@ -678,12 +678,14 @@ what_does_not_fit_one_nack_goes_with_the_next_at_once(void)
     }
     bench_run_owner(&b);
     bench_link(&b);
-    CU_ASSERT_EQUAL(bench_await_nack(&b, CFC_S, entries), CFC_NACK_ENTRIES_MAX);
-    start_ns = b.now.mono_ns;
-    CU_ASSERT_EQUAL(bench_await_nack(&b, CFC_MS, entries), CFC_NACK_ENTRIES_MAX);
-    count = bench_await_nack(&b, CFC_MS, entries);
-    CU_ASSERT_EQUAL(count, 100 - 2 * CFC_NACK_ENTRIES_MAX);
-    CU_ASSERT_EQUAL(b.now.mono_ns, start_ns);
+    for (int round = 0; round < 6; round++) {
+        CU_ASSERT_EQUAL(bench_await_nack(&b, CFC_S, entries), CFC_NACK_ENTRIES_MAX);
+        start_ns = b.now.mono_ns;
+        CU_ASSERT_EQUAL(bench_await_nack(&b, CFC_US, entries), CFC_NACK_ENTRIES_MAX);
+        count = bench_await_nack(&b, CFC_US, entries);
+        CU_ASSERT_EQUAL(count, 100 - 2 * CFC_NACK_ENTRIES_MAX);
+        CU_ASSERT_EQUAL(b.now.mono_ns, start_ns);
+    }
     bench_close(&b);
 }
 

@@ -589,6 +589,7 @@ an_owner_without_the_base_gets_another_coding(void)
     delta.content.base = base;
     hold(&b, &base);
     head = bench_head(&b, 10, &full.id);
+    head.arms[0].fallback = base;
     decide(&b, &head);
     bench_send_all(&b, &delta);
     b.content_code = CONFCAST_ERR_NO_BASE;

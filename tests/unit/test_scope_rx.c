@@ -124,6 +124,10 @@ the_reported_state_is_applied_only_while_the_arms_content_is_really_served(void)
     CU_ASSERT_EQUAL(reported_state(scope, &arm), CFC_APPLY_RECEIVING);
     scope->serving_version = 10;
     CU_ASSERT_EQUAL(reported_state(scope, &arm), CFC_APPLY_APPLIED);
+    /* What an arm of other labels served before a restart is not this arm's content. */
+    arm.id.bytes[0] ^= 1;
+    CU_ASSERT_EQUAL(reported_state(scope, &arm), CFC_APPLY_RECEIVING);
+    arm.id.bytes[0] ^= 1;
     /* Reverted, but the fallback is not served yet: neither the one nor the other. */
     (void)cfc_scope_rx_latch(scope, NOON);
     CU_ASSERT_EQUAL(reported_state(scope, &arm), CFC_APPLY_RECEIVING);
