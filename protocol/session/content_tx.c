@@ -14,7 +14,8 @@ cfc_content_tx_init(struct cfc_content_tx *ct, uint32_t slot_count, size_t frame
     ct->slots = cfc_alloc(alloc, slot_count * sizeof(ct->slots[0]));
     ct->links = cfc_alloc(alloc, slot_count * sizeof(ct->links[0]));
     cfc_slot_list_init(&ct->free);
-    cfc_slot_list_init(&ct->casting);
+    cfc_slot_list_init(&ct->news);
+    cfc_slot_list_init(&ct->rest);
     cfc_slot_list_init(&ct->released);
     if (ct->slots == NULL || ct->links == NULL) {
         ct->slot_count = 0;
@@ -106,6 +107,13 @@ decode(const uint8_t *bytes, size_t size, struct cfc_content *out)
                                            : CONFCAST_ERR_UNSUPPORTED;
 }
 
+/* The list that a slot with a running pass stands in. */
+static struct cfc_slot_list *
+list_of(struct cfc_content_tx *ct, uint32_t slot)
+{
+    return ct->slots[slot].is_news ? &ct->news : &ct->rest;
+}
+
 static void
 begin_pass(struct cfc_content_tx *ct, uint32_t slot)
 {
@@ -118,16 +126,34 @@ begin_pass(struct cfc_content_tx *ct, uint32_t slot)
     s->phase = CFC_CAST_ANNOUNCE;
     s->block = 0;
     s->symbol = 0;
-    cfc_slot_list_push(&ct->casting, ct->links, slot);
+    cfc_slot_list_push(list_of(ct, slot), ct->links, slot);
 }
 
 static void
-want(struct cfc_content_tx *ct, uint32_t slot, uint32_t groups)
+make_news(struct cfc_content_tx *ct, uint32_t slot)
+{
+    struct cfc_content_slot *s = &ct->slots[slot];
+
+    if (s->is_news) {
+        return;
+    }
+    if (s->phase != CFC_CAST_IDLE) {
+        cfc_slot_list_remove(&ct->rest, ct->links, slot);
+        cfc_slot_list_push(&ct->news, ct->links, slot);
+    }
+    s->is_news = true;
+}
+
+static void
+want(struct cfc_content_tx *ct, uint32_t slot, uint32_t groups, bool is_news)
 {
     struct cfc_content_slot *s = &ct->slots[slot];
 
     s->groups |= groups;
     groups &= ~(s->sent_groups | s->pass_groups | s->next_groups);
+    if (is_news && (groups != 0 || s->phase != CFC_CAST_IDLE)) {
+        make_news(ct, slot);
+    }
     if (s->is_pull_only || groups == 0) {
         return;
     }
@@ -143,14 +169,15 @@ want(struct cfc_content_tx *ct, uint32_t slot, uint32_t groups)
 }
 
 void
-cfc_content_tx_want(struct cfc_content_tx *ct, const struct cfc_digest *content, uint32_t group)
+cfc_content_tx_want(struct cfc_content_tx *ct, const struct cfc_digest *content, uint32_t group,
+                    bool is_news)
 {
     if (!cfc_content_tx_holds(ct, content)) {
         return;
     }
     for (uint32_t i = cfc_content_tx_find(ct, cfc_digest_key(content)); i != CFC_SLOT_NONE;
          i = ct->slots[i].sibling) {
-        want(ct, i, UINT32_C(1) << group);
+        want(ct, i, UINT32_C(1) << group, is_news);
     }
 }
 
@@ -201,7 +228,7 @@ cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
     for (last = first; ct->slots[last].sibling != CFC_SLOT_NONE; last = ct->slots[last].sibling) {
     }
     ct->slots[last].sibling = *slot;
-    want(ct, *slot, ct->slots[first].groups);
+    want(ct, *slot, ct->slots[first].groups, ct->slots[first].is_news);
     return CONFCAST_OK;
 }
 
@@ -230,7 +257,7 @@ cfc_content_tx_drop(struct cfc_content_tx *ct, const struct cfc_digest *content)
         uint32_t next = s->sibling;
 
         if (s->phase != CFC_CAST_IDLE) {
-            cfc_slot_list_remove(&ct->casting, ct->links, slot);
+            cfc_slot_list_remove(list_of(ct, slot), ct->links, slot);
         }
         s->phase = CFC_CAST_IDLE;
         s->is_dropped = true;
@@ -426,6 +453,7 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
         s->pass_groups = 0;
         s->left_groups = 0;
         s->phase = CFC_CAST_IDLE;
+        s->is_news = s->is_news && s->next_groups != 0;
         if (s->next_groups != 0) {
             begin_pass(ct, slot);
         }
@@ -433,13 +461,13 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
     case CFC_CAST_IDLE:
         assert(false);
     }
-    cfc_slot_list_push(&ct->casting, ct->links, slot);
+    cfc_slot_list_push(list_of(ct, slot), ct->links, slot);
 }
 
 int
 cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity, struct cfc_tx *out)
 {
-    uint32_t slot = ct->casting.head;
+    uint32_t slot = ct->news.head != CFC_SLOT_NONE ? ct->news.head : ct->rest.head;
     struct cfc_content_slot *s;
 
     if (slot == CFC_SLOT_NONE) {
@@ -462,7 +490,7 @@ cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity,
     out->group = (uint32_t)__builtin_ctz(s->left_groups);
     s->left_groups &= s->left_groups - 1;
     if (s->left_groups == 0) {
-        cfc_slot_list_remove(&ct->casting, ct->links, slot);
+        cfc_slot_list_remove(list_of(ct, slot), ct->links, slot);
         advance(ct, slot);
     }
     return CONFCAST_OK;

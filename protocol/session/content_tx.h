@@ -8,6 +8,9 @@
  * different slots take turns by one frame (times the groups of the pass): a small content next to a
  * large one is done after as many turns as it has frames.
  *
+ * What a new head names is *news* and goes before the rest: after an engine's restart everything is
+ * handed over again, and a change that comes meanwhile does not wait for it.
+ *
  * It neither paces nor decides who is answered; sender.c and repair.c do.  One thread owns it. */
 #ifndef CFC_SESSION_CONTENT_TX_H
 #define CFC_SESSION_CONTENT_TX_H
@@ -57,6 +60,7 @@ struct cfc_content_slot {
     uint32_t pass_groups; /* in the pass that runs; 0 when IDLE */
     uint32_t next_groups; /* wait for the pass after it */
     uint32_t left_groups; /* of this pass, still to get the frame at the cursor */
+    bool is_news;         /* its passes go first */
     enum cfc_cast_phase phase;
     uint32_t block;
     uint32_t symbol;
@@ -66,9 +70,10 @@ struct cfc_content_slot {
 struct cfc_content_tx {
     struct cfc_alloc alloc;
     struct cfc_content_slot *slots;
-    struct cfc_slot_link *links; /* over free, casting and released */
+    struct cfc_slot_link *links; /* over free, news, rest and released */
     struct cfc_slot_list free;
-    struct cfc_slot_list casting;
+    struct cfc_slot_list news; /* passes that go first */
+    struct cfc_slot_list rest; /* the other passes */
     struct cfc_slot_list released;
     struct cfc_key_map by_key; /* content key -> first coding */
     uint32_t slot_count;
@@ -107,13 +112,20 @@ bool cfc_content_tx_holds(const struct cfc_content_tx *ct, const struct cfc_dige
 /* A head of `group` names the content: every coding that is not pull-only gets to that group, once.
  * Nothing happens when the content is not held. */
 void cfc_content_tx_want(struct cfc_content_tx *ct, const struct cfc_digest *content,
-                         uint32_t group);
+                         uint32_t group, bool is_news);
 
 /* Whether what a NACK wants is still to come with the running or the next pass, so that an answer
  * would only send it twice.  `groups` are those the asker is known to follow; 0 = unknown, then
  * only a first pass counts. */
 bool cfc_content_tx_is_coming(const struct cfc_content_tx *ct, uint32_t slot, uint32_t groups,
                               const struct cfc_nack_entry *entry);
+
+/* Whether a pass is running. */
+static inline bool
+cfc_content_tx_is_busy(const struct cfc_content_tx *ct)
+{
+    return !cfc_slot_list_is_empty(&ct->news) || !cfc_slot_list_is_empty(&ct->rest);
+}
 
 /* The frame at the cursor whose turn it is, for one group.  CONFCAST_ERR_AGAIN: nothing to send. */
 int cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity,

@@ -257,6 +257,7 @@ cfc_sender_put_head(struct cfc_sender *s, const uint8_t *bytes, size_t size,
     struct cfc_frame frame;
     struct cfc_head head;
     uint32_t group;
+    bool is_news;
     int code = open_frame(s, bytes, size, CFC_FRAME_HEAD, &frame);
 
     if (code == CONFCAST_OK) {
@@ -278,10 +279,12 @@ cfc_sender_put_head(struct cfc_sender *s, const uint8_t *bytes, size_t size,
     if (code != CONFCAST_OK) {
         return code;
     }
+    is_news = now->unix_ns < head.issued_unix_ns ||
+              now->unix_ns - head.issued_unix_ns <= CFC_SENDER_NEWS_NS;
     group = (uint32_t)(frame.key % s->config.group_count);
     for (uint32_t i = 0; i < head.arm_count; i++) {
-        cfc_content_tx_want(&s->contents, &head.arms[i].content, group);
-        cfc_content_tx_want(&s->contents, &head.arms[i].fallback, group);
+        cfc_content_tx_want(&s->contents, &head.arms[i].content, group, is_news);
+        cfc_content_tx_want(&s->contents, &head.arms[i].fallback, group, is_news);
     }
     return CONFCAST_OK;
 }

@@ -12,7 +12,9 @@
  *      or due for their replay, an overdue page of the FRESH sweep;
  *   3. heads that somebody asked for (NACK);
  *   4. other repair and contents, in turns: repair within its byte rate, contents one frame of each
- *      in turn, CONTENT, then for each block its pages and symbols, then CONTENT again;
+ *      in turn, CONTENT, then for each block its pages and symbols, then CONTENT again; those of
+ *      heads issued within the last minute before those of older heads, which are news to nobody
+ *      but an engine that restarted;
  *   5. the sweep of unchanged FRESH pages.
  * All multicast takes from one token bucket with a hard cap.  Unicast takes from the budgets of
  * repair and of its consumer.  A content is sent once to each group with a head that names it: a
@@ -38,6 +40,7 @@
 struct cfc_sender;
 
 #define CFC_SENDER_NO_SLOT UINT32_MAX
+#define CFC_SENDER_NEWS_NS (60 * CFC_S) /* a head issued longer ago names no news */
 
 enum {
     CFC_SENDER_SHARDS_MAX = 64

@@ -167,7 +167,7 @@ cfc_sender_deadline(const struct cfc_sender *s)
     if (s->link.reply_count > 0 || !cfc_slot_list_is_empty(&s->roster.echoes)) {
         return 0;
     }
-    if (!cfc_slot_list_is_empty(&s->contents.casting)) {
+    if (cfc_content_tx_is_busy(&s->contents)) {
         due_ns = 0;
     }
     due_ns = cfc_sender_min(due_ns, cfc_head_tx_deadline(&s->heads));

@@ -360,14 +360,15 @@ bed_put_content(struct bed *bed, uint8_t number, size_t size, uint8_t k)
 
 /* Puts a head of one arm for all. */
 static inline int
-bed_put_head(struct bed *bed, const char *scope, uint64_t epoch, uint64_t version,
-             const struct cfc_digest *content)
+bed_put_head_of(struct bed *bed, const char *scope, uint64_t epoch, uint64_t version,
+                const struct cfc_digest *content, uint64_t issued_unix_ns)
 {
     uint8_t frame[CFC_FRAME_SIZE_DEFAULT];
     struct cfc_head head = {
         .arm_count = 1,
         .epoch = epoch,
         .version = version,
+        .issued_unix_ns = issued_unix_ns,
         .scope = scope,
         .scope_size = (uint16_t)strlen(scope),
         .arms = {{.selector = CFC_SELECT_ALL, .content = *content}},
@@ -377,6 +378,14 @@ bed_put_head(struct bed *bed, const char *scope, uint64_t epoch, uint64_t versio
 
     assert(code == CONFCAST_OK);
     return cfc_sender_put_head(bed->sender, frame, size, &bed->now);
+}
+
+/* Issued at a fixed time, so that the same arguments give the same frame. */
+static inline int
+bed_put_head(struct bed *bed, const char *scope, uint64_t epoch, uint64_t version,
+             const struct cfc_digest *content)
+{
+    return bed_put_head_of(bed, scope, epoch, version, content, 1700000000 * CFC_S);
 }
 
 static inline uint64_t

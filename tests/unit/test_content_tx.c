@@ -83,6 +83,64 @@ contents_take_turns_so_that_a_small_one_is_not_held_up_by_a_large_one(void)
 }
 
 static void
+news_goes_before_what_is_handed_over_again(void)
+{
+    /* Age of the second head against the end of news, and how many of its frames come first. */
+    const struct {
+        uint64_t age_ns;
+        bool is_news;
+    } cases[] = {{0, true}, {60 * CFC_S, true}, {60 * CFC_S + 1, false}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bed_content *old;
+        struct bed_content *c;
+        uint32_t last = 0;
+        struct bed bed;
+
+        bed_open_quiet(&bed);
+        old = bed_put_content(&bed, 1, 1000 * BED_SYMBOL_SIZE, 16);
+        c = bed_put_content(&bed, 2, 40 * BED_SYMBOL_SIZE, 16);
+        CU_ASSERT_EQUAL(bed_put_head_of(&bed, "acme/web", 1, 1, &old->id, 1), CONFCAST_OK);
+        bed_drain_max(&bed, 100);
+        CU_ASSERT_EQUAL(
+            bed_put_head_of(&bed, "acme/db", 1, 1, &c->id, bed.now.unix_ns - cases[i].age_ns),
+            CONFCAST_OK);
+        bed_drain(&bed);
+        for (uint32_t k = 0; k < bed.sent_count; k++) {
+            last = sent_key(&bed.sent[k]) == cfc_digest_key(&c->id) ? k : last;
+        }
+        CU_ASSERT_EQUAL(last < 2 + 40 + 3 + 2, cases[i].is_news);
+        CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->symbols_sent, 1040);
+        bed_close(&bed);
+    }
+}
+
+static void
+content_that_becomes_news_in_the_middle_of_its_pass_overtakes(void)
+{
+    struct bed_content *c[2];
+    uint32_t last = 0;
+    struct bed bed;
+
+    bed_open_quiet(&bed);
+    for (uint32_t i = 0; i < 2; i++) {
+        c[i] = bed_put_content(&bed, (uint8_t)(i + 1), 100 * BED_SYMBOL_SIZE, 16);
+        CU_ASSERT_EQUAL(bed_put_head_of(&bed, i == 0 ? "acme/web" : "acme/db", 1, 1, &c[i]->id, 1),
+                        CONFCAST_OK);
+    }
+    bed_drain_max(&bed, 50);
+    CU_ASSERT_EQUAL(bed_put_head_of(&bed, "acme/db", 1, 2, &c[1]->id, bed.now.unix_ns),
+                    CONFCAST_OK);
+    bed_drain(&bed);
+    for (uint32_t k = 0; k < bed.sent_count; k++) {
+        last = sent_key(&bed.sent[k]) == cfc_digest_key(&c[1]->id) ? k : last;
+    }
+    CU_ASSERT_TRUE(last < 100);
+    CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->symbols_sent, 200);
+    bed_close(&bed);
+}
+
+static void
 content_that_heads_of_two_groups_name_goes_once_to_each(void)
 {
     struct bed_content *c;
@@ -324,6 +382,8 @@ frames_handed_over_that_do_not_decode_are_refused_with_the_decoders_error(void)
 static const struct cfc_test_case cases[] = {
     CFC_CASE(every_page_and_symbol_is_sent_once_in_order_and_verifies),
     CFC_CASE(contents_take_turns_so_that_a_small_one_is_not_held_up_by_a_large_one),
+    CFC_CASE(news_goes_before_what_is_handed_over_again),
+    CFC_CASE(content_that_becomes_news_in_the_middle_of_its_pass_overtakes),
     CFC_CASE(content_that_heads_of_two_groups_name_goes_once_to_each),
     CFC_CASE(group_that_comes_in_the_middle_of_a_pass_gets_the_next_one_whole),
     CFC_CASE(further_head_of_a_group_in_the_pass_does_not_make_another),
