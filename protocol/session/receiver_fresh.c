@@ -160,6 +160,23 @@ verify_fresh(struct cfc_receiver *r, const struct cfc_fresh *fresh)
     return code;
 }
 
+/* Whether the page lists a scope whose restored floor has a higher epoch.  Without its head, the
+ * shard of such a scope is not known before the first page that lists it. */
+static bool
+is_below_a_floor(const struct cfc_receiver *r, const struct cfc_fresh *fresh)
+{
+    for (uint32_t i = 0; i < r->scope_count; i++) {
+        const struct cfc_scope_rx *scope = r->scopes[i];
+        struct cfc_fresh_entry entry;
+
+        if (!scope->has_shard && scope->epoch > fresh->epoch &&
+            cfc_fresh_find(fresh, scope->id, &entry) == CFC_FRESH_LISTED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int
 cfc_receiver_on_fresh(struct cfc_receiver *r, const struct cfc_frame *frame)
 {
@@ -185,6 +202,9 @@ cfc_receiver_on_fresh(struct cfc_receiver *r, const struct cfc_frame *frame)
     }
     if (code == CONFCAST_OK) {
         code = cfc_fresh_check_page(&fresh, r->sha);
+    }
+    if (code == CONFCAST_OK && is_below_a_floor(r, &fresh)) {
+        code = CONFCAST_ERR_FENCED;
     }
     if (code != CONFCAST_OK) {
         return code;
