@@ -619,6 +619,13 @@ sim_consumer_cut_power(struct sim_consumer *c)
 }
 
 void
+sim_consumer_lose_head(struct sim_consumer *c, uint32_t scope)
+{
+    sim_packet_unref(c->disk.scopes[scope].head);
+    c->disk.scopes[scope].head = NULL;
+}
+
+void
 sim_consumer_on_frame(struct sim_consumer *c, const struct sim_packet *packet)
 {
     struct cfc_now now = sim_consumer_now(c);

@@ -87,6 +87,9 @@ void sim_consumer_kill(struct sim_consumer *c);
 /* kill -9 of the whole machine: what was not flushed is lost. */
 void sim_consumer_cut_power(struct sim_consumer *c);
 
+/* The file of a scope's last head is lost; the floor beside it is not. */
+void sim_consumer_lose_head(struct sim_consumer *c, uint32_t scope);
+
 void sim_consumer_on_frame(struct sim_consumer *c, const struct sim_packet *packet);
 
 /* Its wall clock now. */

@@ -110,9 +110,13 @@ sim_story_zombie_engine(struct sim *sim)
     sim_claim(sim, old->refused == 0, "the engine knows no better");
     sim_claim(sim, sim_check_errors(sim, CONFCAST_ERR_FENCED) > before,
               "consumers know better than the engine");
-    /* Whoever restarts now still knows. */
+    /* Whoever restarts now still knows, even with nothing left but its floor. */
     for (uint32_t i = 0; i < sim->consumer_count; i += 3) {
         sim_consumer_kill(&sim->consumers[i]);
+        if (i % 2 == 0) {
+            sim_consumer_lose_head(&sim->consumers[i], 0);
+            sim_consumer_lose_head(&sim->consumers[i], 1);
+        }
         sim_consumer_start(&sim->consumers[i]);
     }
     sim_run(sim, 3 * CFC_S);

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Plants bugs in copies of the protocol's sources and demands that the simulator catches each.
+
+A checker that never fired proves nothing.  Each mutant is one edit of one source file; the edit must
+find its place exactly once, whatever the formatting, so that code that moved makes this test fail
+rather than pass.  The mutated object stands before the archives in the simulator's own link command,
+so that it takes the place of the real one.
+
+    mutants.py BUILD_DIR [NAME...]
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+RECEIVERS = "60"
+
+# (name, file, what is there, what takes its place, story, seeds, invariants that may be reported).
+# Invariant 0 is a contract or liveness.
+MUTANTS = [
+    ("accepts_lower_version", "protocol/session/scope_rx.c",
+     "if (head->version < scope->version) {", "if (false) {",
+     "replay", "1", {5}),
+    ("ignores_epoch_of_heads", "protocol/session/scope_rx.c",
+     "if (head->epoch < shard_epoch || head->epoch < scope->epoch) {", "if (false) {",
+     "zombie_engine", "1", {7}),
+    ("ignores_epoch_of_fresh", "protocol/session/fresh_rx.c",
+     "if (fresh->epoch < f->epoch) {", "if (false) {",
+     "zombie_engine", "1", {7}),
+    ("forgets_epoch_of_floor", "protocol/session/receiver.c",
+     "scope->epoch = floor_epoch;", "(void)floor_epoch;",
+     "zombie_engine", "1", {7}),
+    ("engine_ignores_epoch", "protocol/session/sender.c",
+     "if (epoch < s->shards[shard].epoch) { return CONFCAST_ERR_FENCED; } s->shards[shard].epoch = epoch;",
+     "s->shards[shard].epoch = epoch;",
+     "takeover", "1", {0, 7}),
+    ("swaps_before_the_floor", "protocol/session/receiver_events.c",
+     "if (scope->is_accepted_due) {",
+     "if (scope->is_accepted_due && scope->head.kind != CFC_HEAD_ROLLBACK) {",
+     "rollback", "1", {5}),
+    ("serves_another_arm", "protocol/session/scope_rx.c",
+     "cohort < arm->threshold", "cohort > arm->threshold",
+     "stages", "1", {4}),
+    ("label_means_everybody", "protocol/session/scope_rx.c",
+     "arm->selector == CFC_SELECT_LABEL && has_label(labels, label_count, arm)",
+     "arm->selector == CFC_SELECT_LABEL && (has_label(labels, label_count, arm) || label_count > 0)",
+     "label_arm", "1", {4}),
+    ("activates_early", "protocol/session/scope_rx.c",
+     "head->activation == CFC_ACTIVATE_AT && unix_ns >= head->activate_unix_ns",
+     "head->activation == CFC_ACTIVATE_AT && unix_ns > 0",
+     "activate_at", "1", {4}),
+    ("holds_nothing_back", "protocol/session/scope_rx.c",
+     "if (head->activation == CFC_ACTIVATE_NOW ||", "if (head->activation != CFC_ACTIVATE_AT ||",
+     "hold_activate", "1", {4}),
+    ("reverts_without_a_deadline", "protocol/session/scope_rx.c",
+     "head->confirm_by_unix_ns != 0 && unix_ns >= head->confirm_by_unix_ns &&",
+     "head->confirm_by_unix_ns != 0 && unix_ns > 0 &&",
+     "confirm_by", "1", {4}),
+    ("claims_before_it_serves", "protocol/session/scope_rx.c",
+     "return is_served && !scope->is_reverted && scope->serving_state == CFC_APPLY_APPLIED "
+     "? CFC_APPLY_APPLIED : CFC_APPLY_RECEIVING;",
+     "return CFC_APPLY_APPLIED + 0 * is_served;",
+     "publish", "1", {6}),
+    ("never_reverts", "protocol/session/scope_rx.c",
+     "if (scope->is_reverted) { *state = CFC_APPLY_REVERTED;",
+     "if (false) { *state = CFC_APPLY_REVERTED;",
+     "confirm_by", "1", {0}),
+    ("forgets_floors_without_heads", "protocol/session/receiver_fresh.c",
+     "code == CONFCAST_OK && is_below_a_floor(r, &fresh)", "false",
+     "zombie_engine", "1", {7}),
+    ("drops_the_last_good_content", "protocol/session/receiver_heads.c",
+     "replace_names(r, scope, names, count); cfc_receiver_rename(r, scope);",
+     "replace_names(r, scope, names, count); cfc_receiver_rename(r, scope); "
+     "if (scope->serving != NULL) { "
+     "cfc_content_set_release(&r->contents, scope->serving, CFC_NEED_KEEP); scope->serving = NULL; }",
+     "publish", "1", {8}),
+    ("forgets_what_it_served", "protocol/session/receiver.c",
+     "scope->serving_version = version; scope->serving_epoch = epoch; scope->serving_state = state;",
+     "scope->serving = NULL; (void)epoch;",
+     "cold_cache", "1", {8}),
+    ("comes_back_without_a_floor", "protocol/session/receiver.c",
+     "scope->version = floor_version;", "scope->version = head_frame != NULL ? 0 : floor_version;",
+     "replay", "1", {0, 5, 8}),
+    ("takes_a_second_decision", "protocol/session/receiver_heads.c",
+     "verdict == CFC_HEAD_REENDORSED && !cfc_head_same_decision(&scope->head, &head)", "false",
+     "equivocation", "1", {3, 7}),
+    ("believes_any_signature", "protocol/session/receiver_heads.c",
+     "code = cfc_head_verify(head, &r->config.verifier, r->now.unix_ns);", "code = CONFCAST_OK;",
+     "forgery", "1", {4, 7}),
+    ("counts_replayed_reports", "protocol/session/roster.c",
+     "if (age >= CFC_REPLAY_WINDOW || (session->seq_seen >> age & 1) != 0) {",
+     "if (age >= CFC_REPLAY_WINDOW) {",
+     "replay_up", "1", {6}),
+    ("never_asks_for_a_head", "protocol/session/receiver_frames.c",
+     "scope->head_ask.at_ns <= now_ns && count < capacity", "false",
+     "lost_heads", "1", {0}),
+    ("never_misses_a_tail", "protocol/session/content_rx.c",
+     "if (rx->sent_block == block_count || now_ns < rx->tail_at_ns) {", "if (block_count > 0) {",
+     "tail_loss", "1", {0}),
+    ("stores_any_symbol", "protocol/session/content_rx.c",
+     "return cfc_tree_verify_symbol(&rx->tree, sha, block, index, bytes, size, "
+     "rx->digests + leaf * CFC_SHORT_DIGEST_SIZE);",
+     "(void)sha; (void)bytes; (void)size; (void)leaf; return CONFCAST_OK;",
+     "publish", "1..4", {0}),
+]
+
+
+def find(pattern, text):
+    """Where `pattern` stands, spaces and line breaks aside."""
+    words = re.findall(r"\w+|[^\w\s]", pattern)
+    return list(re.finditer(r"\s*".join(re.escape(word) for word in words), text))
+
+
+def run(command, cwd):
+    try:
+        return subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, check=False, timeout=120)
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(command, -1, f"no end after {error.timeout} s")
+
+
+class Builder:
+    def __init__(self, build):
+        self.build = os.path.abspath(build)
+        with open(os.path.join(self.build, "compile_commands.json"), encoding="utf-8") as file:
+            self.commands = {os.path.normpath(os.path.join(entry["directory"], entry["file"])): entry
+                             for entry in json.load(file)}
+        listing = run(["ninja", "-t", "commands", "tests/sim/sim"], self.build)
+        assert listing.returncode == 0, listing.stdout
+        self.link = shlex.split(listing.stdout.strip().splitlines()[-1])
+
+    def compile(self, path, source, target):
+        entry = self.commands[os.path.join(ROOT, path)]
+        command = shlex.split(entry["command"])
+        for flag, value in (("-o", target), ("-MF", target + ".d"), ("-MQ", target), ("-c", source)):
+            command[command.index(flag) + 1] = value
+        # A mutant leaves things unused.
+        return run(command + ["-Wno-error", "-w"], entry["directory"])
+
+    def link_with(self, mutated, target):
+        command = list(self.link)
+        command[command.index("-o") + 1] = target
+        first = next(i for i, word in enumerate(command) if word.endswith(".a"))
+        command.insert(first, mutated)
+        return run(command, self.build)
+
+
+def try_mutant(builder, folder, mutant):
+    """None when the simulator caught it, else what is wrong."""
+    name, path, old, new, story, seeds, invariants = mutant
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        text = file.read()
+    places = find(old, text)
+    if len(places) != 1:
+        return f"its place in {path} was found {len(places)} times"
+    source = os.path.join(folder, name + ".c")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(text[:places[0].start()] + new + text[places[0].end():])
+    target = os.path.join(folder, name + ".o")
+    result = builder.compile(path, source, target)
+    if result.returncode != 0:
+        return "does not compile:\n" + result.stdout
+    program = os.path.join(folder, name)
+    result = builder.link_with(target, program)
+    if result.returncode != 0:
+        return "does not link:\n" + result.stdout
+    first, _, last = seeds.partition("..")
+    for seed in range(int(first), int(last or first) + 1):
+        result = run([program, "--story", story, "--seed", str(seed), "--receivers", RECEIVERS], None)
+        if result.returncode == 1:
+            break
+    if result.returncode != 1:
+        return f"survived {story}: exit code {result.returncode}"
+    found = {int(number) for number in re.findall(r"invariant (\d) is broken", result.stdout)}
+    if not found or not found <= invariants:
+        return f"broke invariant {found}, wanted {invariants}: {result.stdout}"
+    line = next(line for line in result.stdout.splitlines() if "is broken" in line)
+    print(f"{name}: caught, {line.partition('sim: ')[2]}", flush=True)
+    return None
+
+
+def main():
+    names = sys.argv[2:]
+    builder = Builder(sys.argv[1])
+    failures = 0
+    count = 0
+    with tempfile.TemporaryDirectory(prefix="confcast-mutants-") as folder:
+        for mutant in MUTANTS:
+            if names and mutant[0] not in names:
+                continue
+            count += 1
+            problem = try_mutant(builder, folder, mutant)
+            if problem is not None:
+                failures += 1
+                print(f"{mutant[0]}: {problem}", flush=True)
+    print(f"{count - failures} of {count} mutants caught")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
