@@ -328,7 +328,7 @@ cfc_options_parse(int argc, char *const *argv, struct cfc_options *out)
     out->scopes_max = SCOPES_MAX_DEFAULT;
     out->contents_max = CONTENTS_MAX_DEFAULT;
     out->consumers_max = CONSUMERS_MAX_DEFAULT;
-    optind = 1;
+    optind = 0; /* as glibc wants it for a new command line */
     while ((option = getopt_long(argc, argv, "h", long_options, &index)) != -1) {
         if (option == '?' || parse_option(option, long_options[index].name, optarg, out) != 0) {
             return CONFCAST_ERR_INVALID;
@@ -338,7 +338,8 @@ cfc_options_parse(int argc, char *const *argv, struct cfc_options *out)
         return CONFCAST_OK;
     }
     if (optind < argc && strcmp(argv[optind - 1], "--") != 0) {
-        return usage("", argv[optind]);
+        cfc_log_error("%s: not an option (see --help)", argv[optind]);
+        return CONFCAST_ERR_INVALID;
     }
     out->eal = argv + optind;
     out->eal_count = argc - optind;

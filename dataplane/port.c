@@ -243,7 +243,7 @@ void
 cfc_port_close(struct cfc_port *port)
 {
     /* NULL is fine for each of them. */
-    rte_pktmbuf_free_bulk(port->queue + port->queue_first, port->queue_count);
+    rte_pktmbuf_free_bulk(port->queue, port->queue_count);
     port->queue_count = 0;
     rte_pktmbuf_free(port->spare_header);
     rte_pktmbuf_free(port->spare_ext);
@@ -379,7 +379,7 @@ cfc_port_tx_begin(struct cfc_port *port, uint8_t **room)
 {
     int rc;
 
-    if (port->queue_first + port->queue_count == CFC_PORT_BURST) {
+    if (port->queue_count == CFC_PORT_BURST) {
         return CONFCAST_ERR_BUSY;
     }
     rc = take_mbuf(port, port->header_pool, &port->spare_header);
@@ -396,7 +396,7 @@ cfc_port_tx_begin(struct cfc_port *port, uint8_t **room)
 static void
 push(struct cfc_port *port, struct rte_mbuf *m)
 {
-    port->queue[port->queue_first + port->queue_count++] = m;
+    port->queue[port->queue_count++] = m;
 }
 
 static void
@@ -477,12 +477,12 @@ cfc_port_tx_flush(struct cfc_port *port)
     if (port->queue_count == 0) {
         return 0;
     }
-    sent = rte_eth_tx_burst(port->id, QUEUE, port->queue + port->queue_first, port->queue_count);
+    sent = rte_eth_tx_burst(port->id, QUEUE, port->queue, port->queue_count);
     port->stats.frames_out += sent;
     port->queue_count -= sent;
-    port->queue_first = port->queue_count == 0 ? 0 : port->queue_first + sent;
-    if (sent == 0) {
+    if (port->queue_count > 0) {
         port->stats.tx_full++;
+        memmove(port->queue, port->queue + sent, port->queue_count * sizeof(port->queue[0]));
     }
     return sent;
 }

@@ -38,7 +38,7 @@ struct cfc_port_config {
 
 struct cfc_port_stats {
     uint64_t frames_out;
-    uint64_t tx_full;       /* the PMD took nothing: the frames wait */
+    uint64_t tx_full;       /* the PMD took less than there was: the rest waits */
     uint64_t mbuf_shortage; /* a pool was empty: sending waits */
     uint64_t rx_oversize;   /* dropped: longer than any frame for us */
     uint64_t rx_chained;    /* made contiguous */
@@ -73,7 +73,6 @@ struct cfc_port {
     struct rte_mbuf *spare_header; /* of the frame in the making */
     struct rte_mbuf *spare_ext;
     struct rte_mbuf *queue[CFC_PORT_BURST]; /* frames that wait for the PMD */
-    uint16_t queue_first;
     uint16_t queue_count;
     uint32_t mbufs_out; /* chained payloads that are not done */
     uint8_t *bounce;    /* where chained received mbufs are made contiguous */
