@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Plants bugs in copies of the protocol's sources and demands that the simulator catches each.
 
-A checker that never fired proves nothing.  Each mutant is one edit of one source file; the edit must
-find its place exactly once, whatever the formatting, so that code that moved makes this test fail
-rather than pass.  The mutated object stands before the archives in the simulator's own link command,
-so that it takes the place of the real one.
+A checker that never fired proves nothing.  Each mutant is one edit of one source file.  The edit
+must find its place exactly once, whatever the formatting, so that code that moved makes this test
+fail rather than pass: whoever moved it plants the bug in its new place.  The mutated object stands
+before the archives in the simulator's own link command, so that it takes the place of the real one.
 
     mutants.py BUILD_DIR [NAME...]
 """
@@ -62,9 +62,8 @@ MUTANTS = [
      "head->confirm_by_unix_ns != 0 && unix_ns > 0 &&",
      "confirm_by", "1", {4}),
     ("claims_before_it_serves", "protocol/session/scope_rx.c",
-     "return is_served && !scope->is_reverted && scope->serving_state == CFC_APPLY_APPLIED "
-     "? CFC_APPLY_APPLIED : CFC_APPLY_RECEIVING;",
-     "return CFC_APPLY_APPLIED + 0 * is_served;",
+     "out->state = apply_state(scope, arm_entry);",
+     "out->state = scope->version > 0 ? CFC_APPLY_APPLIED : apply_state(scope, arm_entry);",
      "publish", "1", {6}),
     ("never_reverts", "protocol/session/scope_rx.c",
      "if (scope->is_reverted) { *state = CFC_APPLY_REVERTED;",
