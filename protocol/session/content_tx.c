@@ -181,6 +181,15 @@ cfc_content_tx_want(struct cfc_content_tx *ct, const struct cfc_digest *content,
     }
 }
 
+/* The slot of this very coding of this very content, or CFC_SLOT_NONE. */
+static uint32_t
+find_held(const struct cfc_content_tx *ct, const struct cfc_content *content)
+{
+    return cfc_content_tx_holds(ct, &content->content)
+               ? cfc_content_tx_find_coding(ct, cfc_digest_key(&content->content), content->coding)
+               : CFC_SLOT_NONE;
+}
+
 int
 cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
                    const uint8_t *tree, size_t tree_size, const uint8_t *coded, bool is_pull_only,
@@ -197,10 +206,9 @@ cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
     if (code != CONFCAST_OK) {
         return code;
     }
-    *slot = cfc_content_tx_find_coding(ct, cfc_digest_key(&fresh.content.content),
-                                       fresh.content.coding);
-    if (*slot != CFC_SLOT_NONE &&
-        cfc_digest_equal(&ct->slots[*slot].content.content, &fresh.content.content)) {
+    *slot = find_held(ct, &fresh.content);
+    if (*slot != CFC_SLOT_NONE) {
+        ct->slots[*slot].is_pull_only = ct->slots[*slot].is_pull_only && is_pull_only;
         return CONFCAST_ERR_EXISTS;
     }
     code = check_put(ct, &fresh.content, &fresh.tree, size, tree_size, &first);

@@ -89,9 +89,14 @@ int cfc_sender_set_shard(struct cfc_sender *s, uint32_t shard, uint64_t epoch, u
 /* Holds one coding of a content.  `frame` is its CONTENT frame (copied); `tree` all page digests,
  * level 0 first, as protocol/snapshot/tree.h lays them out; `coded` the coded bytes.  Both stay the
  * caller's and must not move until CFC_UPCALL_RELEASED names *slot.  With is_pull_only it is sent
- * only when asked for (its head carries it inline). EXISTS when this (content, coding) is here
- * already (*slot names it; not an error for the caller), LIMIT, NO_MEMORY, or a decode error of the
- * frame. */
+ * only when asked for (its head carries it inline, or the fleet has it already).  A further coding
+ * of a content that heads name already is sent to their groups.
+ *   EXISTS      this (content, coding) is here already: *slot names it, the memory handed in is not
+ *               used; no error for the caller.  When it was pull-only and now is not, heads put
+ * from now on have it sent. LENGTH      tree_size is not what the frame says LIMIT       no slot
+ * left, more than 8 codings of one content, or frames above frame_size_max (an index page is up to
+ * 1,304 bytes) COLLISION   another content with this content key is held NO_MEMORY, or a decode
+ * error of the frame */
 int cfc_sender_put_content(struct cfc_sender *s, const uint8_t *frame, size_t size,
                            const uint8_t *tree, size_t tree_size, const uint8_t *coded,
                            bool is_pull_only, uint32_t *slot);
@@ -126,7 +131,11 @@ void cfc_sender_ask_reports(struct cfc_sender *s, const struct cfc_now *now);
  */
 
 /* One datagram from a consumer.  Whatever is wrong with it is counted and returned, and needs
- * nothing from the owner. */
+ * nothing from the owner: decode errors; MAC (unknown session, other address or wrong MAC: no
+ * answer), REPLAY, EXISTS (the id of another living consumer), WRONG_STREAM (a frame that only goes
+ * downwards, or a REPORT of another incarnation than its session), RANGE (a NACK for what an object
+ * does not have), LIMIT (a budget, a table or the upcall queue is exhausted: the consumer repeats).
+ * A NACK of several entries returns the first error and answers the others. */
 int cfc_sender_on_frame(struct cfc_sender *s, const uint8_t *frame, size_t size,
                         const struct cfc_address *from, const struct cfc_now *now);
 

@@ -234,6 +234,26 @@ pull_only_content_is_sent_to_nobody_that_does_not_ask(void)
 }
 
 static void
+content_put_again_without_pull_only_is_sent_with_the_next_head(void)
+{
+    struct bed_content *c;
+    struct bed bed;
+
+    bed_open_quiet(&bed);
+    c = bed_make_content(&bed, 1, 1000, 16);
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c, true), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 1);
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c, false), CONFCAST_ERR_EXISTS);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 0);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 2, &c->id), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_SYMBOL, true), 4);
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c, true), CONFCAST_ERR_EXISTS);
+    bed_close(&bed);
+}
+
+static void
 further_coding_goes_to_the_groups_that_know_the_content(void)
 {
     struct bed_content *first;
@@ -388,6 +408,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(group_that_comes_in_the_middle_of_a_pass_gets_the_next_one_whole),
     CFC_CASE(further_head_of_a_group_in_the_pass_does_not_make_another),
     CFC_CASE(pull_only_content_is_sent_to_nobody_that_does_not_ask),
+    CFC_CASE(content_put_again_without_pull_only_is_sent_with_the_next_head),
     CFC_CASE(further_coding_goes_to_the_groups_that_know_the_content),
     CFC_CASE(dropped_content_is_released_when_its_last_payload_has_left),
     CFC_CASE(content_that_is_here_already_is_named_by_its_slot),
