@@ -129,6 +129,18 @@ forgive_names(struct cfc_receiver *r, const struct cfc_scope_rx *scope)
     }
 }
 
+/* Whether the key of a verified head has authority for every scope, as FRESH asks: only then does
+ * its epoch fence the whole shard.  A key that is confined to one tenant must not fence the others.
+ * Asked when an epoch rises, which is rare. */
+static bool
+speaks_for_shard(const struct cfc_receiver *r, const struct cfc_head *head)
+{
+    const struct cfc_verifier *verifier = &r->config.verifier;
+
+    return verifier->verify(verifier->ctx, head->key_id, "", 0, r->now.unix_ns, CFC_DOMAIN_HEAD_SIG,
+                            head->signed_bytes, head->signed_size, head->signature) == CONFCAST_OK;
+}
+
 int
 cfc_receiver_accept_head(struct cfc_receiver *r, struct cfc_scope_rx *scope,
                          const struct cfc_frame *frame, const struct cfc_head *head,
@@ -172,7 +184,9 @@ cfc_receiver_accept_head(struct cfc_receiver *r, struct cfc_scope_rx *scope,
     scope->epoch = head->epoch > scope->epoch ? head->epoch : scope->epoch;
     scope->shard = head->shard;
     scope->has_shard = true;
-    shard->epoch = scope->epoch > shard->epoch ? scope->epoch : shard->epoch;
+    if (scope->epoch > shard->epoch && speaks_for_shard(r, head)) {
+        shard->epoch = scope->epoch;
+    }
     cfc_head_digest(head, r->sha, scope->head_digest);
     scope->head_error = CONFCAST_OK;
     if (!is_same_decision) {

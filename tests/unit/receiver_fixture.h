@@ -35,6 +35,7 @@ struct bench {
     struct cfc_signer signer;
     uint32_t verifications; /* signatures that the receiver had checked */
     int verdict;            /* of the verifier for right signatures; CONFCAST_OK at first */
+    bool is_confined;       /* the key has no authority for the whole shard */
     struct cfc_key credential_key;
     struct cfc_key report_key;
     struct cfc_receiver_config config;
@@ -87,10 +88,11 @@ bench_verify(void *ctx, const uint8_t key_id[CFC_KEY_ID_SIZE], const char *scope
     struct bench *b = ctx;
     uint8_t expected[CFC_SIGNATURE_SIZE];
 
-    (void)scope;
-    (void)scope_size;
     (void)unix_ns;
     b->verifications++;
+    if (b->is_confined && scope != NULL && scope_size == 0) {
+        return CONFCAST_ERR_AUTHORITY;
+    }
     if (memcmp(key_id, b->signer.key_id, CFC_KEY_ID_SIZE) != 0) {
         return CONFCAST_ERR_AUTHORITY;
     }

@@ -44,7 +44,40 @@ an_older_version_is_a_rollback_whatever_its_epoch(void)
     CU_ASSERT_EQUAL(bench_scope(&b).entry.accepted, 10);
     CU_ASSERT_EQUAL(bench_scope(&b).entry.epoch, BENCH_EPOCH);
     CU_ASSERT_EQUAL(errors_of(&b, CONFCAST_ERR_ROLLBACK), 2);
-    CU_ASSERT_EQUAL(b.verifications, 1);
+    CU_ASSERT_EQUAL(b.verifications, 2); /* the head, and whether it speaks for its shard */
+    bench_close(&b);
+}
+
+/* Sends a head of a second scope at an epoch below that of the first one's, after both were
+ * followed. */
+static int
+send_other_scope_at_a_lower_epoch(struct bench *b)
+{
+    struct cfc_digest content = digest_of(2);
+    struct cfc_head head;
+    uint32_t other = 0;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_receiver_subscribe(b->r, "acme/other", 10, &other), CONFCAST_OK);
+    accept_version(b, 10);
+    head = bench_head(b, 11, &content);
+    head.scope = "acme/other";
+    head.scope_size = 10;
+    head.epoch = BENCH_EPOCH - 1;
+    return bench_send_head(b, &head);
+}
+
+static void
+a_head_fences_its_whole_shard_only_under_a_key_for_the_whole_shard(void)
+{
+    struct bench b;
+
+    bench_open(&b);
+    CU_ASSERT_EQUAL(send_other_scope_at_a_lower_epoch(&b), CONFCAST_ERR_FENCED);
+    bench_close(&b);
+
+    bench_open(&b);
+    b.is_confined = true;
+    CU_ASSERT_EQUAL(send_other_scope_at_a_lower_epoch(&b), CONFCAST_OK);
     bench_close(&b);
 }
 
@@ -99,7 +132,7 @@ the_same_head_again_is_a_duplicate_and_costs_no_signature(void)
     CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
     CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
     bench_run_owner(&b);
-    CU_ASSERT_EQUAL(b.verifications, 1);
+    CU_ASSERT_EQUAL(b.verifications, 2); /* the head, and whether it speaks for its shard */
     CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_ACCEPTED), 1);
     bench_close(&b);
 }
@@ -627,6 +660,7 @@ a_restart_does_not_undo_a_revert_when_the_clock_is_behind(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(an_older_version_is_a_rollback_whatever_its_epoch),
+    CFC_CASE(a_head_fences_its_whole_shard_only_under_a_key_for_the_whole_shard),
     CFC_CASE(a_lower_epoch_is_fenced_even_with_a_newer_version),
     CFC_CASE(late_heads_of_the_old_owner_are_fenced_once_fresh_shows_the_new_one),
     CFC_CASE(the_same_head_again_is_a_duplicate_and_costs_no_signature),
