@@ -212,6 +212,12 @@ get_doc(struct cfc_effective_pass *pass, const struct cfc_scope *scope, uint64_t
     struct cfc_doc *doc = NULL;
     int error = CONFCAST_OK;
 
+    for (const struct cfc_pending_doc *p = pass->pending; p != NULL; p = p->next) {
+        if (p->scope == scope && p->revision == revision) {
+            *root = p->root;
+            return CONFCAST_OK;
+        }
+    }
     memset(&key, 0, sizeof(key));
     key.scope = scope;
     key.revision = revision;
@@ -225,16 +231,21 @@ get_doc(struct cfc_effective_pass *pass, const struct cfc_scope *scope, uint64_t
     return error;
 }
 
-static const struct cfc_release *
-release_of(const struct cfc_scope *layer, const struct cfc_what_if *what_if)
+const struct cfc_release *
+cfc_what_if_release(const struct cfc_scope *scope, const struct cfc_what_if *what_if)
 {
-    return what_if != NULL && what_if->scope == layer ? what_if->release : &layer->release;
+    for (; what_if != NULL; what_if = what_if->next) {
+        if (what_if->scope == scope) {
+            return what_if->release;
+        }
+    }
+    return &scope->release;
 }
 
 static uint64_t
 release_seq_of(const struct cfc_scope *layer, const struct cfc_what_if *what_if)
 {
-    return what_if != NULL && what_if->scope == layer ? UINT64_MAX : layer->release_seq;
+    return cfc_what_if_release(layer, what_if) != &layer->release ? UINT64_MAX : layer->release_seq;
 }
 
 /* What a layer gives to those who do not take part in its rollout; 0 = nothing. */
@@ -268,7 +279,7 @@ merge(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
 
     for (uint32_t i = 0; error == CONFCAST_OK && i < set->count; i++) {
         const struct cfc_scope *layer = set->layers[i];
-        const struct cfc_release *release = release_of(layer, what_if);
+        const struct cfc_release *release = cfc_what_if_release(layer, what_if);
         uint64_t revision =
             layer == rolling ? release->candidate_revision : stable_revision(release);
         const json_t *doc;
@@ -328,7 +339,7 @@ find_decider(const struct cfc_layer_set *set, const struct cfc_what_if *what_if)
         uint64_t seq = release_seq_of(set->layers[i], what_if);
 
         if (seq > decider.seq) {
-            const struct cfc_release *release = release_of(set->layers[i], what_if);
+            const struct cfc_release *release = cfc_what_if_release(set->layers[i], what_if);
 
             decider = (struct decider){
                 .seq = seq, .unix_ns = release->changed_unix_ns, .action = release->last_action};
@@ -344,7 +355,7 @@ kind_of(const struct cfc_scope *scope, const struct cfc_layer_set *set,
         const struct cfc_what_if *what_if, const struct decider *decider)
 {
     for (uint32_t i = 0; i < set->count; i++) {
-        enum cfc_release_state state = release_of(set->layers[i], what_if)->state;
+        enum cfc_release_state state = cfc_what_if_release(set->layers[i], what_if)->state;
 
         if (set->layers[i] == scope && state == CFC_RELEASE_DELETED) {
             return CFC_HEAD_DELETED;
@@ -364,7 +375,7 @@ static const struct cfc_scope *
 find_rolling(const struct cfc_layer_set *set, const struct cfc_what_if *what_if)
 {
     for (uint32_t i = 0; i < set->count; i++) {
-        if (cfc_release_has_candidate(release_of(set->layers[i], what_if))) {
+        if (cfc_release_has_candidate(cfc_what_if_release(set->layers[i], what_if))) {
             return set->layers[i];
         }
     }
@@ -376,7 +387,7 @@ add_candidate_arm(struct cfc_effective_pass *pass, const struct cfc_layer_set *s
                   const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
                   struct cfc_decision *decision)
 {
-    const struct cfc_release *release = release_of(rolling, what_if);
+    const struct cfc_release *release = cfc_what_if_release(rolling, what_if);
     const struct cfc_strategy *strategy = &release->strategy;
     struct cfc_decision_arm *arm = &decision->arms[0];
     int error = merge(pass, set, what_if, rolling, &arm->content);

@@ -6,6 +6,7 @@
 #ifndef CFC_MODEL_EFFECTIVE_H
 #define CFC_MODEL_EFFECTIVE_H
 
+#include <jansson.h>
 #include <uthash.h>
 
 #include "controlplane/model/catalog.h"
@@ -28,7 +29,8 @@ struct cfc_effective_pass {
     struct cfc_store *store;
     struct cfc_sha256 *sha;
     struct cfc_bodies *bodies;
-    uint64_t floor; /* no version is below this */
+    uint64_t floor;                        /* no version is below this */
+    const struct cfc_pending_doc *pending; /* set after cfc_effective_begin() */
     struct cfc_doc *docs;
     size_t docs_size; /* bytes of their texts */
 };
@@ -37,10 +39,23 @@ void cfc_effective_begin(struct cfc_effective_pass *pass, struct cfc_store *stor
                          struct cfc_sha256 *sha, struct cfc_bodies *bodies, uint64_t floor);
 void cfc_effective_end(struct cfc_effective_pass *pass);
 
-/* The release record that a scope is about to get. */
+/* The release records that scopes are about to get: a list. */
 struct cfc_what_if {
     const struct cfc_scope *scope;
     const struct cfc_release *release;
+    const struct cfc_what_if *next;
+};
+
+/* The record among these that a scope is about to get, or the one that it has. */
+const struct cfc_release *cfc_what_if_release(const struct cfc_scope *scope,
+                                              const struct cfc_what_if *what_if);
+
+/* A revision that is about to be written with the change, and is not in the store yet: a list. */
+struct cfc_pending_doc {
+    const struct cfc_scope *scope;
+    uint64_t revision;
+    const json_t *root;
+    const struct cfc_pending_doc *next;
 };
 
 /* The layers of one consumer scope, and when they were set. */

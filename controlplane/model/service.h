@@ -149,6 +149,7 @@ struct cfc_release_order {
     uint64_t revision;    /* promote: 0 = the latest; rollback: 0 = the previous one; quarantine:
                            * which */
     const char *strategy; /* promote: NULL = "all" */
+    bool is_pending;      /* promote: `revision` is put in the same step (cfc_service_batch()) */
     bool has_expected_version;
     uint64_t expected_version; /* the release_version that the caller saw; 0 = never released */
 };

@@ -7,6 +7,7 @@
 #include "controlplane/model/apply_table.h"
 #include "controlplane/model/catalog.h"
 #include "controlplane/model/effective.h"
+#include "controlplane/model/impact.h"
 #include "controlplane/model/record.h"
 #include "controlplane/model/service.h"
 
@@ -86,14 +87,22 @@ void cfc_service_scope_committed(struct cfc_service *service, struct cfc_scope *
 struct cfc_release_change {
     struct cfc_scope *scope;
     struct cfc_release release; /* the new record */
-    struct cfc_scope *
-        *affected; /* the scopes that get a new version, in the order of their paths */
-    struct cfc_decision **decisions;
-    uint32_t affected_count;
+    struct cfc_impact impact;   /* of this change alone */
 };
 
-/* Applies a request to the scope's release and computes every decision that follows.
- * CONFCAST_ERR_STATE (with refusal), errors of cfc_effective_decide().  Free it on success. */
+/* Applies a request to the scope's release; nothing follows from it yet, and nothing has to be
+ * freed.  CONFCAST_ERR_STATE (with refusal). */
+int cfc_release_change_begin(struct cfc_scope *scope, const struct cfc_release_request *request,
+                             uint64_t unix_ns, struct cfc_release_change *change,
+                             struct cfc_refusal *refusal);
+/* The same for an order, whose guard is checked and whose revision is found first. */
+int cfc_release_order_begin(struct cfc_service *service, struct cfc_scope *scope,
+                            const struct cfc_release_order *order, uint64_t unix_ns,
+                            struct cfc_release_change *change, struct cfc_refusal *refusal);
+/* Computes every decision that follows.  Errors of cfc_impact_compute().  Free it on success. */
+int cfc_release_change_decide(struct cfc_service *service, struct cfc_release_change *change,
+                              struct cfc_refusal *refusal);
+/* begin and decide. */
 int cfc_release_change_prepare(struct cfc_service *service, struct cfc_scope *scope,
                                const struct cfc_release_request *request, uint64_t unix_ns,
                                struct cfc_release_change *change, struct cfc_refusal *refusal);

@@ -1,6 +1,5 @@
 /* Release actions: from an order to one guarded batch and the decisions of all scopes it touches.
  */
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,84 +17,25 @@ enum {
 /* ---- What follows from a release ---------------------------------------------------------------
  */
 
-/* The layer of a consumer scope, other than `scope`, whose rollout is under way; or NULL. */
-static const struct cfc_scope *
-other_rolling(struct cfc_scope *const *layers, uint32_t count, const struct cfc_scope *scope)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (layers[i] != scope && cfc_release_has_candidate(&layers[i]->release)) {
-            return layers[i];
-        }
-    }
-    return NULL;
-}
-
-static int
-check_one_rollout(const struct cfc_scope *scope, struct cfc_refusal *refusal)
-{
-    for (uint32_t i = 0; i < scope->dependent_count; i++) {
-        const struct cfc_scope *consumer = scope->dependents[i];
-        const struct cfc_scope *holder =
-            other_rolling(consumer->layers, consumer->layer_count, scope);
-
-        if (holder != NULL && refusal != NULL) {
-            snprintf(refusal->holder, sizeof(refusal->holder), "%s", holder->path);
-            snprintf(refusal->message, sizeof(refusal->message),
-                     "another layer is rolling out for the same consumers");
-        }
-        if (holder != NULL) {
-            return CONFCAST_ERR_STATE;
-        }
-    }
-    return CONFCAST_OK;
-}
-
-static int
-decide_affected(struct cfc_service *service, struct cfc_release_change *change)
-{
-    struct cfc_what_if what_if = {.scope = change->scope, .release = &change->release};
-    struct cfc_effective_pass pass;
-    int error = CONFCAST_OK;
-
-    cfc_effective_begin(&pass, service->store, service->sha, service->bodies, service->floor);
-    for (uint32_t i = 0; error == CONFCAST_OK && i < change->affected_count; i++) {
-        struct cfc_layer_set set = cfc_effective_layers(change->affected[i]);
-
-        error =
-            cfc_effective_decide(&pass, change->affected[i], &set, &what_if, &change->decisions[i]);
-    }
-    cfc_effective_end(&pass);
-    return error;
-}
-
 void
 cfc_release_change_free(struct cfc_release_change *change)
 {
-    for (uint32_t i = 0; change->decisions != NULL && i < change->affected_count; i++) {
-        cfc_decision_unref(change->decisions[i]);
-    }
-    free(change->decisions);
-    free(change->affected);
+    cfc_impact_free(&change->impact);
     memset(change, 0, sizeof(*change));
 }
 
 int
-cfc_release_change_prepare(struct cfc_service *service, struct cfc_scope *scope,
-                           const struct cfc_release_request *request, uint64_t unix_ns,
-                           struct cfc_release_change *change, struct cfc_refusal *refusal)
+cfc_release_change_begin(struct cfc_scope *scope, const struct cfc_release_request *request,
+                         uint64_t unix_ns, struct cfc_release_change *change,
+                         struct cfc_refusal *refusal)
 {
-    char why[128];
+    char why[128] = "";
     int error;
 
     memset(change, 0, sizeof(*change));
     change->scope = scope;
     change->release = scope->release;
     error = cfc_release_apply(&change->release, request, why);
-    if (error == CONFCAST_OK && cfc_release_has_candidate(&change->release) &&
-        !cfc_release_has_candidate(&scope->release)) {
-        why[0] = '\0';
-        error = check_one_rollout(scope, refusal);
-    }
     if (error != CONFCAST_OK) {
         if (why[0] != '\0') {
             cfc_refusal_say(refusal, why);
@@ -104,24 +44,31 @@ cfc_release_change_prepare(struct cfc_service *service, struct cfc_scope *scope,
         return error;
     }
     change->release.changed_unix_ns = unix_ns;
-    change->affected_count = scope->dependent_count;
-    change->affected = calloc(change->affected_count + 1u, sizeof(struct cfc_scope *));
-    change->decisions = calloc(change->affected_count + 1u, sizeof(struct cfc_decision *));
-    if (change->affected == NULL || change->decisions == NULL) {
-        error = CONFCAST_ERR_NO_MEMORY;
-    } else {
-        if (change->affected_count > 0) {
-            memcpy(change->affected, scope->dependents,
-                   change->affected_count * sizeof(struct cfc_scope *));
-        }
-        qsort(change->affected, change->affected_count, sizeof(struct cfc_scope *),
-              cfc_scope_compare_paths);
-        error = decide_affected(service, change);
-    }
-    if (error != CONFCAST_OK) {
-        cfc_release_change_free(change);
+    return CONFCAST_OK;
+}
+
+int
+cfc_release_change_decide(struct cfc_service *service, struct cfc_release_change *change,
+                          struct cfc_refusal *refusal)
+{
+    struct cfc_what_if what_if = {.scope = change->scope, .release = &change->release};
+    struct cfc_impact_request request = {.what_if = &what_if};
+    int error = cfc_impact_compute(service, &request, &change->impact, refusal);
+
+    if (error == CONFCAST_ERR_STATE) {
+        cfc_refusal_release(refusal, change->scope);
     }
     return error;
+}
+
+int
+cfc_release_change_prepare(struct cfc_service *service, struct cfc_scope *scope,
+                           const struct cfc_release_request *request, uint64_t unix_ns,
+                           struct cfc_release_change *change, struct cfc_refusal *refusal)
+{
+    int error = cfc_release_change_begin(scope, request, unix_ns, change, refusal);
+
+    return error == CONFCAST_OK ? cfc_release_change_decide(service, change, refusal) : error;
 }
 
 void
@@ -150,14 +97,7 @@ cfc_release_change_committed(struct cfc_service *service, struct cfc_release_cha
 {
     change->scope->release = change->release;
     change->scope->release_seq = seq;
-    for (uint32_t i = 0; i < change->affected_count; i++) {
-        struct cfc_decision *decision = change->decisions[i];
-
-        assert(decision != NULL);
-        change->decisions[i] = NULL;
-        decision->version = seq > service->floor ? seq : service->floor;
-        cfc_service_install(service, change->affected[i], decision);
-    }
+    cfc_impact_install(service, &change->impact, seq);
 }
 
 /* ---- Orders ------------------------------------------------------------------------------------
@@ -244,7 +184,8 @@ resolve(struct cfc_service *service, const struct cfc_scope *scope,
                                      "with rising shares below 100 %, label:KEY=VALUE");
             return CONFCAST_ERR_INVALID;
         }
-        return check_revision(service, scope, request->revision, refusal);
+        return order->is_pending ? CONFCAST_OK
+                                 : check_revision(service, scope, request->revision, refusal);
     case CFC_ACTION_QUARANTINE:
         return request->revision != 0 ? check_revision(service, scope, request->revision, refusal)
                                       : CONFCAST_OK;
@@ -269,7 +210,7 @@ answer_of(const struct cfc_release_change *change, const struct cfc_change_state
 {
     return json_pack("{so sI}", "release",
                      cfc_release_to_json(&change->release, state->author, state->message),
-                     "affected", (json_int_t)change->affected_count);
+                     "affected", (json_int_t)change->impact.count);
 }
 
 static int
@@ -321,13 +262,31 @@ commit_release(struct cfc_service *service, struct cfc_release_change *change,
     return CONFCAST_OK;
 }
 
+int
+cfc_release_order_begin(struct cfc_service *service, struct cfc_scope *scope,
+                        const struct cfc_release_order *order, uint64_t unix_ns,
+                        struct cfc_release_change *change, struct cfc_refusal *refusal)
+{
+    struct cfc_release_request request;
+    int error;
+
+    if (order->has_expected_version && order->expected_version != scope->release.release_version) {
+        cfc_refusal_release(refusal, scope);
+        cfc_refusal_say(refusal, "the release has changed since");
+        return CONFCAST_ERR_CONFLICT;
+    }
+    error = resolve(service, scope, order, &request, refusal);
+    return error == CONFCAST_OK
+               ? cfc_release_change_begin(scope, &request, unix_ns, change, refusal)
+               : error;
+}
+
 /* Under the lock. */
 static int
 act(struct cfc_service *service, const struct cfc_change_state *state,
     const struct cfc_release_order *order, struct cfc_release_view *view,
     struct cfc_refusal *refusal)
 {
-    struct cfc_release_request request;
     struct cfc_release_change change;
     struct cfc_scope *scope;
     json_t *answer;
@@ -346,21 +305,16 @@ act(struct cfc_service *service, const struct cfc_change_state *state,
     if (error != CONFCAST_ERR_NOT_FOUND) {
         return error;
     }
-    if (order->has_expected_version && order->expected_version != scope->release.release_version) {
-        cfc_refusal_release(refusal, scope);
-        cfc_refusal_say(refusal, "the release has changed since");
-        return CONFCAST_ERR_CONFLICT;
-    }
-    error = resolve(service, scope, order, &request, refusal);
+    error =
+        cfc_release_order_begin(service, scope, order, state->change->unix_ns, &change, refusal);
     if (error == CONFCAST_OK) {
-        error = cfc_release_change_prepare(service, scope, &request, state->change->unix_ns,
-                                           &change, refusal);
+        error = cfc_release_change_decide(service, &change, refusal);
     }
     if (error != CONFCAST_OK) {
         return error;
     }
     view->release = change.release;
-    view->affected_count = change.affected_count;
+    view->affected_count = change.impact.count;
     snprintf(view->author, sizeof(view->author), "%s", state->author);
     snprintf(view->message, sizeof(view->message), "%s", state->message);
     if (!state->change->is_dry_run) {

@@ -1,0 +1,35 @@
+/* What a change of release records does to consumer scopes, computed before it is committed.
+ *
+ * Every scope that has one of the changed ones as a layer gets a decision; what cannot be had (a
+ * merge beyond a limit, two rollouts at once) refuses the change.  Called under the service's lock.
+ */
+#ifndef CFC_MODEL_IMPACT_H
+#define CFC_MODEL_IMPACT_H
+
+#include "controlplane/model/effective.h"
+#include "controlplane/model/service.h"
+
+struct cfc_impact {
+    struct cfc_scope **affected; /* in the order of their paths */
+    struct cfc_decision **decisions;
+    uint32_t count;
+};
+
+struct cfc_impact_request {
+    const struct cfc_what_if *what_if;     /* the records that change; NULL = none */
+    const struct cfc_pending_doc *pending; /* the revisions that are written with them */
+    struct cfc_scope *const *new_scopes;   /* the scopes that become known with them */
+    uint32_t new_count;
+};
+
+/* CONFCAST_ERR_STATE: a rollout begins where another layer's is under way (refusal->holder);
+ * errors of cfc_effective_decide().  Free it on success. */
+int cfc_impact_compute(struct cfc_service *service, const struct cfc_impact_request *request,
+                       struct cfc_impact *impact, struct cfc_refusal *refusal);
+
+/* After the commit: the decisions are in force, with its sequence as their version. */
+void cfc_impact_install(struct cfc_service *service, struct cfc_impact *impact, uint64_t seq);
+
+void cfc_impact_free(struct cfc_impact *impact);
+
+#endif
