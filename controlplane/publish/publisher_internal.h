@@ -1,0 +1,80 @@
+/* The inside of the publisher, for the files that make it up: publisher.c (its life and its
+ * thread), publisher_hand.c (what it hands to the engine), publisher_inbox.c (what the engine
+ * says).  Nobody else includes this. */
+#ifndef CFC_PUBLISH_PUBLISHER_INTERNAL_H
+#define CFC_PUBLISH_PUBLISHER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "controlplane/publish/coded_set.h"
+#include "controlplane/publish/engine_link.h"
+#include "controlplane/publish/head_set.h"
+#include "controlplane/publish/publisher.h"
+
+enum {
+    CFC_PUBLISHER_RECONNECT_MS = 100,
+    CFC_PUBLISHER_TICK_MS = 500,
+    CFC_PUBLISHER_CONSUMERS_MAX = 1 << 20, /* told apart for the fleet size */
+};
+
+struct cfc_publisher {
+    struct cfc_publisher_config config;
+    char *engine_socket;
+    pthread_t thread;
+    int stop_fd;
+    atomic_bool is_stopping;
+
+    /* Everything below belongs to the thread. */
+    struct cfc_sha256 *sha;
+    struct cfc_coded_set *contents;
+    struct cfc_head_set *heads;
+    struct cfc_engine_link link;
+    bool is_synced;          /* this connection was handed everything */
+    uint32_t frame_size_max; /* that contents and heads were made for */
+    uint64_t start_seq;      /* committed before this process began: the fleet may have it */
+    uint64_t next_fresh_ns;  /* monotonic */
+    uint64_t next_connect_ns;
+    uint64_t next_tick_ns;
+    bool is_fresh_due;       /* heads changed */
+    uint64_t *consumer_keys; /* open addressing, 0 = free: who was seen */
+    size_t consumer_capacity;
+
+    pthread_mutex_t lock; /* guards status */
+    struct cfc_publisher_status status;
+};
+
+uint64_t cfc_publisher_mono_ns(void);
+uint64_t cfc_publisher_unix_ns(void);
+
+#define CFC_PUBLISHER_COUNT(p, counter, n)                                                         \
+    do {                                                                                           \
+        pthread_mutex_lock(&(p)->lock);                                                            \
+        (p)->status.counter += (n);                                                                \
+        pthread_mutex_unlock(&(p)->lock);                                                          \
+    } while (0)
+
+/* ---- publisher_hand.c ---- */
+
+/* Makes the sets for a port that carries UDP payloads of this size.  NO_MEMORY: there are none
+ * then. */
+int cfc_publisher_make_sets(struct cfc_publisher *p, uint32_t frame_size_max);
+void cfc_publisher_free_sets(struct cfc_publisher *p);
+bool cfc_publisher_is_made_for(const struct cfc_publisher *p, uint32_t frame_size_max);
+
+/* Each returns CLOSED when the engine is gone: call cfc_publisher_disconnected(). */
+int cfc_publisher_hand_everything(struct cfc_publisher *p);
+int cfc_publisher_hand_fresh(struct cfc_publisher *p);
+
+/* Signs and hands over what waits in the model, a batch at a time. */
+void cfc_publisher_take_decisions(struct cfc_publisher *p);
+
+/* Closes the link and tries again soon. */
+void cfc_publisher_disconnected(struct cfc_publisher *p, const char *why);
+
+/* ---- publisher_inbox.c ---- */
+
+/* Acts on the engine's messages that are there now, a bounded number of them. */
+void cfc_publisher_take_messages(struct cfc_publisher *p);
+
+#endif
