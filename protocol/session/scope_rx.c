@@ -158,10 +158,15 @@ cfc_scope_rx_target(const struct cfc_scope_rx *scope, uint8_t *state)
     return &arm->content;
 }
 
+static bool
+is_refused(const struct cfc_scope_rx *scope, enum cfc_scope_role role)
+{
+    return scope->rejections[role].reason != CONFCAST_OK;
+}
+
 static uint8_t
 apply_state(const struct cfc_scope_rx *scope, const struct cfc_entry *arm_entry)
 {
-    const struct cfc_rejection *rejections = scope->rejections;
     bool is_served = scope->serving != NULL && scope->serving_version == scope->version;
 
     if (scope->version == 0) {
@@ -170,8 +175,12 @@ apply_state(const struct cfc_scope_rx *scope, const struct cfc_entry *arm_entry)
     if (is_served && scope->serving_state == CFC_APPLY_REVERTED) {
         return CFC_APPLY_REVERTED;
     }
-    if (rejections[scope->is_reverted ? CFC_SCOPE_FALLBACK : CFC_SCOPE_CONTENT].reason !=
-        CONFCAST_OK) {
+    if (is_refused(scope, CFC_SCOPE_CONTENT) && !scope->is_reverted) {
+        return CFC_APPLY_REJECTED;
+    }
+    /* While the arm waits, its fallback is what is to be served. */
+    if (is_refused(scope, CFC_SCOPE_FALLBACK) &&
+        (scope->is_reverted || cfc_scope_rx_is_waiting(scope))) {
         return CFC_APPLY_REJECTED;
     }
     if (cfc_scope_rx_is_waiting(scope)) {
@@ -189,7 +198,7 @@ static int
 shown_reason(const struct cfc_scope_rx *scope)
 {
     for (int role = 0; role < CFC_SCOPE_ROLES; role++) {
-        if (scope->rejections[role].reason != CONFCAST_OK) {
+        if (is_refused(scope, (enum cfc_scope_role)role)) {
             return scope->rejections[role].reason;
         }
     }

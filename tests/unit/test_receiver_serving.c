@@ -390,7 +390,8 @@ content_and_fallback_may_both_be_refused_and_each_is_told_once(void)
     CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_REJECTED), 1);
     CU_ASSERT_EQUAL(bench_last(&b, CFC_EVENT_REJECTED)->reason, CONFCAST_ERR_APP_REJECT);
     CU_ASSERT(cfc_digest_equal(&bench_last(&b, CFC_EVENT_REJECTED)->content, &fallback));
-    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_RECEIVING);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_REJECTED);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.reason, -CONFCAST_ERR_APP_REJECT);
     bench_send_all(&b, &m);
     bench_run_owner(&b);
     CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_REJECTED), 2);
