@@ -630,6 +630,15 @@ sim_check_power_lost(struct sim *sim, struct sim_consumer *c)
 
 /* -- Liveness ---------------------------------------------------------------------------------- */
 
+/* Whether a consumer refuses a content before it holds it: the bytes are bad, or it is of the half
+ * of the fleet that validates then. */
+static bool
+is_refused_early(const struct sim_consumer *c, const struct sim_content *content)
+{
+    return content->kind == SIM_DOCUMENT_BROKEN ||
+           (content->kind == SIM_DOCUMENT_UNLIKED && c->idx % 4 < 2);
+}
+
 struct sim_expected
 sim_check_expected(struct sim *sim, const struct sim_consumer *c, uint32_t scope)
 {
@@ -656,7 +665,7 @@ sim_check_expected(struct sim *sim, const struct sim_consumer *c, uint32_t scope
         expected.state = CFC_APPLY_APPLIED;
     }
     if ((expected.content != NULL && expected.content->kind != SIM_DOCUMENT_GOOD) ||
-        (expected.state == CFC_APPLY_PREPARED && arm->content->kind == SIM_DOCUMENT_BROKEN)) {
+        (expected.state == CFC_APPLY_PREPARED && is_refused_early(c, arm->content))) {
         expected.state = CFC_APPLY_REJECTED;
     }
     if (expected.content != NULL && expected.content->kind != SIM_DOCUMENT_GOOD) {
