@@ -81,6 +81,14 @@ int cfc_receiver_restore(struct cfc_receiver *r, uint32_t idx, uint64_t floor_ep
                          uint64_t floor_version, const uint8_t *head_frame, size_t size,
                          const struct cfc_now *now);
 
+/* What the last process served, which this one is to serve again: for when the head accepted last
+ * is lost, is newer than any content that is here, or waits for its activation.  Call it after
+ * restore and content_held; the owner swaps, and answers with cfc_receiver_served() as it does to
+ * SERVE.  NOT_FOUND: the content is not held; INVALID: the version is 0 or above the floor; BUSY: a
+ * SERVE is not answered yet; RANGE. */
+int cfc_receiver_restore_serving(struct cfc_receiver *r, uint32_t idx, uint64_t epoch,
+                                 uint64_t version, const struct cfc_digest *content);
+
 /* The owner holds this content decoded and validated (from its disk cache).  Call it any time;
  * idempotent.  An owner that keeps more than it is asked to answers ACCEPTED by this for what it
  * has of the head's contents: what a RELEASE named is forgotten here.  LIMIT, NO_MEMORY. */

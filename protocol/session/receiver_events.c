@@ -317,6 +317,33 @@ cfc_receiver_poll_event(struct cfc_receiver *r, const struct cfc_now *now,
 }
 
 int
+cfc_receiver_restore_serving(struct cfc_receiver *r, uint32_t idx, uint64_t epoch, uint64_t version,
+                             const struct cfc_digest *content)
+{
+    struct cfc_scope_rx *scope = idx < r->scope_count ? r->scopes[idx] : NULL;
+    const struct cfc_entry *entry = cfc_content_set_find(&r->contents, content);
+
+    if (scope == NULL) {
+        return CONFCAST_ERR_RANGE;
+    }
+    if (version == 0 || version > scope->version) {
+        return CONFCAST_ERR_INVALID;
+    }
+    if (scope->pending != NULL) {
+        return CONFCAST_ERR_BUSY;
+    }
+    if (entry == NULL || entry->state != CFC_ENTRY_HELD) {
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    /* The entry exists, so that this cannot fail. */
+    scope->pending = cfc_content_set_acquire(&r->contents, content, CFC_NEED_KEEP, CFC_NEVER);
+    scope->pending_version = version;
+    scope->pending_epoch = epoch;
+    scope->pending_state = CFC_APPLY_NONE; /* what the accepted head asks for is served anew */
+    return CONFCAST_OK;
+}
+
+int
 cfc_receiver_served(struct cfc_receiver *r, uint32_t idx, int code, const struct cfc_now *now)
 {
     struct cfc_scope_rx *scope = idx < r->scope_count ? r->scopes[idx] : NULL;
