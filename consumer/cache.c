@@ -1,75 +1,64 @@
 #include "consumer/cache.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "confcast/error.h"
 #include "consumer/cache_file.h"
-#include "consumer/cache_floor.h"
+#include "consumer/cache_state.h"
+#include "protocol/base/endian.h"
 
 enum {
-    NAME_SIZE = 80,
-    SERVING_SIZE_MAX = 1024,
-    CONTENTS_MAX = 4096
+    SERVING_SIZE_MAX = 1024
 };
 
-struct cfc_cache {
-    uint64_t size_max;
-    int dir_fd;
-    int lock_fd;
-    int heads_fd;
-    int serving_fd;
-    int contents_fd;
-    struct cfc_floor floor;
-};
+/* ---- Opening --------------------------------------------------------------------------------- */
 
-static void
-hex_name(const uint8_t *bytes, size_t size, char *name)
+/* A name that was made by a process which died before it synced counts as well, so that both
+ * folders are synced whether something was made or not. */
+static int
+sync_folders(const struct cfc_cache *cache, bool is_new)
 {
-    for (size_t i = 0; i < size; i++) {
-        snprintf(name + 2 * i, 3, "%02x", bytes[i]);
+    int parent_fd = openat(cache->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = cfc_dir_sync(cache->dir_fd);
+
+    if (parent_fd >= 0) {
+        /* One that we may not read is its owner's affair. */
+        error = cfc_dir_sync(parent_fd) != CONFCAST_OK ? CONFCAST_ERR_IO : error;
+        close(parent_fd);
     }
-}
-
-static void
-scope_name(uint64_t scope_id, char name[NAME_SIZE])
-{
-    snprintf(name, NAME_SIZE, "%016llx", (unsigned long long)scope_id);
+    return is_new ? error : CONFCAST_OK; /* on a read-only disk there is nothing to sync */
 }
 
 static int
-open_folders(struct cfc_cache *cache, const char *dir)
+open_folders(struct cfc_cache *cache, const char *dir, bool is_made)
 {
-    int error = cfc_dir_open(AT_FDCWD, dir, &cache->dir_fd);
+    bool is_new[4] = {false};
+    int error = cfc_dir_open(AT_FDCWD, dir, is_made, &cache->dir_fd, &is_new[0]);
 
-    if (error == CONFCAST_OK) {
-        error = cfc_dir_open(cache->dir_fd, "heads", &cache->heads_fd);
+    if (error == CONFCAST_OK && is_made && flock(cache->dir_fd, LOCK_EX | LOCK_NB) != 0) {
+        error = errno == EWOULDBLOCK ? CONFCAST_ERR_BUSY : CONFCAST_ERR_IO;
     }
     if (error == CONFCAST_OK) {
-        error = cfc_dir_open(cache->dir_fd, "serving", &cache->serving_fd);
+        error = cfc_dir_open(cache->dir_fd, "heads", is_made, &cache->heads_fd, &is_new[1]);
     }
     if (error == CONFCAST_OK) {
-        error = cfc_dir_open(cache->dir_fd, "contents", &cache->contents_fd);
+        error = cfc_dir_open(cache->dir_fd, "serving", is_made, &cache->serving_fd, &is_new[2]);
+    }
+    if (error == CONFCAST_OK) {
+        error = cfc_dir_open(cache->dir_fd, "contents", is_made, &cache->contents_fd, &is_new[3]);
+    }
+    if (error == CONFCAST_OK && is_made) {
+        error = sync_folders(cache, is_new[0] || is_new[1] || is_new[2] || is_new[3]);
     }
     return error;
-}
-
-static int
-take_lock(struct cfc_cache *cache)
-{
-    cache->lock_fd = openat(cache->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (cache->lock_fd < 0) {
-        return CONFCAST_ERR_IO;
-    }
-    return flock(cache->lock_fd, LOCK_EX | LOCK_NB) == 0 ? CONFCAST_OK : CONFCAST_ERR_BUSY;
 }
 
 static struct cfc_cache *
@@ -79,32 +68,10 @@ new_cache(uint64_t size_max)
 
     if (cache != NULL) {
         cache->size_max = size_max;
-        cache->dir_fd = cache->lock_fd = cache->heads_fd = -1;
-        cache->serving_fd = cache->contents_fd = -1;
+        cache->dir_fd = cache->heads_fd = cache->serving_fd = cache->contents_fd = -1;
+        cache->is_contents_dirty = true;
     }
     return cache;
-}
-
-/* What a process left behind that died while it wrote. */
-static void
-remove_leftovers(int dir_fd)
-{
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    struct dirent *entry;
-
-    if (dir == NULL) {
-        if (fd >= 0) {
-            close(fd);
-        }
-        return;
-    }
-    while ((entry = readdir(dir)) != NULL) {
-        if (strncmp(entry->d_name, ".new-", 5) == 0) {
-            unlinkat(dir_fd, entry->d_name, 0);
-        }
-    }
-    closedir(dir);
 }
 
 int
@@ -117,28 +84,20 @@ cfc_cache_open(const struct cfc_cache_config *config, struct cfc_cache **out)
     if (cache == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    error = open_folders(cache, config->dir);
+    error = open_folders(cache, config->dir, true);
     if (error == CONFCAST_OK) {
-        error = take_lock(cache);
-    }
-    if (error == CONFCAST_OK) {
-        error = cfc_floor_open(&cache->floor, cache->dir_fd, "floor", false);
+        cfc_dir_clean(cache->dir_fd);
+        cfc_dir_clean(cache->heads_fd);
+        cfc_dir_clean(cache->serving_fd);
+        cfc_dir_clean(cache->contents_fd);
+        error = cfc_floor_open(&cache->floor, cache->dir_fd, config->fleet);
     }
     if (error != CONFCAST_OK) {
         cfc_cache_close(cache);
         return error;
     }
-    remove_leftovers(cache->heads_fd);
-    remove_leftovers(cache->serving_fd);
-    remove_leftovers(cache->contents_fd);
     *out = cache;
     return CONFCAST_OK;
-}
-
-static int
-open_existing(int parent_fd, const char *name)
-{
-    return openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 int
@@ -151,14 +110,8 @@ cfc_cache_open_readonly(const char *dir, struct cfc_cache **out)
     if (cache == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    cache->dir_fd = open_existing(AT_FDCWD, dir);
-    cache->heads_fd = open_existing(cache->dir_fd, "heads");
-    cache->serving_fd = open_existing(cache->dir_fd, "serving");
-    cache->contents_fd = open_existing(cache->dir_fd, "contents");
-    error = cache->contents_fd >= 0 ? CONFCAST_OK : CONFCAST_ERR_NOT_FOUND;
-    if (error == CONFCAST_OK) {
-        error = cfc_floor_open(&cache->floor, cache->dir_fd, "floor", true);
-    }
+    cache->is_readonly = true;
+    error = open_folders(cache, dir, false);
     if (error != CONFCAST_OK) {
         cfc_cache_close(cache);
         return error;
@@ -173,8 +126,7 @@ cfc_cache_close(struct cfc_cache *cache)
     if (cache == NULL) {
         return;
     }
-    int fds[] = {cache->contents_fd, cache->serving_fd, cache->heads_fd, cache->lock_fd,
-                 cache->dir_fd};
+    int fds[] = {cache->contents_fd, cache->serving_fd, cache->heads_fd, cache->dir_fd};
 
     cfc_floor_close(&cache->floor);
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
@@ -185,34 +137,66 @@ cfc_cache_close(struct cfc_cache *cache)
     free(cache);
 }
 
-uint64_t
-cfc_cache_next_incarnation(struct cfc_cache *cache, uint64_t unix_ns)
+void
+cfc_cache_abandon(struct cfc_cache *cache)
 {
-    return cfc_floor_next_incarnation(&cache->floor, unix_ns);
+    close(cache->dir_fd);
+    cache->dir_fd = -1;
+}
+
+struct cfc_floor *
+cfc_cache_floor(struct cfc_cache *cache)
+{
+    return &cache->floor;
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+static void
+scope_name(uint64_t scope_id, char name[CFC_CACHE_NAME_SIZE])
+{
+    snprintf(name, CFC_CACHE_NAME_SIZE, "%016llx", (unsigned long long)scope_id);
+}
+
+void
+cfc_cache_content_name(const struct cfc_digest *id, char name[CFC_CACHE_NAME_SIZE])
+{
+    for (size_t i = 0; i < sizeof(id->bytes); i++) {
+        snprintf(name + 2 * i, 3, "%02x", id->bytes[i]);
+    }
+}
+
+static int
+nibble(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool
+cfc_cache_content_parse(const char *name, struct cfc_digest *id)
+{
+    for (size_t i = 0; i < sizeof(id->bytes); i++) {
+        int high = nibble(name[2 * i]);
+        int low = high >= 0 ? nibble(name[2 * i + 1]) : -1;
+
+        if (low < 0) {
+            return false;
+        }
+        id->bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    return name[2 * sizeof(id->bytes)] == '\0';
 }
 
 int
-cfc_cache_floor(struct cfc_cache *cache, uint64_t scope_id, uint64_t *epoch, uint64_t *version)
+cfc_cache_read_head(struct cfc_cache *cache, const char *name, uint8_t *frame, size_t capacity,
+                    size_t *size)
 {
-    return cfc_floor_get(&cache->floor, scope_id, epoch, version);
-}
-
-int
-cfc_cache_set_floor(struct cfc_cache *cache, uint64_t scope_id, uint64_t epoch, uint64_t version)
-{
-    return cfc_floor_raise(&cache->floor, scope_id, epoch, version);
-}
-
-int
-cfc_cache_head(struct cfc_cache *cache, uint64_t scope_id, uint8_t *frame, size_t capacity,
-               size_t *size)
-{
-    char name[NAME_SIZE];
     uint8_t *bytes;
-    int error;
+    int error = cfc_file_read(cache->heads_fd, name, capacity, &bytes, size);
 
-    scope_name(scope_id, name);
-    error = cfc_file_read(cache->heads_fd, name, capacity, &bytes, size);
     if (error == CONFCAST_OK) {
         memcpy(frame, bytes, *size);
         free(bytes);
@@ -220,119 +204,110 @@ cfc_cache_head(struct cfc_cache *cache, uint64_t scope_id, uint8_t *frame, size_
     return error;
 }
 
-static bool
-parse_digest(const char *hex, struct cfc_digest *out)
+int
+cfc_cache_head(struct cfc_cache *cache, uint64_t scope_id, uint8_t *frame, size_t capacity,
+               size_t *size)
 {
-    for (size_t i = 0; i < sizeof(out->bytes); i++) {
-        unsigned byte;
+    char name[CFC_CACHE_NAME_SIZE];
 
-        if (sscanf(hex + 2 * i, "%2x", &byte) != 1) {
-            return false;
-        }
-        out->bytes[i] = (uint8_t)byte;
+    scope_name(scope_id, name);
+    return cfc_cache_read_head(cache, name, frame, capacity, size);
+}
+
+int
+cfc_cache_read_serving(struct cfc_cache *cache, const char *name, struct cfc_cache_serving *out)
+{
+    unsigned long long numbers[3] = {0}; /* epoch, version, checksum */
+    char hex[65] = "";
+    uint8_t *bytes;
+    size_t size;
+    int checked_size = 0;
+    int fields;
+    int error = cfc_file_read(cache->serving_fd, name, SERVING_SIZE_MAX, &bytes, &size);
+
+    if (error != CONFCAST_OK) {
+        return error;
     }
-    return true;
+    memset(out, 0, sizeof(*out));
+    fields = sscanf((const char *)bytes, "%511s %llu %llu %64s%n %llx", out->path, &numbers[0],
+                    &numbers[1], hex, &checked_size, &numbers[2]);
+    if (fields != 5 || numbers[2] != XXH3_64bits(bytes, (size_t)checked_size) ||
+        !cfc_cache_content_parse(hex, &out->content)) {
+        error = CONFCAST_ERR_CORRUPT;
+    }
+    free(bytes);
+    out->epoch = numbers[0];
+    out->version = error == CONFCAST_OK ? numbers[1] : 0;
+    return error;
 }
 
 int
 cfc_cache_serving(struct cfc_cache *cache, uint64_t scope_id, struct cfc_cache_serving *out)
 {
-    unsigned long long epoch;
-    unsigned long long version;
-    char name[NAME_SIZE];
-    char hex[65] = "";
-    uint8_t *bytes;
-    size_t size;
-    int fields;
-    int error;
+    char name[CFC_CACHE_NAME_SIZE];
 
     scope_name(scope_id, name);
-    error = cfc_file_read(cache->serving_fd, name, SERVING_SIZE_MAX, &bytes, &size);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    memset(out, 0, sizeof(*out));
-    fields = sscanf((const char *)bytes, "%511s %llu %llu %64s", out->path, &epoch, &version, hex);
-    free(bytes);
-    if (fields != 4 || strlen(hex) != 64 || !parse_digest(hex, &out->content)) {
-        return CONFCAST_ERR_CORRUPT;
-    }
-    out->epoch = epoch;
-    out->version = version;
-    return CONFCAST_OK;
-}
-
-bool
-cfc_cache_has_content(struct cfc_cache *cache, const struct cfc_digest *id)
-{
-    char name[NAME_SIZE];
-
-    hex_name(id->bytes, sizeof(id->bytes), name);
-    return faccessat(cache->contents_fd, name, R_OK, 0) == 0;
+    return cfc_cache_read_serving(cache, name, out);
 }
 
 int
 cfc_cache_load(struct cfc_cache *cache, const struct cfc_digest *id, struct cfc_sha256 *sha,
                struct cfc_loaded **out)
 {
-    char name[NAME_SIZE];
+    char name[CFC_CACHE_NAME_SIZE];
     uint8_t *bytes;
     size_t size;
     int error;
 
     *out = NULL;
-    hex_name(id->bytes, sizeof(id->bytes), name);
+    cfc_cache_content_name(id, name);
     error = cfc_file_read(cache->contents_fd, name, CFC_BODY_SIZE_MAX, &bytes, &size);
     if (error != CONFCAST_OK) {
         return error;
     }
     error = cfc_loaded_new(bytes, size, id, sha, out);
-    if (error != CONFCAST_OK && error != CONFCAST_ERR_NO_MEMORY) {
-        unlinkat(cache->contents_fd, name, 0); /* damaged: the network has it */
+    if (error == CONFCAST_OK) {
+        atomic_store(&(*out)->is_stored, true);
+        (*out)->is_from_disk = true;
+    } else if (error != CONFCAST_ERR_NO_MEMORY) {
+        if (!cache->is_readonly) {
+            unlinkat(cache->contents_fd, name, 0); /* damaged: the network has it */
+        }
         error = CONFCAST_ERR_DIGEST;
     }
     return error;
 }
 
-static int
-commit_content(struct cfc_cache *cache, const struct cfc_loaded *loaded)
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+int
+cfc_cache_store(struct cfc_cache *cache, struct cfc_loaded *loaded)
 {
-    char name[NAME_SIZE];
-    int error;
+    char name[CFC_CACHE_NAME_SIZE];
+    int error = CONFCAST_OK;
 
-    if (loaded == NULL || cfc_cache_has_content(cache, &loaded->id)) {
-        return CONFCAST_OK;
+    cfc_cache_content_name(&loaded->id, name);
+    if (!atomic_load(&loaded->is_stored) || faccessat(cache->contents_fd, name, F_OK, 0) != 0) {
+        /* A file that this process neither read nor wrote may be damaged. */
+        error = cfc_file_replace(cache->contents_fd, name, loaded->body, loaded->body_size);
+        cache->is_contents_dirty = cache->is_contents_dirty || error == CONFCAST_OK;
     }
-    hex_name(loaded->id.bytes, sizeof(loaded->id.bytes), name);
-    error = cfc_file_replace(cache->contents_fd, name, loaded->body, loaded->body_size);
-    return error == CONFCAST_OK ? cfc_dir_sync(cache->contents_fd) : error;
-}
-
-static int
-commit_serving(struct cfc_cache *cache, const struct cfc_cache_job *job)
-{
-    char text[SERVING_SIZE_MAX];
-    char name[NAME_SIZE];
-    char hex[65];
-    int size;
-    int error;
-
-    if (job->serving.version == 0) {
-        return CONFCAST_OK;
+    if (error == CONFCAST_OK && cache->is_contents_dirty) {
+        error = cfc_dir_sync(cache->contents_fd);
+        if (error != CONFCAST_OK) {
+            /* A second sync might succeed without having done anything: write it anew. */
+            unlinkat(cache->contents_fd, name, 0);
+        }
+        cache->is_contents_dirty = error != CONFCAST_OK;
     }
-    scope_name(job->scope_id, name);
-    hex_name(job->serving.content.bytes, sizeof(job->serving.content.bytes), hex);
-    size = snprintf(text, sizeof(text), "%s %llu %llu %s\n", job->serving.path,
-                    (unsigned long long)job->serving.epoch,
-                    (unsigned long long)job->serving.version, hex);
-    error = cfc_file_replace(cache->serving_fd, name, text, (size_t)size);
-    return error == CONFCAST_OK ? cfc_dir_sync(cache->serving_fd) : error;
+    atomic_store(&loaded->is_stored, error == CONFCAST_OK);
+    return error;
 }
 
 static int
 commit_head(struct cfc_cache *cache, const struct cfc_cache_job *job)
 {
-    char name[NAME_SIZE];
+    char name[CFC_CACHE_NAME_SIZE];
     int error;
 
     if (job->head_size == 0) {
@@ -343,11 +318,34 @@ commit_head(struct cfc_cache *cache, const struct cfc_cache_job *job)
     return error == CONFCAST_OK ? cfc_dir_sync(cache->heads_fd) : error;
 }
 
+static int
+commit_serving(struct cfc_cache *cache, const struct cfc_cache_job *job)
+{
+    char hex[CFC_CACHE_NAME_SIZE];
+    char name[CFC_CACHE_NAME_SIZE];
+    char text[SERVING_SIZE_MAX];
+    int size;
+    int error;
+
+    if (job->serving.version == 0) {
+        return CONFCAST_OK;
+    }
+    scope_name(job->scope_id, name);
+    cfc_cache_content_name(&job->serving.content, hex);
+    size = snprintf(text, sizeof(text), "%s %llu %llu %s", job->serving.path,
+                    (unsigned long long)job->serving.epoch,
+                    (unsigned long long)job->serving.version, hex);
+    size += snprintf(text + size, sizeof(text) - (size_t)size, " %016llx\n",
+                     (unsigned long long)XXH3_64bits(text, (size_t)size));
+    error = cfc_file_replace(cache->serving_fd, name, text, (size_t)size);
+    return error == CONFCAST_OK ? cfc_dir_sync(cache->serving_fd) : error;
+}
+
 int
 cfc_cache_commit(struct cfc_cache *cache, const struct cfc_cache_job *job)
 {
     /* The content before what names it; the floor before the head that rests on it. */
-    int error = commit_content(cache, job->loaded);
+    int error = job->loaded != NULL ? cfc_cache_store(cache, job->loaded) : CONFCAST_OK;
 
     if (error == CONFCAST_OK) {
         error = cfc_floor_sync(&cache->floor);
@@ -359,86 +357,4 @@ cfc_cache_commit(struct cfc_cache *cache, const struct cfc_cache_job *job)
         error = commit_serving(cache, job);
     }
     return error;
-}
-
-struct cached {
-    struct cfc_digest id;
-    uint64_t size;
-    struct timespec written;
-};
-
-static int
-by_age(const void *a, const void *b)
-{
-    const struct cached *x = a;
-    const struct cached *y = b;
-
-    if (x->written.tv_sec != y->written.tv_sec) {
-        return x->written.tv_sec < y->written.tv_sec ? -1 : 1;
-    }
-    return (x->written.tv_nsec > y->written.tv_nsec) - (x->written.tv_nsec < y->written.tv_nsec);
-}
-
-static size_t
-list_contents(struct cfc_cache *cache, struct cached *list, uint64_t *total)
-{
-    int fd = openat(cache->contents_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    struct dirent *entry;
-    size_t count = 0;
-
-    if (dir == NULL) {
-        if (fd >= 0) {
-            close(fd);
-        }
-        return 0;
-    }
-    while (count < CONTENTS_MAX && (entry = readdir(dir)) != NULL) {
-        struct stat st;
-
-        if (strlen(entry->d_name) == 64 && parse_digest(entry->d_name, &list[count].id) &&
-            fstatat(cache->contents_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-            list[count].size = (uint64_t)st.st_size;
-            list[count].written = st.st_mtim;
-            *total += list[count].size;
-            count++;
-        }
-    }
-    closedir(dir);
-    return count;
-}
-
-static bool
-is_kept(const struct cfc_digest *id, const struct cfc_digest *keep, size_t keep_count)
-{
-    for (size_t i = 0; i < keep_count; i++) {
-        if (cfc_digest_equal(id, &keep[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void
-cfc_cache_trim(struct cfc_cache *cache, const struct cfc_digest *keep, size_t keep_count)
-{
-    struct cached *list = calloc(CONTENTS_MAX, sizeof(*list));
-    uint64_t total = 0;
-    size_t count;
-
-    if (list == NULL) {
-        return; /* next time */
-    }
-    count = list_contents(cache, list, &total);
-    qsort(list, count, sizeof(*list), by_age);
-    for (size_t i = 0; i < count && total > cache->size_max; i++) {
-        char name[NAME_SIZE];
-
-        if (!is_kept(&list[i].id, keep, keep_count)) {
-            hex_name(list[i].id.bytes, sizeof(list[i].id.bytes), name);
-            unlinkat(cache->contents_fd, name, 0);
-            total -= list[i].size;
-        }
-    }
-    free(list);
 }

@@ -1,15 +1,18 @@
 #include "consumer/cache_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "confcast/error.h"
+
+#define TEMPORARY_PREFIX ".new-"
 
 static int
 error_of_errno(void)
@@ -21,6 +24,8 @@ error_of_errno(void)
     case EDQUOT:
         return CONFCAST_ERR_NO_SPACE;
     case ELOOP:
+    case EACCES:
+    case EPERM:
         return CONFCAST_ERR_AUTHORITY;
     default:
         return CONFCAST_ERR_IO;
@@ -34,16 +39,18 @@ is_ours(const struct stat *st)
 }
 
 int
-cfc_dir_open(int parent_fd, const char *name, int *fd)
+cfc_dir_open(int parent_fd, const char *name, bool is_made, int *fd, bool *is_new)
 {
+    int no_follow = parent_fd == AT_FDCWD ? 0 : O_NOFOLLOW;
     struct stat st;
 
-    if (mkdirat(parent_fd, name, 0700) != 0 && errno != EEXIST) {
+    *is_new = is_made && mkdirat(parent_fd, name, 0700) == 0;
+    if (is_made && !*is_new && errno != EEXIST) {
         return error_of_errno();
     }
-    *fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | no_follow);
     if (*fd < 0) {
-        return error_of_errno();
+        return errno == ENOTDIR ? CONFCAST_ERR_AUTHORITY : error_of_errno();
     }
     if (fstat(*fd, &st) != 0 || !is_ours(&st)) {
         close(*fd);
@@ -51,6 +58,33 @@ cfc_dir_open(int parent_fd, const char *name, int *fd)
         return CONFCAST_ERR_AUTHORITY;
     }
     return CONFCAST_OK;
+}
+
+int
+cfc_dir_sync(int dir_fd)
+{
+    return fsync(dir_fd) == 0 ? CONFCAST_OK : CONFCAST_ERR_IO;
+}
+
+void
+cfc_dir_clean(int dir_fd)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+
+    if (dir == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) == 0) {
+            unlinkat(dir_fd, entry->d_name, 0);
+        }
+    }
+    closedir(dir);
 }
 
 static int
@@ -112,13 +146,13 @@ out_close:
     return error;
 }
 
-static int
-write_all(int fd, const uint8_t *bytes, size_t size)
+int
+cfc_file_write_at(int fd, const void *bytes, size_t size, uint64_t offset)
 {
-    size_t done = 0;
+    const uint8_t *p = bytes;
 
-    while (done < size) {
-        ssize_t n = write(fd, bytes + done, size - done);
+    while (size > 0) {
+        ssize_t n = pwrite(fd, p, size, (off_t)offset);
 
         if (n < 0 && errno == EINTR) {
             continue;
@@ -129,44 +163,53 @@ write_all(int fd, const uint8_t *bytes, size_t size)
         if (n == 0) {
             return CONFCAST_ERR_IO;
         }
-        done += (size_t)n;
+        p += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
     }
     return CONFCAST_OK;
 }
 
 int
-cfc_file_replace(int dir_fd, const char *name, const void *bytes, size_t size)
+cfc_file_create(int dir_fd, const void *bytes, size_t size, int *fd,
+                char temporary[CFC_FILE_TEMPORARY_SIZE])
 {
     static atomic_uint number;
-    char temporary[64];
     int error;
-    int fd;
 
     /* Always a new name: after a failed fsync the old descriptor's pages would count as clean. */
-    snprintf(temporary, sizeof(temporary), ".new-%ld-%u", (long)getpid(),
+    snprintf(temporary, CFC_FILE_TEMPORARY_SIZE, TEMPORARY_PREFIX "%ld-%u", (long)getpid(),
              atomic_fetch_add(&number, 1));
-    fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
+    *fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*fd < 0) {
         return error_of_errno();
     }
-    error = write_all(fd, bytes, size);
-    if (error == CONFCAST_OK && fsync(fd) != 0) {
-        error = error_of_errno();
-    }
-    if (close(fd) != 0 && error == CONFCAST_OK) {
-        error = error_of_errno();
-    }
-    if (error == CONFCAST_OK && renameat(dir_fd, temporary, dir_fd, name) != 0) {
+    error = cfc_file_write_at(*fd, bytes, size, 0);
+    if (error == CONFCAST_OK && fsync(*fd) != 0) {
         error = error_of_errno();
     }
     if (error != CONFCAST_OK) {
+        close(*fd);
+        *fd = -1;
         unlinkat(dir_fd, temporary, 0);
     }
     return error;
 }
 
 int
-cfc_dir_sync(int dir_fd)
+cfc_file_replace(int dir_fd, const char *name, const void *bytes, size_t size)
 {
-    return fsync(dir_fd) == 0 ? CONFCAST_OK : CONFCAST_ERR_IO;
+    char temporary[CFC_FILE_TEMPORARY_SIZE];
+    int fd;
+    int error = cfc_file_create(dir_fd, bytes, size, &fd, temporary);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    close(fd); /* all of it was synced: there is nothing left to fail */
+    if (renameat(dir_fd, temporary, dir_fd, name) != 0) {
+        error = error_of_errno();
+        unlinkat(dir_fd, temporary, 0);
+    }
+    return error;
 }

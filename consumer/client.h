@@ -1,6 +1,8 @@
-/* The inside of a client.  Three parties: the loop thread (owns the receiver, the port and the
- * tables, under `loop_lock` while it works), the persister thread (disk), and the application's
- * threads (subscribe under `loop_lock`; readers touch none of this). */
+/* The inside of a client.
+ *
+ * Threads: the loop thread owns the receiver, the port, the contents and the scopes, and makes
+ * every callback.  Application threads hand it what they want done by cfc_client_call(); what they
+ * read (views, status) they read without it.  The persister thread writes to the cache. */
 #ifndef CFC_CONSUMER_CLIENT_H
 #define CFC_CONSUMER_CLIENT_H
 
@@ -8,7 +10,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "confcast/confcast.h"
 #include "consumer/cache.h"
@@ -21,12 +22,18 @@
 #include "protocol/trust/credential.h"
 #include "protocol/trust/fleet.h"
 
-enum {
-    CFC_CLIENT_CONTENTS_MAX = 1024
+/* Something that an application thread wants done. */
+struct cfc_call {
+    int (*run)(struct confcast *client, void *arg);
+    void *arg;
+    int result;
+    bool is_done;
+    struct cfc_call *next;
 };
 
 struct confcast {
-    pid_t pid; /* of the process that opened it */
+    struct confcast *fork_next; /* fork_guard.c */
+    atomic_bool is_forked;      /* this is a child's copy: dead */
     struct cfc_fleet *fleet;
     struct cfc_credential *credential;
     struct cfc_port_udp *port;
@@ -40,12 +47,24 @@ struct confcast {
     bool has_thread;
     int wake_fd;
     atomic_bool is_stopping;
-    pthread_mutex_t loop_lock; /* recursive: callbacks run under it */
+
+    pthread_mutex_t call_lock; /* guards the calls */
+    pthread_cond_t call_done;
+    struct cfc_call *calls; /* first to run */
+    struct cfc_call **calls_end;
+    bool is_ended; /* the loop takes no more */
 
     struct confcast_scope *scopes[CFC_RECEIVER_SCOPES_MAX]; /* index = the receiver's */
     uint32_t scope_count;
-    struct cfc_loaded *contents[CFC_CLIENT_CONTENTS_MAX]; /* held for heads in force */
+    struct cfc_loaded **contents; /* held for heads in force */
     uint32_t content_count;
+    uint32_t content_capacity;
+    bool is_draining;
+    struct cfc_retired retired;
+    uint64_t retired_size_max; /* beyond it new versions wait for readers */
+    bool is_stall_told;
+    uint64_t overflows_told;
+    uint64_t overflows_told_ns;
 
     confcast_event_fn *event;
     void *event_arg;
@@ -53,24 +72,51 @@ struct confcast {
     void *log_arg;
 };
 
-/* ---- client_events.c: what the receiver asks for (loop_lock held) ---- */
+/* ---- client.c: the loop ---- */
 
-/* Handles every event that waits. */
+/* Runs the loop until is_stopping; the thread's function. */
+void *cfc_client_run(void *client);
+
+/* Wakes the loop.  Any thread; takes a client. */
+void cfc_client_wake(void *client);
+
+/* Has the loop thread call run(client, arg) between two events, and returns what it returned; runs
+ * at once on that thread itself.  CLOSED: the client is being closed, or this is a forked child. */
+int cfc_client_call(struct confcast *client, int (*run)(struct confcast *client, void *arg),
+                    void *arg);
+
+bool cfc_client_is_own_thread(const struct confcast *client);
+
+struct cfc_now cfc_client_now(void);
+
+/* ---- client_open.c ---- */
+
+/* Marks a forked child's copy as dead and closes its descriptors.  Async-signal-safe. */
+void cfc_client_abandon(struct confcast *client);
+
+/* Reads a struct whose first member is its size, of this version of the library or another: what
+ * the caller does not know is zero in `out`.  INVALID: shorter than `size_first`, that of the first
+ * version, or with something set that this version does not know. */
+int cfc_client_take_struct(void *out, size_t size, const void *given, size_t size_first);
+
+/* ---- client_events.c: what the receiver asks for, on the loop thread ---- */
+
+/* Handles every event that waits.  Inside of an event it does nothing, since whoever handles that
+ * one goes on. */
 void cfc_client_drain_events(struct confcast *client);
+
+/* Serves what waited for retired memory, when there is room. */
+void cfc_client_serve_deferred(struct confcast *client);
+
+/* Floor, last head, contents and what was served, from disk. */
+void cfc_client_restore(struct confcast *client, struct confcast_scope *scope);
 
 /* Copies the receiver's word on every scope into its status and wakes waiters. */
 void cfc_client_refresh_status(struct confcast *client);
 
-struct cfc_now cfc_client_now(void);
 __attribute__((format(printf, 3, 4))) void cfc_client_say(struct confcast *client, int level,
                                                           const char *format, ...);
 void cfc_client_tell(struct confcast *client, const char *event,
                      const struct cfc_receiver_event *about, uint64_t bytes);
-
-/* The content, or NULL. */
-struct cfc_loaded *cfc_client_find(struct confcast *client, const struct cfc_digest *id);
-
-/* Loads from disk what this head names and memory lacks, and tells the receiver. */
-void cfc_client_load_named(struct confcast *client, const uint8_t *head_frame, size_t size);
 
 #endif

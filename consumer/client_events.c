@@ -2,28 +2,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <urcu/urcu-memb.h>
 
 #include "consumer/client.h"
 #include "protocol/base/time.h"
 #include "protocol/wire/head.h"
 
-static uint64_t
-clock_ns(clockid_t clock)
-{
-    struct timespec t;
+_Static_assert((int)CONFCAST_STATE_NONE == (int)CFC_APPLY_NONE &&
+                   (int)CONFCAST_STATE_RECEIVING == (int)CFC_APPLY_RECEIVING &&
+                   (int)CONFCAST_STATE_PREPARED == (int)CFC_APPLY_PREPARED &&
+                   (int)CONFCAST_STATE_APPLIED == (int)CFC_APPLY_APPLIED &&
+                   (int)CONFCAST_STATE_REJECTED == (int)CFC_APPLY_REJECTED &&
+                   (int)CONFCAST_STATE_REVERTED == (int)CFC_APPLY_REVERTED &&
+                   (int)CONFCAST_STATE_DEGRADED == (int)CFC_APPLY_DEGRADED,
+               "public states are those of reports");
 
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * CFC_S + (uint64_t)t.tv_nsec;
-}
-
-struct cfc_now
-cfc_client_now(void)
-{
-    return (struct cfc_now){.mono_ns = clock_ns(CLOCK_MONOTONIC),
-                            .unix_ns = clock_ns(CLOCK_REALTIME)};
-}
+enum {
+    SILENT_PERIODS = 3 /* without any proof until a scope counts as stale */
+};
 
 void
 cfc_client_say(struct confcast *client, int level, const char *format, ...)
@@ -57,14 +52,14 @@ cfc_client_tell(struct confcast *client, const char *event, const struct cfc_rec
     memcpy(out.content, about->content.bytes, sizeof(out.content));
     out.reason = about->reason;
     out.arm = about->arm;
-    out.unix_ns = clock_ns(CLOCK_REALTIME);
+    out.unix_ns = cfc_client_now().unix_ns;
     client->event(client->event_arg, &out);
 }
 
 /* ---- Contents held --------------------------------------------------------------------------- */
 
-struct cfc_loaded *
-cfc_client_find(struct confcast *client, const struct cfc_digest *id)
+static struct cfc_loaded *
+find(struct confcast *client, const struct cfc_digest *id)
 {
     for (uint32_t i = 0; i < client->content_count; i++) {
         if (cfc_digest_equal(&client->contents[i]->id, id)) {
@@ -74,30 +69,22 @@ cfc_client_find(struct confcast *client, const struct cfc_digest *id)
     return NULL;
 }
 
-static void
-update_keep(struct confcast *client)
-{
-    struct cfc_digest ids[CFC_CLIENT_CONTENTS_MAX];
-
-    if (client->persister == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < client->content_count; i++) {
-        ids[i] = client->contents[i]->id;
-    }
-    cfc_persister_keep(client->persister, ids, client->content_count);
-}
-
-/* Takes the reference over. */
+/* Takes the reference over, also on NO_MEMORY. */
 static int
 hold(struct confcast *client, struct cfc_loaded *loaded)
 {
-    if (client->content_count == CFC_CLIENT_CONTENTS_MAX) {
-        cfc_loaded_unref(loaded);
-        return CONFCAST_ERR_LIMIT;
+    if (client->content_count == client->content_capacity) {
+        uint32_t capacity = client->content_capacity > 0 ? 2 * client->content_capacity : 16;
+        struct cfc_loaded **contents = realloc(client->contents, capacity * sizeof(*contents));
+
+        if (contents == NULL) {
+            cfc_loaded_unref(loaded);
+            return CONFCAST_ERR_NO_MEMORY;
+        }
+        client->contents = contents;
+        client->content_capacity = capacity;
     }
     client->contents[client->content_count++] = loaded;
-    update_keep(client);
     return CONFCAST_OK;
 }
 
@@ -108,40 +95,181 @@ release(struct confcast *client, const struct cfc_digest *id)
         if (cfc_digest_equal(&client->contents[i]->id, id)) {
             cfc_loaded_unref(client->contents[i]); /* a view may still hold it */
             client->contents[i] = client->contents[--client->content_count];
-            update_keep(client);
             return;
         }
     }
 }
 
-static void
-load_one(struct confcast *client, const struct cfc_digest *id)
+/* The content from memory or from disk, held and known to the receiver; NULL when it is nowhere. */
+static struct cfc_loaded *
+load(struct confcast *client, const struct cfc_digest *id)
 {
-    struct cfc_loaded *loaded;
+    struct cfc_loaded *loaded = find(client, id);
+    int error;
 
-    if (cfc_digest_is_zero(id) || cfc_client_find(client, id) != NULL ||
-        cfc_cache_load(client->cache, id, client->sha, &loaded) != CONFCAST_OK) {
-        return;
+    if (loaded != NULL || cfc_digest_is_zero(id)) {
+        return loaded;
     }
-    if (hold(client, loaded) == CONFCAST_OK) {
-        cfc_receiver_content_held(client->receiver, id);
+    error = cfc_cache_load(client->cache, id, client->sha, &loaded);
+    if (error != CONFCAST_OK) {
+        if (error != CONFCAST_ERR_NOT_FOUND) {
+            cfc_client_say(client, 1, "cached content not used key=%016llx error=%s",
+                           (unsigned long long)cfc_digest_key(id), confcast_error_word(error));
+        }
+        return NULL;
     }
+    if (hold(client, loaded) != CONFCAST_OK) {
+        return NULL;
+    }
+    if (cfc_receiver_content_held(client->receiver, id) != CONFCAST_OK) {
+        release(client, id);
+        return NULL;
+    }
+    return loaded;
 }
 
-void
-cfc_client_load_named(struct confcast *client, const uint8_t *head_frame, size_t size)
+/* Loads from disk what this head names and memory lacks. */
+static void
+load_named(struct confcast *client, const uint8_t *head_frame, size_t size)
 {
     struct cfc_frame frame;
     struct cfc_head head;
 
-    if (client->cache == NULL || cfc_frame_open(head_frame, size, &frame) != CONFCAST_OK ||
-        frame.type != CFC_FRAME_HEAD ||
+    if (cfc_frame_open(head_frame, size, &frame) != CONFCAST_OK ||
         cfc_head_decode(&frame, client->sha, &head) != CONFCAST_OK) {
         return;
     }
     for (uint32_t i = 0; i < head.arm_count; i++) {
-        load_one(client, &head.arms[i].content);
-        load_one(client, &head.arms[i].fallback);
+        (void)load(client, &head.arms[i].content);
+        (void)load(client, &head.arms[i].fallback);
+    }
+}
+
+/* ---- Serving --------------------------------------------------------------------------------- */
+
+/* Publishes `view` and tells the application when the content is another one. */
+static void
+publish(struct confcast_scope *scope, struct confcast_view *view, bool is_other_content)
+{
+    struct confcast_view *before = cfc_view_exchange(&scope->view, view);
+
+    if (is_other_content && scope->change != NULL) {
+        confcast_read_lock();
+        scope->change(scope->change_arg, scope, before, view);
+        confcast_read_unlock();
+    }
+    cfc_view_retire(before, is_other_content, &scope->client->retired);
+}
+
+/* Asks the validator about a content that is not served yet, and publishes it. */
+static int
+swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_t epoch, uint64_t version)
+{
+    bool is_other_content =
+        scope->view == NULL || !cfc_digest_equal(&scope->view->loaded->id, &loaded->id);
+    struct confcast_view *view = cfc_view_new(loaded, epoch, version);
+
+    if (view == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    if (is_other_content && scope->validate != NULL &&
+        scope->validate(scope->validate_arg, scope, view) != 0) {
+        cfc_view_free(view);
+        return CONFCAST_ERR_APP_REJECT;
+    }
+    publish(scope, view, is_other_content);
+    return CONFCAST_OK;
+}
+
+static void
+persist_serving(struct confcast_scope *scope, uint64_t epoch, uint64_t version,
+                struct cfc_loaded *loaded)
+{
+    struct cfc_cache_serving serving = {.epoch = epoch, .version = version, .content = loaded->id};
+
+    if (scope->client->persister != NULL) {
+        memcpy(serving.path, scope->path, sizeof(serving.path));
+        cfc_persister_put_serving(scope->client->persister, scope->idx, &serving, loaded);
+    }
+}
+
+static const char *
+word_for(uint8_t state)
+{
+    switch (state) {
+    case CFC_APPLY_REVERTED:
+        return "reverted";
+    case CFC_APPLY_PREPARED:
+        return "fallback";
+    default:
+        return "applied";
+    }
+}
+
+static int
+serve(struct confcast *client, struct confcast_scope *scope, const struct cfc_receiver_event *event)
+{
+    struct cfc_loaded *loaded = find(client, &event->content);
+    int error = CONFCAST_ERR_NOT_FOUND;
+
+    if (loaded != NULL) {
+        error = swap(scope, loaded, event->epoch, event->version);
+    }
+    if (error == CONFCAST_OK) {
+        persist_serving(scope, event->epoch, event->version, loaded);
+        cfc_client_tell(client, word_for(event->state), event, loaded->body_size);
+    }
+    return error;
+}
+
+/* Whether a reader that does not leave its section keeps too much: then new versions wait. */
+static bool
+is_stalled(struct confcast *client)
+{
+    uint64_t size = atomic_load(&client->retired.size);
+    struct cfc_receiver_event about = {.scope_idx = CFC_RECEIVER_NO_SCOPE,
+                                       .reason = CONFCAST_ERR_BUSY};
+    bool is_over = size > client->retired_size_max;
+
+    if (is_over && !client->is_stall_told) {
+        cfc_client_say(client, 0,
+                       "a reader does not leave its section: new versions wait bytes=%llu",
+                       (unsigned long long)size);
+        cfc_client_tell(client, "stalled_reader", &about, size);
+    }
+    client->is_stall_told = is_over;
+    return is_over;
+}
+
+static void
+on_serve(struct confcast *client, struct confcast_scope *scope,
+         const struct cfc_receiver_event *event)
+{
+    struct cfc_now now;
+    int code;
+
+    if (is_stalled(client)) {
+        scope->is_deferred = true;
+        scope->deferred = *event;
+        return;
+    }
+    code = serve(client, scope, event);
+    now = cfc_client_now();
+    cfc_receiver_served(client->receiver, scope->idx, code, &now);
+}
+
+void
+cfc_client_serve_deferred(struct confcast *client)
+{
+    for (uint32_t i = 0; i < client->scope_count; i++) {
+        struct confcast_scope *scope = client->scopes[i];
+
+        if (scope->is_deferred) {
+            struct cfc_receiver_event event = scope->deferred;
+
+            scope->is_deferred = false;
+            on_serve(client, scope, &event);
+        }
     }
 }
 
@@ -151,25 +279,13 @@ static void
 on_accepted(struct confcast *client, struct confcast_scope *scope,
             const struct cfc_receiver_event *event)
 {
-    struct cfc_cache_job *job;
-
     if (client->cache != NULL) {
-        int error =
-            cfc_cache_set_floor(client->cache, scope->scope_id, event->epoch, event->version);
-
-        if (error != CONFCAST_OK) {
-            cfc_client_say(client, 0, "floor not raised scope=%s error=%s", scope->path,
-                           confcast_error_word(error));
-        }
-        cfc_client_load_named(client, event->bytes, event->size);
-        job = calloc(1, sizeof(*job));
-        if (job != NULL && event->size <= sizeof(job->head)) {
-            job->scope_id = scope->scope_id;
-            memcpy(job->head, event->bytes, event->size);
-            job->head_size = event->size;
-            cfc_persister_put(client->persister, scope->idx, 0, job);
-        }
-        free(job);
+        /* Before the next event, which may be the swap.  A disk that fails does not stop it: the
+         * floor holds in memory, and the persister tells of the disk. */
+        (void)cfc_floor_raise(cfc_cache_floor(client->cache), scope->scope_id, event->epoch,
+                              event->version);
+        cfc_persister_put_head(client->persister, scope->idx, event->bytes, event->size);
+        load_named(client, event->bytes, event->size);
     }
     cfc_client_tell(client, "accepted", event, 0);
 }
@@ -187,7 +303,7 @@ decode(struct confcast *client, const struct cfc_receiver_event *event, struct c
         return error;
     }
     if (event->encoding == CFC_ENCODING_ZSTD_DELTA) {
-        base = cfc_client_find(client, &event->base);
+        base = find(client, &event->base);
         if (base == NULL) {
             return CONFCAST_ERR_NO_BASE;
         }
@@ -207,124 +323,29 @@ decode(struct confcast *client, const struct cfc_receiver_event *event, struct c
 }
 
 static void
-on_content(struct confcast *client, const struct cfc_receiver_event *event,
-           const struct cfc_now *now)
+on_content(struct confcast *client, const struct cfc_receiver_event *event)
 {
     struct cfc_loaded *loaded = NULL;
+    struct cfc_now now;
     int error = decode(client, event, &loaded);
 
     if (error == CONFCAST_OK) {
         error = hold(client, loaded);
+    }
+    if (error == CONFCAST_OK && client->persister != NULL) {
+        cfc_persister_put_content(client->persister, loaded);
     }
     if (error != CONFCAST_OK) {
         cfc_client_say(client, 1, "content refused key=%016llx error=%s",
                        (unsigned long long)cfc_digest_key(&event->content),
                        confcast_error_word(error));
     }
-    cfc_receiver_content_done(client->receiver, &event->content, error, now);
-}
-
-static int
-ask_validator(struct confcast_scope *scope, const struct confcast_view *candidate)
-{
-    int code = CONFCAST_OK;
-
-    pthread_mutex_lock(&scope->callback_lock);
-    if (scope->validate != NULL && scope->validate(scope->validate_arg, scope, candidate) != 0) {
-        code = CONFCAST_ERR_APP_REJECT;
-    }
-    pthread_mutex_unlock(&scope->callback_lock);
-    return code;
-}
-
-/* Publishes `view` and tells the application when the content is another one. */
-static void
-publish(struct confcast_scope *scope, struct confcast_view *view, bool is_other_content)
-{
-    struct confcast_view *before = rcu_xchg_pointer(&scope->view, view);
-
-    if (is_other_content) {
-        pthread_mutex_lock(&scope->callback_lock);
-        if (scope->change != NULL) {
-            confcast_read_lock();
-            scope->change(scope->change_arg, scope, before, view);
-            confcast_read_unlock();
-        }
-        pthread_mutex_unlock(&scope->callback_lock);
-    }
-    cfc_view_retire(before);
+    now = cfc_client_now();
+    cfc_receiver_content_done(client->receiver, &event->content, error, &now);
 }
 
 static void
-persist_serving(struct confcast *client, struct confcast_scope *scope,
-                const struct cfc_receiver_event *event, struct cfc_loaded *loaded)
-{
-    struct cfc_cache_job *job;
-
-    if (client->persister == NULL) {
-        return;
-    }
-    job = calloc(1, sizeof(*job));
-    if (job == NULL) {
-        return; /* not durable: the next version tries again */
-    }
-    job->scope_id = scope->scope_id;
-    memcpy(job->serving.path, scope->path, sizeof(job->serving.path));
-    job->serving.epoch = event->epoch;
-    job->serving.version = event->version;
-    job->serving.content = event->content;
-    job->loaded = cfc_loaded_ref(loaded);
-    cfc_persister_put(client->persister, scope->idx, event->version, job);
-    free(job);
-}
-
-static const char *
-word_for(uint8_t state)
-{
-    switch (state) {
-    case CFC_APPLY_REVERTED:
-        return "reverted";
-    case CFC_APPLY_PREPARED:
-        return "fallback";
-    default:
-        return "applied";
-    }
-}
-
-static int
-serve(struct confcast *client, struct confcast_scope *scope, const struct cfc_receiver_event *event)
-{
-    struct cfc_loaded *loaded = cfc_client_find(client, &event->content);
-    struct confcast_view *view;
-    bool is_other_content;
-    int code = CONFCAST_OK;
-
-    if (loaded == NULL) {
-        return CONFCAST_ERR_NOT_FOUND;
-    }
-    /* Only this thread replaces views, so that the current one stays. */
-    is_other_content = scope->view == NULL || scope->view->loaded != loaded;
-    view = cfc_view_new(loaded, event->epoch, event->version);
-    if (view == NULL) {
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    if (is_other_content) {
-        code = ask_validator(scope, view);
-    }
-    if (code != CONFCAST_OK) {
-        cfc_view_free(view);
-        return code;
-    }
-    scope->is_from_disk = scope->is_from_disk && !is_other_content;
-    publish(scope, view, is_other_content);
-    persist_serving(client, scope, event, loaded);
-    cfc_client_tell(client, word_for(event->state), event, loaded->body_size);
-    return CONFCAST_OK;
-}
-
-static void
-on_freshness(struct confcast *client, struct confcast_scope *scope,
-             const struct cfc_receiver_event *event)
+on_freshness(struct confcast *client, const struct cfc_receiver_event *event)
 {
     static const char *const words[] = {
         [CFC_FRESHNESS_UNKNOWN] = "unknown",
@@ -333,12 +354,11 @@ on_freshness(struct confcast *client, struct confcast_scope *scope,
         [CFC_FRESHNESS_STALE] = "stale",
     };
 
-    scope->reported_freshness = event->freshness;
     cfc_client_tell(client, words[event->freshness], event, 0);
 }
 
 static void
-on_event(struct confcast *client, const struct cfc_receiver_event *event, const struct cfc_now *now)
+on_event(struct confcast *client, const struct cfc_receiver_event *event)
 {
     struct confcast_scope *scope =
         event->scope_idx < client->scope_count ? client->scopes[event->scope_idx] : NULL;
@@ -348,10 +368,10 @@ on_event(struct confcast *client, const struct cfc_receiver_event *event, const 
         on_accepted(client, scope, event);
         break;
     case CFC_EVENT_CONTENT:
-        on_content(client, event, now);
+        on_content(client, event);
         break;
     case CFC_EVENT_SERVE:
-        cfc_receiver_served(client->receiver, event->scope_idx, serve(client, scope, event), now);
+        on_serve(client, scope, event);
         break;
     case CFC_EVENT_PREPARED:
         cfc_client_tell(client, "prepared", event, 0);
@@ -365,7 +385,7 @@ on_event(struct confcast *client, const struct cfc_receiver_event *event, const 
         release(client, &event->content);
         break;
     case CFC_EVENT_FRESHNESS:
-        on_freshness(client, scope, event);
+        on_freshness(client, event);
         break;
     case CFC_EVENT_IDENTITY:
         cfc_client_say(client, 0, "the engine refuses this consumer reason=%s",
@@ -381,21 +401,101 @@ cfc_client_drain_events(struct confcast *client)
     struct cfc_receiver_event event;
     struct cfc_now now = cfc_client_now();
 
+    if (client->is_draining) {
+        return;
+    }
+    client->is_draining = true;
     while (cfc_receiver_poll_event(client->receiver, &now, &event) == CONFCAST_OK) {
-        on_event(client, &event, &now);
+        on_event(client, &event);
         now = cfc_client_now();
+    }
+    client->is_draining = false;
+}
+
+/* ---- Restoring ------------------------------------------------------------------------------- */
+
+/* Serves again what the last process served, when the head accepted last is lost, is newer than the
+ * content that is here, or waits for its activation. */
+static void
+restore_serving(struct confcast *client, struct confcast_scope *scope,
+                const struct cfc_cache_serving *serving)
+{
+    struct cfc_loaded *loaded = load(client, &serving->content);
+    struct cfc_now now;
+    int error = CONFCAST_ERR_NOT_FOUND;
+
+    if (loaded != NULL) {
+        error = cfc_receiver_restore_serving(client->receiver, scope->idx, serving->epoch,
+                                             serving->version, &serving->content);
+    }
+    if (error == CONFCAST_OK) {
+        error = swap(scope, loaded, serving->epoch, serving->version);
+        now = cfc_client_now();
+        cfc_receiver_served(client->receiver, scope->idx, error, &now);
+    }
+    if (error == CONFCAST_OK) {
+        persist_serving(scope, serving->epoch, serving->version, loaded);
+    } else {
+        cfc_client_say(client, 1, "what was served is not served again scope=%s error=%s",
+                       scope->path, confcast_error_word(error));
     }
 }
 
+void
+cfc_client_restore(struct confcast *client, struct confcast_scope *scope)
+{
+    struct cfc_cache_serving serving = {.version = 0};
+    uint8_t head[CFC_FRAME_SIZE_MAX];
+    size_t head_size = 0;
+    uint64_t epoch = 0;
+    uint64_t version = 0;
+    struct cfc_now now = cfc_client_now();
+    int error;
+
+    if (client->cache == NULL) {
+        return;
+    }
+    (void)cfc_floor_get(cfc_cache_floor(client->cache), scope->scope_id, &epoch, &version);
+    if (cfc_cache_serving(client->cache, scope->scope_id, &serving) != CONFCAST_OK ||
+        strcmp(serving.path, scope->path) != 0) {
+        serving.version = 0;
+    }
+    if (serving.version > version) { /* the floor was lost, but not all that it says */
+        version = serving.version;
+        epoch = serving.epoch;
+        (void)cfc_floor_raise(cfc_cache_floor(client->cache), scope->scope_id, epoch, version);
+    }
+    if (version == 0) {
+        return;
+    }
+    error = cfc_cache_head(client->cache, scope->scope_id, head, sizeof(head), &head_size);
+    error = cfc_receiver_restore(client->receiver, scope->idx, epoch, version,
+                                 error == CONFCAST_OK ? head : NULL, head_size, &now);
+    if (error == CONFCAST_OK && head_size > 0) {
+        load_named(client, head, head_size);
+    } else if (error != CONFCAST_OK) {
+        cfc_client_say(client, 1, "the head accepted last is not used scope=%s error=%s",
+                       scope->path, confcast_error_word(error));
+    }
+    cfc_client_drain_events(client);
+    if (scope->view == NULL && serving.version != 0) {
+        restore_serving(client, scope, &serving);
+    }
+}
+
+/* ---- Status ---------------------------------------------------------------------------------- */
+
 static void
-refresh_one(struct confcast *client, struct confcast_scope *scope)
+refresh_one(struct confcast *client, struct confcast_scope *scope, uint64_t now_ns)
 {
     struct cfc_receiver_scope now;
-    struct confcast_status status = {.size = sizeof(status)};
+    struct confcast_status status;
 
     if (cfc_receiver_scope(client->receiver, scope->idx, &now) != CONFCAST_OK) {
         return;
     }
+    memset(&status, 0, sizeof(status)); /* padding too: it is compared below */
+    status.size = sizeof(status);
     status.epoch = now.entry.epoch;
     status.accepted = now.entry.accepted;
     status.serving = now.entry.serving_version;
@@ -403,10 +503,18 @@ refresh_one(struct confcast *client, struct confcast_scope *scope)
     status.durable = now.entry.durable;
     status.state = (enum confcast_state)now.entry.state;
     status.reason = -(int)now.entry.reason;
-    status.is_stale = now.freshness == CFC_FRESHNESS_STALE;
+    if (status.state == CONFCAST_STATE_APPLIED && scope->persist_error != CONFCAST_OK) {
+        status.state = CONFCAST_STATE_DEGRADED;
+        status.reason = scope->persist_error;
+    }
+    status.is_stale = now.freshness == CFC_FRESHNESS_STALE ||
+                      (now.freshness == CFC_FRESHNESS_UNKNOWN &&
+                       now_ns - scope->since_ns >= SILENT_PERIODS * CFC_S);
     status.is_control_silent = now.freshness == CFC_FRESHNESS_CONTROL_SILENT;
+    status.fresh_unix_ns = now.fresh_unix_ns;
     if (scope->view != NULL) {
-        status.source = scope->is_from_disk ? CONFCAST_SOURCE_DISK : CONFCAST_SOURCE_NETWORK;
+        status.source =
+            scope->view->loaded->is_from_disk ? CONFCAST_SOURCE_DISK : CONFCAST_SOURCE_NETWORK;
         memcpy(status.content, scope->view->loaded->id.bytes, sizeof(status.content));
         status.content_size = scope->view->loaded->body_size;
     }
@@ -421,7 +529,9 @@ refresh_one(struct confcast *client, struct confcast_scope *scope)
 void
 cfc_client_refresh_status(struct confcast *client)
 {
+    uint64_t now_ns = cfc_client_now().mono_ns;
+
     for (uint32_t i = 0; i < client->scope_count; i++) {
-        refresh_one(client, client->scopes[i]);
+        refresh_one(client, client->scopes[i], now_ns);
     }
 }

@@ -1,74 +1,193 @@
 #include "consumer/persister.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "confcast/error.h"
+#include "protocol/base/time.h"
 #include "protocol/session/receiver.h"
 
 enum {
-    KEEP_MAX = 1024
+    RETRY_DOUBLINGS_MAX = 6 /* of the first second */
 };
 
-struct pending {
-    struct cfc_cache_job job;
-    uint64_t version;
+struct slot {
+    bool is_due;              /* `job` is to be committed */
+    struct cfc_cache_job job; /* holds a reference of job.loaded */
+    bool is_told;             /* `outcome` was polled */
+    struct cfc_persisted outcome;
+};
+
+struct queued_content {
+    struct queued_content *next;
+    struct cfc_loaded *loaded;
 };
 
 struct cfc_persister {
     struct cfc_cache *cache;
-    cfc_persisted_fn *fn;
+    cfc_persister_notify_fn *notify;
     void *arg;
     pthread_t thread;
+    bool has_thread;
+    struct cfc_cache_job working; /* the thread's own */
+
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t wake;
-    struct pending *pending[CFC_RECEIVER_SCOPES_MAX];
-    struct cfc_digest keep[KEEP_MAX];
-    size_t keep_count;
+    struct slot *slots[CFC_RECEIVER_SCOPES_MAX];
+    uint32_t next_idx; /* where the search for work goes on, so that no scope starves */
+    struct queued_content *contents; /* first to write */
+    struct queued_content **contents_end;
+    bool is_grown;        /* a content was written since the last trim */
+    bool is_failing;      /* the last commit failed: wait for the time below */
+    bool is_news;         /* something was put since: try at once */
+    uint32_t retries;     /* failures in a row */
+    uint64_t retry_at_ns; /* monotonic */
     bool is_stopping;
 };
 
-static void
-pending_free(struct pending *pending)
+static uint64_t
+now_ns(void)
 {
-    if (pending != NULL) {
-        cfc_loaded_unref(pending->job.loaded);
-        free(pending);
-    }
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * CFC_S + (uint64_t)t.tv_nsec;
 }
 
-/* Takes one pending job, or NULL.  Under the lock. */
-static struct pending *
-take(struct cfc_persister *p, uint32_t *scope_idx)
-{
-    for (uint32_t i = 0; i < CFC_RECEIVER_SCOPES_MAX; i++) {
-        if (p->pending[i] != NULL) {
-            struct pending *pending = p->pending[i];
+/* ---- The thread ------------------------------------------------------------------------------ */
 
-            p->pending[i] = NULL;
-            *scope_idx = i;
-            return pending;
+static struct slot *
+find_due(struct cfc_persister *p)
+{
+    for (uint32_t n = 0; n < CFC_RECEIVER_SCOPES_MAX; n++) {
+        uint32_t i = (p->next_idx + n) % CFC_RECEIVER_SCOPES_MAX;
+
+        if (p->slots[i] != NULL && p->slots[i]->is_due) {
+            p->next_idx = i + 1;
+            return p->slots[i];
         }
     }
     return NULL;
 }
 
+/* Gives what was not written back to the slot, unless something newer came meanwhile. */
 static void
-trim(struct cfc_persister *p)
+put_back(struct slot *slot, struct cfc_cache_job *job)
 {
-    struct cfc_digest *keep = malloc(sizeof(p->keep));
-    size_t count;
-
-    if (keep == NULL) {
-        return;
+    slot->is_due = true;
+    if (slot->job.head_size == 0) {
+        memcpy(slot->job.head, job->head, job->head_size);
+        slot->job.head_size = job->head_size;
     }
-    pthread_mutex_lock(&p->lock);
-    count = p->keep_count;
-    memcpy(keep, p->keep, count * sizeof(keep[0]));
+    if (slot->job.serving.version == 0) {
+        slot->job.serving = job->serving;
+        slot->job.loaded = job->loaded;
+        job->loaded = NULL;
+    }
+}
+
+static void
+note_outcome(struct slot *slot, const struct cfc_cache_job *job, int code)
+{
+    if (code == slot->outcome.code && (code != CONFCAST_OK || job->serving.version == 0)) {
+        return; /* no news */
+    }
+    slot->outcome.code = code;
+    if (code == CONFCAST_OK && job->serving.version != 0) {
+        slot->outcome.durable = job->serving;
+    }
+    slot->is_told = false;
+}
+
+/* Commits one scope.  Called and left under the lock. */
+static void
+commit_one(struct cfc_persister *p, struct slot *slot)
+{
+    int code;
+
+    p->working = slot->job;
+    p->is_grown =
+        p->is_grown || (p->working.loaded != NULL && !atomic_load(&p->working.loaded->is_stored));
+    slot->job.head_size = 0;
+    slot->job.serving.version = 0;
+    slot->job.loaded = NULL;
+    slot->is_due = false;
     pthread_mutex_unlock(&p->lock);
-    cfc_cache_trim(p->cache, keep, count);
-    free(keep);
+    code = cfc_cache_commit(p->cache, &p->working);
+    pthread_mutex_lock(&p->lock);
+    p->is_failing = code != CONFCAST_OK;
+    if (p->is_failing) {
+        put_back(slot, &p->working);
+        p->retry_at_ns = now_ns() + (CFC_S << p->retries);
+        p->retries += p->retries < RETRY_DOUBLINGS_MAX;
+    } else {
+        p->retries = 0;
+    }
+    note_outcome(slot, &p->working, code);
+    pthread_mutex_unlock(&p->lock);
+    cfc_loaded_unref(p->working.loaded);
+    p->notify(p->arg);
+    pthread_mutex_lock(&p->lock);
+}
+
+/* Stores one content of the queue.  Called and left under the lock. */
+static void
+store_one(struct cfc_persister *p)
+{
+    struct queued_content *first = p->contents;
+
+    p->is_grown = true;
+    p->contents = first->next;
+    if (p->contents == NULL) {
+        p->contents_end = &p->contents;
+    }
+    pthread_mutex_unlock(&p->lock);
+    (void)cfc_cache_store(p->cache, first->loaded);
+    cfc_loaded_unref(first->loaded);
+    free(first);
+    pthread_mutex_lock(&p->lock);
+}
+
+static void
+wait_for_work(struct cfc_persister *p)
+{
+    if (p->is_failing) {
+        struct timespec until = {.tv_sec = (time_t)(p->retry_at_ns / CFC_S),
+                                 .tv_nsec = (long)(p->retry_at_ns % CFC_S)};
+
+        pthread_cond_timedwait(&p->wake, &p->lock, &until);
+    } else {
+        pthread_cond_wait(&p->wake, &p->lock);
+    }
+}
+
+/* One round over all that is pending: once after each failure, so that a disk that does not take
+ * anything is not tried for every scope. */
+static bool
+work(struct cfc_persister *p)
+{
+    bool is_worked = false;
+    struct slot *slot;
+
+    if (p->is_failing && !p->is_news && !p->is_stopping && now_ns() < p->retry_at_ns) {
+        return false;
+    }
+    p->is_news = false;
+    p->is_failing = false;
+    /* Heads first: what they name is not trimmed. */
+    while (!p->is_failing && (slot = find_due(p)) != NULL) {
+        commit_one(p, slot);
+        is_worked = true;
+    }
+    while (!p->is_failing && p->contents != NULL) {
+        store_one(p);
+        is_worked = true;
+    }
+    return is_worked && !p->is_failing;
 }
 
 static void *
@@ -78,47 +197,52 @@ run(void *arg)
 
     pthread_mutex_lock(&p->lock);
     for (;;) {
-        uint32_t scope_idx = 0;
-        struct pending *pending = take(p, &scope_idx);
-        int code;
+        bool is_stopping = p->is_stopping;
 
-        if (pending == NULL && p->is_stopping) {
+        if (work(p)) {
+            bool is_grown = p->is_grown;
+
+            p->is_grown = false;
+            pthread_mutex_unlock(&p->lock);
+            if (is_grown) {
+                cfc_cache_trim(p->cache);
+            }
+            pthread_mutex_lock(&p->lock);
+        } else if (is_stopping) {
             break;
+        } else if (!p->is_news && !p->is_stopping) {
+            wait_for_work(p);
         }
-        if (pending == NULL) {
-            pthread_cond_wait(&p->wake, &p->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&p->lock);
-        code = cfc_cache_commit(p->cache, &pending->job);
-        p->fn(p->arg, scope_idx, pending->version, code);
-        pending_free(pending);
-        trim(p);
-        pthread_mutex_lock(&p->lock);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
 }
 
+/* ---- Life ------------------------------------------------------------------------------------ */
+
 int
-cfc_persister_start(struct cfc_cache *cache, cfc_persisted_fn *fn, void *arg,
+cfc_persister_start(struct cfc_cache *cache, cfc_persister_notify_fn *notify, void *arg,
                     struct cfc_persister **out)
 {
     struct cfc_persister *p = calloc(1, sizeof(*p));
+    pthread_condattr_t monotonic;
 
     *out = NULL;
     if (p == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
     p->cache = cache;
-    p->fn = fn;
+    p->notify = notify;
     p->arg = arg;
+    p->contents_end = &p->contents;
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->wake, NULL);
-    if (pthread_create(&p->thread, NULL, run, p) != 0) {
-        pthread_cond_destroy(&p->wake);
-        pthread_mutex_destroy(&p->lock);
-        free(p);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    p->has_thread = pthread_create(&p->thread, NULL, run, p) == 0;
+    if (!p->has_thread) {
+        cfc_persister_free(p);
         return CONFCAST_ERR_RESOURCE;
     }
     *out = p;
@@ -128,7 +252,7 @@ cfc_persister_start(struct cfc_cache *cache, cfc_persisted_fn *fn, void *arg,
 void
 cfc_persister_stop(struct cfc_persister *p)
 {
-    if (p == NULL) {
+    if (!p->has_thread) {
         return;
     }
     pthread_mutex_lock(&p->lock);
@@ -136,55 +260,121 @@ cfc_persister_stop(struct cfc_persister *p)
     pthread_cond_signal(&p->wake);
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->thread, NULL);
+    p->has_thread = false;
+}
+
+void
+cfc_persister_free(struct cfc_persister *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    cfc_persister_stop(p);
+    for (uint32_t i = 0; i < CFC_RECEIVER_SCOPES_MAX; i++) {
+        if (p->slots[i] != NULL) {
+            cfc_loaded_unref(p->slots[i]->job.loaded);
+            free(p->slots[i]);
+        }
+    }
+    while (p->contents != NULL) {
+        struct queued_content *next = p->contents->next;
+
+        cfc_loaded_unref(p->contents->loaded);
+        free(p->contents);
+        p->contents = next;
+    }
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
 
-/* What the newer job leaves open comes from the older one. */
-static void
-inherit(struct cfc_cache_job *job, struct pending *older)
+/* ---- Work ------------------------------------------------------------------------------------ */
+
+int
+cfc_persister_add_scope(struct cfc_persister *p, uint32_t scope_idx, uint64_t scope_id)
 {
-    if (job->head_size == 0 && older->job.head_size > 0) {
-        memcpy(job->head, older->job.head, older->job.head_size);
-        job->head_size = older->job.head_size;
+    struct slot *slot = calloc(1, sizeof(*slot));
+
+    if (slot == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
     }
-    if (job->serving.version == 0 && older->job.serving.version != 0) {
-        job->serving = older->job.serving;
-        job->loaded = older->job.loaded;
-        older->job.loaded = NULL;
-    }
+    slot->job.scope_id = scope_id;
+    slot->outcome.scope_idx = scope_idx;
+    slot->is_told = true;
+    pthread_mutex_lock(&p->lock);
+    p->slots[scope_idx] = slot;
+    pthread_mutex_unlock(&p->lock);
+    return CONFCAST_OK;
 }
 
-void
-cfc_persister_put(struct cfc_persister *p, uint32_t scope_idx, uint64_t version,
-                  const struct cfc_cache_job *job)
+static void
+unlock_and_wake(struct cfc_persister *p)
 {
-    struct pending *pending = malloc(sizeof(*pending));
-    struct pending *older;
-
-    if (pending == NULL) {
-        cfc_loaded_unref(job->loaded); /* not durable: the next version tries again */
-        return;
-    }
-    pending->job = *job;
-    pending->version = version;
-    pthread_mutex_lock(&p->lock);
-    older = p->pending[scope_idx];
-    if (older != NULL) {
-        inherit(&pending->job, older);
-    }
-    p->pending[scope_idx] = pending;
+    p->is_news = true;
     pthread_cond_signal(&p->wake);
     pthread_mutex_unlock(&p->lock);
-    pending_free(older);
 }
 
 void
-cfc_persister_keep(struct cfc_persister *p, const struct cfc_digest *ids, size_t count)
+cfc_persister_put_head(struct cfc_persister *p, uint32_t scope_idx, const uint8_t *frame,
+                       size_t size)
 {
+    struct slot *slot = p->slots[scope_idx];
+
     pthread_mutex_lock(&p->lock);
-    p->keep_count = count < KEEP_MAX ? count : KEEP_MAX;
-    memcpy(p->keep, ids, p->keep_count * sizeof(ids[0]));
+    memcpy(slot->job.head, frame, size);
+    slot->job.head_size = size;
+    slot->is_due = true;
+    unlock_and_wake(p);
+}
+
+void
+cfc_persister_put_serving(struct cfc_persister *p, uint32_t scope_idx,
+                          const struct cfc_cache_serving *serving, struct cfc_loaded *loaded)
+{
+    struct slot *slot = p->slots[scope_idx];
+    struct cfc_loaded *older;
+
+    pthread_mutex_lock(&p->lock);
+    older = slot->job.loaded;
+    slot->job.serving = *serving;
+    slot->job.loaded = cfc_loaded_ref(loaded);
+    slot->is_due = true;
+    unlock_and_wake(p);
+    cfc_loaded_unref(older);
+}
+
+void
+cfc_persister_put_content(struct cfc_persister *p, struct cfc_loaded *loaded)
+{
+    struct queued_content *last = malloc(sizeof(*last));
+
+    if (last == NULL) {
+        return;
+    }
+    *last = (struct queued_content){.loaded = cfc_loaded_ref(loaded)};
+    pthread_mutex_lock(&p->lock);
+    *p->contents_end = last;
+    p->contents_end = &last->next;
+    unlock_and_wake(p);
+}
+
+int
+cfc_persister_poll(struct cfc_persister *p, struct cfc_persisted *out)
+{
+    int error = CONFCAST_ERR_AGAIN;
+
+    pthread_mutex_lock(&p->lock);
+    for (uint32_t i = 0; i < CFC_RECEIVER_SCOPES_MAX && error != CONFCAST_OK; i++) {
+        struct slot *slot = p->slots[i];
+
+        if (slot != NULL && !slot->is_told) {
+            *out = slot->outcome;
+            slot->outcome.durable.version = 0;
+            slot->is_told = true;
+            error = CONFCAST_OK;
+        }
+    }
     pthread_mutex_unlock(&p->lock);
+    return error;
 }

@@ -7,6 +7,7 @@
 #include <urcu/urcu-memb.h>
 
 #include "confcast/confcast.h"
+#include "consumer/fork_guard.h"
 #include "consumer/scope.h"
 #include "consumer/view.h"
 #include "protocol/snapshot/body.h"
@@ -40,14 +41,15 @@ static void
 unregister_at_exit(void *arg)
 {
     (void)arg;
-    urcu_memb_unregister_thread();
+    if (!cfc_fork_guard_is_child()) {
+        urcu_memb_unregister_thread();
+    }
 }
 
 static void
 make_exit_key(void)
 {
-    /* Without the key a thread stays registered after its end, which leaks its record and nothing
-     * more. */
+    /* Without the key a thread stays registered after its end, and its memory would be read. */
     if (pthread_key_create(&exit_key, unregister_at_exit) != 0) {
         abort();
     }
@@ -56,10 +58,13 @@ make_exit_key(void)
 static __attribute__((noinline, cold)) void
 register_thread(void)
 {
+    is_registered = true;
+    if (cfc_fork_guard_is_child()) {
+        return; /* nothing is freed in here, and a thread of the parent may have held RCU's locks */
+    }
     pthread_once(&exit_key_once, make_exit_key);
     urcu_memb_register_thread();
     pthread_setspecific(exit_key, &is_registered);
-    is_registered = true;
 }
 
 void
@@ -74,13 +79,14 @@ confcast_read_lock(void)
 void
 confcast_read_unlock(void)
 {
+    cfc_grace_release();
     urcu_memb_read_unlock();
 }
 
 const struct confcast_view *
 confcast_view(const struct confcast_scope *scope)
 {
-    return rcu_dereference(scope->view);
+    return cfc_view_load(&scope->view);
 }
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
@@ -98,13 +104,19 @@ confcast_key_init(struct confcast_key *key, const char *pointer)
 static __attribute__((noinline, cold)) void
 hash_key(struct confcast_key *key)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     struct cfc_index_key hashed;
 
-    /* Two threads may both come here: they store the same words, and the seed last. */
-    cfc_index_key_init(&hashed, key->pointer, key->size, cfc_index_seed());
-    __atomic_store_n(&key->hash, hashed.hash, __ATOMIC_RELAXED);
-    __atomic_store_n(&key->segment_offset, hashed.segment_offset, __ATOMIC_RELAXED);
-    __atomic_store_n(&key->seed, hashed.seed, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&lock);
+    if (key->seed == 0) {
+        /* One that is no pointer has none from now on, and finds nothing. */
+        (void)cfc_index_key_init(&hashed, key->pointer, key->size, cfc_index_seed());
+        key->hash = hashed.hash;
+        key->pointer = hashed.pointer;
+        key->segment_offset = hashed.segment_offset;
+        __atomic_store_n(&key->seed, cfc_index_seed(), __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 const struct confcast_key *

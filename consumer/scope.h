@@ -1,5 +1,5 @@
-/* One subscription.  The client's thread writes it; readers load `view` under RCU; the status copy
- * is under `lock`. */
+/* One subscription.  Readers load `view`; the status copy is under `lock`; everything else is the
+ * loop thread's. */
 #ifndef CFC_CONSUMER_SCOPE_H
 #define CFC_CONSUMER_SCOPE_H
 
@@ -10,6 +10,7 @@
 #include "confcast/confcast.h"
 #include "consumer/view.h"
 #include "protocol/base/limits.h"
+#include "protocol/session/receiver.h"
 
 struct confcast_scope {
     struct confcast_view *view; /* published by RCU; NULL until something is served */
@@ -18,20 +19,21 @@ struct confcast_scope {
     uint64_t scope_id;
     char path[CFC_SCOPE_SIZE_MAX + 1];
 
-    pthread_mutex_t lock; /* guards status and is_closed */
+    pthread_mutex_t lock; /* guards the next four */
     pthread_cond_t changed;
     struct confcast_status status;
     bool is_closed;
+    uint32_t waiter_count;
 
-    pthread_mutex_t callback_lock; /* held while a callback runs */
+    /* The loop thread only. */
     confcast_change_fn *change;
     void *change_arg;
     confcast_validate_fn *validate;
     void *validate_arg;
-
-    /* The client's thread only. */
-    bool is_from_disk; /* what is served came from the cache */
-    uint32_t reported_freshness;
+    uint64_t since_ns; /* monotonic time of the subscription */
+    int persist_error; /* why the newest state is not durable; CONFCAST_OK */
+    bool is_deferred;  /* `deferred` is a SERVE that waits for retired memory */
+    struct cfc_receiver_event deferred;
 };
 
 #endif

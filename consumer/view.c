@@ -21,6 +21,8 @@ heap_free(void *ctx, void *p)
 
 const struct cfc_alloc cfc_consumer_heap = {.alloc = heap_alloc, .free = heap_free};
 
+char cfc_grace;
+
 static pthread_once_t seed_once = PTHREAD_ONCE_INIT;
 static uint64_t seed;
 
@@ -66,6 +68,7 @@ cfc_loaded_new(uint8_t *body, size_t size, const struct cfc_digest *id, struct c
         goto err_free;
     }
     atomic_init(&loaded->ref_count, 1);
+    atomic_init(&loaded->is_stored, false);
     loaded->body = body;
     loaded->body_size = size;
     *out = loaded;
@@ -121,13 +124,26 @@ cfc_view_free(struct confcast_view *view)
 static void
 free_after_grace(struct rcu_head *head)
 {
-    cfc_view_free(caa_container_of(head, struct confcast_view, rcu));
+    struct confcast_view *view = caa_container_of(head, struct confcast_view, rcu);
+
+    cfc_grace_acquire();
+    atomic_fetch_sub(&view->retired->size, view->retired_size);
+    cfc_view_free(view);
 }
 
 void
-cfc_view_retire(struct confcast_view *view)
+cfc_view_retire(struct confcast_view *view, bool with_content, struct cfc_retired *retired)
 {
-    if (view != NULL) {
-        urcu_memb_call_rcu(&view->rcu, free_after_grace);
+    if (view == NULL) {
+        return;
     }
+    view->retired = retired;
+    view->retired_size = sizeof(*view);
+    if (with_content) {
+        view->retired_size += view->loaded->body_size +
+                              (uint64_t)view->index.line_count * 4 * sizeof(struct cfc_index_slot);
+    }
+    atomic_fetch_add(&retired->size, view->retired_size);
+    cfc_grace_release();
+    urcu_memb_call_rcu(&view->rcu, free_after_grace);
 }

@@ -11,6 +11,9 @@
 #include <stdint.h>
 
 #include <urcu/urcu-memb.h>
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #include "confcast/confcast.h"
 #include "protocol/base/alloc.h"
@@ -22,6 +25,8 @@ extern const struct cfc_alloc cfc_consumer_heap;
 
 struct cfc_loaded {
     atomic_uint ref_count;
+    atomic_bool is_stored; /* the disk cache has it, as read or written by this process */
+    bool is_from_disk;     /* it was read from there */
     struct cfc_digest id;
     struct cfc_index index;
     size_t body_size;
@@ -39,17 +44,62 @@ void cfc_loaded_unref(struct cfc_loaded *loaded); /* NULL is fine */
 /* The seed of every index and key of this process: random, made once, never 0. */
 uint64_t cfc_index_seed(void);
 
+/* What replaced views hold until their grace period ends: one reader that parks inside its section
+ * keeps all of them. */
+struct cfc_retired {
+    atomic_uint_fast64_t size; /* bytes */
+};
+
 struct confcast_view {
     struct cfc_index index; /* copy of loaded->index, so that a lookup begins in this cache line */
     struct cfc_loaded *loaded;
     uint64_t version;
     uint64_t epoch;
     struct rcu_head rcu;
+    struct cfc_retired *retired; /* where it is counted from its retirement on */
+    uint64_t retired_size;
 };
 
 /* Takes a reference of `loaded`.  NULL when there is no memory. */
 struct confcast_view *cfc_view_new(struct cfc_loaded *loaded, uint64_t epoch, uint64_t version);
-void cfc_view_free(struct confcast_view *view);   /* at once: nobody may see it */
-void cfc_view_retire(struct confcast_view *view); /* after a grace period; NULL is fine */
+void cfc_view_free(struct confcast_view *view); /* at once: nobody may see it */
+
+/* Frees it after a grace period, and counts it in `retired` until then; with its content when that
+ * goes too.  NULL is fine.  `retired` must live until urcu_memb_barrier(). */
+void cfc_view_retire(struct confcast_view *view, bool with_content, struct cfc_retired *retired);
+
+/* The pointer that readers load and one thread exchanges: rcu_dereference() and rcu_xchg_pointer(),
+ * spelled so that ThreadSanitizer understands them. */
+static inline const struct confcast_view *
+cfc_view_load(struct confcast_view *const *place)
+{
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+}
+
+static inline struct confcast_view *
+cfc_view_exchange(struct confcast_view **place, struct confcast_view *view)
+{
+    return __atomic_exchange_n(place, view, __ATOMIC_ACQ_REL);
+}
+
+/* ThreadSanitizer cannot see grace periods: it is told that what is freed after one comes after
+ * all reader sections that ended. */
+extern char cfc_grace;
+
+static inline void
+cfc_grace_release(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    __tsan_release(&cfc_grace);
+#endif
+}
+
+static inline void
+cfc_grace_acquire(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    __tsan_acquire(&cfc_grace);
+#endif
+}
 
 #endif

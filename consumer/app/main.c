@@ -201,7 +201,7 @@ run_agent(struct arguments *a, FILE *events, const sigset_t *signals)
         confcast_on_event(client, print_event, events);
     }
     for (size_t i = 0; error == CONFCAST_OK && i < a->scope_count; i++) {
-        error = confcast_subscribe(client, a->scopes[i], &scopes[i]);
+        error = confcast_subscribe(client, a->scopes[i], NULL, &scopes[i]);
         if (error != CONFCAST_OK) {
             fprintf(stderr, "confcast-agent: scope %s: %s\n", a->scopes[i],
                     confcast_error_text(error));

@@ -1,4 +1,5 @@
-/* confcast/confcast.h: read configuration that a confcast fleet multicasts.
+/* confcast/confcast.h: read configuration that a confcast fleet multicasts.  docs/consumers.md is
+ * the guide.
  *
  * A process opens one client, subscribes to scopes, and reads typed values inside reader sections.
  * The library receives, verifies and publishes new versions on a thread of its own; a reader
@@ -12,7 +13,7 @@
  *     options.interface = "eth0";
  *     options.state_dir = "/var/lib/confcast";
  *     confcast_open(&options, &client);
- *     confcast_subscribe(client, "acme/checkout/prod", &scope);
+ *     confcast_subscribe(client, "acme/checkout/prod", NULL, &scope);
  *     confcast_wait(scope, 1, 5000);
  *
  *     confcast_read_lock();
@@ -20,9 +21,18 @@
  *     int64_t timeout_ms = confcast_get_i64(view, CONFCAST_KEY("/http/timeout_ms"), 500, NULL);
  *     confcast_read_unlock();
  *
- * Threads: every function may be called from any thread unless it says otherwise.  After fork() a
- * child must not use a client that its parent opened: calls return CONFCAST_ERR_CLOSED there, and
- * reader sections still see the version of the moment of the fork. */
+ * Threads: every function may be called from any thread unless it says otherwise.  Callbacks run
+ * one at a time on the library's thread; they may call the library, but not confcast_close(), and
+ * confcast_wait() only with a timeout of 0.  Other threads' calls but reading, confcast_status()
+ * and confcast_wait() are done by the library's thread between two callbacks: do not make them
+ * while you hold a lock that a callback takes.
+ *
+ * fork(): in a child (which does not exec) the client is dead.  Its reader sections still see the
+ * version of the moment of the fork, for ever; other calls return CONFCAST_ERR_CLOSED, and
+ * confcast_close() does nothing.  A process that wants to receive opens its client after the fork,
+ * and its parent opened none before.
+ *
+ * Structs that begin with `size` may grow: the library takes and gives what both sides know. */
 #ifndef CONFCAST_CONFCAST_H
 #define CONFCAST_CONFCAST_H
 
@@ -40,9 +50,7 @@ struct confcast;       /* one client: a receiver thread, its sockets, its disk c
 struct confcast_scope; /* one subscription; lives as long as its client */
 struct confcast_view;  /* one version of one scope, valid inside the reader section that got it */
 
-/* ---- Opening
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 struct confcast_label {
     const char *key;   /* 1..63 bytes of [A-Za-z0-9._/-] */
@@ -50,23 +58,21 @@ struct confcast_label {
 };
 
 struct confcast_options {
-    size_t size; /* sizeof(struct confcast_options), set by CONFCAST_OPTIONS_INIT: later versions
-                    may be longer */
-    const char *fleet_path; /* fleet.json, signed by the fleet's root key; required */
-    const char
-        *credential_path; /* this consumer's credential; required; must not be readable by others */
-    const char *id;       /* consumer id; NULL = the credential's; must equal it when given */
-    const char *interface; /* network interface that carries the multicast; required */
-    const char *state_dir; /* disk cache and floor; created when missing; NULL = keep nothing across
-                              restarts */
+    size_t size;                 /* set by CONFCAST_OPTIONS_INIT */
+    const char *fleet_path;      /* fleet.json, signed by the fleet's root key; required */
+    const char *credential_path; /* this consumer's credential, mode 0600 or 0400; required */
+    const char *id;              /* consumer id; NULL = the credential's, which it must equal */
+    const char *interface;       /* network interface that carries the multicast; required */
+    const char *state_dir; /* disk cache and floor, made when missing (not its parents); NULL =
+                              keep nothing across restarts */
     const struct confcast_label *labels; /* over the credential's; may be NULL */
     size_t label_count;                  /* 0..16 together with the credential's */
-    uint64_t content_size_max;           /* bytes of one content; 0 = 256 MiB */
-    uint64_t memory_max;                 /* bytes of contents under collection; 0 = 512 MiB */
-    uint32_t
-        receive_buffer_size; /* socket buffer, bytes; 0 = 8 MiB; the system's limit may cut it */
-    /* Structured log lines ("what happened key=value ..."), called on the library's thread; NULL =
-     * silent.  level: 0 error, 1 warning, 2 info, 3 debug. */
+    uint64_t content_size_max;           /* bytes of one content, at most 256 MiB; 0 = 256 MiB */
+    uint64_t memory_max;                 /* bytes of contents under collection, and of replaced ones
+                                            that a reader still keeps; 0 = 512 MiB */
+    uint32_t receive_buffer_size; /* socket buffer, bytes; 0 = 8 MiB; the system may cut it */
+    /* Structured log lines ("what happened key=value ..."), called on the library's thread and
+     * during confcast_open(); NULL = silent.  level: 0 error, 1 warning, 2 info, 3 debug. */
     void (*log)(void *arg, int level, const char *line);
     void *log_arg;
 };
@@ -77,27 +83,65 @@ struct confcast_options {
             NULL                                                                                   \
     }
 
-/* Reads the two files, opens sockets and the state directory, and starts the receiver thread.
+/* Reads the two files, opens sockets and the state directory, and starts the library's thread.  An
+ * interface without an address and an engine that is not there are no errors: what the disk holds
+ * is served, and the rest comes when it can.
  *
- * CONFCAST_ERR_INVALID: an option is missing or outside its range.  NOT_FOUND: a file or the
- * interface is not there.  SYNTAX, SIGNATURE, ROOT_CHAIN, EXPIRED: fleet.json is damaged, forged or
- * over; get a fresh one.  AUTHORITY: the credential is of another fleet or readable by others.
- * BUSY: another process uses this state directory.  IO, RESOURCE, NO_MEMORY: the system said no. On
- * error nothing is left behind and *out is NULL. */
+ * INVALID: an option is missing or outside its range.  NOT_FOUND: a file, the interface or the
+ * parent of the state directory is not there.  SIGNATURE, EXPIRED: fleet.json is damaged, forged or
+ * over; ROLLBACK: it is older than one used before with this state directory: get the newest.
+ * AUTHORITY: fleet.json has another root than the credential, the credential is of another fleet or
+ * id or readable by others, or the state directory is not ours alone or of another fleet.  VERSION,
+ * TYPE, RANGE, LIMIT or an error of JSON syntax: fleet.json or the credential is malformed.  BUSY:
+ * another process uses this state directory.  CORRUPT: the floor in it is damaged; remove the
+ * directory, which gives up the protection against replayed versions once.  NO_SPACE, IO, RESOURCE,
+ * NO_MEMORY: the system said no.  CLOSED: a forked child, see above.  On error nothing is left
+ * behind and *out is NULL. */
 int confcast_open(const struct confcast_options *options, struct confcast **out);
 
-/* Stops the thread and frees everything, scopes included.  Waits for reader sections that still
- * hold a view.  NULL is fine.  Must not be called from a callback or inside a reader section. */
+/* Stops the thread, writes what is not on disk yet, and frees everything, scopes included.  Sends
+ * threads in confcast_wait() away with CLOSED and waits for them and for reader sections.  NULL is
+ * fine.  Not from a callback or inside a reader section, and no other call may be made any more. */
 void confcast_close(struct confcast *client);
 
-/* Follows a scope.  What the disk cache holds of it is served before this returns.  SCOPE_NAME: the
- * path is not well formed.  EXISTS: it is followed already, and *out names it.  LIMIT: more than
- * 256.  CLOSED: after fork. */
-int confcast_subscribe(struct confcast *client, const char *path, struct confcast_scope **out);
+/* Called when another content is visible, inside a reader section: both views are valid during the
+ * call.  `before` is NULL for the first one.  A version that names the content that is served
+ * already is not told.  Keep it short: the next version waits for it. */
+typedef void confcast_change_fn(void *arg, struct confcast_scope *scope,
+                                const struct confcast_view *before,
+                                const struct confcast_view *after);
 
-/* ---- Reading
- * ----------------------------------------------------------------------------------------------------------
- */
+/* Called with a candidate that nobody sees yet.  A return other than 0 refuses it: the last good
+ * content stays, and the control plane hears of it (APP_REJECT).  Not called again for the same
+ * content and version.  Contents from disk are asked for, too. */
+typedef int confcast_validate_fn(void *arg, struct confcast_scope *scope,
+                                 const struct confcast_view *candidate);
+
+struct confcast_scope_options {
+    size_t size; /* set by CONFCAST_SCOPE_OPTIONS_INIT */
+    confcast_change_fn *change;
+    void *change_arg;
+    confcast_validate_fn *validate;
+    void *validate_arg;
+};
+
+#define CONFCAST_SCOPE_OPTIONS_INIT                                                                \
+    {                                                                                              \
+        sizeof(struct confcast_scope_options), NULL, NULL, NULL, NULL                              \
+    }
+
+/* Follows a scope.  `options` may be NULL; callbacks given here see everything from the first
+ * content on.  What the disk cache holds is served before this returns (when called from a
+ * callback: before the next one).
+ *
+ * SCOPE_NAME: the path is not well formed.  EXISTS: it is followed already, *out names it, and the
+ * options count for nothing.  LIMIT: more than 256, or the state directory has seen 1,024. INVALID:
+ * options of an unknown size.  COLLISION: another followed path has its scope id.  RESOURCE, IO:
+ * the group cannot be joined.  NO_MEMORY.  CLOSED: after fork. */
+int confcast_subscribe(struct confcast *client, const char *path,
+                       const struct confcast_scope_options *options, struct confcast_scope **out);
+
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 /* Begins and ends a reader section of this thread; sections nest.  Never fails, never blocks.  A
  * section should be short: as long as it lasts the memory of replaced versions cannot be freed. A
@@ -195,10 +239,9 @@ struct confcast_iterator {
 struct confcast_iterator confcast_iterate(struct confcast_value container);
 bool confcast_next(struct confcast_iterator *it);
 
-/* ---- About versions
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- About versions -------------------------------------------------------------------------- */
 
+/* Where the bytes of what is served came from. */
 enum confcast_source {
     CONFCAST_SOURCE_NONE = 0,
     CONFCAST_SOURCE_NETWORK = 1,
@@ -213,28 +256,55 @@ enum confcast_state {
     CONFCAST_STATE_APPLIED = 3,   /* serves what the accepted version says */
     CONFCAST_STATE_REJECTED = 4,  /* refused the content; the last good one is served */
     CONFCAST_STATE_REVERTED = 5,  /* not confirmed in time: the stated fallback is served */
-    CONFCAST_STATE_DEGRADED = 6,
+    CONFCAST_STATE_DEGRADED = 6, /* as APPLIED, but power loss would take it back: the disk fails */
 };
 
 struct confcast_status {
     size_t size; /* set to sizeof(struct confcast_status) by the caller */
     uint64_t epoch;
     uint64_t accepted;  /* highest version accepted; never falls */
-    uint64_t serving;   /* version that named what readers see */
+    uint64_t serving;   /* version that named what readers see; 0 = nothing */
     uint64_t published; /* highest version known to exist; 0 = unknown */
-    uint64_t durable;   /* highest version that survives power loss */
+    uint64_t durable;   /* highest version that survives power loss; 0 = none */
     enum confcast_state state;
     enum confcast_source source;
-    int reason;             /* error code when REJECTED or DEGRADED */
+    int reason;             /* error code when REJECTED or DEGRADED, or of a refused newer head */
     bool is_stale;          /* nothing valid was heard for three beacon periods */
     bool is_control_silent; /* the engine is alive but the control plane's signature does not
                                advance */
     uint8_t content[32];    /* digest of the served content */
     uint64_t content_size;  /* bytes of its body */
+    uint64_t fresh_unix_ns; /* signed time of the newest proof that this is current; 0 = none since
+                               the start */
 };
 
-/* CONFCAST_OK, or INVALID for a wrong `size`. */
+/* CONFCAST_OK; INVALID for a wrong `size`; CLOSED after fork. */
 int confcast_status(const struct confcast_scope *scope, struct confcast_status *status);
+
+/* Counters since confcast_open(). */
+struct confcast_stats {
+    size_t size;                  /* set to sizeof(struct confcast_stats) by the caller */
+    uint64_t datagrams;           /* that came */
+    uint64_t wrong_source;        /* of them, dropped: not from the engine */
+    uint64_t truncated;           /* of them, dropped: longer than any frame */
+    uint64_t overflows;           /* dropped by the kernel: the receive buffer was full */
+    uint64_t sockets_opened;      /* 1, and one for each change of the interface or its address */
+    uint32_t receive_buffer_size; /* granted, as the system counts */
+    bool is_interface_up;         /* it is there and has an address */
+    bool is_linked;               /* the engine knows this consumer */
+    uint64_t frames;              /* given to the protocol */
+    uint64_t refused[128];        /* of them, refused: by positive error number */
+    uint64_t symbols;             /* verified and stored */
+    uint64_t symbols_duplicate;
+    uint64_t symbols_decoded; /* recovered by forward error correction */
+    uint64_t nacks;           /* sent */
+    uint64_t reports;         /* sent */
+    uint64_t contents;        /* completed */
+    uint64_t retired_size;    /* bytes of replaced versions that readers still keep */
+};
+
+/* CONFCAST_OK; INVALID for a wrong `size`; CLOSED after fork. */
+int confcast_stats(struct confcast *client, struct confcast_stats *stats);
 
 /* The version that `view` belongs to, and its content digest (32 bytes, as long as the view). */
 uint64_t confcast_view_version(const struct confcast_view *view);
@@ -246,33 +316,21 @@ int confcast_view_json(const struct confcast_view *view, const struct confcast_k
                        size_t capacity, size_t *size);
 
 /* Blocks until the scope serves `version` or a later one (1 = anything).  TIMEOUT after
- * `timeout_ms` (0 = look once).  APP_REJECT or another reason: that version was refused here.
- * CLOSED: the client is being closed.  Not from a callback. */
+ * `timeout_ms` (0 = look once).  CLOSED: the client is being closed, or after fork.  INVALID: from
+ * a callback with a timeout.  Any other code: that version or a later one was refused here, for
+ * this reason (APP_REJECT: by the validator); a later one may come. */
 int confcast_wait(struct confcast_scope *scope, uint64_t version, uint32_t timeout_ms);
 
-/* ---- Being told
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- Being told ------------------------------------------------------------------------------ */
 
-/* Called on the library's thread after a new version is visible, inside a reader section: both
- * views are valid during the call.  `before` is NULL for the first one.  Keep it short: the next
- * version waits for it.  One callback per scope; NULL ends it, and when this returns no call is
- * under way (unless called from the callback itself). */
-typedef void confcast_change_fn(void *arg, struct confcast_scope *scope,
-                                const struct confcast_view *before,
-                                const struct confcast_view *after);
+/* Replace what was given at confcast_subscribe(); NULL ends it.  When they return no call of the
+ * old one is under way, unless called from it.  CONFCAST_OK; CLOSED after fork. */
 int confcast_on_change(struct confcast_scope *scope, confcast_change_fn *fn, void *arg);
-
-/* Called on the library's thread with a candidate that nobody sees yet.  A return other than 0
- * refuses it: the last good content stays, and the control plane hears of it.  Not called again for
- * the same content and version. */
-typedef int confcast_validate_fn(void *arg, struct confcast_scope *scope,
-                                 const struct confcast_view *candidate);
 int confcast_set_validator(struct confcast_scope *scope, confcast_validate_fn *fn, void *arg);
 
-/* What the library does, for agents and logs: one call per event on the library's thread.  `event`
- * is a short word: accepted, prepared, applied, rejected, reverted, durable, stale, control_silent,
- * fresh, identity. */
+/* What the library does, for agents and logs.  `event` is a short word: accepted, prepared,
+ * applied, fallback, reverted, rejected, durable, not_durable, fresh, control_silent, stale,
+ * unknown, identity, stalled_reader; docs/consumers.md says what each means. */
 struct confcast_event {
     const char *event;
     const char *scope; /* path, or NULL */

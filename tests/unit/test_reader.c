@@ -181,6 +181,7 @@ enum {
 };
 
 static struct confcast_scope scope;
+static struct cfc_retired retired;
 static atomic_bool is_done;
 static atomic_uint mixed;
 
@@ -222,7 +223,7 @@ readers_see_whole_versions_that_only_rise_through_many_swaps(void)
         CU_ASSERT_EQUAL_FATAL(pthread_create(&readers[i], NULL, read_until_done, NULL), 0);
     }
     for (int64_t i = 2; i < SWAPS; i++) {
-        cfc_view_retire(rcu_xchg_pointer(&scope.view, view_with(i, (uint64_t)i)));
+        cfc_view_retire(cfc_view_exchange(&scope.view, view_with(i, (uint64_t)i)), true, &retired);
     }
     atomic_store(&is_done, true);
     for (int i = 0; i < READERS; i++) {
@@ -230,6 +231,7 @@ readers_see_whole_versions_that_only_rise_through_many_swaps(void)
     }
     CU_ASSERT_EQUAL(atomic_load(&mixed), 0);
     urcu_memb_barrier();
+    CU_ASSERT_EQUAL(atomic_load(&retired.size), 0);
     cfc_view_free(scope.view);
     cfc_sha256_free(sha);
     sha = NULL;

@@ -1,0 +1,203 @@
+/* Keeping the contents within their budget. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "confcast/error.h"
+#include "consumer/cache_state.h"
+#include "protocol/wire/head.h"
+
+struct digest_list {
+    struct cfc_digest *ids;
+    size_t count;
+    size_t capacity;
+};
+
+struct content_file {
+    struct cfc_digest id;
+    uint64_t size;
+    struct timespec written;
+};
+
+struct content_list {
+    struct content_file *files; /* NULL: only count */
+    size_t count;
+    size_t capacity;
+    uint64_t size;
+};
+
+/* false: no memory. */
+static bool
+add(struct digest_list *list, const struct cfc_digest *id)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity > 0 ? 2 * list->capacity : 64;
+        struct cfc_digest *ids = realloc(list->ids, capacity * sizeof(*ids));
+
+        if (ids == NULL) {
+            return false;
+        }
+        list->ids = ids;
+        list->capacity = capacity;
+    }
+    list->ids[list->count++] = *id;
+    return true;
+}
+
+static DIR *
+open_list(int dir_fd)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (dir == NULL && fd >= 0) {
+        close(fd);
+    }
+    return dir;
+}
+
+static bool
+pin_head(struct cfc_cache *cache, const char *name, struct cfc_sha256 *sha,
+         struct digest_list *pins)
+{
+    uint8_t bytes[CFC_FRAME_SIZE_MAX];
+    struct cfc_frame frame;
+    struct cfc_head head;
+    bool is_added = true;
+    size_t size;
+
+    if (cfc_cache_read_head(cache, name, bytes, sizeof(bytes), &size) != CONFCAST_OK ||
+        cfc_frame_open(bytes, size, &frame) != CONFCAST_OK || frame.type != CFC_FRAME_HEAD ||
+        cfc_head_decode(&frame, sha, &head) != CONFCAST_OK) {
+        return true; /* damaged: it will be refused when it is read in earnest */
+    }
+    for (uint32_t i = 0; i < head.arm_count; i++) {
+        is_added = is_added && add(pins, &head.arms[i].content);
+        is_added = is_added && add(pins, &head.arms[i].fallback);
+    }
+    return is_added;
+}
+
+static bool
+pin_serving(struct cfc_cache *cache, const char *name, struct digest_list *pins)
+{
+    struct cfc_cache_serving serving;
+
+    return cfc_cache_read_serving(cache, name, &serving) != CONFCAST_OK ||
+           add(pins, &serving.content);
+}
+
+static int
+by_digest(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct cfc_digest));
+}
+
+/* What heads and serving files name, sorted.  false: it is not all known. */
+static bool
+find_pins(struct cfc_cache *cache, struct digest_list *pins)
+{
+    struct cfc_sha256 *sha = cfc_sha256_new();
+    DIR *heads = open_list(cache->heads_fd);
+    DIR *serving = open_list(cache->serving_fd);
+    bool is_whole = sha != NULL && heads != NULL && serving != NULL;
+    struct dirent *entry;
+
+    while (is_whole && (entry = readdir(heads)) != NULL) {
+        is_whole = entry->d_name[0] == '.' || pin_head(cache, entry->d_name, sha, pins);
+    }
+    while (is_whole && (entry = readdir(serving)) != NULL) {
+        is_whole = entry->d_name[0] == '.' || pin_serving(cache, entry->d_name, pins);
+    }
+    if (heads != NULL) {
+        closedir(heads);
+    }
+    if (serving != NULL) {
+        closedir(serving);
+    }
+    cfc_sha256_free(sha);
+    if (is_whole && pins->count > 0) {
+        qsort(pins->ids, pins->count, sizeof(*pins->ids), by_digest);
+    }
+    return is_whole;
+}
+
+static void
+list_contents(const struct cfc_cache *cache, struct content_list *list)
+{
+    DIR *dir = open_list(cache->contents_fd);
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL &&
+           (list->files == NULL || list->count < list->capacity)) {
+        struct content_file file;
+        struct stat st;
+
+        if (cfc_cache_content_parse(entry->d_name, &file.id) &&
+            fstatat(cache->contents_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            file.size = (uint64_t)st.st_size;
+            file.written = st.st_mtim;
+            if (list->files != NULL) {
+                list->files[list->count] = file;
+            }
+            list->count++;
+            list->size += file.size;
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+}
+
+static int
+by_age(const void *a, const void *b)
+{
+    const struct content_file *x = a;
+    const struct content_file *y = b;
+
+    if (x->written.tv_sec != y->written.tv_sec) {
+        return x->written.tv_sec < y->written.tv_sec ? -1 : 1;
+    }
+    return (x->written.tv_nsec > y->written.tv_nsec) - (x->written.tv_nsec < y->written.tv_nsec);
+}
+
+void
+cfc_cache_trim(struct cfc_cache *cache)
+{
+    struct digest_list pins = {.ids = NULL};
+    struct content_list total = {.files = NULL};
+    struct content_list list = {.files = NULL};
+
+    list_contents(cache, &total);
+    if (total.size <= cache->size_max && total.count <= CFC_CACHE_CONTENTS_MAX) {
+        return;
+    }
+    list.files = calloc(total.count, sizeof(*list.files));
+    list.capacity = total.count;
+    if (list.files == NULL || !find_pins(cache, &pins)) {
+        goto out_free; /* next time */
+    }
+    list_contents(cache, &list);
+    qsort(list.files, list.count, sizeof(*list.files), by_age);
+    for (size_t i = 0;
+         i < list.count && (total.size > cache->size_max || total.count > CFC_CACHE_CONTENTS_MAX);
+         i++) {
+        const struct content_file *file = &list.files[i];
+        char name[CFC_CACHE_NAME_SIZE];
+
+        if (pins.count == 0 ||
+            bsearch(&file->id, pins.ids, pins.count, sizeof(*pins.ids), by_digest) == NULL) {
+            cfc_cache_content_name(&file->id, name);
+            unlinkat(cache->contents_fd, name, 0);
+            total.size -= file->size;
+            total.count--;
+        }
+    }
+
+out_free:
+    free(list.files);
+    free(pins.ids);
+}

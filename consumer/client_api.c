@@ -1,0 +1,323 @@
+/* What applications call on a client that is open. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "consumer/client.h"
+#include "protocol/base/scope.h"
+#include "protocol/base/time.h"
+
+/* ---- Subscriptions --------------------------------------------------------------------------- */
+
+static struct confcast_scope *
+new_scope(struct confcast *client, const char *path, const struct confcast_scope_options *options)
+{
+    struct confcast_scope *scope = calloc(1, sizeof(*scope));
+    pthread_condattr_t monotonic;
+
+    if (scope == NULL) {
+        return NULL;
+    }
+    scope->client = client;
+    scope->scope_id = cfc_scope_id(client->sha, path, strlen(path));
+    strncpy(scope->path, path, sizeof(scope->path) - 1);
+    scope->status.size = sizeof(scope->status);
+    scope->since_ns = cfc_client_now().mono_ns;
+    scope->change = options->change;
+    scope->change_arg = options->change_arg;
+    scope->validate = options->validate;
+    scope->validate_arg = options->validate_arg;
+    pthread_mutex_init(&scope->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&scope->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return scope;
+}
+
+/* What a scope needs besides itself.  What was done for one that then fails is used by the next. */
+static int
+prepare_scope(struct confcast *client, const struct confcast_scope *scope)
+{
+    struct cfc_fleet_address group;
+    int error;
+
+    cfc_fleet_group(client->fleet, scope->scope_id, &group);
+    error = cfc_port_udp_join(client->port, &group);
+    if (error != CONFCAST_OK || client->cache == NULL) {
+        return error;
+    }
+    /* Its place in the floor page, so that accepting cannot fail for want of one.  A disk that does
+     * not take it is told of by the persister. */
+    if (cfc_floor_raise(cfc_cache_floor(client->cache), scope->scope_id, 0, 0) ==
+        CONFCAST_ERR_LIMIT) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    return client->scope_count < CFC_RECEIVER_SCOPES_MAX
+               ? cfc_persister_add_scope(client->persister, client->scope_count, scope->scope_id)
+               : CONFCAST_ERR_LIMIT;
+}
+
+struct subscription {
+    const char *path;
+    struct confcast_scope_options options;
+    struct confcast_scope *scope;
+};
+
+static int
+subscribe(struct confcast *client, void *arg)
+{
+    struct subscription *s = arg;
+    struct confcast_scope *scope;
+    uint32_t idx;
+    int error;
+
+    for (uint32_t i = 0; i < client->scope_count; i++) {
+        if (strcmp(client->scopes[i]->path, s->path) == 0) {
+            s->scope = client->scopes[i];
+            return CONFCAST_ERR_EXISTS;
+        }
+    }
+    scope = new_scope(client, s->path, &s->options);
+    if (scope == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    error = prepare_scope(client, scope);
+    if (error == CONFCAST_OK) {
+        error = cfc_receiver_subscribe(client->receiver, s->path, strlen(s->path), &idx);
+    }
+    if (error != CONFCAST_OK) {
+        pthread_cond_destroy(&scope->changed);
+        pthread_mutex_destroy(&scope->lock);
+        free(scope);
+        return error;
+    }
+    scope->idx = idx;
+    client->scopes[idx] = scope;
+    client->scope_count = idx + 1;
+    s->scope = scope;
+    cfc_client_restore(client, scope);
+    cfc_client_refresh_status(client);
+    return CONFCAST_OK;
+}
+
+int
+confcast_subscribe(struct confcast *client, const char *path,
+                   const struct confcast_scope_options *options, struct confcast_scope **out)
+{
+    struct subscription s = {.path = path};
+    int error;
+
+    *out = NULL;
+    if (options != NULL && cfc_client_take_struct(&s.options, sizeof(s.options), options,
+                                                  sizeof(s.options)) != CONFCAST_OK) {
+        return CONFCAST_ERR_INVALID;
+    }
+    error = cfc_scope_check(path, strlen(path));
+    if (error == CONFCAST_OK) {
+        error = cfc_client_call(client, subscribe, &s);
+    }
+    *out = s.scope;
+    return error;
+}
+
+/* ---- Callbacks ------------------------------------------------------------------------------- */
+
+struct callback {
+    struct confcast_scope *scope;
+    confcast_change_fn *change;
+    confcast_validate_fn *validate;
+    confcast_event_fn *event;
+    void *arg;
+};
+
+/* These run on the thread that makes the callbacks, and so never during one of another thread's. */
+
+static int
+set_change(struct confcast *client, void *arg)
+{
+    const struct callback *c = arg;
+
+    (void)client;
+    c->scope->change = c->change;
+    c->scope->change_arg = c->arg;
+    return CONFCAST_OK;
+}
+
+static int
+set_validator(struct confcast *client, void *arg)
+{
+    const struct callback *c = arg;
+
+    (void)client;
+    c->scope->validate = c->validate;
+    c->scope->validate_arg = c->arg;
+    return CONFCAST_OK;
+}
+
+static int
+set_event(struct confcast *client, void *arg)
+{
+    const struct callback *c = arg;
+
+    client->event = c->event;
+    client->event_arg = c->arg;
+    return CONFCAST_OK;
+}
+
+int
+confcast_on_change(struct confcast_scope *scope, confcast_change_fn *fn, void *arg)
+{
+    struct callback c = {.scope = scope, .change = fn, .arg = arg};
+
+    return cfc_client_call(scope->client, set_change, &c);
+}
+
+int
+confcast_set_validator(struct confcast_scope *scope, confcast_validate_fn *fn, void *arg)
+{
+    struct callback c = {.scope = scope, .validate = fn, .arg = arg};
+
+    return cfc_client_call(scope->client, set_validator, &c);
+}
+
+int
+confcast_on_event(struct confcast *client, confcast_event_fn *fn, void *arg)
+{
+    struct callback c = {.event = fn, .arg = arg};
+
+    return cfc_client_call(client, set_event, &c);
+}
+
+/* ---- Status and statistics ------------------------------------------------------------------- */
+
+/* Gives as much of a struct as the caller knows of; its first member is that size. */
+static int
+give_struct(void *out, const void *mine, size_t size, size_t size_first)
+{
+    size_t given_size;
+
+    memcpy(&given_size, out, sizeof(given_size));
+    if (given_size < size_first) {
+        return CONFCAST_ERR_INVALID;
+    }
+    memset(out, 0, given_size);
+    memcpy(out, mine, given_size < size ? given_size : size);
+    memcpy(out, &given_size, sizeof(given_size));
+    return CONFCAST_OK;
+}
+
+int
+confcast_status(const struct confcast_scope *scope, struct confcast_status *status)
+{
+    struct confcast_scope *mine = (struct confcast_scope *)(uintptr_t)scope;
+    struct confcast_status copy;
+
+    if (atomic_load(&scope->client->is_forked)) {
+        return CONFCAST_ERR_CLOSED;
+    }
+    pthread_mutex_lock(&mine->lock);
+    copy = mine->status;
+    pthread_mutex_unlock(&mine->lock);
+    return give_struct(status, &copy, sizeof(copy), sizeof(copy));
+}
+
+static int
+gather_stats(struct confcast *client, void *arg)
+{
+    const struct cfc_port_udp_stats *port = cfc_port_udp_stats(client->port);
+    const struct cfc_receiver_stats *receiver = cfc_receiver_stats(client->receiver);
+    struct confcast_stats *out = arg;
+
+    out->datagrams = port->datagrams;
+    out->wrong_source = port->wrong_source;
+    out->truncated = port->truncated;
+    out->overflows = port->overflows;
+    out->receive_buffer_size = port->buffer_size;
+    out->sockets_opened = port->opened;
+    out->is_interface_up = port->is_up;
+    out->is_linked = cfc_receiver_is_linked(client->receiver);
+    out->frames = receiver->frames;
+    out->symbols = receiver->symbols;
+    out->symbols_duplicate = receiver->symbols_duplicate;
+    out->symbols_decoded = receiver->symbols_decoded;
+    out->nacks = receiver->nacks;
+    out->reports = receiver->reports;
+    out->contents = receiver->contents;
+    out->retired_size = atomic_load(&client->retired.size);
+    _Static_assert(sizeof(out->refused) == sizeof(receiver->errors), "one counter per code");
+    memcpy(out->refused, receiver->errors, sizeof(out->refused));
+    return CONFCAST_OK;
+}
+
+int
+confcast_stats(struct confcast *client, struct confcast_stats *stats)
+{
+    struct confcast_stats mine = {.size = sizeof(mine)};
+    int error = cfc_client_call(client, gather_stats, &mine);
+
+    return error == CONFCAST_OK ? give_struct(stats, &mine, sizeof(mine), sizeof(mine)) : error;
+}
+
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+/* AGAIN: not yet.  Under the scope's lock. */
+static int
+wait_result(const struct confcast_scope *scope, uint64_t version)
+{
+    if (scope->status.serving >= version && scope->status.serving != 0) {
+        return CONFCAST_OK;
+    }
+    if (scope->is_closed) {
+        return CONFCAST_ERR_CLOSED;
+    }
+    if (scope->status.state == CONFCAST_STATE_REJECTED && scope->status.accepted >= version) {
+        return scope->status.reason;
+    }
+    return CONFCAST_ERR_AGAIN;
+}
+
+static struct timespec
+in_ms(uint32_t ms)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (long)(ms % 1000) * (long)CFC_MS;
+    if (t.tv_nsec >= (long)CFC_S) {
+        t.tv_nsec -= (long)CFC_S;
+        t.tv_sec++;
+    }
+    return t;
+}
+
+int
+confcast_wait(struct confcast_scope *scope, uint64_t version, uint32_t timeout_ms)
+{
+    struct timespec deadline = in_ms(timeout_ms);
+    int result;
+
+    if (atomic_load(&scope->client->is_forked)) {
+        return CONFCAST_ERR_CLOSED;
+    }
+    if (timeout_ms > 0 && cfc_client_is_own_thread(scope->client)) {
+        return CONFCAST_ERR_INVALID; /* it would wait for itself */
+    }
+    pthread_mutex_lock(&scope->lock);
+    scope->waiter_count++;
+    while ((result = wait_result(scope, version)) == CONFCAST_ERR_AGAIN) {
+        if (pthread_cond_timedwait(&scope->changed, &scope->lock, &deadline) == ETIMEDOUT) {
+            result = wait_result(scope, version);
+            result = result == CONFCAST_ERR_AGAIN ? CONFCAST_ERR_TIMEOUT : result;
+            break;
+        }
+    }
+    scope->waiter_count--;
+    if (scope->is_closed) {
+        pthread_cond_broadcast(&scope->changed); /* confcast_close() waits for us */
+    }
+    pthread_mutex_unlock(&scope->lock);
+    return result;
+}

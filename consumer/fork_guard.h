@@ -1,0 +1,27 @@
+/* What fork() does to clients.
+ *
+ * A forked child has none of the threads that work for a client, so that a client is dead there:
+ * its descriptors are closed in the child at once, lest the child hold the lock on the state
+ * directory when its parent is gone.  Reader sections still work there, on what was served at the
+ * moment of the fork: nothing is ever freed in the child. */
+#ifndef CFC_CONSUMER_FORK_GUARD_H
+#define CFC_CONSUMER_FORK_GUARD_H
+
+#include <stdbool.h>
+
+struct confcast;
+
+/* Has fork() look after this client from now on, and no longer.  RESOURCE: no memory for the
+ * handlers. */
+int cfc_fork_guard_add(struct confcast *client);
+void cfc_fork_guard_remove(struct confcast *client);
+
+/* Held while descriptors of a client change, so that no fork() happens then. */
+void cfc_fork_guard_lock(void);
+void cfc_fork_guard_unlock(void);
+
+/* Whether this is a forked child of a process that had opened a client before: RCU knows of threads
+ * that are not here. */
+bool cfc_fork_guard_is_child(void);
+
+#endif
