@@ -252,12 +252,6 @@ cfc_content_rx_free(struct cfc_content_rx *rx)
     }
 }
 
-uint16_t
-cfc_content_rx_coding(const struct cfc_content_rx *rx)
-{
-    return rx->tree.content.coding;
-}
-
 static size_t
 symbol_offset(const struct cfc_content_rx *rx, uint32_t block, uint32_t index)
 {

@@ -52,8 +52,6 @@ int cfc_content_rx_new(const struct cfc_content *content, const struct cfc_alloc
                        struct cfc_content_rx **out);
 void cfc_content_rx_free(struct cfc_content_rx *rx); /* NULL is fine */
 
-uint16_t cfc_content_rx_coding(const struct cfc_content_rx *rx);
-
 /* One page of this coding.  CONFCAST_OK when used or a duplicate.  CONFCAST_ERR_NOT_FOUND: its
  * parent is not here yet; it is dropped and asked for again.  CONFCAST_ERR_RANGE,
  * CONFCAST_ERR_LENGTH, CONFCAST_ERR_DIGEST as in tree.h: dropped. */

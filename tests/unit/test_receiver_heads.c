@@ -658,6 +658,84 @@ a_restart_does_not_undo_a_revert_when_the_clock_is_behind(void)
     bench_close(&b);
 }
 
+static void
+only_a_good_head_of_this_scope_is_restored(void)
+{
+    struct bench b;
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+    uint32_t other;
+
+    bench_open(&b);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, "acme/other", 10, &other), CONFCAST_OK);
+    head = bench_head(&b, 10, &content);
+    bench_make_head(&b, &head);
+    CU_ASSERT_EQUAL(cfc_receiver_restore(b.r, 9, BENCH_EPOCH, 10, b.frame, b.size, &b.now),
+                    CONFCAST_ERR_RANGE);
+    CU_ASSERT_EQUAL(cfc_receiver_restore(b.r, other, BENCH_EPOCH, 10, b.frame, b.size, &b.now),
+                    CONFCAST_ERR_WRONG_STREAM);
+    CU_ASSERT_EQUAL(cfc_receiver_restore(b.r, other, BENCH_EPOCH, 10, NULL, 0, &b.now),
+                    CONFCAST_ERR_EXISTS);
+    CU_ASSERT_EQUAL(cfc_receiver_restore(b.r, b.scope, BENCH_EPOCH, 9, b.frame, b.size, &b.now),
+                    CONFCAST_ERR_INVALID);
+    bench_close(&b);
+
+    bench_open(&b);
+    bench_make_head(&b, &head);
+    CU_ASSERT_EQUAL(
+        cfc_receiver_restore(b.r, b.scope, BENCH_EPOCH, 10, b.frame, b.size - 1, &b.now),
+        CONFCAST_ERR_LENGTH);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.accepted, 10);
+    bench_close(&b);
+}
+
+static void
+a_head_restored_below_its_floors_epoch_keeps_the_floors(void)
+{
+    struct bench b;
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+
+    bench_open(&b);
+    head = bench_head(&b, 10, &content);
+    bench_make_head(&b, &head);
+    /* The floor is written before the head: a crash in between leaves the older signature. */
+    CU_ASSERT_EQUAL(
+        cfc_receiver_restore(b.r, b.scope, BENCH_EPOCH + 1, 10, b.frame, b.size, &b.now),
+        CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.epoch, BENCH_EPOCH + 1);
+    head.version = 11;
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_ERR_FENCED);
+    bench_close(&b);
+}
+
+static void
+one_receiver_follows_several_shards(void)
+{
+    struct bench b;
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+
+    bench_open(&b);
+    for (uint32_t i = 0; i < 10; i++) {
+        char path[16] = "acme/s0";
+        uint32_t idx;
+
+        path[6] = (char)('0' + i);
+        CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, path, 7, &idx), CONFCAST_OK);
+        head = bench_head(&b, 10, &content);
+        head.scope = path;
+        head.scope_size = 7;
+        head.shard = i;
+        head.epoch = 100 - i;
+        CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    }
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_ACCEPTED), 10);
+    bench_close(&b);
+    CU_ASSERT_EQUAL(b.heap.live_count, 0);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(an_older_version_is_a_rollback_whatever_its_epoch),
     CFC_CASE(a_head_fences_its_whole_shard_only_under_a_key_for_the_whole_shard),
@@ -684,6 +762,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_accepted_head_fences_the_whole_shard),
     CFC_CASE(what_was_served_before_a_restart_is_kept_until_the_accepted_head_can_be),
     CFC_CASE(a_restart_does_not_undo_a_revert_when_the_clock_is_behind),
+    CFC_CASE(only_a_good_head_of_this_scope_is_restored),
+    CFC_CASE(a_head_restored_below_its_floors_epoch_keeps_the_floors),
+    CFC_CASE(one_receiver_follows_several_shards),
 };
 
 CFC_TEST_MAIN("receiver_heads", cases)

@@ -1,4 +1,6 @@
 /* The link to the engine: handshake, session, reports, and how NACKs are put together. */
+#include <stdio.h>
+
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/receiver_fixture.h"
 
@@ -721,6 +723,147 @@ symbols_of_a_wanted_content_make_it_ask_for_the_lost_content_frame_soon(void)
     bench_close(&b);
 }
 
+static void
+a_refusal_under_another_key_is_told_but_not_obeyed(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_hello hello;
+
+    bench_open(&b);
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_HELLO, CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_hello_decode(&frame, b.sha, &hello), CONFCAST_OK);
+    b.credential_key.bytes[0] ^= 1;
+    bench_make_welcome(&b, &hello, CFC_WELCOME_REFUSE);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_MAC);
+    b.credential_key.bytes[0] ^= 1;
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_last(&b, CFC_EVENT_IDENTITY)->reason, CONFCAST_ERR_MAC);
+    CU_ASSERT(bench_await(&b, CFC_FRAME_HELLO, 400 * CFC_MS, &frame));
+    bench_close(&b);
+}
+
+static void
+windows_that_a_status_claims_are_bounded(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+
+    bench_open(&b);
+    bench_link(&b);
+    b.windows.hello_ms = UINT32_MAX;
+    b.windows.nack_us = UINT32_MAX;
+    b.windows.report_ms = UINT32_MAX;
+    CU_ASSERT_EQUAL(bench_send_status(&b, NULL, 0), CONFCAST_OK);
+    head = bench_head(&b, 10, &content);
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    bench_run_owner(&b);
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT(bench_await(&b, CFC_FRAME_NACK, 2 * CFC_S, &frame));
+    }
+    CU_ASSERT(bench_await(&b, CFC_FRAME_REPORT, 60 * CFC_S, &frame));
+    bench_close(&b);
+}
+
+static void
+a_hello_leaves_out_what_does_not_fit(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+    struct cfc_hello hello;
+    struct cfc_label labels[CFC_LABEL_COUNT_MAX];
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+    char text[2][CFC_LABEL_SIZE_MAX];
+    char keys[CFC_LABEL_COUNT_MAX][2];
+
+    memset(text, 'v', sizeof(text));
+    for (uint8_t i = 0; i < CFC_LABEL_COUNT_MAX; i++) {
+        keys[i][0] = 'k';
+        keys[i][1] = (char)('a' + i);
+        labels[i] = (struct cfc_label){keys[i], text[0], 2, CFC_LABEL_SIZE_MAX};
+    }
+    bench_prepare(&b);
+    b.config.frame_size_max = CFC_FRAME_SIZE_MIN;
+    b.config.labels = labels;
+    b.config.label_count = CFC_LABEL_COUNT_MAX;
+    CU_ASSERT_EQUAL_FATAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, BENCH_SCOPE, sizeof(BENCH_SCOPE) - 1, &b.scope),
+                    CONFCAST_OK);
+    head = bench_head(&b, 10, &content);
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    for (uint8_t i = 0; i < 40; i++) {
+        content = digest_of(i);
+        CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &content), CONFCAST_OK);
+    }
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_HELLO, CFC_S, &frame));
+    CU_ASSERT(b.size <= CFC_FRAME_SIZE_MIN);
+    CU_ASSERT_EQUAL_FATAL(cfc_hello_decode(&frame, b.sha, &hello), CONFCAST_OK);
+    CU_ASSERT_EQUAL(hello.label_count, CFC_LABEL_COUNT_MAX);
+    CU_ASSERT_EQUAL(hello.hold_count, 0);
+    CU_ASSERT_PTR_NULL(hello.head_proof);
+    bench_close(&b);
+}
+
+static void
+a_lost_fresh_page_that_is_gone_is_asked_for_more_rarely(void)
+{
+    struct bench b;
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    struct cfc_gone gone = {.key = BENCH_SHARD, .want = CFC_WANT_FRESH};
+    struct cfc_digest content = digest_of(1);
+    struct cfc_head head;
+    struct cfc_fresh_entry others[40];
+    uint32_t count;
+    uint64_t id;
+
+    bench_open(&b);
+    bench_link(&b);
+    head = bench_head(&b, 10, &content);
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &content), CONFCAST_OK);
+    bench_run_owner(&b);
+    id = cfc_scope_id(b.sha, BENCH_SCOPE, sizeof(BENCH_SCOPE) - 1);
+    for (uint32_t i = 0; i < 40; i++) {
+        others[i].scope_id = id + 1 + i;
+        others[i].version = 1;
+        memset(others[i].head_digest, 1, sizeof(others[i].head_digest));
+    }
+    CU_ASSERT_EQUAL(bench_make_fresh(&b, BENCH_EPOCH, 10, b.now.unix_ns, others, 40, 1),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    do {
+        count = bench_await_nack(&b, 10 * CFC_S, entries);
+        CU_ASSERT_FATAL(count > 0);
+    } while (find_want(entries, count, CFC_WANT_FRESH) == NULL);
+    CU_ASSERT_EQUAL(cfc_gone_encode(&gone, b.frame, sizeof(b.frame), &b.size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_await_nack(&b, 31 * CFC_S, entries), 0);
+    CU_ASSERT_EQUAL(bench_await_nack(&b, 2 * CFC_S, entries), 1);
+    bench_close(&b);
+}
+
+static void
+a_receiver_follows_256_scopes_and_no_more(void)
+{
+    struct bench b;
+    uint32_t idx;
+
+    bench_open(&b);
+    for (uint32_t i = 1; i <= 256; i++) {
+        char path[16];
+        int size = snprintf(path, sizeof(path), "acme/s%u", i);
+
+        CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, path, (size_t)size, &idx),
+                        i < 256 ? CONFCAST_OK : CONFCAST_ERR_LIMIT);
+    }
+    CU_ASSERT_EQUAL(idx, 255);
+    bench_close(&b);
+    CU_ASSERT_EQUAL(b.heap.live_count, 0);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(joining_is_hello_challenge_hello_accept),
     CFC_CASE(nothing_but_hello_goes_before_the_session_stands),
@@ -746,6 +889,11 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_echo_of_another_boot_does_not_count),
     CFC_CASE(what_does_not_fit_one_nack_goes_with_the_next_at_once),
     CFC_CASE(symbols_of_a_wanted_content_make_it_ask_for_the_lost_content_frame_soon),
+    CFC_CASE(a_refusal_under_another_key_is_told_but_not_obeyed),
+    CFC_CASE(windows_that_a_status_claims_are_bounded),
+    CFC_CASE(a_hello_leaves_out_what_does_not_fit),
+    CFC_CASE(a_lost_fresh_page_that_is_gone_is_asked_for_more_rarely),
+    CFC_CASE(a_receiver_follows_256_scopes_and_no_more),
 };
 
 CFC_TEST_MAIN("receiver_link", cases)

@@ -1049,6 +1049,88 @@ forged_bytes_inside_a_head_are_looked_at_once(void)
     bench_close(&b);
 }
 
+static void
+a_content_that_comes_inside_a_head_ends_its_collection(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_head head;
+
+    bench_open(&b);
+    made_content(&b, &m, 500);
+    head = bench_head(&b, 10, &m.id);
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_OK);
+    (void)bench_send_page(&b, &m, 0, 0);
+    (void)bench_send_symbol(&b, &m, 0, 0);
+    head.inlined = (struct cfc_inline_content){.is_present = true,
+                                               .encoding = CFC_ENCODING_RAW,
+                                               .body_size = 500,
+                                               .coded = m.body,
+                                               .coded_size = 500};
+    /* Without memory for the copy, the collection just goes on. */
+    b.heap.call_count = 0;
+    b.heap.fail_at = 1;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_CONTENT), 0);
+    b.heap.fail_at = 0;
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_APPLIED);
+    CU_ASSERT_EQUAL(bench_send_symbol(&b, &m, 0, 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_CONTENT), 1);
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
+a_content_above_the_limit_is_not_taken_out_of_a_head_either(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_head head;
+
+    bench_prepare(&b);
+    b.config.content_size_max = 499;
+    CU_ASSERT_EQUAL_FATAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, BENCH_SCOPE, sizeof(BENCH_SCOPE) - 1, &b.scope),
+                    CONFCAST_OK);
+    made_content(&b, &m, 500);
+    head = bench_head(&b, 10, &m.id);
+    head.inlined = (struct cfc_inline_content){.is_present = true,
+                                               .encoding = CFC_ENCODING_RAW,
+                                               .body_size = 500,
+                                               .coded = m.body,
+                                               .coded_size = 500};
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_ACCEPTED), 1);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_CONTENT), 0);
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
+a_content_that_is_only_kept_is_not_collected(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_digest next = digest_of(2);
+    struct cfc_head head;
+
+    bench_open(&b);
+    made_content(&b, &m, 500);
+    hold(&b, &m.id);
+    head = bench_head(&b, 10, &m.id);
+    decide(&b, &head);
+    head = bench_head(&b, 11, &next);
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_symbol(&b, &m, 0, 0), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_stats(b.r)->symbols_duplicate, 1);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_CONTENT), 0);
+    made_free(&m);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_held_back_version_serves_its_fallback_and_is_prepared),
     CFC_CASE(a_held_back_version_without_fallback_leaves_what_is_served),
@@ -1085,6 +1167,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(the_size_of_the_coded_bytes_has_the_same_limit),
     CFC_CASE(a_base_that_is_only_on_its_way_is_no_base),
     CFC_CASE(forged_bytes_inside_a_head_are_looked_at_once),
+    CFC_CASE(a_content_that_comes_inside_a_head_ends_its_collection),
+    CFC_CASE(a_content_above_the_limit_is_not_taken_out_of_a_head_either),
+    CFC_CASE(a_content_that_is_only_kept_is_not_collected),
 };
 
 CFC_TEST_MAIN("receiver_serving", cases)
