@@ -24,6 +24,13 @@ struct cfc_apply_view {
     bool is_stale;         /* silent for longer than the service's stale_after_ns */
 };
 
+/* Consumers in one arm of the published head: alive, and following it. */
+struct cfc_arm_counts {
+    uint64_t alive;
+    uint64_t applied;
+    uint64_t rejected;
+};
+
 /* Counts of one scope.  All but total and stale speak of the version that is published. */
 struct cfc_apply_counts {
     uint64_t version;   /* decided; 0 = nothing to say for this scope yet */
@@ -36,6 +43,14 @@ struct cfc_apply_counts {
     uint64_t durable;  /* ... and would still after a power loss */
     uint64_t rejected; /* ... and are REJECTED, REVERTED or DEGRADED */
     uint64_t stale;    /* silent for too long, whatever they said last */
+    /* Of those that are not stale: */
+    uint64_t alive;
+    uint64_t alive_prepared;  /* as `prepared` */
+    uint64_t timely;          /* their clock is right */
+    uint64_t timely_prepared; /* ... and as `prepared` */
+    struct cfc_arm_counts arms[CFC_ARM_COUNT_MAX];
+    /* Of those that are: */
+    uint64_t silent; /* they were heard until the published version went out, or after it */
 };
 
 #endif

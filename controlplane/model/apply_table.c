@@ -18,6 +18,10 @@ enum {
     COUNTED_APPLIED = 1u << 2,
     COUNTED_DURABLE = 1u << 3,
     COUNTED_REJECTED = 1u << 4,
+    COUNTED_ALIVE = 1u << 5,
+    COUNTED_TIMELY = 1u << 6,
+    COUNTED_SILENT = 1u << 7,
+    COUNTED_ARM_SHIFT = 8, /* the arm, when ACCEPTED */
 };
 
 enum {
@@ -42,7 +46,7 @@ serves_its_arm(const struct cfc_scope *scope, const struct cfc_report_entry *ent
 
 /* What an entry adds to the counts of the published version. */
 static uint32_t
-classify(const struct cfc_scope *scope, const struct cfc_report_entry *entry)
+classify_entry(const struct cfc_scope *scope, const struct cfc_report_entry *entry)
 {
     uint32_t counted = COUNTED_ACCEPTED;
 
@@ -67,10 +71,47 @@ classify(const struct cfc_scope *scope, const struct cfc_report_entry *entry)
     }
 }
 
+static uint32_t
+classify(const struct cfc_apply_entry *state)
+{
+    const struct cfc_apply_consumer *consumer = state->consumer;
+    uint32_t counted = classify_entry(state->scope, &state->entry);
+
+    counted |= (uint32_t)state->entry.arm << COUNTED_ARM_SHIFT;
+    if (consumer->is_stale) {
+        return state->is_silent ? counted | COUNTED_SILENT : counted;
+    }
+    return counted | COUNTED_ALIVE | (consumer->is_timely ? COUNTED_TIMELY : 0);
+}
+
+static void
+count_alive(struct cfc_apply_counts *counts, uint32_t counted, uint64_t one)
+{
+    struct cfc_arm_counts *arm = &counts->arms[counted >> COUNTED_ARM_SHIFT];
+    bool is_prepared = (counted & COUNTED_PREPARED) != 0;
+
+    counts->alive += one;
+    counts->alive_prepared += is_prepared ? one : 0;
+    if ((counted & COUNTED_TIMELY) != 0) {
+        counts->timely += one;
+        counts->timely_prepared += is_prepared ? one : 0;
+    }
+    if ((counted & COUNTED_ACCEPTED) != 0) {
+        arm->alive += one;
+        arm->applied += (counted & COUNTED_APPLIED) != 0 ? one : 0;
+        arm->rejected += (counted & COUNTED_REJECTED) != 0 ? one : 0;
+    }
+}
+
 static void
 count(struct cfc_apply_counts *counts, uint32_t counted, bool is_added)
 {
     uint64_t one = is_added ? 1 : UINT64_MAX;
+
+    if ((counted & COUNTED_ALIVE) != 0) {
+        count_alive(counts, counted, one);
+    }
+    counts->silent += (counted & COUNTED_SILENT) != 0 ? one : 0;
 
     counts->accepted += (counted & COUNTED_ACCEPTED) != 0 ? one : 0;
     counts->prepared += (counted & COUNTED_PREPARED) != 0 ? one : 0;
@@ -109,7 +150,7 @@ static void
 recount(struct cfc_apply_entry *state)
 {
     struct cfc_apply_counts *counts = &state->scope->apply.counts;
-    uint32_t counted = classify(state->scope, &state->entry);
+    uint32_t counted = classify(state);
     bool is_current = (counted & COUNTED_APPLIED) != 0;
 
     count(counts, state->counted, false);
@@ -142,7 +183,8 @@ cfc_apply_table_published(struct cfc_scope *scope, uint64_t version, uint64_t un
     DL_FOREACH_SAFE(all, state, next)
     {
         count(counts, state->counted, false);
-        state->counted = classify(scope, &state->entry);
+        state->is_silent = false;
+        state->counted = classify(state);
         count(counts, state->counted, true);
         enter_list(state);
     }
@@ -223,19 +265,26 @@ ensure_state(struct cfc_apply_table *table, const char *id, struct cfc_scope *sc
     scope->apply.counts.total++;
     scope->apply.counts.stale += consumer->is_stale;
     enter_list(state);
+    recount(state);
     *found = state;
     return CONFCAST_OK;
 }
 
+/* `after_ns`: how long the consumer was silent for. */
 static void
-count_stale(struct cfc_apply_consumer *consumer, bool is_stale)
+count_stale(struct cfc_apply_consumer *consumer, bool is_stale, uint64_t after_ns)
 {
     struct cfc_apply_entry *state;
 
     consumer->is_stale = is_stale;
     LL_FOREACH2(consumer->states, state, sibling)
     {
-        state->scope->apply.counts.stale += is_stale ? 1 : UINT64_MAX;
+        struct cfc_apply_counts *counts = &state->scope->apply.counts;
+
+        counts->stale += is_stale ? 1 : UINT64_MAX;
+        state->is_silent = is_stale && counts->published != 0 &&
+                           consumer->seen_unix_ns + after_ns >= counts->published_unix_ns;
+        recount(state);
     }
 }
 
@@ -243,7 +292,7 @@ static void
 hear(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer, uint64_t unix_ns)
 {
     if (consumer->is_stale) {
-        count_stale(consumer, false);
+        count_stale(consumer, false, 0);
     } else {
         DL_DELETE(table->heard, consumer);
     }
@@ -259,7 +308,24 @@ cfc_apply_table_find_stale(struct cfc_apply_table *table, uint64_t unix_ns, uint
         struct cfc_apply_consumer *consumer = table->heard;
 
         DL_DELETE(table->heard, consumer);
-        count_stale(consumer, true);
+        count_stale(consumer, true, after_ns);
+    }
+}
+
+void
+cfc_apply_table_clock(struct cfc_apply_table *table, const char *id, bool is_timely)
+{
+    struct cfc_apply_consumer *consumer = NULL;
+    struct cfc_apply_entry *state;
+
+    HASH_FIND(hh, table->by_id, id, strlen(id), consumer);
+    if (consumer == NULL || consumer->is_timely == is_timely) {
+        return;
+    }
+    consumer->is_timely = is_timely;
+    LL_FOREACH2(consumer->states, state, sibling)
+    {
+        recount(state);
     }
 }
 
@@ -270,7 +336,8 @@ is_possible(const struct cfc_scope *scope, const struct cfc_report_entry *entry)
     uint64_t decided = scope->decision != NULL ? scope->decision->version : 0;
 
     return entry->accepted <= decided && entry->serving_version <= entry->accepted &&
-           entry->durable <= entry->accepted && entry->state <= CFC_APPLY_DEGRADED;
+           entry->durable <= entry->accepted && entry->state <= CFC_APPLY_DEGRADED &&
+           entry->arm < CFC_ARM_COUNT_MAX;
 }
 
 int
@@ -355,7 +422,7 @@ decode(const uint8_t *bytes, size_t size, struct cfc_apply_entry *state, uint64_
     state->entry.arm = cfc_read_u8(&r);
     state->entry.reason = cfc_read_u16(&r);
     state->entry.flags = cfc_read_u32(&r);
-    return !r.has_failed;
+    return !r.has_failed && state->entry.arm < CFC_ARM_COUNT_MAX;
 }
 
 int

@@ -19,6 +19,7 @@ struct cfc_apply_consumer {
     char *id;
     uint64_t seen_unix_ns;
     bool is_stale;
+    bool is_timely;                  /* its clock is right */
     struct cfc_apply_entry *states;  /* one per scope */
     struct cfc_apply_consumer *prev; /* in the list of those heard, the longest silent first */
     struct cfc_apply_consumer *next;
@@ -33,6 +34,7 @@ struct cfc_apply_entry {
     uint64_t report_seq;
     uint64_t highest_applied;
     uint32_t counted;                /* what the scope's counts hold of it */
+    bool is_silent;                  /* stale, and it was not when the head went out */
     bool is_current;                 /* which of the scope's lists it is in */
     bool is_dirty;                   /* not written yet */
     struct cfc_apply_entry *sibling; /* of the same consumer */
@@ -62,6 +64,9 @@ int cfc_apply_table_report(struct cfc_apply_table *table, struct cfc_scope *scop
                            const char *consumer, uint64_t incarnation, uint64_t report_seq,
                            const struct cfc_report_entry *entry, uint64_t unix_ns,
                            enum cfc_apply_verdict *verdict);
+
+/* Whether the clock of a consumer is right; an unknown consumer is ignored. */
+void cfc_apply_table_clock(struct cfc_apply_table *table, const char *consumer, bool is_timely);
 
 /* A version was handed over for sending; lower ones than before are ignored. */
 void cfc_apply_table_published(struct cfc_scope *scope, uint64_t version, uint64_t unix_ns);

@@ -51,6 +51,10 @@ struct cfc_scope {
     struct cfc_scope *prev;        /* the publisher's queue */
     struct cfc_scope *next;
 
+    bool is_rolling;                /* in the service's list of rollouts */
+    struct cfc_scope *prev_rollout; /* that list */
+    struct cfc_scope *next_rollout;
+
     struct cfc_scope_apply apply;
     UT_hash_handle hh;    /* by path */
     UT_hash_handle hh_id; /* by id; known scopes only */

@@ -43,7 +43,10 @@ struct cfc_decision {
     uint64_t salt;            /* of the rollout under way: a function of (layer scope, candidate
                                * revision), so that its stages nest; 0 without one */
     uint64_t changed_unix_ns; /* when the change was committed */
-    uint32_t arm_count;       /* 1..2 */
+    enum cfc_activation activation;
+    uint64_t activate_unix_ns;   /* AT; else 0 */
+    uint64_t confirm_by_unix_ns; /* 0 = no confirmation needed */
+    uint32_t arm_count;          /* 1..2 */
     struct cfc_decision_arm arms[CFC_ARM_COUNT_MAX];
 };
 

@@ -397,6 +397,15 @@ add_candidate_arm(struct cfc_effective_pass *pass, const struct cfc_layer_set *s
     }
     decision->arm_count = 1;
     arm->is_candidate = true;
+    decision->activation = cfc_release_activation(release, decision->changed_unix_ns);
+    if (decision->activation == CFC_ACTIVATE_AT) {
+        decision->activate_unix_ns = release->plan.activate_unix_ns;
+    }
+    decision->confirm_by_unix_ns = cfc_release_confirm_by(release, decision->changed_unix_ns);
+    if (cfc_release_covers_all(release)) {
+        arm->selector = CFC_SELECT_ALL;
+        return CONFCAST_OK;
+    }
     decision->salt = cfc_rollout_salt(pass->sha, rolling->path, release->candidate_revision);
     if (strategy->label_key[0] != '\0') {
         arm->selector = CFC_SELECT_LABEL;
@@ -409,20 +418,32 @@ add_candidate_arm(struct cfc_effective_pass *pass, const struct cfc_layer_set *s
     return CONFCAST_OK;
 }
 
+/* What those serve who take no part in the rollout, and everybody before its activation and after a
+ * deadline that passed. */
 static int
 add_stable_arm(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
                const struct cfc_what_if *what_if, struct cfc_decision *decision)
 {
     struct cfc_decision_arm *arm = &decision->arms[decision->arm_count];
-    int error = merge(pass, set, what_if, NULL, &arm->content);
+    struct cfc_config_body *body;
+    int error = merge(pass, set, what_if, NULL, &body);
 
     if (error != CONFCAST_OK) {
         return error;
     }
     if (decision->arm_count > 0) {
-        decision->arms[0].fallback = cfc_config_body_ref(arm->content);
+        decision->arms[0].fallback = cfc_config_body_ref(body);
+        if (decision->arms[0].selector == CFC_SELECT_ALL) {
+            cfc_config_body_unref(body);
+            return CONFCAST_OK;
+        }
     }
+    arm->content = body;
     arm->selector = CFC_SELECT_ALL;
+    /* Without a fallback a consumer that joins before the activation would serve nothing. */
+    if (decision->activation != CFC_ACTIVATE_NOW) {
+        arm->fallback = cfc_config_body_ref(body);
+    }
     decision->arm_count++;
     return CONFCAST_OK;
 }

@@ -200,17 +200,32 @@ integer(uint64_t v)
     return json_integer((json_int_t)v);
 }
 
+static json_t *
+rollout_to_json(const struct cfc_release *release)
+{
+    const struct cfc_release_plan *plan = &release->plan;
+
+    return json_pack("{so so so so so so so ss sb}", "activation",
+                     integer((uint64_t)plan->activation), "activate_at",
+                     integer(plan->activate_unix_ns), "prepared_ppm",
+                     integer(plan->require_prepared_ppm), "bake_s", integer(plan->bake_s),
+                     "confirm_within_s", integer(plan->confirm_within_s), "confirm_by",
+                     integer(release->confirm_by_unix_ns), "since", integer(release->stage_unix_ns),
+                     "reason", release->reason, "waiting", (int)release->is_waiting);
+}
+
 json_t *
 cfc_release_to_json(const struct cfc_release *release, const char *author, const char *message)
 {
     char strategy[CFC_STRATEGY_TEXT_MAX];
     json_t *quarantined = json_array();
+    json_t *record;
 
     cfc_strategy_format(&release->strategy, strategy);
     for (uint32_t i = 0; i < release->quarantined_count; i++) {
         json_array_append_new(quarantined, integer(release->quarantined[i]));
     }
-    return json_pack(
+    record = json_pack(
         "{ss ss so so so so so ss ss so so ss ss}", "state", cfc_release_state_word(release->state),
         "origin", cfc_release_state_word(release->origin), "release_version",
         integer(release->release_version), "active", integer(release->active_revision), "previous",
@@ -219,6 +234,41 @@ cfc_release_to_json(const struct cfc_release *release, const char *author, const
         cfc_release_action_word(release->last_action), "unix_ns", integer(release->changed_unix_ns),
         "quarantined", quarantined, "author", author != NULL ? author : "", "message",
         message != NULL ? message : "");
+    if (record != NULL && cfc_release_has_candidate(release) &&
+        json_object_set_new(record, "rollout", rollout_to_json(release)) != 0) {
+        json_decref(record);
+        record = NULL;
+    }
+    return record;
+}
+
+/* A rollout that an earlier build began has none of this. */
+static bool
+read_rollout(const json_t *record, struct cfc_release *release)
+{
+    struct cfc_release_plan *plan = &release->plan;
+    const json_t *rollout = json_object_get(record, "rollout");
+    uint64_t activation;
+    uint64_t prepared;
+
+    if (rollout == NULL) {
+        return true;
+    }
+    if (!cfc_record_u64(rollout, "activation", &activation) || activation > CFC_ACTIVATE_AT ||
+        !cfc_record_u64(rollout, "activate_at", &plan->activate_unix_ns) ||
+        !cfc_record_u64(rollout, "prepared_ppm", &prepared) || prepared > CFC_STAGE_PPM_ALL ||
+        !cfc_record_u64(rollout, "bake_s", &plan->bake_s) || plan->bake_s > CFC_BAKE_S_MAX ||
+        !cfc_record_u64(rollout, "confirm_within_s", &plan->confirm_within_s) ||
+        plan->confirm_within_s > CFC_CONFIRM_WITHIN_S_MAX ||
+        !cfc_record_u64(rollout, "confirm_by", &release->confirm_by_unix_ns) ||
+        !cfc_record_u64(rollout, "since", &release->stage_unix_ns) ||
+        !cfc_record_string(rollout, "reason", release->reason, sizeof(release->reason))) {
+        return false;
+    }
+    plan->activation = (enum cfc_activation)activation;
+    plan->require_prepared_ppm = (uint32_t)prepared;
+    release->is_waiting = json_is_true(json_object_get(rollout, "waiting"));
+    return cfc_release_has_candidate(release);
 }
 
 static bool
@@ -268,7 +318,8 @@ cfc_release_from_json(const json_t *record, struct cfc_release *release,
         cfc_release_state_parse(origin, &release->origin) != CONFCAST_OK ||
         cfc_release_action_parse(action, &release->last_action) != CONFCAST_OK ||
         cfc_strategy_parse(strategy, &release->strategy) != CONFCAST_OK ||
-        stage >= release->strategy.stage_count ||
+        !read_rollout(record, release) ||
+        stage > release->strategy.stage_count - (release->plan.confirm_within_s == 0) ||
         cfc_release_has_candidate(release) != (release->candidate_revision != 0)) {
         return CONFCAST_ERR_CORRUPT;
     }

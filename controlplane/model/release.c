@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/base/time.h"
 
 static const char *const state_words[] = {
 #define CFC_WORD_(name, word) word,
@@ -31,8 +32,8 @@ static const int8_t next_states[CFC_RELEASE_STATE_COUNT][CFC_ACTION_COUNT] = {
     /*            promote adv pause resume abort rollb disab enabl quara confi delete */
     [EM] = {      AC,     __, __,   __,    __,   __,   __,   __,   EM,   __,   __ },
     [AC] = {      AC,     __, __,   __,    __,   AC,   DI,   __,   AC,   __,   DE },
-    [RO] = {      __,     RO, PA,   __,    AC,   AC,   DI,   __,   RO,   __,   __ },
-    [PA] = {      __,     __, __,   RO,    AC,   AC,   DI,   __,   PA,   __,   __ },
+    [RO] = {      __,     RO, PA,   __,    AC,   AC,   DI,   __,   RO,   RO,   __ },
+    [PA] = {      __,     __, __,   RO,    AC,   AC,   DI,   __,   PA,   PA,   __ },
     [DI] = {      __,     __, __,   __,    __,   DI,   __,   AC,   DI,   __,   DE },
     [DE] = {      AC,     __, __,   __,    __,   AC,   __,   __,   DE,   __,   __ },
 };
@@ -127,6 +128,50 @@ cfc_release_has_candidate(const struct cfc_release *release)
     return release->state == CFC_RELEASE_ROLLING || release->state == CFC_RELEASE_PAUSED;
 }
 
+bool
+cfc_release_covers_all(const struct cfc_release *release)
+{
+    return cfc_release_has_candidate(release) &&
+           (release->stage_idx == release->strategy.stage_count ||
+            cfc_strategy_is_all(&release->strategy));
+}
+
+enum cfc_activation
+cfc_release_activation(const struct cfc_release *release, uint64_t unix_ns)
+{
+    const struct cfc_release_plan *plan = &release->plan;
+
+    if (!release->is_waiting) {
+        return CFC_ACTIVATE_NOW;
+    }
+    if (release->state == CFC_RELEASE_PAUSED || plan->activation == CFC_ACTIVATE_HOLD ||
+        plan->require_prepared_ppm != 0) {
+        return CFC_ACTIVATE_HOLD;
+    }
+    return plan->activate_unix_ns > unix_ns ? CFC_ACTIVATE_AT : CFC_ACTIVATE_NOW;
+}
+
+uint64_t
+cfc_release_confirm_by(const struct cfc_release *release, uint64_t unix_ns)
+{
+    return cfc_release_activation(release, unix_ns) != CFC_ACTIVATE_HOLD
+               ? release->confirm_by_unix_ns
+               : 0;
+}
+
+/* The rollout is over. */
+static void
+end_rollout(struct cfc_release *release)
+{
+    release->candidate_revision = 0;
+    release->stage_idx = 0;
+    memset(&release->plan, 0, sizeof(release->plan));
+    release->is_waiting = false;
+    release->stage_unix_ns = 0;
+    release->confirm_by_unix_ns = 0;
+    memset(release->reason, 0, sizeof(release->reason));
+}
+
 /* `revision` becomes the one for everybody; the rollout, if any, is over. */
 static void
 activate(struct cfc_release *release, uint64_t revision)
@@ -135,8 +180,7 @@ activate(struct cfc_release *release, uint64_t revision)
         release->previous_revision = release->active_revision;
     }
     release->active_revision = revision;
-    release->candidate_revision = 0;
-    release->stage_idx = 0;
+    end_rollout(release);
     release->state = CFC_RELEASE_ACTIVE;
 }
 
@@ -144,9 +188,39 @@ activate(struct cfc_release *release, uint64_t revision)
 static void
 drop_candidate(struct cfc_release *release)
 {
-    release->candidate_revision = 0;
-    release->stage_idx = 0;
+    end_rollout(release);
     release->state = release->origin;
+}
+
+static void
+set_deadline(struct cfc_release *release, uint64_t active_unix_ns)
+{
+    release->confirm_by_unix_ns = release->plan.confirm_within_s != 0
+                                      ? active_unix_ns + release->plan.confirm_within_s * CFC_S
+                                      : 0;
+}
+
+/* The candidate's first stage is out since `unix_ns`. */
+static void
+begin(struct cfc_release *release, uint64_t unix_ns)
+{
+    release->is_waiting = false;
+    release->plan.activation = CFC_ACTIVATE_NOW;
+    release->plan.activate_unix_ns = 0;
+    release->plan.require_prepared_ppm = 0;
+    release->stage_unix_ns = unix_ns;
+    set_deadline(release, unix_ns);
+    if (cfc_release_covers_all(release) && release->plan.confirm_within_s == 0) {
+        activate(release, release->candidate_revision);
+    }
+}
+
+void
+cfc_release_settle(struct cfc_release *release, uint64_t unix_ns)
+{
+    if (release->is_waiting && cfc_release_activation(release, unix_ns) == CFC_ACTIVATE_NOW) {
+        begin(release, release->plan.activate_unix_ns);
+    }
 }
 
 static int
@@ -154,6 +228,15 @@ say(char why[128], int error, const char *text)
 {
     snprintf(why, 128, "%s", text);
     return error;
+}
+
+/* For everybody, at once and for good. */
+static bool
+is_plain(const struct cfc_release_request *request)
+{
+    return cfc_strategy_is_all(&request->strategy) &&
+           request->plan.activation == CFC_ACTIVATE_NOW &&
+           request->plan.require_prepared_ppm == 0 && request->plan.confirm_within_s == 0;
 }
 
 static int
@@ -165,27 +248,112 @@ promote(struct cfc_release *release, const struct cfc_release_request *request, 
     if (cfc_release_is_quarantined(release, request->revision)) {
         return say(why, CONFCAST_ERR_STATE, "the revision is quarantined");
     }
-    release->strategy = request->strategy;
-    if (cfc_strategy_is_all(&request->strategy)) {
+    if (is_plain(request)) {
+        release->strategy = request->strategy;
         activate(release, request->revision);
         return CONFCAST_OK;
     }
     if (request->revision == release->active_revision) {
         return say(why, CONFCAST_ERR_STATE, "the revision is active already");
     }
+    release->strategy = request->strategy;
     release->origin = release->state;
     release->candidate_revision = request->revision;
     release->stage_idx = 0;
     release->state = CFC_RELEASE_ROLLING;
+    release->plan = request->plan;
+    release->is_waiting = true;
+    if (request->plan.activation == CFC_ACTIVATE_AT) {
+        set_deadline(release, request->plan.activate_unix_ns);
+    } else if (request->plan.activation == CFC_ACTIVATE_NOW &&
+               request->plan.require_prepared_ppm == 0) {
+        begin(release, request->unix_ns);
+    }
     return CONFCAST_OK;
 }
 
 static int
-advance(struct cfc_release *release)
+advance(struct cfc_release *release, const struct cfc_release_request *request, char why[128])
 {
-    if (release->stage_idx + 1 < release->strategy.stage_count) {
+    const struct cfc_release_plan *plan = &request->plan;
+
+    if (release->is_waiting && plan->activation == CFC_ACTIVATE_AT) {
+        release->plan.activation = CFC_ACTIVATE_AT;
+        release->plan.activate_unix_ns = plan->activate_unix_ns;
+        release->plan.require_prepared_ppm = 0;
+        set_deadline(release, plan->activate_unix_ns);
+        return CONFCAST_OK;
+    }
+    if (release->is_waiting) {
+        bool is_late = cfc_release_activation(release, request->unix_ns) == CFC_ACTIVATE_NOW;
+
+        begin(release, is_late ? release->plan.activate_unix_ns : request->unix_ns);
+        return CONFCAST_OK;
+    }
+    if (plan->activation == CFC_ACTIVATE_AT) {
+        return say(why, CONFCAST_ERR_STATE, "the release was activated already");
+    }
+    if (cfc_release_covers_all(release)) {
+        return say(why, CONFCAST_ERR_STATE,
+                   "everybody has the candidate: it waits to be confirmed");
+    }
+    release->stage_unix_ns = request->unix_ns;
+    if (release->stage_idx + 1 < release->strategy.stage_count ||
+        release->plan.confirm_within_s != 0) {
         release->stage_idx++;
     } else {
+        activate(release, release->candidate_revision);
+    }
+    return CONFCAST_OK;
+}
+
+static int
+pause_rollout(struct cfc_release *release, const struct cfc_release_request *request)
+{
+    release->state = CFC_RELEASE_PAUSED;
+    if (request->reason != NULL) {
+        snprintf(release->reason, sizeof(release->reason), "%s", request->reason);
+    }
+    return CONFCAST_OK;
+}
+
+/* The stage bakes anew; what should have been activated meanwhile is. */
+static int
+resume(struct cfc_release *release, const struct cfc_release_request *request)
+{
+    struct cfc_release_plan *plan = &release->plan;
+
+    release->state = CFC_RELEASE_ROLLING;
+    memset(release->reason, 0, sizeof(release->reason));
+    if (!release->is_waiting) {
+        release->stage_unix_ns = request->unix_ns;
+    } else if (plan->activation == CFC_ACTIVATE_AT && plan->activate_unix_ns <= request->unix_ns) {
+        if (plan->require_prepared_ppm == 0) {
+            begin(release, request->unix_ns);
+        } else {
+            plan->activation = CFC_ACTIVATE_NOW; /* As soon as enough are prepared. */
+            plan->activate_unix_ns = 0;
+            release->confirm_by_unix_ns = 0;
+        }
+    }
+    return CONFCAST_OK;
+}
+
+static int
+confirm(struct cfc_release *release, const struct cfc_release_request *request, char why[128])
+{
+    if (release->plan.confirm_within_s == 0) {
+        return say(why, CONFCAST_ERR_STATE, "there is nothing to confirm");
+    }
+    if (release->is_waiting) {
+        return say(why, CONFCAST_ERR_STATE, "the release is not activated yet");
+    }
+    if (request->unix_ns >= release->confirm_by_unix_ns) {
+        return say(why, CONFCAST_ERR_STATE, "the time to confirm is over: consumers went back");
+    }
+    release->plan.confirm_within_s = 0;
+    release->confirm_by_unix_ns = 0;
+    if (cfc_release_covers_all(release)) {
         activate(release, release->candidate_revision);
     }
     return CONFCAST_OK;
@@ -254,13 +422,11 @@ act(struct cfc_release *release, const struct cfc_release_request *request, char
     case CFC_ACTION_PROMOTE:
         return promote(release, request, why);
     case CFC_ACTION_ADVANCE:
-        return advance(release);
+        return advance(release, request, why);
     case CFC_ACTION_PAUSE:
-        release->state = CFC_RELEASE_PAUSED;
-        return CONFCAST_OK;
+        return pause_rollout(release, request);
     case CFC_ACTION_RESUME:
-        release->state = CFC_RELEASE_ROLLING;
-        return CONFCAST_OK;
+        return resume(release, request);
     case CFC_ACTION_ABORT:
         drop_candidate(release);
         return CONFCAST_OK;
@@ -281,6 +447,7 @@ act(struct cfc_release *release, const struct cfc_release_request *request, char
         remove_active(release);
         return CONFCAST_OK;
     case CFC_ACTION_CONFIRM:
+        return confirm(release, request, why);
     case CFC_ACTION_COUNT:
         break;
     }
@@ -298,9 +465,12 @@ cfc_release_apply(struct cfc_release *release, const struct cfc_release_request 
     if (request->action >= CFC_ACTION_COUNT) {
         return say(why, CONFCAST_ERR_INVALID, "there is no such action");
     }
-    if (cfc_release_next(release->state, request->action) < 0) {
+    if (request->action != CFC_ACTION_ADVANCE) {
+        cfc_release_settle(&changed, request->unix_ns);
+    }
+    if (cfc_release_next(changed.state, request->action) < 0) {
         snprintf(why, 128, "%s is not possible in state %s",
-                 cfc_release_action_word(request->action), cfc_release_state_word(release->state));
+                 cfc_release_action_word(request->action), cfc_release_state_word(changed.state));
         return CONFCAST_ERR_STATE;
     }
     error = act(&changed, request, why);

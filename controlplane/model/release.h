@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "protocol/base/limits.h"
+#include "protocol/wire/head.h"
 
 /* X(name, word) */
 #define CFC_RELEASE_STATES(X)                                                                      \
@@ -82,7 +83,26 @@ int cfc_strategy_parse(const char *text, struct cfc_strategy *strategy);
 size_t cfc_strategy_format(const struct cfc_strategy *strategy, char text[CFC_STRATEGY_TEXT_MAX]);
 bool cfc_strategy_is_all(const struct cfc_strategy *strategy);
 
-/* The release record of one scope. */
+enum {
+    CFC_BAKE_S_MAX = 30 * 86400,
+    CFC_CONFIRM_WITHIN_S_MAX = 7 * 86400,
+    CFC_ACTIVATE_AHEAD_S_MAX = 366 * 86400, /* how far ahead an activation may be set */
+    CFC_REASON_SIZE_MAX = 159,              /* bytes of a reason, without its NUL */
+};
+
+/* What else a promotion asks for.  All zero: at once, for good, and stages advance by hand. */
+struct cfc_release_plan {
+    enum cfc_activation activation;
+    uint64_t activate_unix_ns;     /* AT; else 0 */
+    uint32_t require_prepared_ppm; /* not before this share of consumers is PREPARED; 0 = no need */
+    uint64_t bake_s;               /* stages advance by themselves after it; 0 = by hand */
+    uint64_t confirm_within_s; /* back again unless confirmed so soon after activation; 0 = no */
+};
+
+/* The release record of one scope.
+ *
+ * A promotion that is not for everybody, at once and for good is ROLLING until it is: in its
+ * stages, while it waits for its activation, and while it has to be confirmed. */
 struct cfc_release {
     enum cfc_release_state state;
     enum cfc_release_state origin; /* what abort goes back to: EMPTY, ACTIVE or DELETED */
@@ -90,10 +110,17 @@ struct cfc_release {
     uint64_t active_revision;      /* 0 = none */
     uint64_t previous_revision;    /* active before active_revision; 0 = none */
     uint64_t candidate_revision;   /* ROLLING and PAUSED; else 0 */
-    uint32_t stage_idx;            /* ROLLING and PAUSED: the stage that is out */
+    uint32_t stage_idx;            /* ROLLING and PAUSED: the stage that is out; stage_count:
+                                    * everybody, and it has to be confirmed */
     struct cfc_strategy strategy;  /* of the rollout under way, or of the last one */
     enum cfc_release_action last_action;
     uint64_t changed_unix_ns; /* when; set by the service */
+    /* ROLLING and PAUSED; else all zero: */
+    struct cfc_release_plan plan;
+    bool is_waiting;             /* not activated: consumers prepare and serve what was before */
+    uint64_t stage_unix_ns;      /* since when the stage is out; 0 while it waits */
+    uint64_t confirm_by_unix_ns; /* 0 = no deadline (yet) */
+    char reason[CFC_REASON_SIZE_MAX + 1]; /* PAUSED by itself: why; else empty */
     uint64_t quarantined[CFC_QUARANTINE_COUNT_MAX];
     uint32_t quarantined_count;
 };
@@ -105,7 +132,13 @@ struct cfc_release_request {
                                    * has resolved "previous") or 0 to leave a rollout under way */
     struct cfc_strategy strategy; /* promote */
     uint64_t previous_revision;   /* rollback: what was active before the target; 0 = none */
+    struct cfc_release_plan plan; /* promote; advance of what waits: AT sets the time instead */
+    uint64_t unix_ns;             /* now */
+    const char *reason;           /* pause by itself: why; NULL = an operator did */
 };
+
+/* advance activates what waits for it, and else goes to the next stage.  An activation whose time
+ * has come counts as done, whatever was recorded of it since. */
 
 /* The table: where `action` leads from `state`, or -1 when it is refused.  Some cells have a choice
  * (promote by canary leads to ROLLING, advance of the last stage to ACTIVE); they give the state
@@ -124,5 +157,13 @@ void cfc_release_init(struct cfc_release *release);
 bool cfc_release_is_quarantined(const struct cfc_release *release, uint64_t revision);
 /* A rollout is under way: ROLLING or PAUSED. */
 bool cfc_release_has_candidate(const struct cfc_release *release);
+/* A rollout is under way whose stage is everybody. */
+bool cfc_release_covers_all(const struct cfc_release *release);
+/* Records an activation whose time has come: consumers did it by themselves. */
+void cfc_release_settle(struct cfc_release *release, uint64_t unix_ns);
+/* What heads made at this time say of the activation. */
+enum cfc_activation cfc_release_activation(const struct cfc_release *release, uint64_t unix_ns);
+/* The deadline that heads made at this time carry; 0 = none. */
+uint64_t cfc_release_confirm_by(const struct cfc_release *release, uint64_t unix_ns);
 
 #endif

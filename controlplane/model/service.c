@@ -17,6 +17,7 @@
 enum {
     STALE_AFTER_DEFAULT_S = 30,
     IDEMPOTENCY_TTL_DEFAULT_S = 24 * 60 * 60,
+    CLOCK_ERROR_MAX_DEFAULT_S = 1,
     FLUSH_BATCHES_MAX = 32, /* batches of apply states in one tick */
 };
 
@@ -148,6 +149,7 @@ load_release(void *arg, const struct cfc_store_item *item)
     if (error == CONFCAST_OK) {
         error = cfc_release_from_json(record, &scope->release, NULL, NULL);
         scope->release_seq = item->mod_seq;
+        cfc_rollout_list(service, scope);
         json_decref(record);
     }
     return error;
@@ -331,6 +333,9 @@ set_config(struct cfc_service *service, const struct cfc_service_config *config)
     }
     if (service->config.idempotency_ttl_ns == 0) {
         service->config.idempotency_ttl_ns = IDEMPOTENCY_TTL_DEFAULT_S * CFC_S;
+    }
+    if (service->config.clock_error_max_ns == 0) {
+        service->config.clock_error_max_ns = CLOCK_ERROR_MAX_DEFAULT_S * CFC_S;
     }
 }
 
@@ -546,5 +551,5 @@ cfc_service_tick(struct cfc_service *service, uint64_t unix_ns)
         error = cfc_change_expire(service, unix_ns);
     }
     pthread_mutex_unlock(&service->lock);
-    return error;
+    return error == CONFCAST_OK ? cfc_rollout_tick(service, unix_ns) : error;
 }

@@ -28,6 +28,7 @@
 #include "controlplane/model/apply.h"
 #include "controlplane/model/decision.h"
 #include "controlplane/model/release.h"
+#include "controlplane/model/rollout.h"
 #include "controlplane/store/store.h"
 
 struct cfc_service;
@@ -40,9 +41,12 @@ enum {
 };
 
 struct cfc_service_config {
-    uint64_t stale_after_ns;     /* a consumer silent for longer is stale; 0 = 30 s */
-    size_t document_size_max;    /* bytes of one definition; 0 = CFC_JSON_SIZE_MAX_DEFAULT */
-    uint64_t idempotency_ttl_ns; /* how long a key is remembered; 0 = 24 h */
+    uint64_t stale_after_ns;           /* a consumer silent for longer is stale; 0 = 30 s */
+    size_t document_size_max;          /* bytes of one definition; 0 = CFC_JSON_SIZE_MAX_DEFAULT */
+    uint64_t idempotency_ttl_ns;       /* how long a key is remembered; 0 = 24 h */
+    uint64_t clock_error_max_ns;       /* consumers whose clock is off by more do not count for an
+                                        * activation at a time; 0 = 1 s */
+    struct cfc_rollout_limits rollout; /* what stops a rollout; zero members = the defaults */
 };
 
 /* Takes the epoch (so opening is taking ownership), reads everything and computes all decisions,
@@ -150,6 +154,10 @@ struct cfc_release_order {
                            * which */
     const char *strategy; /* promote: NULL = "all" */
     bool is_pending;      /* promote: `revision` is put in the same step (cfc_service_batch()) */
+    /* promote: all of it; advance of what waits for its activation: AT, and the share that has to
+     * be PREPARED instead of the one promote asked for. */
+    struct cfc_release_plan plan;
+    bool has_require_prepared; /* plan.require_prepared_ppm was given */
     bool has_expected_version;
     uint64_t expected_version; /* the release_version that the caller saw; 0 = never released */
 };
@@ -167,7 +175,7 @@ struct cfc_release_view {
 /* CONFCAST_OK; CONFCAST_ERR_CONFLICT: expected_version is not the current one; CONFCAST_ERR_STATE:
  * the table refuses, or another layer of some consumer scope is rolling (refusal->holder);
  * CONFCAST_ERR_NOT_FOUND: no such revision.  CONFCAST_ERR_LIMIT: a merged config would be too big.
- */
+ * CONFCAST_ERR_INVALID: the plan contradicts itself, or its time is not to come. */
 int cfc_service_release(struct cfc_service *service, const struct cfc_change *change,
                         const struct cfc_release_order *order, struct cfc_release_view *view,
                         struct cfc_refusal *refusal);
@@ -214,8 +222,9 @@ struct cfc_effective {
     size_t text_size;
 };
 
-/* The stable arm, or the candidate arm (the stable one again when no rollout is under way).  Also
- * answers for a scope that is not known, from its prefixes; nothing is published for it until it is
+/* The stable arm, or the candidate arm (the stable one again when no rollout is under way).  A
+ * candidate that everybody serves and that is not confirmed yet is both.  Also answers for a scope
+ * that is not known, from its prefixes; nothing is published for it until it is
  * (cfc_service_follow).  CONFCAST_ERR_NOT_FOUND: none of its layers was ever released. */
 int cfc_service_effective(struct cfc_service *service, const char *scope, bool wants_candidate,
                           struct cfc_effective *effective);
@@ -262,13 +271,28 @@ int cfc_service_report(struct cfc_service *service, const char *consumer, uint64
                        uint64_t report_seq, const struct cfc_report_entry *entries, size_t count,
                        uint64_t unix_ns, struct cfc_report_result *result);
 
-/* Call every second or so: writes changed apply states in batches, finds silent consumers, forgets
- * old idempotency keys.  Errors of the store: what was not written stays due. */
+/* The clock of a consumer that has reported, as its report says; kept in memory only. */
+void cfc_service_report_clock(struct cfc_service *service, const char *consumer,
+                              int64_t clock_error_ns, uint32_t clock_bound_us);
+
+/* Call every second or so: writes changed apply states in batches, finds silent consumers, moves
+ * rollouts on (activations, stages, pauses, rollbacks of what nobody confirmed; each is a change by
+ * CFC_ROLLOUT_AUTHOR), forgets old idempotency keys.  Errors of the store: what was not written
+ * stays due. */
 int cfc_service_tick(struct cfc_service *service, uint64_t unix_ns);
 
 /* CONFCAST_ERR_NOT_FOUND. */
 int cfc_service_status(struct cfc_service *service, const char *scope,
                        struct cfc_apply_counts *counts);
+
+/* The rollout that this scope takes part in.  CONFCAST_ERR_NOT_FOUND: none. */
+struct cfc_rollout_view {
+    char holder[CFC_SCOPE_SIZE_MAX + 1]; /* the layer that rolls */
+    struct cfc_release release;
+    struct cfc_rollout_counts counts; /* over all scopes that take part in it */
+};
+int cfc_service_rollout(struct cfc_service *service, const char *scope,
+                        struct cfc_rollout_view *view);
 
 /* Up to `count_max` consumers that do not serve what is published for the scope (count_max 0:
  * none).

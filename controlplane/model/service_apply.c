@@ -63,6 +63,20 @@ cfc_service_report(struct cfc_service *service, const char *consumer, uint64_t i
     return error;
 }
 
+void
+cfc_service_report_clock(struct cfc_service *service, const char *consumer, int64_t clock_error_ns,
+                         uint32_t clock_bound_us)
+{
+    int64_t max_ns = (int64_t)service->config.clock_error_max_ns;
+
+    /* A bound of 0: the consumer has seen no signed time yet. */
+    pthread_mutex_lock(&service->lock);
+    cfc_apply_table_clock(&service->apply, consumer,
+                          clock_bound_us != 0 && clock_error_ns >= -max_ns &&
+                              clock_error_ns <= max_ns);
+    pthread_mutex_unlock(&service->lock);
+}
+
 int
 cfc_service_status(struct cfc_service *service, const char *path, struct cfc_apply_counts *counts)
 {

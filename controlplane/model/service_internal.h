@@ -26,7 +26,9 @@ struct cfc_service {
     struct cfc_catalog catalog;
     struct cfc_bodies *bodies;
     struct cfc_apply_table apply;
-    struct cfc_scope *queue; /* decisions that wait for the publisher */
+    struct cfc_scope *queue;     /* decisions that wait for the publisher */
+    struct cfc_scope *rollouts;  /* scopes whose release has a candidate */
+    uint64_t first_tick_unix_ns; /* of this process; 0 = none yet */
     int wake_fd;
 };
 
@@ -113,6 +115,18 @@ void cfc_release_change_add(const struct cfc_release_change *change,
 void cfc_release_change_committed(struct cfc_service *service, struct cfc_release_change *change,
                                   uint64_t seq);
 void cfc_release_change_free(struct cfc_release_change *change);
+
+/* Puts the scope into the list of rollouts, or takes it out, as its release says. */
+void cfc_rollout_list(struct cfc_service *service, struct cfc_scope *scope);
+/* What the consumers of all scopes that depend on this one report. */
+void cfc_rollout_count(const struct cfc_scope *scope, struct cfc_rollout_counts *counts);
+/* Moves every rollout on that is due.  The lock is taken for each one.  Errors of a commit. */
+int cfc_rollout_tick(struct cfc_service *service, uint64_t unix_ns);
+
+/* A change of a release by the service itself: guarded by what the caller has seen under the lock,
+ * which it holds.  Errors of cfc_release_change_prepare() and of a commit. */
+int cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
+                    const struct cfc_release_request *request, const char *message);
 
 /* Fills what a refusal says of a release. */
 void cfc_refusal_release(struct cfc_refusal *refusal, const struct cfc_scope *scope);

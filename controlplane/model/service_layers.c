@@ -449,6 +449,7 @@ cfc_service_effective(struct cfc_service *service, const char *path, bool wants_
                       struct cfc_effective *effective)
 {
     const struct cfc_decision_arm *arm;
+    const struct cfc_config_body *body;
     struct cfc_decision *decision;
     int error;
 
@@ -460,10 +461,15 @@ cfc_service_effective(struct cfc_service *service, const char *path, bool wants_
     /* The candidate's arm comes first where there is one, the stable one is always the last. */
     arm = &decision->arms[wants_candidate ? 0 : decision->arm_count - 1];
     effective->version = decision->version;
-    effective->content_id = arm->content->id;
     effective->is_candidate = arm->is_candidate;
-    error = cfc_json_body_to_text(arm->content->body, arm->content->body_size, &effective->text,
-                                  &effective->text_size);
+    body = arm->content;
+    if (arm->is_candidate && !wants_candidate && decision->activation != CFC_ACTIVATE_NOW) {
+        effective->is_candidate = false;
+        body = arm->fallback;
+    }
+    effective->content_id = body->id;
+    error =
+        cfc_json_body_to_text(body->body, body->body_size, &effective->text, &effective->text_size);
     cfc_decision_unref(decision);
     return error;
 }

@@ -9,6 +9,7 @@
 #include "controlplane/model/service_internal.h"
 #include "controlplane/store/internal.h"
 #include "protocol/base/scope.h"
+#include "protocol/base/time.h"
 
 enum {
     PREVIOUS_STEPS_MAX = 64 /* quarantined revisions that a rollback steps over */
@@ -97,6 +98,7 @@ cfc_release_change_committed(struct cfc_service *service, struct cfc_release_cha
 {
     change->scope->release = change->release;
     change->scope->release_seq = seq;
+    cfc_rollout_list(service, change->scope);
     cfc_impact_install(service, &change->impact, seq);
 }
 
@@ -127,9 +129,11 @@ static int
 resolve_rollback(struct cfc_service *service, const struct cfc_scope *scope,
                  struct cfc_release_request *request)
 {
-    const struct cfc_release *release = &scope->release;
+    struct cfc_release settled = scope->release;
+    const struct cfc_release *release = &settled;
     int error = CONFCAST_OK;
 
+    cfc_release_settle(&settled, request->unix_ns);
     if (request->revision == 0 && cfc_release_has_candidate(release)) {
         return CONFCAST_OK;
     }
@@ -164,7 +168,99 @@ check_revision(struct cfc_service *service, const struct cfc_scope *scope, uint6
 }
 
 static int
-resolve(struct cfc_service *service, const struct cfc_scope *scope,
+refuse_plan(struct cfc_refusal *refusal, const char *message)
+{
+    cfc_refusal_say(refusal, message);
+    return CONFCAST_ERR_INVALID;
+}
+
+static int
+check_plan(const struct cfc_release_order *order, const struct cfc_release_request *request,
+           struct cfc_refusal *refusal)
+{
+    const struct cfc_release_plan *plan = &order->plan;
+    bool is_promote = order->action == CFC_ACTION_PROMOTE;
+    bool is_at = plan->activation == CFC_ACTIVATE_AT;
+
+    if (!is_promote && (plan->bake_s != 0 || plan->confirm_within_s != 0 ||
+                        plan->activation == CFC_ACTIVATE_HOLD)) {
+        return refuse_plan(refusal, "bake, confirm-within and activate hold belong to promote");
+    }
+    if (!is_promote && order->action != CFC_ACTION_ADVANCE &&
+        (is_at || order->has_require_prepared)) {
+        return refuse_plan(refusal, "activate and require-prepared belong to promote and advance");
+    }
+    if (plan->activation > CFC_ACTIVATE_AT || (is_at != (plan->activate_unix_ns != 0))) {
+        return refuse_plan(refusal, "activate is now, hold, or at a time");
+    }
+    if (is_at && plan->activate_unix_ns <= request->unix_ns) {
+        return refuse_plan(refusal, "the time of the activation has passed");
+    }
+    if (is_at &&
+        plan->activate_unix_ns - request->unix_ns > CFC_ACTIVATE_AHEAD_S_MAX * (uint64_t)CFC_S) {
+        return refuse_plan(refusal, "the activation is more than 366 days ahead");
+    }
+    if (plan->bake_s > CFC_BAKE_S_MAX || plan->confirm_within_s > CFC_CONFIRM_WITHIN_S_MAX ||
+        plan->require_prepared_ppm > CFC_STAGE_PPM_ALL) {
+        return refuse_plan(refusal, "bake is at most 30 days, confirm-within 7 days, "
+                                    "require-prepared 100 %");
+    }
+    if (is_promote && plan->bake_s != 0 && cfc_strategy_is_all(&request->strategy)) {
+        return refuse_plan(refusal, "a bake time needs a strategy with stages");
+    }
+    return CONFCAST_OK;
+}
+
+/* An activation by hand counts who is prepared first. */
+static int
+check_prepared(const struct cfc_scope *scope, const struct cfc_release_order *order,
+               struct cfc_refusal *refusal)
+{
+    const struct cfc_release *release = &scope->release;
+    uint32_t required_ppm = order->has_require_prepared ? order->plan.require_prepared_ppm
+                                                        : release->plan.require_prepared_ppm;
+    struct cfc_rollout_counts counts;
+    char text[CFC_REASON_SIZE_MAX + 1];
+
+    if (order->action != CFC_ACTION_ADVANCE || release->state != CFC_RELEASE_ROLLING ||
+        !release->is_waiting || required_ppm == 0) {
+        return CONFCAST_OK;
+    }
+    cfc_rollout_count(scope, &counts);
+    if (cfc_rollout_is_prepared(&counts, order->plan.activation, required_ppm, text)) {
+        return CONFCAST_OK;
+    }
+    if (refusal != NULL) {
+        snprintf(refusal->message, sizeof(refusal->message), "%s, %g %% are required", text,
+                 required_ppm / 10000.0);
+    }
+    cfc_refusal_release(refusal, scope);
+    return CONFCAST_ERR_STATE;
+}
+
+static int
+resolve_promote(struct cfc_service *service, const struct cfc_scope *scope,
+                const struct cfc_release_order *order, struct cfc_release_request *request,
+                struct cfc_refusal *refusal)
+{
+    int error;
+
+    if (request->revision == 0) {
+        request->revision = scope->latest_revision;
+    }
+    if (cfc_strategy_parse(order->strategy != NULL ? order->strategy : "all", &request->strategy) !=
+        CONFCAST_OK) {
+        return refuse_plan(refusal, "the strategy is not one of all, canary:P%, stages:P%,P%,... "
+                                    "with rising shares below 100 %, label:KEY=VALUE");
+    }
+    error = check_plan(order, request, refusal);
+    return error == CONFCAST_OK && !order->is_pending
+               ? check_revision(service, scope, request->revision, refusal)
+               : error;
+}
+
+static int
+resolve(struct cfc_service *service, const struct cfc_scope *scope, uint64_t unix_ns,
         const struct cfc_release_order *order, struct cfc_release_request *request,
         struct cfc_refusal *refusal)
 {
@@ -173,19 +269,19 @@ resolve(struct cfc_service *service, const struct cfc_scope *scope,
     memset(request, 0, sizeof(*request));
     request->action = order->action;
     request->revision = order->revision;
+    request->plan = order->plan;
+    request->unix_ns = unix_ns;
+    if (order->action == CFC_ACTION_PROMOTE) {
+        return resolve_promote(service, scope, order, request, refusal);
+    }
+    error = check_plan(order, request, refusal);
+    if (error == CONFCAST_OK) {
+        error = check_prepared(scope, order, refusal);
+    }
+    if (error != CONFCAST_OK) {
+        return error;
+    }
     switch (order->action) {
-    case CFC_ACTION_PROMOTE:
-        if (request->revision == 0) {
-            request->revision = scope->latest_revision;
-        }
-        if (cfc_strategy_parse(order->strategy != NULL ? order->strategy : "all",
-                               &request->strategy) != CONFCAST_OK) {
-            cfc_refusal_say(refusal, "the strategy is not one of all, canary:P%, stages:P%,P%,... "
-                                     "with rising shares below 100 %, label:KEY=VALUE");
-            return CONFCAST_ERR_INVALID;
-        }
-        return order->is_pending ? CONFCAST_OK
-                                 : check_revision(service, scope, request->revision, refusal);
     case CFC_ACTION_QUARANTINE:
         return request->revision != 0 ? check_revision(service, scope, request->revision, refusal)
                                       : CONFCAST_OK;
@@ -275,10 +371,33 @@ cfc_release_order_begin(struct cfc_service *service, struct cfc_scope *scope,
         cfc_refusal_say(refusal, "the release has changed since");
         return CONFCAST_ERR_CONFLICT;
     }
-    error = resolve(service, scope, order, &request, refusal);
+    error = resolve(service, scope, unix_ns, order, &request, refusal);
     return error == CONFCAST_OK
                ? cfc_release_change_begin(scope, &request, unix_ns, change, refusal)
                : error;
+}
+
+int
+cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
+                const struct cfc_release_request *request, const char *message)
+{
+    static const char *const parts[] = {"rollout", NULL};
+    struct cfc_change by = {
+        .author = CFC_ROLLOUT_AUTHOR, .message = message, .unix_ns = request->unix_ns};
+    struct cfc_release_change change;
+    struct cfc_release_view view;
+    struct cfc_change_state state;
+    int error = cfc_change_begin(&state, &by, parts, "", 0);
+
+    if (error == CONFCAST_OK) {
+        error =
+            cfc_release_change_prepare(service, scope, request, request->unix_ns, &change, NULL);
+    }
+    if (error == CONFCAST_OK) {
+        error = commit_release(service, &change, &state, &view);
+        cfc_release_change_free(&change);
+    }
+    return error;
 }
 
 /* Under the lock. */
@@ -329,7 +448,7 @@ cfc_service_release(struct cfc_service *service, const struct cfc_change *change
                     const struct cfc_release_order *order, struct cfc_release_view *view,
                     struct cfc_refusal *refusal)
 {
-    char numbers[80];
+    char numbers[240];
     const char *parts[] = {"release",
                            order->scope,
                            cfc_release_action_word(order->action),
@@ -337,6 +456,7 @@ cfc_service_release(struct cfc_service *service, const struct cfc_change *change
                            numbers,
                            change->message != NULL ? change->message : "",
                            NULL};
+    const struct cfc_release_plan *plan = &order->plan;
     struct cfc_change_state state;
     int error;
 
@@ -344,8 +464,12 @@ cfc_service_release(struct cfc_service *service, const struct cfc_change *change
     if (refusal != NULL) {
         memset(refusal, 0, sizeof(*refusal));
     }
-    snprintf(numbers, sizeof(numbers), "%llu %d %llu", (unsigned long long)order->revision,
-             (int)order->has_expected_version, (unsigned long long)order->expected_version);
+    snprintf(numbers, sizeof(numbers), "%llu %d %llu plan %d %llu %d %u %llu %llu",
+             (unsigned long long)order->revision, (int)order->has_expected_version,
+             (unsigned long long)order->expected_version, (int)plan->activation,
+             (unsigned long long)plan->activate_unix_ns, (int)order->has_require_prepared,
+             plan->require_prepared_ppm, (unsigned long long)plan->bake_s,
+             (unsigned long long)plan->confirm_within_s);
     error = order->action < CFC_ACTION_COUNT ? CONFCAST_OK : CONFCAST_ERR_INVALID;
     if (error == CONFCAST_OK) {
         error = cfc_change_begin(&state, change, parts, "", 0);

@@ -147,12 +147,14 @@ describe(const struct cfc_head_set *set, const struct cfc_decision *decision, ui
 {
     *head = (struct cfc_head){
         .kind = (uint8_t)decision->kind,
-        .activation = CFC_ACTIVATE_NOW,
+        .activation = (uint8_t)decision->activation,
         .arm_count = (uint8_t)decision->arm_count,
         .shard = set->config.shard,
         .epoch = set->config.epoch,
         .version = decision->version,
         .issued_unix_ns = unix_ns,
+        .activate_unix_ns = decision->activate_unix_ns,
+        .confirm_by_unix_ns = decision->confirm_by_unix_ns,
         .rollout_salt = decision->salt,
         .scope = decision->scope,
         .scope_size = (uint16_t)strlen(decision->scope),

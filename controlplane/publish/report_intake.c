@@ -42,6 +42,10 @@ cfc_report_intake(struct cfc_service *service, struct cfc_sha256 *sha,
     }
     memcpy(consumer, id, id_size);
     consumer[id_size] = '\0';
-    return cfc_service_report(service, consumer, report.incarnation, report.report_seq, entries,
-                              report.entry_count, unix_ns, NULL);
+    error = cfc_service_report(service, consumer, report.incarnation, report.report_seq, entries,
+                               report.entry_count, unix_ns, NULL);
+    if (error == CONFCAST_OK) {
+        cfc_service_report_clock(service, consumer, report.clock_error_ns, report.clock_bound_us);
+    }
+    return error;
 }

@@ -14,6 +14,10 @@ dump_decision(FILE *out, const struct cfc_decision *decision, bool with_versions
     fprintf(out, " kind=%s salt=%llx time=%llu", cfc_decision_kind_word(decision->kind),
             (unsigned long long)decision->salt,
             with_versions ? (unsigned long long)decision->changed_unix_ns : 0);
+    fprintf(out, " activation=%d %llu confirm=%llu", (int)decision->activation,
+            (unsigned long long)decision->activate_unix_ns,
+            with_versions ? (unsigned long long)decision->confirm_by_unix_ns
+                          : decision->confirm_by_unix_ns != 0);
     for (uint32_t i = 0; i < decision->arm_count; i++) {
         const struct cfc_decision_arm *arm = &decision->arms[i];
         char id[65];

@@ -98,6 +98,17 @@ release(struct model *m, const char *scope, enum cfc_release_action action, uint
     return cfc_service_release(m->service, &change, &order, &m->view, &m->refusal);
 }
 
+/* The latest revision, by a plan. */
+static inline int
+promote_by(struct model *m, const char *scope, const char *strategy, struct cfc_release_plan plan)
+{
+    struct cfc_change change = by_ann(m);
+    struct cfc_release_order order = {
+        .scope = scope, .action = CFC_ACTION_PROMOTE, .strategy = strategy, .plan = plan};
+
+    return cfc_service_release(m->service, &change, &order, &m->view, &m->refusal);
+}
+
 static inline int
 promote(struct model *m, const char *scope)
 {

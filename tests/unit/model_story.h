@@ -66,6 +66,20 @@ step(struct model *m, int i, int *error)
     case 16:
         *error = delete_scope(m, "acme");
         return true;
+    case 17:
+        *error = put_text(m, "late", "{\"l\":1}");
+        return true;
+    case 18:
+        *error = promote_by(
+            m, "late", "all",
+            (struct cfc_release_plan){.activation = CFC_ACTIVATE_HOLD, .confirm_within_s = 60});
+        return true;
+    case 19:
+        *error = act(m, "late", CFC_ACTION_ADVANCE);
+        return true;
+    case 20:
+        *error = act(m, "late", CFC_ACTION_CONFIRM);
+        return true;
     default:
         return false;
     }

@@ -122,6 +122,29 @@ a_head_says_what_the_decision_says_under_a_good_signature(void)
 }
 
 static void
+a_head_carries_activation_deadline_and_fallback(void)
+{
+    struct bench b = setup();
+    struct cfc_config_body *before;
+    struct cfc_decision *d;
+    struct cfc_head head;
+
+    open_sets(&b);
+    before = body_of(&b, 3000, 1);
+    d = decision_for("acme", 43, body_of(&b, 3000, 2));
+    d->arms[0].fallback = before;
+    d->activation = CFC_ACTIVATE_AT;
+    d->activate_unix_ns = 5000;
+    d->confirm_by_unix_ns = 6000;
+    decode(&b, put(&b, d), &head);
+    CU_ASSERT_EQUAL(head.activation, CFC_ACTIVATE_AT);
+    CU_ASSERT_EQUAL(head.activate_unix_ns, 5000);
+    CU_ASSERT_EQUAL(head.confirm_by_unix_ns, 6000);
+    CU_ASSERT(cfc_digest_equal(&head.arms[0].fallback, &before->id));
+    teardown(&b);
+}
+
+static void
 a_small_content_rides_in_its_head(void)
 {
     struct bench b = setup();
@@ -237,6 +260,7 @@ a_fleet_without_scopes_still_gets_a_sign_of_life(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_head_says_what_the_decision_says_under_a_good_signature),
+    CFC_CASE(a_head_carries_activation_deadline_and_fallback),
     CFC_CASE(a_small_content_rides_in_its_head),
     CFC_CASE(a_replaced_head_gives_its_contents_free),
     CFC_CASE(fresh_lists_every_head_once_and_marks_what_changed),

@@ -226,7 +226,9 @@ bring_to(struct model *m, enum cfc_release_state state)
     CU_ASSERT_EQUAL(publish(m, "acme", "{\"r\":2}"), CONFCAST_OK);
     CU_ASSERT_EQUAL(put_text(m, "acme", "{\"r\":3}"), CONFCAST_OK);
     if (state == CFC_RELEASE_ROLLING || state == CFC_RELEASE_PAUSED) {
-        CU_ASSERT_EQUAL(canary(m, "acme", "canary:5%"), CONFCAST_OK);
+        struct cfc_release_plan plan = {.confirm_within_s = 60};
+
+        CU_ASSERT_EQUAL(promote_by(m, "acme", "canary:5%", plan), CONFCAST_OK);
     }
     if (state == CFC_RELEASE_PAUSED) {
         CU_ASSERT_EQUAL(act(m, "acme", CFC_ACTION_PAUSE), CONFCAST_OK);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/base/time.h"
 #include "tests/unit/cunit_main.h"
 
 enum {
@@ -61,8 +62,8 @@ act(struct cfc_release *release, enum cfc_release_action action, uint64_t revisi
 static const char *const expected[CFC_RELEASE_STATE_COUNT][CFC_ACTION_COUNT] = {
     {"ACTIVE", "", "", "", "", "", "", "", "EMPTY", "", ""},
     {"ACTIVE", "", "", "", "", "ACTIVE", "DISABLED", "", "ACTIVE", "", "DELETED"},
-    {"", "ACTIVE", "PAUSED", "", "ACTIVE", "ACTIVE", "DISABLED", "", "ROLLING", "", ""},
-    {"", "", "", "ROLLING", "ACTIVE", "ACTIVE", "DISABLED", "", "PAUSED", "", ""},
+    {"", "ACTIVE", "PAUSED", "", "ACTIVE", "ACTIVE", "DISABLED", "", "ROLLING", "ROLLING", ""},
+    {"", "", "", "ROLLING", "ACTIVE", "ACTIVE", "DISABLED", "", "PAUSED", "PAUSED", ""},
     {"", "", "", "", "", "DISABLED", "", "ACTIVE", "DISABLED", "", "DELETED"},
     {"ACTIVE", "", "", "", "", "ACTIVE", "", "", "DELETED", "", ""},
 };
@@ -73,13 +74,19 @@ every_cell_of_the_table_leads_where_it_says_or_changes_nothing(void)
     for (int state = 0; state < CFC_RELEASE_STATE_COUNT; state++) {
         for (int action = 0; action < CFC_ACTION_COUNT; action++) {
             struct cfc_release before = in_state((enum cfc_release_state)state);
-            struct cfc_release release = before;
+            struct cfc_release release;
             uint64_t revision = action == CFC_ACTION_PROMOTE    ? 7
                                 : action == CFC_ACTION_ROLLBACK ? 3
                                                                 : 2;
-            int error = act(&release, (enum cfc_release_action)action, revision, "all");
+            int error;
             bool is_allowed = expected[state][action][0] != '\0';
 
+            if (action == CFC_ACTION_CONFIRM && before.candidate_revision != 0) {
+                before.plan.confirm_within_s = 60;
+                before.confirm_by_unix_ns = 60 * CFC_S;
+            }
+            release = before;
+            error = act(&release, (enum cfc_release_action)action, revision, "all");
             CU_ASSERT_EQUAL(is_allowed, cfc_release_next((enum cfc_release_state)state,
                                                          (enum cfc_release_action)action) >= 0);
             CU_ASSERT_EQUAL(error, is_allowed ? CONFCAST_OK : CONFCAST_ERR_STATE);
@@ -332,7 +339,212 @@ words_name_states_and_actions_both_ways(void)
                     CONFCAST_ERR_INVALID);
 }
 
+/* ---- Activation and confirmation ---------------------------------------------------------------
+ */
+
+#define NOW (1000 * CFC_S)
+
+static struct cfc_release
+promoted(const char *text, struct cfc_release_plan plan)
+{
+    struct cfc_release release = in_state(CFC_RELEASE_ACTIVE);
+    struct cfc_release_request request = {.action = CFC_ACTION_PROMOTE,
+                                          .revision = CANDIDATE_REV,
+                                          .strategy = strategy(text),
+                                          .plan = plan,
+                                          .unix_ns = NOW};
+    char why[128];
+
+    CU_ASSERT_EQUAL_FATAL(cfc_release_apply(&release, &request, why), CONFCAST_OK);
+    return release;
+}
+
+static int
+act_at(struct cfc_release *release, enum cfc_release_action action, uint64_t unix_ns)
+{
+    struct cfc_release_request request = {.action = action, .unix_ns = unix_ns};
+    char why[128];
+
+    return cfc_release_apply(release, &request, why);
+}
+
+static const struct cfc_release_plan hold = {.activation = CFC_ACTIVATE_HOLD};
+static const struct cfc_release_plan at_1060 = {.activation = CFC_ACTIVATE_AT,
+                                                .activate_unix_ns = NOW + 60 * CFC_S};
+static const struct cfc_release_plan confirm_60 = {.confirm_within_s = 60};
+
+static void
+a_held_promotion_to_all_waits_until_advance_activates_it(void)
+{
+    struct cfc_release release = promoted("all", hold);
+
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ROLLING);
+    CU_ASSERT_TRUE(release.is_waiting);
+    CU_ASSERT_TRUE(cfc_release_covers_all(&release));
+    CU_ASSERT_EQUAL(release.active_revision, ACTIVE_REV);
+    CU_ASSERT_EQUAL(cfc_release_activation(&release, NOW), CFC_ACTIVATE_HOLD);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_CONFIRM, NOW), CONFCAST_ERR_STATE);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, NOW + 5), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ACTIVE);
+    CU_ASSERT_EQUAL(release.active_revision, CANDIDATE_REV);
+    CU_ASSERT_EQUAL(release.previous_revision, ACTIVE_REV);
+    CU_ASSERT_FALSE(release.is_waiting);
+}
+
+static void
+a_held_canary_activates_its_first_stage_before_the_next(void)
+{
+    struct cfc_release release = promoted("stages:1%,5%", hold);
+
+    CU_ASSERT_EQUAL(release.stage_unix_ns, 0);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, NOW + 5), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.stage_idx, 0);
+    CU_ASSERT_EQUAL(release.stage_unix_ns, NOW + 5);
+    CU_ASSERT_EQUAL(cfc_release_activation(&release, NOW + 5), CFC_ACTIVATE_NOW);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, NOW + 6), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.stage_idx, 1);
+}
+
+static void
+a_held_promotion_can_be_aborted_and_leaves_what_was(void)
+{
+    struct cfc_release release = promoted("all", hold);
+
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ABORT, NOW), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ACTIVE);
+    CU_ASSERT_EQUAL(release.active_revision, ACTIVE_REV);
+    CU_ASSERT_FALSE(release.is_waiting);
+}
+
+static void
+a_time_activates_when_it_comes_and_not_a_nanosecond_before(void)
+{
+    struct cfc_release release = promoted("all", at_1060);
+    uint64_t at = at_1060.activate_unix_ns;
+
+    CU_ASSERT_EQUAL(cfc_release_activation(&release, at - 1), CFC_ACTIVATE_AT);
+    CU_ASSERT_EQUAL(cfc_release_activation(&release, at), CFC_ACTIVATE_NOW);
+    cfc_release_settle(&release, at - 1);
+    CU_ASSERT_TRUE(release.is_waiting);
+    cfc_release_settle(&release, at);
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ACTIVE);
+    CU_ASSERT_EQUAL(release.active_revision, CANDIDATE_REV);
+}
+
+static void
+a_pause_before_the_time_holds_and_after_it_comes_too_late(void)
+{
+    struct cfc_release release = promoted("all", at_1060);
+    struct cfc_release late = release;
+    struct cfc_release before = release;
+    uint64_t at = at_1060.activate_unix_ns;
+
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_PAUSE, at - 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_release_activation(&release, at + 1), CFC_ACTIVATE_HOLD);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_RESUME, at + 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ACTIVE);
+    CU_ASSERT_EQUAL(act_at(&late, CFC_ACTION_PAUSE, at), CONFCAST_ERR_STATE);
+    CU_ASSERT_EQUAL(memcmp(&late, &before, sizeof(late)), 0);
+    CU_ASSERT_EQUAL(act_at(&late, CFC_ACTION_ABORT, at), CONFCAST_ERR_STATE);
+}
+
+static void
+advance_with_a_late_time_counts_the_stage_from_that_time(void)
+{
+    struct cfc_release release = promoted("canary:5%", at_1060);
+    uint64_t at = at_1060.activate_unix_ns;
+
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, at + 9), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.stage_idx, 0);
+    CU_ASSERT_EQUAL(release.stage_unix_ns, at);
+}
+
+static void
+confirm_ends_a_promotion_and_its_deadline_is_exact(void)
+{
+    struct cfc_release release = promoted("all", confirm_60);
+    struct cfc_release late = release;
+
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ROLLING);
+    CU_ASSERT_EQUAL(release.confirm_by_unix_ns, NOW + 60 * CFC_S);
+    CU_ASSERT_EQUAL(cfc_release_confirm_by(&release, NOW), NOW + 60 * CFC_S);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, NOW), CONFCAST_ERR_STATE);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_CONFIRM, NOW + 60 * CFC_S - 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ACTIVE);
+    CU_ASSERT_EQUAL(release.active_revision, CANDIDATE_REV);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_CONFIRM, NOW), CONFCAST_ERR_STATE);
+    CU_ASSERT_EQUAL(act_at(&late, CFC_ACTION_CONFIRM, NOW + 60 * CFC_S), CONFCAST_ERR_STATE);
+    CU_ASSERT_EQUAL(act_at(&late, CFC_ACTION_ROLLBACK, NOW + 60 * CFC_S), CONFCAST_OK);
+    CU_ASSERT_EQUAL(late.active_revision, ACTIVE_REV);
+    CU_ASSERT_EQUAL(late.state, CFC_RELEASE_ACTIVE);
+}
+
+static void
+an_unconfirmed_canary_reaches_everybody_and_still_waits(void)
+{
+    struct cfc_release release = promoted("canary:5%", confirm_60);
+
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, NOW + 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ROLLING);
+    CU_ASSERT_EQUAL(release.stage_idx, release.strategy.stage_count);
+    CU_ASSERT_TRUE(cfc_release_covers_all(&release));
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, NOW + 2), CONFCAST_ERR_STATE);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_CONFIRM, NOW + 3), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.active_revision, CANDIDATE_REV);
+
+    release = promoted("canary:5%", confirm_60);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_CONFIRM, NOW + 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ROLLING);
+    CU_ASSERT_EQUAL(cfc_release_confirm_by(&release, NOW), 0);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, NOW + 2), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ACTIVE);
+}
+
+static void
+the_deadline_of_a_held_promotion_begins_with_its_activation(void)
+{
+    struct cfc_release_plan plan = {.activation = CFC_ACTIVATE_HOLD, .confirm_within_s = 60};
+    struct cfc_release release = promoted("all", plan);
+
+    CU_ASSERT_EQUAL(cfc_release_confirm_by(&release, NOW), 0);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_CONFIRM, NOW), CONFCAST_ERR_STATE);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, NOW + 7), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_release_confirm_by(&release, NOW + 7), NOW + 7 + 60 * CFC_S);
+
+    plan = at_1060;
+    plan.confirm_within_s = 60;
+    release = promoted("all", plan);
+    CU_ASSERT_EQUAL(cfc_release_confirm_by(&release, NOW), NOW + 120 * CFC_S);
+}
+
+static void
+a_promotion_that_needs_the_prepared_holds_whatever_its_time(void)
+{
+    struct cfc_release_plan plan = at_1060;
+    struct cfc_release release;
+
+    plan.require_prepared_ppm = 990000;
+    release = promoted("all", plan);
+    CU_ASSERT_EQUAL(cfc_release_activation(&release, plan.activate_unix_ns + 1), CFC_ACTIVATE_HOLD);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_PAUSE, plan.activate_unix_ns), CONFCAST_OK);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_RESUME, plan.activate_unix_ns + 1), CONFCAST_OK);
+    CU_ASSERT_TRUE(release.is_waiting);
+    CU_ASSERT_EQUAL(release.plan.activation, CFC_ACTIVATE_NOW);
+    CU_ASSERT_EQUAL(act_at(&release, CFC_ACTION_ADVANCE, plan.activate_unix_ns + 2), CONFCAST_OK);
+    CU_ASSERT_EQUAL(release.state, CFC_RELEASE_ACTIVE);
+}
+
 static const struct cfc_test_case cases[] = {
+    CFC_CASE(a_held_promotion_to_all_waits_until_advance_activates_it),
+    CFC_CASE(a_held_canary_activates_its_first_stage_before_the_next),
+    CFC_CASE(a_held_promotion_can_be_aborted_and_leaves_what_was),
+    CFC_CASE(a_time_activates_when_it_comes_and_not_a_nanosecond_before),
+    CFC_CASE(a_pause_before_the_time_holds_and_after_it_comes_too_late),
+    CFC_CASE(advance_with_a_late_time_counts_the_stage_from_that_time),
+    CFC_CASE(confirm_ends_a_promotion_and_its_deadline_is_exact),
+    CFC_CASE(an_unconfirmed_canary_reaches_everybody_and_still_waits),
+    CFC_CASE(the_deadline_of_a_held_promotion_begins_with_its_activation),
+    CFC_CASE(a_promotion_that_needs_the_prepared_holds_whatever_its_time),
     CFC_CASE(every_cell_of_the_table_leads_where_it_says_or_changes_nothing),
     CFC_CASE(promote_to_all_remembers_the_revision_before),
     CFC_CASE(a_canary_rolls_then_advances_to_all),
