@@ -40,6 +40,12 @@
     X(replay_up, "recorded frames of consumers are answered to nobody, and count once")            \
     X(forgery, "heads that are forged, foreign, late or too far ahead are refused")                \
     X(equivocation, "a second decision under one version is refused and kept as evidence")         \
+    /* stories_attack.c */                                                                         \
+    X(flood, "contents that nobody named cost no memory")                                          \
+    X(mix_and_match, "pages and symbols of one content are none of another")                       \
+    X(starvation, "what never comes is asked for ever more rarely, and the old content serves")    \
+    X(lying_engine, "an engine that changes reports is found out by their tags")                   \
+    X(clocks, "clocks a day off endanger nothing")                                                 \
     /* stories_chaos.c */                                                                          \
     X(chaos, "everything at once")
 

@@ -223,11 +223,21 @@ sim_story_control_silent(struct sim *sim)
     sim_begin(sim);
     sim_publish(sim, CHECKOUT, document);
     sim_converge(sim, SOON);
+    sim->net.is_recording = true;
+    sim_run(sim, 2 * CFC_S);
+    sim->net.is_recording = false;
     sim_control_kill(sim_owner(sim));
-    sim_run(sim, 6 * CFC_S);
+    sim_run(sim, 3 * SIM_FRESH_PERIOD_NS + CFC_S);
     sim_claim(sim, count_freshness(sim, CFC_FRESHNESS_CONTROL_SILENT) == sim_followers(sim, 0),
-              "everybody says that the control plane is silent");
+              "within three periods everybody says that the control plane is silent");
+    /* Whoever plays its beacons back does not make it speak. */
+    for (uint32_t i = 0; i < sim->net.record_count; i++) {
+        if (sim_frame_type(sim->net.records[i].packet) == CFC_FRAME_FRESH) {
+            sim_net_inject_all(&sim->net, sim->net.records[i].packet);
+        }
+    }
     sim_run(sim, 10 * CFC_S);
+    sim_claim(sim, count_freshness(sim, CFC_FRESHNESS_FRESH) == 0, "nobody takes it for fresh");
     sim_claim(sim, sim_serving(sim, 0, SIM_NO_DOCUMENT, document) == sim_followers(sim, 0),
               "everybody serves");
     /* The engine answers joiners without it, as it always does. */
@@ -244,6 +254,7 @@ void
 sim_story_partition(struct sim *sim)
 {
     uint32_t third = sim->consumer_count / 3, tenth = sim->consumer_count / 10;
+    uint64_t version;
 
     sim_begin(sim);
     sim_publish(sim, CHECKOUT, sim_medium(sim));
@@ -256,8 +267,12 @@ sim_story_partition(struct sim *sim)
     for (uint32_t i = third; i < third + tenth; i++) {
         sim->net.links[i].is_up_cut = true;
     }
-    sim_publish(sim, CHECKOUT, sim_large(sim));
+    version = sim_publish(sim, CHECKOUT, sim_large(sim));
     sim_converge(sim, SOON);
+    sim_claim(sim,
+              sim_control_applied(sim_owner(sim), 0, version) ==
+                  sim_followers(sim, 0) - third - tenth,
+              "who cannot be heard counts for nothing");
     sim_publish(sim, CHECKOUT, sim_medium(sim));
     sim_publish(sim, SEARCH, sim_medium(sim));
     sim_converge(sim, SOON);
