@@ -53,11 +53,12 @@ static void
 counter_free(void *ctx, void *p)
 {
     struct sim_counter *counter = ctx;
-    uint64_t *start = (uint64_t *)p - 2;
+    uint64_t *start;
 
     if (p == NULL) {
         return;
     }
+    start = (uint64_t *)p - 2;
     assert(counter->byte_count >= start[0]);
     counter->byte_count -= start[0];
     free(start);
