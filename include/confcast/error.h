@@ -76,7 +76,13 @@ extern "C" {
     X(NO_SPACE, -103, "no_space", "the disk is full; the store is read-only until there is room")  \
     X(SCHEMA, -104, "schema", "the store was written by a newer or unknown version")               \
     X(NOT_OWNER, -105, "not_owner", "this node does not own the shard")                            \
-    X(COLLISION, -106, "collision", "another scope has the same scope id")
+    X(COLLISION, -106, "collision", "another scope has the same scope id")                         \
+    /* JSON Schemas. */                                                                            \
+    X(SCHEMA_INVALID, -107, "schema_invalid",                                                      \
+      "the JSON Schema is not valid: a keyword has a value that it cannot have")                   \
+    X(SCHEMA_UNSUPPORTED, -108, "schema_unsupported",                                              \
+      "the JSON Schema uses a keyword or a reference that this build does not support")            \
+    X(SCHEMA_MISMATCH, -109, "schema_mismatch", "the document does not fit its JSON Schema")
 
 enum confcast_error {
     CONFCAST_OK = 0,
