@@ -267,9 +267,36 @@ cfc_api_get_consumer(struct cfc_api *api, const struct cfc_request *request,
     reply_list(reply, "consumers", list, is_whole);
 }
 
+/* Entries as lines of JSON just as they are stored, from the oldest up. */
+static void
+reply_audit_lines(struct cfc_api *api, const struct cfc_request *request, size_t limit,
+                  struct cfc_reply *reply)
+{
+    uint64_t after = 0;
+    bool is_given;
+    char *text = NULL;
+    size_t size = 0;
+    int rc;
+
+    if (!cfc_api_param_uint(request, "after", UINT64_MAX, &is_given, &after, reply)) {
+        return;
+    }
+    rc = cfc_service_audit_lines(api->service, after, limit, &text, &size);
+    if (rc == CONFCAST_OK && text == NULL && (text = strdup("")) == NULL) {
+        rc = CONFCAST_ERR_NO_MEMORY;
+    }
+    if (rc != CONFCAST_OK) {
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    cfc_reply_text(reply, "application/x-ndjson", text, size);
+}
+
 void
 cfc_api_get_audit(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
 {
+    const char *format = cfc_target_param(&request->target, "format");
+    bool wants_lines = format != NULL && strcmp(format, "lines") == 0;
     uint64_t before = 0;
     bool is_given;
     size_t limit = 0;
@@ -281,6 +308,16 @@ cfc_api_get_audit(struct cfc_api *api, const struct cfc_request *request, struct
 
     if (!cfc_api_param_limit(request, &limit, reply) ||
         !cfc_api_param_uint(request, "before", UINT64_MAX, &is_given, &before, reply)) {
+        return;
+    }
+    if ((format != NULL && !wants_lines) ||
+        cfc_target_param(&request->target, wants_lines ? "before" : "after") != NULL) {
+        cfc_reply_error(reply, 400, "invalid",
+                        "format is lines or absent; after goes with lines, before without");
+        return;
+    }
+    if (wants_lines) {
+        reply_audit_lines(api, request, limit, reply);
         return;
     }
     rc = cfc_service_audit(api->service, before, limit, &entries);

@@ -7,7 +7,9 @@
  *   r/SCOPE              the release record
  *   v/SCOPE 0 REV(8)     this revision was active once, and what was active before it
  *   l/SCOPE              layers that were set
- *   a/N(8)               audit entries, 1, 2, 3, ...; m/audit is the last N
+ *   a/N(8)               audit entries, 1, 2, 3, ..., each with the SHA-256 of the value of the one
+ *                        before as "prev" (zero in the first); m/audit is the last N (little
+ *                        endian) and the digest of its value
  *   p/CONSUMER 0 ID(8)   apply states (binary)
  *   y/HASH(32)           answers under idempotency keys; z/TIME(8)HASH(32) orders them by age
  *

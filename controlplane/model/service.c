@@ -65,8 +65,11 @@ cfc_service_install(struct cfc_service *service, struct cfc_scope *scope,
 int
 cfc_service_commit(struct cfc_service *service, struct cfc_store_batch *batch, uint64_t *seq)
 {
-    int error = cfc_store_commit(service->store, batch, seq);
+    int error;
 
+    cfc_audit_seal(service, batch);
+    error = cfc_store_commit(service->store, batch, seq);
+    cfc_audit_sealed(service, batch, error == CONFCAST_OK ? *seq : 0);
     switch (error) {
     case CONFCAST_OK:
         service->seq = *seq;
@@ -261,28 +264,6 @@ decide_all(struct cfc_service *service)
     return error;
 }
 
-static int
-load_audit_count(struct cfc_service *service)
-{
-    struct cfc_record_key key = cfc_record_key_named('m', "audit");
-    struct cfc_store_value value;
-    int error = cfc_store_get(service->store, key.bytes, key.size, &value);
-
-    service->audit_count = 0;
-    service->audit_seq = 0;
-    if (error != CONFCAST_OK) {
-        return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_OK : error;
-    }
-    if (value.size == 8) {
-        service->audit_count = cfc_get_u64(value.bytes);
-        service->audit_seq = value.mod_seq;
-    } else {
-        error = CONFCAST_ERR_CORRUPT;
-    }
-    cfc_store_value_free(&value);
-    return error;
-}
-
 /* Makes memory equal to the store.  Records are never removed, so that what is in memory already
  * only has to be overwritten. */
 static int
@@ -292,7 +273,7 @@ load(struct cfc_service *service)
     int error = cfc_store_get_floor(store, &service->floor);
 
     if (error == CONFCAST_OK) {
-        error = load_audit_count(service);
+        error = cfc_audit_load(service);
     }
     if (error == CONFCAST_OK) {
         error = cfc_store_scan(store, "s/", 2, NULL, 0, load_scope, service);
@@ -417,6 +398,7 @@ cfc_service_enter(struct cfc_service *service)
 void
 cfc_service_leave(struct cfc_service *service)
 {
+    service->audit.batch = NULL; /* a batch that was never committed */
     pthread_mutex_unlock(&service->lock);
 }
 

@@ -60,9 +60,24 @@ void cfc_service_close(struct cfc_service *service); /* NULL is fine */
 uint64_t cfc_service_epoch(struct cfc_service *service);
 uint64_t cfc_service_seq(struct cfc_service *service); /* last commit */
 
+/* How the author of a change was proven. */
+#define CFC_PROOFS(X)                                                                              \
+    X(NONE, "none")   /* not at all: what the client said */                                       \
+    X(PEER, "peer")   /* by the kernel: the user at the other end of the unix socket */            \
+    X(TOKEN, "token") /* by a bearer token */                                                      \
+    X(CERTIFICATE, "certificate") /* by a client certificate */
+
+enum cfc_proof {
+#define CFC_ENUM_(name, word) CFC_PROOF_##name,
+    CFC_PROOFS(CFC_ENUM_)
+#undef CFC_ENUM_
+};
+
 /* Who asks for a change, and how to recognise the same request again. */
 struct cfc_change {
     const char *author;          /* 1..128 bytes; NULL = "anonymous" */
+    const char *claimed;         /* whom the client named besides, 0..128 bytes; NULL = nobody */
+    enum cfc_proof proof;        /* of the author */
     const char *message;         /* 0..1024 bytes of UTF-8; NULL = "" */
     const char *idempotency_key; /* 1..128 printable ASCII; NULL = none */
     uint64_t unix_ns;            /* now */
@@ -309,9 +324,19 @@ int cfc_service_consumers(struct cfc_service *service, const char *consumer, con
  */
 
 /* Accepted changes from the newest down, below `before` (0 = from the newest), as JSON objects {n,
- * time_unix_ns, author, action, scope, revision, version, message, ...}.  The array is the caller's
- * (json_decref). */
+ * prev, time_unix_ns, author, proof, claimed (where it was given), action, scope, revision,
+ * message, version, digest}.  The array is the caller's (json_decref).  Each entry carries the
+ * digest of the one before and is checked as it is read: CONFCAST_ERR_CORRUPT, an entry was changed
+ * or is missing.
+ */
 int cfc_service_audit(struct cfc_service *service, uint64_t before, size_t count_max,
                       json_t **entries);
+
+/* The same from the oldest up, after entry `after` (0 = from the first), as lines of JSON just as
+ * they are stored: "prev" of a line is the plain SHA-256 of the line before it, without its
+ * newline.
+ * `*text` is on the heap (free), NULL when nothing is left. */
+int cfc_service_audit_lines(struct cfc_service *service, uint64_t after, size_t count_max,
+                            char **text, size_t *size);
 
 #endif

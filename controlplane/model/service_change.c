@@ -1,4 +1,4 @@
-/* Who changes something and why, the audit log, and answers under idempotency keys. */
+/* Who changes something and why, and answers under idempotency keys. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,6 @@
 
 enum {
     EXPIRE_COUNT_MAX = 40, /* answers forgotten in one batch */
-    AUDIT_COUNT_MAX = 10000,
 };
 
 #define REQUEST_DOMAIN "confcast/v1/request"
@@ -69,6 +68,7 @@ cfc_change_begin(struct cfc_change_state *state, const struct cfc_change *change
     state->message = change->message != NULL ? change->message : "";
     if (state->author[0] == '\0' || !is_text(state->author, CFC_AUTHOR_SIZE_MAX) ||
         !is_text(state->message, CFC_MESSAGE_SIZE_MAX) || change->unix_ns > INT64_MAX ||
+        (change->claimed != NULL && !is_text(change->claimed, CFC_AUTHOR_SIZE_MAX)) ||
         (change->idempotency_key != NULL && !is_key(change->idempotency_key))) {
         return CONFCAST_ERR_INVALID;
     }
@@ -124,18 +124,7 @@ cfc_change_record(struct cfc_service *service, const struct cfc_change_state *st
                   struct cfc_store_batch *batch, const char *action, const char *scope,
                   uint64_t revision, json_t *answer)
 {
-    struct cfc_record_key count_key = cfc_record_key_named('m', "audit");
-    struct cfc_record_key entry_key = cfc_record_key_number('a', service->audit_count + 1);
-    uint8_t count[8];
-
-    cfc_put_u64(count, service->audit_count + 1);
-    cfc_record_guard(batch, &count_key, service->audit_seq);
-    cfc_store_put(batch, count_key.bytes, count_key.size, count, sizeof(count));
-    cfc_record_put(batch, &entry_key,
-                   json_pack("{sI ss ss ss sI ss}", "time_unix_ns",
-                             (json_int_t)state->change->unix_ns, "author", state->author, "action",
-                             action, "scope", scope, "revision", (json_int_t)revision, "message",
-                             state->message));
+    cfc_audit_add(service, state, batch, action, scope, revision);
     if (state->replay_key.size > 0) {
         struct cfc_record_key age = age_key(state);
         char request[65];
@@ -210,59 +199,4 @@ cfc_refusal_release(struct cfc_refusal *refusal, const struct cfc_scope *scope)
         refusal->has_release = true;
         refusal->current_release = scope->release;
     }
-}
-
-static int
-read_audit(struct cfc_service *service, uint64_t n, json_t *entries)
-{
-    struct cfc_record_key key = cfc_record_key_number('a', n);
-    uint64_t seq;
-    json_t *record;
-    int error = cfc_record_get(service->store, &key, &record, &seq);
-
-    if (error != CONFCAST_OK) {
-        return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_ERR_CORRUPT : error;
-    }
-    if (json_object_set_new(record, "n", json_integer((json_int_t)n)) != 0 ||
-        json_object_set_new(record, "version", json_integer((json_int_t)seq)) != 0 ||
-        json_array_append(entries, record) != 0) {
-        error = CONFCAST_ERR_NO_MEMORY;
-    }
-    json_decref(record);
-    return error;
-}
-
-int
-cfc_service_audit(struct cfc_service *service, uint64_t before, size_t count_max, json_t **entries)
-{
-    json_t *list = json_array();
-    uint64_t n;
-    int error;
-
-    *entries = NULL;
-    if (list == NULL) {
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    if (count_max > AUDIT_COUNT_MAX) {
-        count_max = AUDIT_COUNT_MAX;
-    }
-    error = cfc_service_enter(service);
-    if (error != CONFCAST_OK) {
-        json_decref(list);
-        return error;
-    }
-    n = service->audit_count;
-    if (before != 0 && before <= n) {
-        n = before - 1;
-    }
-    for (; error == CONFCAST_OK && n > 0 && count_max > 0; n--, count_max--) {
-        error = read_audit(service, n, list);
-    }
-    cfc_service_leave(service);
-    if (error != CONFCAST_OK) {
-        json_decref(list);
-        return error;
-    }
-    *entries = list;
-    return CONFCAST_OK;
 }

@@ -177,8 +177,6 @@ write_revision(struct cfc_service *service, struct write_state *state,
     if (error != CONFCAST_OK) {
         return error;
     }
-    service->audit_count++;
-    service->audit_seq = seq;
     cfc_service_scope_committed(service, scope, seq, state->meta.revision, is_deleted);
     if (release != NULL) {
         cfc_release_change_committed(service, release, seq);

@@ -11,6 +11,16 @@
 #include "controlplane/model/record.h"
 #include "controlplane/model/service.h"
 
+/* The end of the audit log, and the entries of a batch that is being built. */
+struct cfc_audit {
+    uint64_t count;                      /* entries */
+    struct cfc_digest head;              /* of the last one; zero for none */
+    uint64_t seq;                        /* mod_seq of m/audit */
+    const struct cfc_store_batch *batch; /* that got entries and is not committed; NULL = none */
+    uint64_t next_count;                 /* count and head once it is */
+    struct cfc_digest next_head;
+};
+
 struct cfc_service {
     pthread_mutex_t lock;
     struct cfc_store *store;
@@ -19,9 +29,8 @@ struct cfc_service {
     uint64_t epoch;
     uint64_t floor; /* of versions, after a restore */
     uint64_t seq;   /* last commit that memory knows of */
-    uint64_t audit_count;
-    uint64_t audit_seq; /* mod_seq of m/audit */
-    bool needs_load;    /* memory may differ from the store */
+    struct cfc_audit audit;
+    bool needs_load; /* memory may differ from the store */
     bool has_idle_bodies;
     struct cfc_catalog catalog;
     struct cfc_bodies *bodies;
@@ -43,8 +52,8 @@ int cfc_service_find(struct cfc_service *service, const char *path, struct cfc_s
 void cfc_service_install(struct cfc_service *service, struct cfc_scope *scope,
                          struct cfc_decision *decision);
 
-/* Commits a batch under the lock.  After anything but success, LIMIT, INVALID and NO_SPACE memory
- * is read again before the next use. */
+/* Commits a batch under the lock, with the audit log's new end when it got entries.  After anything
+ * but success, LIMIT, INVALID and NO_SPACE memory is read again before the next use. */
 int cfc_service_commit(struct cfc_service *service, struct cfc_store_batch *batch, uint64_t *seq);
 
 /* ---- Changes: who, why, and whether it was asked before ---------------------------------------
@@ -68,10 +77,21 @@ int cfc_change_begin(struct cfc_change_state *state, const struct cfc_change *ch
  * another one. */
 int cfc_change_replay(struct cfc_service *service, const struct cfc_change_state *state,
                       json_t **answer, uint64_t *seq);
-/* Adds the audit entry, and under an idempotency key the answer (taken over), to the batch. */
+/* Adds the audit entry, and under an idempotency key the answer (taken over), to the batch, which
+ * then goes to cfc_service_commit(). */
 void cfc_change_record(struct cfc_service *service, const struct cfc_change_state *state,
                        struct cfc_store_batch *batch, const char *action, const char *scope,
                        uint64_t revision, json_t *answer);
+/* Adds an audit entry alone, for a batch of several actions.  An error sticks to the batch. */
+void cfc_audit_add(struct cfc_service *service, const struct cfc_change_state *state,
+                   struct cfc_store_batch *batch, const char *action, const char *scope,
+                   uint64_t revision);
+/* Called by cfc_service_commit(): puts the log's new end into the batch; and once the batch is
+ * committed (seq) or is not (0), remembers or forgets it. */
+void cfc_audit_seal(struct cfc_service *service, struct cfc_store_batch *batch);
+void cfc_audit_sealed(struct cfc_service *service, const struct cfc_store_batch *batch,
+                      uint64_t seq);
+int cfc_audit_load(struct cfc_service *service);
 /* Forgets answers that are older than the configured time; at most one batch. */
 int cfc_change_expire(struct cfc_service *service, uint64_t unix_ns);
 

@@ -186,8 +186,6 @@ commit_setting(struct cfc_service *service, struct setting *setting, uint64_t *s
     }
     cfc_store_batch_clear(&batch);
     if (error == CONFCAST_OK) {
-        service->audit_count++;
-        service->audit_seq = *seq;
         setting_committed(service, setting, *seq);
     }
     return error;
@@ -366,8 +364,6 @@ follow(struct cfc_service *service, const struct cfc_change_state *state, const 
     }
     cfc_store_batch_clear(&batch);
     if (error == CONFCAST_OK) {
-        service->audit_count++;
-        service->audit_seq = seq;
         cfc_service_scope_committed(service, scope, seq, 0, false);
     }
     return error;

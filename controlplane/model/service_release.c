@@ -351,8 +351,6 @@ commit_release(struct cfc_service *service, struct cfc_release_change *change,
         return error;
     }
     cfc_store_crash_point("release:committed");
-    service->audit_count++;
-    service->audit_seq = seq;
     view->version = seq;
     cfc_release_change_committed(service, change, seq);
     return CONFCAST_OK;
