@@ -194,7 +194,7 @@ cfc_link_rx_status(struct cfc_link_rx *link, const struct cfc_status *status, ui
     if (is_ours || !link->has_session) {
         take_windows(link, &status->windows);
     }
-    if (link->has_session && !is_ours) {
+    if ((link->has_session && !is_ours) || is_new_generation) {
         cfc_link_rx_renew(link, now_ns);
     } else if (!link->has_session && link->state == CFC_LINK_ASKED) {
         /* There is an engine after all: do not wait out a long pause. */

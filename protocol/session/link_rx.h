@@ -3,8 +3,8 @@
  *
  *     START -> ASKED -> PROVING -> LINKED        (HELLO, CHALLENGE, HELLO with cookie, ACCEPT)
  *                  \________\----> REFUSED -> ASKED   (after a long pause)
- *     LINKED -> ASKED when the engine restarted or no longer answers; the old session is used until
- *     the new one stands.
+ *     LINKED -> ASKED when the engine or the control plane restarted, or the engine no longer
+ *     answers; the old session is used until the new one stands.
  *
  * STATUS is not authenticated: what it says costs at most a handshake per second or a longer wait,
  * whose bounds are here.  No I/O, no allocation, no clock; one thread at a time. */
@@ -91,7 +91,8 @@ bool cfc_link_rx_begin_hello(struct cfc_link_rx *link, uint64_t now_ns);
 int cfc_link_rx_welcome(struct cfc_link_rx *link, const struct cfc_frame *frame, uint64_t now_ns,
                         struct cfc_welcome *welcome);
 
-/* A STATUS.  True when everything is to be reported again (a new generation). */
+/* A STATUS.  True when everything is to be reported again: a new generation says that the control
+ * plane came back, so a new HELLO goes as well, whose proof tells it how far the fleet is. */
 bool cfc_link_rx_status(struct cfc_link_rx *link, const struct cfc_status *status, uint64_t now_ns);
 
 /* Makes a new handshake (labels changed, or the engine no longer answers), within the window. */

@@ -36,6 +36,7 @@
     X(half_done, "an owner dies between commit and publish")                                       \
     X(restore, "a restored backup moves everybody back by new versions")                           \
     X(restore_behind, "a store that is behind the fleet publishes nothing")                        \
+    X(restore_live, "nor does it when the engine and all sessions live on")                        \
     X(replay, "recorded frames change nothing, also after a restart")                              \
     X(replay_up, "recorded frames of consumers are answered to nobody, and count once")            \
     X(forgery, "heads that are forged, foreign, late or too far ahead are refused")                \

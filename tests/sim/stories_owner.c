@@ -187,8 +187,8 @@ sim_story_restore(struct sim *sim)
     sim_converge(sim, LATE);
 }
 
-void
-sim_story_restore_behind(struct sim *sim)
+static void
+restore_behind(struct sim *sim, bool is_engine_up)
 {
     uint32_t last = sim_medium(sim);
     struct sim_control *new = &sim->owners[1];
@@ -203,9 +203,13 @@ sim_story_restore_behind(struct sim *sim)
 
     /* The backup comes back as it was, and nobody lifts anything. */
     sim_control_kill(sim_owner(sim));
-    sim_engine_kill(&sim->engine);
+    if (!is_engine_up) {
+        sim_engine_kill(&sim->engine);
+    }
     sim_store_restore(&sim->store, 0, 0);
-    sim_engine_start(&sim->engine);
+    if (!is_engine_up) {
+        sim_engine_start(&sim->engine);
+    }
     sim_control_start(new);
     sim_run(sim, 10 * CFC_S);
     sim_claim(sim, sim_serving(sim, 0, SIM_NO_DOCUMENT, last) == sim_followers(sim, 0),
@@ -220,6 +224,19 @@ sim_story_restore_behind(struct sim *sim)
     sim_converge(sim, LATE);
     sim_publish(sim, CHECKOUT, sim_medium(sim));
     sim_converge(sim, LATE);
+}
+
+void
+sim_story_restore_behind(struct sim *sim)
+{
+    restore_behind(sim, false);
+}
+
+/* The consumers' sessions outlive the control plane; they have to prove anew. */
+void
+sim_story_restore_live(struct sim *sim)
+{
+    restore_behind(sim, true);
 }
 
 void

@@ -222,6 +222,25 @@ a_new_report_generation_is_answered_by_a_report(void)
 }
 
 static void
+a_new_report_generation_is_answered_by_a_hello_within_the_window(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+
+    bench_open(&b);
+    b.windows.hello_ms = 2000;
+    bench_link(&b);
+    bench_wait(&b, 10 * CFC_S);
+    CU_ASSERT_EQUAL(bench_send_status(&b, NULL, 0), CONFCAST_OK);
+    CU_ASSERT_FALSE(bench_await(&b, CFC_FRAME_HELLO, 5 * CFC_S, &frame));
+    b.windows.report_generation++;
+    CU_ASSERT_EQUAL(bench_send_status(&b, NULL, 0), CONFCAST_OK);
+    CU_ASSERT(cfc_receiver_is_linked(b.r));
+    CU_ASSERT(bench_await(&b, CFC_FRAME_HELLO, 2 * CFC_S, &frame));
+    bench_close(&b);
+}
+
+static void
 reports_repeat_with_back_off_and_many_without_echo_renew_the_session(void)
 {
     struct bench b;
@@ -873,6 +892,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(another_boot_of_the_engine_makes_it_join_again_within_the_window),
     CFC_CASE(forged_boots_cost_at_most_one_handshake_a_second),
     CFC_CASE(a_new_report_generation_is_answered_by_a_report),
+    CFC_CASE(a_new_report_generation_is_answered_by_a_hello_within_the_window),
     CFC_CASE(reports_repeat_with_back_off_and_many_without_echo_renew_the_session),
     CFC_CASE(an_old_echo_does_not_end_the_repeats),
     CFC_CASE(many_scopes_are_reported_in_as_few_parts_as_they_need),
