@@ -491,6 +491,7 @@ pump(struct sim_consumer *c)
 
         sim_world_trace(&sim->world, "up", c->idx, packet->digest, size);
         sim_net_up(&sim->net, c->idx, packet);
+        sim_packet_unref(packet);
     }
     sim_check_consumer(sim, c);
     arm(c);

@@ -333,6 +333,18 @@ sim_story_power_loss(struct sim *sim)
     sim_converge(sim, LATE);
 }
 
+/* Nothing of any content comes through. */
+static bool
+loses_contents(void *ctx, uint32_t consumer, const struct sim_packet *packet, bool is_multicast)
+{
+    uint8_t type = sim_frame_type(packet);
+
+    (void)ctx;
+    (void)consumer;
+    (void)is_multicast;
+    return type == CFC_FRAME_CONTENT || type == CFC_FRAME_PAGE || type == CFC_FRAME_SYMBOL;
+}
+
 void
 sim_story_cold_cache(struct sim *sim)
 {
@@ -343,8 +355,7 @@ sim_story_cold_cache(struct sim *sim)
     sim_publish(sim, SEARCH, sim_small(sim));
     sim_converge(sim, SOON);
     /* Its head comes to all of them, its content to nobody. */
-    sim->net.loses = loses_tail;
-    sim->net.loses_ctx = &(uint32_t){0};
+    sim->net.loses = loses_contents;
     sim_publish(sim, CHECKOUT, sim_large(sim));
     sim_run(sim, 20 * CFC_MS);
     sim_engine_kill(&sim->engine);

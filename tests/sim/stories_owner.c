@@ -297,8 +297,8 @@ sim_story_replay_up(struct sim *sim)
         const struct sim_record *record = &sim->net.records[i];
 
         if (record->from != SIM_FROM_ENGINE) {
-            sim_net_up(&sim->net, record->from, sim_packet_ref(record->packet));
-            sim_net_up(&sim->net, sim->consumer_count + 7, sim_packet_ref(record->packet));
+            sim_net_up(&sim->net, record->from, record->packet);
+            sim_net_up(&sim->net, sim->consumer_count + 7, record->packet);
             sent_bytes += record->packet->size;
             played++;
         }
