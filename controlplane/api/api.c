@@ -12,6 +12,7 @@ static const struct cfc_api_route routes[] = {
     {"GET", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "revision", cfc_api_get_config},
     {"DELETE", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "expected_revision message dry_run",
      cfc_api_delete_config},
+    {"POST", "/v1/batch", CFC_TAIL_NONE, CFC_BODY_DOCUMENT, "message dry_run", cfc_api_post_batch},
     {"GET", "/v1/history/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "before limit", cfc_api_get_history},
     {"GET", "/v1/release/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", cfc_api_get_release},
     {"POST", "/v1/release/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "message dry_run",

@@ -190,7 +190,7 @@ cfc_api_refused(struct cfc_reply *reply, int rc, const struct cfc_refusal *refus
         current = cfc_api_release_json(&refusal->current_release);
     } else if (refusal->has_revision) {
         current = json_pack("{sI}", "revision", (json_int_t)refusal->current_revision);
-    } else if (refusal->holder[0] != '\0') {
+    } else if (refusal->holder[0] != '\0' || refusal->has_item) {
         current = json_object();
     }
     if (current != NULL && refusal->current_author[0] != '\0') {
@@ -198,6 +198,9 @@ cfc_api_refused(struct cfc_reply *reply, int rc, const struct cfc_refusal *refus
     }
     if (current != NULL && refusal->holder[0] != '\0') {
         json_object_set_new(current, "holder", json_string(refusal->holder));
+    }
+    if (current != NULL && refusal->has_item) {
+        json_object_set_new(current, "item", json_integer((json_int_t)refusal->item_idx));
     }
     cfc_reply_failure(reply, rc, refusal->message, current);
 }

@@ -11,6 +11,9 @@ void cfc_api_get_config(struct cfc_api *, const struct cfc_request *, struct cfc
 void cfc_api_delete_config(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_history(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 
+/* Several of these in one step. */
+void cfc_api_post_batch(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+
 /* Releases, layers, effective config. */
 void cfc_api_get_release(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_post_release(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
@@ -41,6 +44,19 @@ bool cfc_api_param_limit(const struct cfc_request *request, size_t *out, struct 
 /* Who asks for a change: from the request, ?message= and ?dry_run=. */
 bool cfc_api_change(const struct cfc_request *request, struct cfc_change *change,
                     struct cfc_reply *reply);
+
+/* The texts that a release order points into. */
+struct cfc_api_order_text {
+    char action[32];
+    char strategy[CFC_STRATEGY_TEXT_MAX];
+    char message[CFC_MESSAGE_SIZE_MAX + 1];
+};
+
+/* Takes the members of a release order out of `body`; one that is left over is refused.  False:
+ * *reply is the error. */
+bool cfc_api_read_order(json_t *body, struct cfc_release_order *order,
+                        struct cfc_api_order_text *text, struct cfc_change *change,
+                        struct cfc_reply *reply);
 
 /* The reply to a change that the service refused. */
 void cfc_api_refused(struct cfc_reply *reply, int rc, const struct cfc_refusal *refusal);

@@ -126,15 +126,9 @@ check_rest(json_t *body, struct cfc_reply *reply)
     return true;
 }
 
-struct order_text {
-    char action[32];
-    char strategy[CFC_STRATEGY_TEXT_MAX];
-    char message[CFC_MESSAGE_SIZE_MAX + 1];
-};
-
-static bool
-read_order(json_t *body, struct cfc_release_order *order, struct order_text *text,
-           struct cfc_change *change, struct cfc_reply *reply)
+bool
+cfc_api_read_order(json_t *body, struct cfc_release_order *order, struct cfc_api_order_text *text,
+                   struct cfc_change *change, struct cfc_reply *reply)
 {
     bool has_revision;
 
@@ -169,7 +163,7 @@ cfc_api_post_release(struct cfc_api *api, const struct cfc_request *request,
     struct cfc_release_order order = {.scope = request->rest};
     struct cfc_release_view view = {0};
     struct cfc_refusal refusal = {0};
-    struct order_text text;
+    struct cfc_api_order_text text;
     struct cfc_change change;
     json_t *body;
     int rc;
@@ -178,7 +172,7 @@ cfc_api_post_release(struct cfc_api *api, const struct cfc_request *request,
         return;
     }
     body = parse_body(request, reply);
-    if (body == NULL || !read_order(body, &order, &text, &change, reply)) {
+    if (body == NULL || !cfc_api_read_order(body, &order, &text, &change, reply)) {
         json_decref(body);
         return;
     }

@@ -10,6 +10,7 @@ int cfc_ctl_get(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_delete(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_history(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_diff(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_batch(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_effective(struct cfc_ctl *, const struct cfc_ctl_args *);
 
 /* promote, advance, pause, resume, abort, rollback, disable, enable, quarantine, confirm: the
@@ -29,6 +30,9 @@ int cfc_ctl_key_enroll(struct cfc_ctl *, const struct cfc_ctl_args *);
 
 /* The first positional as a scope path; NULL (said on stderr, CFC_EXIT_USAGE) when it is none. */
 const char *cfc_ctl_scope(const struct cfc_ctl_args *args);
+
+/* All of a file, or of standard input for "-"; *bytes is on the heap. */
+int cfc_ctl_read_input(const char *path, char **bytes, size_t *size);
 
 /* An option that must be a whole number when it is given; false (said) when it is not. */
 bool cfc_ctl_check_uint(const struct cfc_ctl_args *args, const char *name);

@@ -252,8 +252,8 @@ static void
 print_current(const json_t *current)
 {
     static const char *const keys[] = {
-        "revision",           "author",          "state", "active_revision",
-        "candidate_revision", "release_version", "holder"};
+        "revision",           "author",          "state",  "active_revision",
+        "candidate_revision", "release_version", "holder", "item"};
     const char *comma = "";
 
     if (json_object_size(current) == 0) {

@@ -81,7 +81,7 @@ add_blob(struct cfc_store *store, struct cfc_store_batch *batch, const struct cf
 
 int
 cfc_definition_add(struct cfc_store *store, struct cfc_store_batch *batch, const char *path,
-                   const struct cfc_definition_meta *meta, const char *text)
+                   const struct cfc_definition_meta *meta, const char *text, bool is_inline)
 {
     static const uint8_t inline_mark[1] = {TEXT_INLINE};
     struct cfc_record_key meta_key = cfc_record_key_numbered('d', path, meta->revision);
@@ -92,7 +92,7 @@ cfc_definition_add(struct cfc_store *store, struct cfc_store_batch *batch, const
     if (text == NULL) {
         return CONFCAST_OK;
     }
-    if (meta->size > CFC_DEFINITION_INLINE_MAX) {
+    if (!is_inline) {
         return add_blob(store, batch, &text_key, meta, text);
     }
     cfc_store_put2(batch, text_key.bytes, text_key.size, inline_mark, sizeof(inline_mark), text,

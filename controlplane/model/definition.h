@@ -8,7 +8,7 @@
 
 enum {
     CFC_DEFINITION_INLINE_MAX =
-        256 * 1024 /* bytes of text beside its record; longer ones are blobs */
+        256 * 1024 /* bytes of text beside their records in one batch; others are blobs */
 };
 
 /* CONFCAST_ERR_NOT_FOUND, _CORRUPT, errors of the store. */
@@ -17,9 +17,10 @@ int cfc_definition_read_meta(struct cfc_store *store, const char *path, uint64_t
 /* The canonical text of a revision that is no tombstone.  Errors as above. */
 int cfc_definition_read_text(struct cfc_store *store, const char *path, uint64_t revision,
                              struct cfc_store_value *text);
-/* Adds the next revision to a batch; `text` NULL makes a tombstone.  A text above the inline limit
- * is put as a blob right away: its errors are returned. */
+/* Adds the next revision to a batch; `text` NULL makes a tombstone.  A text that does not go inline
+ * is put as a blob right away: its errors are returned.  One batch takes CFC_DEFINITION_INLINE_MAX
+ * bytes inline, in all. */
 int cfc_definition_add(struct cfc_store *store, struct cfc_store_batch *batch, const char *path,
-                       const struct cfc_definition_meta *meta, const char *text);
+                       const struct cfc_definition_meta *meta, const char *text, bool is_inline);
 
 #endif

@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "controlplane/json/json_parse.h"
 #include "controlplane/model/apply.h"
 #include "controlplane/model/decision.h"
@@ -94,6 +96,8 @@ struct cfc_refusal {
     bool has_release;                    /* release: */
     struct cfc_release current_release;  /* ... the record as it is */
     char holder[CFC_SCOPE_SIZE_MAX + 1]; /* not empty: the scope whose rollout is in the way */
+    bool has_item;                       /* batch: */
+    size_t item_idx;                     /* ... the item that is refused */
 };
 
 /* ---- Definitions ------------------------------------------------------------------------------
@@ -103,6 +107,7 @@ struct cfc_put {
     const char *scope;
     const char *text; /* JSON, root an object; need not end in NUL */
     size_t text_size;
+    json_t *document; /* instead of the text: parsed strictly; borrowed */
     bool has_expected_revision;
     uint64_t expected_revision; /* 0 = the scope must have no definition (or a deleted one) */
 };
@@ -194,6 +199,59 @@ struct cfc_release_view {
 int cfc_service_release(struct cfc_service *service, const struct cfc_change *change,
                         const struct cfc_release_order *order, struct cfc_release_view *view,
                         struct cfc_refusal *refusal);
+
+/* ---- Batches ----------------------------------------------------------------------------------
+ */
+
+enum cfc_batch_kind {
+    CFC_BATCH_PUT,
+    CFC_BATCH_DELETE,
+    CFC_BATCH_RELEASE,
+};
+
+enum {
+    CFC_BATCH_ITEM_COUNT_MAX = 32
+};
+
+struct cfc_batch_item {
+    enum cfc_batch_kind kind;
+    struct cfc_put put;             /* PUT; DELETE: its scope and guard */
+    struct cfc_release_order order; /* RELEASE */
+};
+
+/* The scope of an item. */
+const char *cfc_batch_item_scope(const struct cfc_batch_item *item);
+
+struct cfc_batch_item_result {
+    enum cfc_batch_kind kind;
+    char scope[CFC_SCOPE_SIZE_MAX + 1];
+    uint64_t revision; /* PUT, DELETE */
+    struct cfc_digest digest;
+    bool has_release; /* RELEASE, and a DELETE that ended one: */
+    struct cfc_release release;
+};
+
+struct cfc_batch_result {
+    uint64_t seq; /* the version of all that was released; 0 for a dry run */
+    uint64_t affected_count;
+    bool is_replay;
+    char author[CFC_AUTHOR_SIZE_MAX + 1];
+    char message[CFC_MESSAGE_SIZE_MAX + 1];
+    size_t count;
+    struct cfc_batch_item_result items[CFC_BATCH_ITEM_COUNT_MAX];
+};
+
+/* Several puts, deletes and release actions in one step: all or nothing, one version.  Items are
+ * applied in their order, so that a put can be promoted by a later item (revision 0 is then what
+ * was put).  A scope's definition and its release may be changed once each, and what is deleted is
+ * not changed otherwise.  refusal->item_idx names the item that is refused.
+ * CONFCAST_ERR_LIMIT: more items than CFC_BATCH_ITEM_COUNT_MAX, or than one commit of the store
+ * holds; CONFCAST_ERR_INVALID: none, or a scope twice; errors of put, delete and release.  Free
+ * the result on success. */
+int cfc_service_batch(struct cfc_service *service, const struct cfc_change *change,
+                      const struct cfc_batch_item *items, size_t count,
+                      struct cfc_batch_result *result, struct cfc_refusal *refusal);
+void cfc_batch_result_free(struct cfc_batch_result *result);
 
 /* An EMPTY record for a scope that exists and was never released.  CONFCAST_ERR_NOT_FOUND. */
 int cfc_service_get_release(struct cfc_service *service, const char *scope,

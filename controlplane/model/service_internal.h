@@ -3,6 +3,7 @@
 #define CFC_MODEL_SERVICE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdio.h>
 
 #include "controlplane/model/apply_table.h"
 #include "controlplane/model/catalog.h"
@@ -95,6 +96,9 @@ int cfc_audit_load(struct cfc_service *service);
 /* Forgets answers that are older than the configured time; at most one batch. */
 int cfc_change_expire(struct cfc_service *service, uint64_t unix_ns);
 
+/* CONFCAST_ERR_COLLISION: another scope has this one's id. */
+int cfc_service_check_scope_id(struct cfc_service *service, const struct cfc_scope *scope);
+
 /* Adds the record of a scope (latest revision, tombstone) to a batch, and for a new one its id.
  * CONFCAST_ERR_COLLISION, errors of the store. */
 int cfc_service_add_scope(struct cfc_service *service, struct cfc_store_batch *batch,
@@ -121,6 +125,13 @@ int cfc_release_change_begin(struct cfc_scope *scope, const struct cfc_release_r
 int cfc_release_order_begin(struct cfc_service *service, struct cfc_scope *scope,
                             const struct cfc_release_order *order, uint64_t unix_ns,
                             struct cfc_release_change *change, struct cfc_refusal *refusal);
+/* Commits a prepared change that nobody asked for by a request (no idempotency key). */
+int cfc_release_change_commit(struct cfc_service *service, struct cfc_release_change *change,
+                              const struct cfc_change_state *state, uint64_t *seq);
+/* The revision that the last action was about. */
+uint64_t cfc_release_subject(const struct cfc_release *release);
+/* Writes all that an order asks for, so that the same order has the same name. */
+void cfc_release_order_name(FILE *out, const struct cfc_release_order *order);
 /* Computes every decision that follows.  Errors of cfc_impact_compute().  Free it on success. */
 int cfc_release_change_decide(struct cfc_service *service, struct cfc_release_change *change,
                               struct cfc_refusal *refusal);

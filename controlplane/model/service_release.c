@@ -301,61 +301,6 @@ resolve(struct cfc_service *service, const struct cfc_scope *scope, uint64_t uni
     }
 }
 
-static json_t *
-answer_of(const struct cfc_release_change *change, const struct cfc_change_state *state)
-{
-    return json_pack("{so sI}", "release",
-                     cfc_release_to_json(&change->release, state->author, state->message),
-                     "affected", (json_int_t)change->impact.count);
-}
-
-static int
-answer_replay(const json_t *answer, uint64_t seq, struct cfc_release_view *view)
-{
-    view->version = seq;
-    view->is_replay = true;
-    if (!cfc_record_u64(answer, "affected", &view->affected_count)) {
-        return CONFCAST_ERR_CORRUPT;
-    }
-    return cfc_release_from_json(json_object_get(answer, "release"), &view->release, view->author,
-                                 view->message);
-}
-
-/* The revision that an action was about. */
-static uint64_t
-revision_of(const struct cfc_release *release)
-{
-    if (release->last_action == CFC_ACTION_QUARANTINE) {
-        return release->quarantined[release->quarantined_count - 1];
-    }
-    return release->candidate_revision != 0 ? release->candidate_revision
-                                            : release->active_revision;
-}
-
-static int
-commit_release(struct cfc_service *service, struct cfc_release_change *change,
-               const struct cfc_change_state *state, struct cfc_release_view *view)
-{
-    struct cfc_store_batch batch;
-    uint64_t seq = 0;
-    int error;
-
-    cfc_store_batch_init(&batch);
-    cfc_release_change_add(change, state, &batch);
-    cfc_change_record(service, state, &batch, cfc_release_action_word(change->release.last_action),
-                      change->scope->path, revision_of(&change->release), answer_of(change, state));
-    cfc_store_crash_point("release:prepared");
-    error = cfc_service_commit(service, &batch, &seq);
-    cfc_store_batch_clear(&batch);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    cfc_store_crash_point("release:committed");
-    view->version = seq;
-    cfc_release_change_committed(service, change, seq);
-    return CONFCAST_OK;
-}
-
 int
 cfc_release_order_begin(struct cfc_service *service, struct cfc_scope *scope,
                         const struct cfc_release_order *order, uint64_t unix_ns,
@@ -375,6 +320,38 @@ cfc_release_order_begin(struct cfc_service *service, struct cfc_scope *scope,
                : error;
 }
 
+uint64_t
+cfc_release_subject(const struct cfc_release *release)
+{
+    if (release->last_action == CFC_ACTION_QUARANTINE) {
+        return release->quarantined[release->quarantined_count - 1];
+    }
+    return release->candidate_revision != 0 ? release->candidate_revision
+                                            : release->active_revision;
+}
+
+int
+cfc_release_change_commit(struct cfc_service *service, struct cfc_release_change *change,
+                          const struct cfc_change_state *state, uint64_t *seq)
+{
+    struct cfc_store_batch batch;
+    int error;
+
+    cfc_store_batch_init(&batch);
+    cfc_release_change_add(change, state, &batch);
+    cfc_change_record(service, state, &batch, cfc_release_action_word(change->release.last_action),
+                      change->scope->path, cfc_release_subject(&change->release), NULL);
+    cfc_store_crash_point("release:prepared");
+    error = cfc_service_commit(service, &batch, seq);
+    cfc_store_batch_clear(&batch);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    cfc_store_crash_point("release:committed");
+    cfc_release_change_committed(service, change, *seq);
+    return CONFCAST_OK;
+}
+
 int
 cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
                 const struct cfc_release_request *request, const char *message)
@@ -383,7 +360,7 @@ cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
     struct cfc_change by = {
         .author = CFC_ROLLOUT_AUTHOR, .message = message, .unix_ns = request->unix_ns};
     struct cfc_release_change change;
-    struct cfc_release_view view;
+    uint64_t seq;
     struct cfc_change_state state;
     int error = cfc_change_begin(&state, &by, parts, "", 0);
 
@@ -392,97 +369,24 @@ cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
             cfc_release_change_prepare(service, scope, request, request->unix_ns, &change, NULL);
     }
     if (error == CONFCAST_OK) {
-        error = commit_release(service, &change, &state, &view);
+        error = cfc_release_change_commit(service, &change, &state, &seq);
         cfc_release_change_free(&change);
     }
     return error;
 }
 
-/* Under the lock. */
-static int
-act(struct cfc_service *service, const struct cfc_change_state *state,
-    const struct cfc_release_order *order, struct cfc_release_view *view,
-    struct cfc_refusal *refusal)
+void
+cfc_release_order_name(FILE *out, const struct cfc_release_order *order)
 {
-    struct cfc_release_change change;
-    struct cfc_scope *scope;
-    json_t *answer;
-    uint64_t seq;
-    int error = cfc_service_find(service, order->scope, &scope);
-
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    error = cfc_change_replay(service, state, &answer, &seq);
-    if (error == CONFCAST_OK) {
-        error = answer_replay(answer, seq, view);
-        json_decref(answer);
-        return error;
-    }
-    if (error != CONFCAST_ERR_NOT_FOUND) {
-        return error;
-    }
-    error =
-        cfc_release_order_begin(service, scope, order, state->change->unix_ns, &change, refusal);
-    if (error == CONFCAST_OK) {
-        error = cfc_release_change_decide(service, &change, refusal);
-    }
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    view->release = change.release;
-    view->affected_count = change.impact.count;
-    snprintf(view->author, sizeof(view->author), "%s", state->author);
-    snprintf(view->message, sizeof(view->message), "%s", state->message);
-    if (!state->change->is_dry_run) {
-        error = commit_release(service, &change, state, view);
-    }
-    cfc_release_change_free(&change);
-    return error;
-}
-
-int
-cfc_service_release(struct cfc_service *service, const struct cfc_change *change,
-                    const struct cfc_release_order *order, struct cfc_release_view *view,
-                    struct cfc_refusal *refusal)
-{
-    char numbers[240];
-    const char *parts[] = {"release",
-                           order->scope,
-                           cfc_release_action_word(order->action),
-                           order->strategy != NULL ? order->strategy : "",
-                           numbers,
-                           change->message != NULL ? change->message : "",
-                           NULL};
     const struct cfc_release_plan *plan = &order->plan;
-    struct cfc_change_state state;
-    int error;
 
-    memset(view, 0, sizeof(*view));
-    if (refusal != NULL) {
-        memset(refusal, 0, sizeof(*refusal));
-    }
-    snprintf(numbers, sizeof(numbers), "%llu %d %llu plan %d %llu %d %u %llu %llu",
-             (unsigned long long)order->revision, (int)order->has_expected_version,
-             (unsigned long long)order->expected_version, (int)plan->activation,
-             (unsigned long long)plan->activate_unix_ns, (int)order->has_require_prepared,
-             plan->require_prepared_ppm, (unsigned long long)plan->bake_s,
-             (unsigned long long)plan->confirm_within_s);
-    error = order->action < CFC_ACTION_COUNT ? CONFCAST_OK : CONFCAST_ERR_INVALID;
-    if (error == CONFCAST_OK) {
-        error = cfc_change_begin(&state, change, parts, "", 0);
-    }
-    if (error == CONFCAST_OK) {
-        error = cfc_service_enter(service);
-        if (error == CONFCAST_OK) {
-            error = act(service, &state, order, view, refusal);
-            cfc_service_leave(service);
-        }
-    }
-    if (error != CONFCAST_OK && refusal != NULL && refusal->message[0] == '\0') {
-        cfc_refusal_say(refusal, confcast_error_text(error));
-    }
-    return error;
+    fprintf(out, "%s %s %llu %d %llu", cfc_release_action_word(order->action),
+            order->strategy != NULL ? order->strategy : "", (unsigned long long)order->revision,
+            (int)order->has_expected_version, (unsigned long long)order->expected_version);
+    fprintf(out, " plan %d %llu %d %u %llu %llu", (int)plan->activation,
+            (unsigned long long)plan->activate_unix_ns, (int)order->has_require_prepared,
+            plan->require_prepared_ppm, (unsigned long long)plan->bake_s,
+            (unsigned long long)plan->confirm_within_s);
 }
 
 int

@@ -132,6 +132,39 @@ class Cli(DaemonCase):
         self.assertIn("DELETED", self.run_ctl(OK, "delete", self.tenant) +
                       self.run_ctl(OK, "release", self.tenant))
 
+    def batch(self, code, *items, options=()):
+        body = json.dumps({"items": list(items)})
+        return self.run_ctl(code, "batch", "-f", "-", *options, stdin=body)
+
+    def test_a_batch_is_one_step(self):
+        web = f"{self.tenant}/web"
+        out = self.batch(OK, {"put": self.tenant, "document": {"a": 1}}, {"put": web, "document": {"b": 2}},
+                         {"release": self.tenant, "action": "promote"},
+                         {"release": web, "action": "promote"}, options=("-m", "both"))
+        self.assertRegex(out, r"version \d+, 2 scopes affected")
+        versions = [json.loads(self.run_ctl(OK, "effective", s, "--meta"))["version"]
+                    for s in (self.tenant, web)]
+        self.assertEqual(versions[0], versions[1])
+        err = self.batch(CONFLICT, {"put": self.tenant, "document": {}},
+                         {"put": web, "document": {}, "expected_revision": 7})
+        self.assertIn("item 1", err)
+        self.assertEqual(self.run_ctl(OK, "get", self.tenant), '{"a":1}\n')
+        self.assertIn("nothing written", self.batch(OK, {"delete": web}, options=("--dry-run",)))
+        self.run_ctl(OK, "get", web)
+        self.batch(USAGE, {"put": web})
+        self.batch(NOT_FOUND, {"put": web, "document": {}}, {"delete": f"{web}/nobody"})
+
+    def test_put_and_promote_are_one_step(self):
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", stdin='{"a":1}')
+        self.run_ctl(USAGE, "put", self.tenant, "-f", "-", "--promote", "--strategy", "most",
+                     stdin='{"a":2}')
+        self.assertEqual(self.run_ctl(OK, "get", self.tenant), '{"a":1}\n')
+        self.run_ctl(USAGE, "put", self.tenant, "-f", "-", "--promote", stdin='{"a":2,"a":3}')
+        self.run_ctl(USAGE, "put", self.tenant, "-f", "-", "--promote", stdin='{},"message":{}')
+        self.assertIn("nothing written", self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote",
+                                                      "--dry-run", stdin='{"a":2}'))
+        self.assertEqual(self.run_ctl(OK, "effective", self.tenant), '{"a":1}\n')
+
     def test_layers_are_shown_and_set(self):
         scope = f"{self.tenant}/web"
         shown = json.loads(self.run_ctl(OK, "-o", "json", "layers", scope))
@@ -176,14 +209,15 @@ class Cli(DaemonCase):
         self.run_ctl(NOT_FOUND, "get", self.tenant, "--revision", "7")
         self.run_ctl(NOT_FOUND, "promote", self.tenant, "7")
 
-    def test_what_was_put_is_said_even_when_its_promotion_is_refused(self):
+    def test_a_put_whose_promotion_is_refused_is_not_written(self):
         for _ in (1, 2):
             self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", stdin="{}")
         self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", "--strategy", "canary:5%",
                      stdin="{}")
         result = self.daemon.ctl("put", self.tenant, "-f", "-", "--promote", stdin='{"x":1}')
         self.assertEqual(result.returncode, CONFLICT)
-        self.assertIn("revision 4", result.stdout)
+        self.assertEqual(result.stdout, "")
+        self.assertEqual(json.loads(self.run_ctl(OK, "get", self.tenant, "--meta"))["revision"], 3)
 
     def test_wait_tells_no_from_too_late(self):
         self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", stdin="{}")

@@ -1,0 +1,324 @@
+/* put, delete, release and batch: each is one step (step.h). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "confcast/error.h"
+#include "controlplane/model/step.h"
+
+const char *
+cfc_batch_item_scope(const struct cfc_batch_item *item)
+{
+    return item->kind == CFC_BATCH_RELEASE ? item->order.scope : item->put.scope;
+}
+
+/* One line that names an item's order, its document by its digest. */
+static void
+name_item(FILE *out, const struct cfc_step_item *item)
+{
+    const struct cfc_batch_item *order = item->order;
+    char digest[65];
+
+    fprintf(out, "%d %s ", (int)order->kind, cfc_batch_item_scope(order));
+    if (order->kind == CFC_BATCH_RELEASE) {
+        cfc_release_order_name(out, &order->order);
+    } else {
+        cfc_digest_to_hex(&item->meta.digest, digest);
+        fprintf(out, "%d %llu %s", (int)order->put.has_expected_revision,
+                (unsigned long long)order->put.expected_revision, digest);
+    }
+    fputc('\n', out);
+}
+
+static int
+begin_change(struct cfc_step *step, const struct cfc_change *change)
+{
+    const char *parts[] = {"step", change->message != NULL ? change->message : "", NULL};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    int error = CONFCAST_ERR_NO_MEMORY;
+
+    if (out == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < step->count; i++) {
+        name_item(out, &step->items[i]);
+    }
+    if (fclose(out) == 0) {
+        error = cfc_change_begin(&step->change, change, parts, text, size);
+    }
+    free(text);
+    return error;
+}
+
+/* ---- Answers ----------------------------------------------------------------------------------
+ */
+
+static void
+fill_result(const struct cfc_step *step, struct cfc_batch_result *result)
+{
+    result->count = step->count;
+    result->affected_count = step->impact.count;
+    for (size_t i = 0; i < step->count; i++) {
+        const struct cfc_step_item *item = &step->items[i];
+        struct cfc_batch_item_result *out = &result->items[i];
+
+        out->kind = item->order->kind;
+        snprintf(out->scope, sizeof(out->scope), "%s", item->scope->path);
+        out->revision = item->meta.revision;
+        out->digest = item->meta.digest;
+        out->has_release = item->has_release;
+        if (item->has_release) {
+            out->release = item->release.release;
+        }
+    }
+    snprintf(result->author, sizeof(result->author), "%s", step->change.author);
+    snprintf(result->message, sizeof(result->message), "%s", step->change.message);
+}
+
+static json_t *
+answer_item(const struct cfc_batch_item_result *item)
+{
+    char digest[65];
+    json_t *answer;
+
+    cfc_digest_to_hex(&item->digest, digest);
+    answer = json_pack("{si ss sI ss}", "kind", (int)item->kind, "scope", item->scope, "revision",
+                       (json_int_t)item->revision, "digest", digest);
+    if (item->has_release) {
+        json_object_set_new(answer, "release", cfc_release_to_json(&item->release, NULL, NULL));
+    }
+    return answer;
+}
+
+static json_t *
+answer_of(const struct cfc_batch_result *result)
+{
+    json_t *items = json_array();
+
+    for (size_t i = 0; i < result->count; i++) {
+        json_array_append_new(items, answer_item(&result->items[i]));
+    }
+    return json_pack("{so sI ss ss}", "items", items, "affected",
+                     (json_int_t)result->affected_count, "author", result->author, "message",
+                     result->message);
+}
+
+static int
+read_answer_item(const json_t *answer, struct cfc_batch_item_result *item)
+{
+    const json_t *release = json_object_get(answer, "release");
+    char digest[65];
+    uint64_t kind;
+
+    if (!cfc_record_u64(answer, "kind", &kind) || kind > CFC_BATCH_RELEASE ||
+        !cfc_record_string(answer, "scope", item->scope, sizeof(item->scope)) ||
+        !cfc_record_u64(answer, "revision", &item->revision) ||
+        !cfc_record_string(answer, "digest", digest, sizeof(digest)) ||
+        !cfc_digest_from_hex(digest, &item->digest)) {
+        return CONFCAST_ERR_CORRUPT;
+    }
+    item->kind = (enum cfc_batch_kind)kind;
+    item->has_release = release != NULL;
+    return release != NULL ? cfc_release_from_json(release, &item->release, NULL, NULL)
+                           : CONFCAST_OK;
+}
+
+static int
+read_answer(const json_t *answer, uint64_t seq, struct cfc_batch_result *result)
+{
+    const json_t *items = json_object_get(answer, "items");
+    int error = CONFCAST_OK;
+
+    result->seq = seq;
+    result->is_replay = true;
+    result->count = json_array_size(items);
+    if (result->count == 0 || result->count > CFC_BATCH_ITEM_COUNT_MAX ||
+        !cfc_record_u64(answer, "affected", &result->affected_count) ||
+        !cfc_record_string(answer, "author", result->author, sizeof(result->author)) ||
+        !cfc_record_string(answer, "message", result->message, sizeof(result->message))) {
+        return CONFCAST_ERR_CORRUPT;
+    }
+    for (size_t i = 0; error == CONFCAST_OK && i < result->count; i++) {
+        error = read_answer_item(json_array_get(items, i), &result->items[i]);
+    }
+    return error;
+}
+
+/* ---- Steps ------------------------------------------------------------------------------------
+ */
+
+/* Under the lock: begin, decide, and what has to be known before a commit. */
+static int
+prepare(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_result *result,
+        size_t *failed, struct cfc_refusal *refusal)
+{
+    json_t *answer;
+    uint64_t seq;
+    int error = cfc_change_replay(service, &step->change, &answer, &seq);
+
+    *failed = step->count;
+    if (error == CONFCAST_OK) {
+        error = read_answer(answer, seq, result);
+        json_decref(answer);
+        return error;
+    }
+    if (error != CONFCAST_ERR_NOT_FOUND) {
+        return error;
+    }
+    error = cfc_step_begin(service, step, failed, refusal);
+    if (error == CONFCAST_OK) {
+        error = cfc_step_decide(service, step, refusal);
+    }
+    if (error == CONFCAST_OK) {
+        fill_result(step, result);
+    }
+    return error;
+}
+
+static int
+run(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_result *result,
+    size_t *failed, struct cfc_refusal *refusal)
+{
+    int error = cfc_service_enter(service);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    error = prepare(service, step, result, failed, refusal);
+    if (error == CONFCAST_OK && !result->is_replay && !step->change.change->is_dry_run) {
+        error = cfc_step_commit(service, step, answer_of(result), &result->seq);
+        if (error == CONFCAST_ERR_LIMIT) {
+            cfc_refusal_say(refusal, "the batch does not fit into one commit: make it smaller");
+        }
+    }
+    cfc_service_leave(service);
+    return error;
+}
+
+int
+cfc_service_batch(struct cfc_service *service, const struct cfc_change *change,
+                  const struct cfc_batch_item *items, size_t count, struct cfc_batch_result *result,
+                  struct cfc_refusal *refusal)
+{
+    struct cfc_step step;
+    size_t failed;
+    int error;
+
+    memset(result, 0, sizeof(*result));
+    if (refusal != NULL) {
+        memset(refusal, 0, sizeof(*refusal));
+    }
+    error = cfc_step_read(service, &step, items, count, &failed, refusal);
+    if (error == CONFCAST_OK) {
+        error = begin_change(&step, change);
+    }
+    if (error == CONFCAST_OK) {
+        error = run(service, &step, result, &failed, refusal);
+    }
+    if (error != CONFCAST_OK && refusal != NULL) {
+        refusal->has_item = failed < count;
+        refusal->item_idx = failed < count ? failed : 0;
+        if (refusal->message[0] == '\0') {
+            cfc_refusal_say(refusal, confcast_error_text(error));
+        }
+    }
+    cfc_step_free(&step);
+    return error;
+}
+
+/* ---- Single ones ------------------------------------------------------------------------------
+ */
+
+/* One change has no items. */
+static void
+forget_item(struct cfc_refusal *refusal)
+{
+    if (refusal != NULL) {
+        refusal->has_item = false;
+        refusal->item_idx = 0;
+    }
+}
+
+static int
+write_one(struct cfc_service *service, const struct cfc_change *change,
+          const struct cfc_batch_item *item, struct cfc_put_result *result,
+          struct cfc_refusal *refusal)
+{
+    struct cfc_batch_result *batch = malloc(sizeof(*batch));
+    int error;
+
+    memset(result, 0, sizeof(*result));
+    if (batch == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    error = cfc_service_batch(service, change, item, 1, batch, refusal);
+    forget_item(refusal);
+    if (error == CONFCAST_OK) {
+        result->revision = batch->items[0].revision;
+        result->digest = batch->items[0].digest;
+        result->seq = batch->seq;
+        result->is_replay = batch->is_replay;
+    }
+    cfc_batch_result_free(batch);
+    free(batch);
+    return error;
+}
+
+int
+cfc_service_put(struct cfc_service *service, const struct cfc_change *change,
+                const struct cfc_put *put, struct cfc_put_result *result,
+                struct cfc_refusal *refusal)
+{
+    struct cfc_batch_item item = {.kind = CFC_BATCH_PUT, .put = *put};
+
+    return write_one(service, change, &item, result, refusal);
+}
+
+int
+cfc_service_delete(struct cfc_service *service, const struct cfc_change *change, const char *scope,
+                   bool has_expected_revision, uint64_t expected_revision,
+                   struct cfc_put_result *result, struct cfc_refusal *refusal)
+{
+    struct cfc_batch_item item = {.kind = CFC_BATCH_DELETE,
+                                  .put = {.scope = scope,
+                                          .has_expected_revision = has_expected_revision,
+                                          .expected_revision = expected_revision}};
+
+    return write_one(service, change, &item, result, refusal);
+}
+
+int
+cfc_service_release(struct cfc_service *service, const struct cfc_change *change,
+                    const struct cfc_release_order *order, struct cfc_release_view *view,
+                    struct cfc_refusal *refusal)
+{
+    struct cfc_batch_item item = {.kind = CFC_BATCH_RELEASE, .order = *order};
+    struct cfc_batch_result *batch = malloc(sizeof(*batch));
+    int error;
+
+    memset(view, 0, sizeof(*view));
+    if (batch == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    error = cfc_service_batch(service, change, &item, 1, batch, refusal);
+    forget_item(refusal);
+    if (error == CONFCAST_OK) {
+        view->release = batch->items[0].release;
+        view->version = batch->seq;
+        view->affected_count = batch->affected_count;
+        view->is_replay = batch->is_replay;
+        memcpy(view->author, batch->author, sizeof(view->author));
+        memcpy(view->message, batch->message, sizeof(view->message));
+    }
+    cfc_batch_result_free(batch);
+    free(batch);
+    return error;
+}
+
+void
+cfc_batch_result_free(struct cfc_batch_result *result)
+{
+    memset(result, 0, sizeof(*result));
+}
