@@ -157,6 +157,43 @@ revision_json(uint64_t revision)
     return revision != 0 ? json_integer((json_int_t)revision) : json_null();
 }
 
+static json_t *
+share_json(uint32_t ppm)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%g%%", ppm / 10000.0);
+    return ppm != 0 ? json_string(text) : json_null();
+}
+
+static json_t *
+seconds_json(uint64_t seconds)
+{
+    return seconds != 0 ? json_integer((json_int_t)seconds) : json_null();
+}
+
+/* What a rollout waits for, and why it stands still. */
+static bool
+set_rollout(json_t *object, const struct cfc_release *release)
+{
+    static const char *const words[] = {"now", "hold", "at"};
+    const struct cfc_release_plan *plan = &release->plan;
+
+    if (!cfc_release_has_candidate(release)) {
+        return true;
+    }
+    return cfc_api_set(object, "activate", json_string(words[plan->activation])) &&
+           cfc_api_set(object, "waiting", json_boolean(release->is_waiting)) &&
+           cfc_api_set(object, "activate_at", cfc_api_time_json(plan->activate_unix_ns)) &&
+           cfc_api_set(object, "require_prepared", share_json(plan->require_prepared_ppm)) &&
+           cfc_api_set(object, "bake_s", seconds_json(plan->bake_s)) &&
+           cfc_api_set(object, "stage_since", cfc_api_time_json(release->stage_unix_ns)) &&
+           cfc_api_set(object, "confirm_by", cfc_api_time_json(release->confirm_by_unix_ns)) &&
+           cfc_api_set(object, "confirm_within_s", seconds_json(plan->confirm_within_s)) &&
+           cfc_api_set(object, "reason",
+                       release->reason[0] != '\0' ? json_string(release->reason) : json_null());
+}
+
 json_t *
 cfc_api_release_json(const struct cfc_release *release)
 {
@@ -174,7 +211,8 @@ cfc_api_release_json(const struct cfc_release *release)
         !cfc_api_set(object, "stage", stage_json(release)) ||
         !cfc_api_set(object, "last_action", action) ||
         !cfc_api_set(object, "changed", cfc_api_time_json(release->changed_unix_ns)) ||
-        !cfc_api_set(object, "quarantined", quarantined_json(release))) {
+        !cfc_api_set(object, "quarantined", quarantined_json(release)) ||
+        !set_rollout(object, release)) {
         json_decref(object);
         return NULL;
     }

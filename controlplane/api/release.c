@@ -5,6 +5,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/api/time_text.h"
 #include "controlplane/json/json_parse.h"
 
 #define NUMBER_MAX 9007199254740991.0 /* 2^53 - 1 */
@@ -78,7 +79,8 @@ take_uint(json_t *body, const char *key, bool *is_given, uint64_t *out, struct c
     /* The strict parser gives every number as a double, which is exact up to 2^53 - 1. */
     if (!json_is_number(value) || number < 0 || number > NUMBER_MAX || number != floor(number)) {
         return refuse(reply, CONFCAST_ERR_INVALID,
-                      "revision and expected_release_version are whole numbers from 0");
+                      "revision, expected_release_version, bake_s and confirm_within_s are whole "
+                      "numbers from 0");
     }
     *out = (uint64_t)number;
     json_object_del(body, key);
@@ -96,32 +98,54 @@ take_text(json_t *body, const char *key, char *out, size_t capacity, struct cfc_
     }
     if (!json_is_string(value) || json_string_length(value) >= capacity) {
         return refuse(reply, CONFCAST_ERR_INVALID,
-                      "action, strategy and message are strings within their limits");
+                      "action, strategy, message, activate and require_prepared are strings within "
+                      "their limits");
     }
     memcpy(out, json_string_value(value), json_string_length(value) + 1);
     json_object_del(body, key);
     return true;
 }
 
-/* Members of the contract whose parts are not in this build are refused, not ignored: an operator
- * who asks for a bake time must not get a release without one. */
+/* "now", "hold" or "at=TIME". */
 static bool
-check_rest(json_t *body, struct cfc_reply *reply)
+take_activate(json_t *body, struct cfc_release_plan *plan, struct cfc_reply *reply)
 {
-    static const char *const later[] = {"bake_s", "confirm_within_s", "activate"};
-    const char *activate = json_string_value(json_object_get(body, "activate"));
+    char text[64];
 
-    if (activate != NULL && strcmp(activate, "now") == 0) {
-        json_object_del(body, "activate");
+    if (!take_text(body, "activate", text, sizeof(text), reply)) {
+        return false;
     }
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-        if (json_object_get(body, later[i]) != NULL) {
-            return refuse(reply, CONFCAST_ERR_UNSUPPORTED,
-                          "bake_s, confirm_within_s and activate other than now: not supported");
-        }
+    if (text[0] == '\0' || strcmp(text, "now") == 0) {
+        plan->activation = CFC_ACTIVATE_NOW;
+    } else if (strcmp(text, "hold") == 0) {
+        plan->activation = CFC_ACTIVATE_HOLD;
+    } else if (strncmp(text, "at=", 3) == 0 &&
+               cfc_time_parse(text + 3, &plan->activate_unix_ns) == CONFCAST_OK) {
+        plan->activation = CFC_ACTIVATE_AT;
+    } else {
+        return refuse(reply, CONFCAST_ERR_INVALID,
+                      "activate is now, hold or at=TIME, like at=2026-07-01T09:30:00Z or "
+                      "nanoseconds since 1970");
     }
-    if (json_object_size(body) > 0) {
-        return refuse(reply, CONFCAST_ERR_INVALID, "the body has a member that is not known here");
+    return true;
+}
+
+static bool
+take_plan(json_t *body, struct cfc_release_order *order, struct cfc_reply *reply)
+{
+    char share[16];
+    bool is_given;
+
+    if (!take_activate(body, &order->plan, reply) ||
+        !take_uint(body, "bake_s", &is_given, &order->plan.bake_s, reply) ||
+        !take_uint(body, "confirm_within_s", &is_given, &order->plan.confirm_within_s, reply) ||
+        !take_text(body, "require_prepared", share, sizeof(share), reply)) {
+        return false;
+    }
+    order->has_require_prepared = share[0] != '\0';
+    if (order->has_require_prepared &&
+        cfc_share_parse(share, &order->plan.require_prepared_ppm) != CONFCAST_OK) {
+        return refuse(reply, CONFCAST_ERR_INVALID, "require_prepared is a share like 99%");
     }
     return true;
 }
@@ -138,8 +162,11 @@ cfc_api_read_order(json_t *body, struct cfc_release_order *order, struct cfc_api
         !take_uint(body, "revision", &has_revision, &order->revision, reply) ||
         !take_uint(body, "expected_release_version", &order->has_expected_version,
                    &order->expected_version, reply) ||
-        !check_rest(body, reply)) {
+        !take_plan(body, order, reply)) {
         return false;
+    }
+    if (json_object_size(body) > 0) {
+        return refuse(reply, CONFCAST_ERR_INVALID, "the body has a member that is not known here");
     }
     if (cfc_release_action_parse(text->action, &order->action) != CONFCAST_OK ||
         order->action == CFC_ACTION_DELETE) {

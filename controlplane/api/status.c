@@ -32,7 +32,52 @@ counts_json(struct cfc_api *api, const char *scope, const struct cfc_apply_count
         !cfc_api_set(object, "applied", integer(counts->applied)) ||
         !cfc_api_set(object, "durable", integer(counts->durable)) ||
         !cfc_api_set(object, "rejected", integer(counts->rejected)) ||
-        !cfc_api_set(object, "stale", integer(counts->stale))) {
+        !cfc_api_set(object, "stale", integer(counts->stale)) ||
+        !cfc_api_set(object, "alive", integer(counts->alive)) ||
+        !cfc_api_set(object, "silent", integer(counts->silent))) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static json_t *
+rollout_counts_json(const struct cfc_rollout_counts *counts)
+{
+    json_t *object = json_object();
+
+    if (!cfc_api_set(object, "total", integer(counts->total)) ||
+        !cfc_api_set(object, "alive", integer(counts->alive)) ||
+        !cfc_api_set(object, "silent", integer(counts->silent)) ||
+        !cfc_api_set(object, "prepared", integer(counts->prepared)) ||
+        !cfc_api_set(object, "applied", integer(counts->applied)) ||
+        !cfc_api_set(object, "good_clocks", integer(counts->timely)) ||
+        !cfc_api_set(object, "good_clocks_prepared", integer(counts->timely_prepared)) ||
+        !cfc_api_set(object, "candidate", integer(counts->candidate)) ||
+        !cfc_api_set(object, "candidate_applied", integer(counts->candidate_applied)) ||
+        !cfc_api_set(object, "candidate_rejected", integer(counts->candidate_rejected)) ||
+        !cfc_api_set(object, "stable", integer(counts->stable)) ||
+        !cfc_api_set(object, "stable_rejected", integer(counts->stable_rejected))) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+/* The rollout that a scope takes part in: the layer's release, and who reports what; null for none.
+ */
+static json_t *
+rollout_json(struct cfc_api *api, const char *scope)
+{
+    struct cfc_rollout_view view;
+    json_t *object;
+
+    if (cfc_service_rollout(api->service, scope, &view) != CONFCAST_OK) {
+        return json_null();
+    }
+    object = cfc_api_release_json(&view.release);
+    if (!cfc_api_set(object, "layer", json_string(view.holder)) ||
+        !cfc_api_set(object, "consumers", rollout_counts_json(&view.counts))) {
         json_decref(object);
         return NULL;
     }
@@ -172,7 +217,8 @@ cfc_api_get_scope_status(struct cfc_api *api, const struct cfc_request *request,
     object = counts_json(api, request->rest, &counts);
     list = json_array();
     if (!append_views(list, items, count) ||
-        !cfc_api_set(object, "stragglers", json_incref(list))) {
+        !cfc_api_set(object, "stragglers", json_incref(list)) ||
+        !cfc_api_set(object, "rollout", rollout_json(api, request->rest))) {
         json_decref(object);
         object = NULL;
     }

@@ -1,7 +1,9 @@
 /* Release actions and layers. */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "controlplane/ctl/commands.h"
 #include "controlplane/ctl/http.h"
@@ -38,6 +40,45 @@ number(const char *text)
                                                                  : NULL;
 }
 
+/* A time span in whole seconds; false (said) when it is none. */
+static bool
+check_seconds(const struct cfc_ctl_args *args, const char *name, json_t **out)
+{
+    const char *text = cfc_ctl_option(args, name);
+    uint64_t ms;
+
+    *out = NULL;
+    if (text == NULL) {
+        return true;
+    }
+    if (!cfc_ctl_duration_ms(text, &ms) || ms % 1000 != 0 || ms == 0) {
+        cfc_ctl_fail(CFC_EXIT_USAGE, "--%s needs a time in whole seconds like 10m", name);
+        return false;
+    }
+    *out = json_integer((json_int_t)(ms / 1000));
+    return true;
+}
+
+/* "at=+30s" becomes a point in time; everything else is the server's to judge. */
+static json_t *
+activation(const struct cfc_ctl_args *args)
+{
+    const char *text = cfc_ctl_option(args, "activate");
+    struct timespec now;
+    char absolute[40];
+    uint64_t ms;
+
+    if (text == NULL || strncmp(text, "at=+", 4) != 0 || !cfc_ctl_duration_ms(text + 4, &ms)) {
+        return text != NULL ? json_string(text) : NULL;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(absolute, sizeof(absolute), "at=%llu%09llu",
+             (unsigned long long)now.tv_sec + ms / 1000 +
+                 ((unsigned long long)now.tv_nsec + ms % 1000 * 1000000) / 1000000000,
+             ((unsigned long long)now.tv_nsec + ms % 1000 * 1000000) % 1000000000);
+    return json_string(absolute);
+}
+
 int
 cfc_ctl_release(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
 {
@@ -45,6 +86,8 @@ cfc_ctl_release(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     const char *positional = cfc_ctl_positional(args, 1);
     const char *revision = positional != NULL ? positional : cfc_ctl_option(args, "to");
     const char *expected = cfc_ctl_option(args, "expected-release-version");
+    json_t *bake;
+    json_t *confirm;
     struct cfc_ctl_path path;
     uint64_t value;
 
@@ -55,13 +98,22 @@ cfc_ctl_release(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     if (positional != NULL && !cfc_ctl_uint(positional, INT64_MAX, &value)) {
         return cfc_ctl_fail(CFC_EXIT_USAGE, "%s is no revision", positional);
     }
+    if (!check_seconds(args, "bake", &bake)) {
+        return CFC_EXIT_USAGE;
+    }
+    if (!check_seconds(args, "confirm-within", &confirm)) {
+        json_decref(bake);
+        return CFC_EXIT_USAGE;
+    }
     cfc_ctl_path_init(&path, "/v1/release/", scope);
     cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
-    return send_object(ctl, "POST", &path,
-                       json_pack("{ss so* ss* ss* so*}", "action", args->command->name, "revision",
-                                 number(revision), "strategy", cfc_ctl_option(args, "strategy"),
-                                 "message", cfc_ctl_option(args, "message"),
-                                 "expected_release_version", number(expected)));
+    return send_object(
+        ctl, "POST", &path,
+        json_pack("{ss so* ss* ss* so* so* so* so* ss*}", "action", args->command->name, "revision",
+                  number(revision), "strategy", cfc_ctl_option(args, "strategy"), "message",
+                  cfc_ctl_option(args, "message"), "expected_release_version", number(expected),
+                  "activate", activation(args), "bake_s", bake, "confirm_within_s", confirm,
+                  "require_prepared", cfc_ctl_option(args, "require-prepared")));
 }
 
 static int

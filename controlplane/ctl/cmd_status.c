@@ -35,6 +35,47 @@ integer_at(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
+/* The rollout that a scope takes part in, as lines of "name  value". */
+static void
+print_rollout(const json_t *rollout)
+{
+    static const struct {
+        const char *key;
+        const char *label;
+    } lines[] = {
+        {"layer", "layer"},
+        {"state", "state"},
+        {"reason", "reason"},
+        {"activate_at", "activates at"},
+        {"require_prepared", "requires prepared"},
+        {"stage_since", "stage since"},
+        {"bake_s", "bakes for, s"},
+        {"confirm_by", "confirm by"},
+    };
+    const json_t *consumers = json_object_get(rollout, "consumers");
+    const json_t *stage = json_object_get(rollout, "stage");
+
+    puts("\nrollout:");
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        const json_t *value = json_object_get(rollout, lines[i].key);
+
+        if (json_is_string(value)) {
+            printf("  %-18s %s\n", lines[i].label, json_string_value(value));
+        } else if (json_is_integer(value)) {
+            printf("  %-18s %lld\n", lines[i].label, (long long)json_integer_value(value));
+        }
+    }
+    printf("  %-18s %s, stage %lld%s\n", "strategy",
+           json_string_value(json_object_get(stage, "strategy")),
+           (long long)integer_at(stage, "index") + 1,
+           json_is_true(json_object_get(rollout, "waiting")) ? ", not activated" : "");
+    printf("  %-18s %lld of %lld alive; candidate %lld, applied %lld, rejected %lld\n", "prepared",
+           (long long)integer_at(consumers, "prepared"), (long long)integer_at(consumers, "alive"),
+           (long long)integer_at(consumers, "candidate"),
+           (long long)integer_at(consumers, "candidate_applied"),
+           (long long)integer_at(consumers, "candidate_rejected"));
+}
+
 /* One scope: its row, and who is behind. */
 static int
 print_scope_status(const struct cfc_ctl *ctl, json_t *answer)
@@ -48,6 +89,9 @@ print_scope_status(const struct cfc_ctl *ctl, json_t *answer)
     rows = json_pack("{s[O]}", "scopes", answer);
     rc = cfc_ctl_print_rows(ctl, rows, "scopes", COLUMNS(scope_columns));
     json_decref(rows);
+    if (rc == CFC_EXIT_OK && json_is_object(json_object_get(answer, "rollout"))) {
+        print_rollout(json_object_get(answer, "rollout"));
+    }
     if (rc == CFC_EXIT_OK && json_array_size(json_object_get(answer, "stragglers")) > 0) {
         puts("\nbehind:");
         rc = cfc_ctl_print_rows(ctl, answer, "stragglers", COLUMNS(consumer_columns));
@@ -90,7 +134,8 @@ mono_ms(void)
 
 /* What is waited for: so many consumers, or such a share of them. */
 struct goal {
-    double percent; /* < 0: a count */
+    const char *what; /* "applied" or "prepared" */
+    double percent;   /* < 0: a count */
     uint64_t count;
     uint64_t version; /* 0 = the one in force when the wait began */
 };
@@ -114,7 +159,7 @@ static bool
 is_reached(const json_t *status, const struct goal *goal)
 {
     double total = (double)integer_at(status, "total");
-    double applied = (double)integer_at(status, "applied");
+    double applied = (double)integer_at(status, goal->what);
 
     if ((uint64_t)integer_at(status, "published") < goal->version ||
         (uint64_t)integer_at(status, "version") < goal->version || goal->version == 0) {
@@ -135,10 +180,10 @@ print_wait(const struct cfc_ctl *ctl, json_t *status, const struct goal *goal, u
         return CFC_EXIT_OK;
     }
     if (ctl->format == CFC_FORMAT_TABLE) {
-        printf("%s version %llu: %lld of %lld applied after %llu ms%s\n",
+        printf("%s version %llu: %lld of %lld %s after %llu ms%s\n",
                json_string_value(json_object_get(status, "scope")),
-               (unsigned long long)goal->version, (long long)integer_at(status, "applied"),
-               (long long)integer_at(status, "total"), (unsigned long long)waited_ms,
+               (unsigned long long)goal->version, (long long)integer_at(status, goal->what),
+               (long long)integer_at(status, "total"), goal->what, (unsigned long long)waited_ms,
                reached ? "" : ", not reached");
         return CFC_EXIT_OK;
     }
@@ -204,6 +249,7 @@ cfc_ctl_wait(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
 {
     const char *scope = cfc_ctl_scope(args);
     const char *applied = cfc_ctl_option(args, "applied");
+    const char *prepared = cfc_ctl_option(args, "prepared");
     const char *timeout = cfc_ctl_option(args, "timeout");
     const char *version = cfc_ctl_option(args, "version");
     uint64_t timeout_ms = 60000;
@@ -212,8 +258,12 @@ cfc_ctl_wait(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     if (scope == NULL) {
         return CFC_EXIT_USAGE;
     }
-    if (!parse_goal(applied != NULL ? applied : "100%", &goal)) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "--applied needs a share like 99.9%% or a count");
+    if (applied != NULL && prepared != NULL) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "wait for applied or for prepared, not for both");
+    }
+    goal.what = prepared != NULL ? "prepared" : "applied";
+    if (!parse_goal(prepared != NULL ? prepared : applied != NULL ? applied : "100%", &goal)) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "--%s needs a share like 99.9%% or a count", goal.what);
     }
     if (timeout != NULL && !cfc_ctl_duration_ms(timeout, &timeout_ms)) {
         return cfc_ctl_fail(CFC_EXIT_USAGE, "--timeout needs a time like 60s");

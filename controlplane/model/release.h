@@ -81,6 +81,8 @@ enum {
 int cfc_strategy_parse(const char *text, struct cfc_strategy *strategy);
 /* The same text again, canonical.  Returns its length. */
 size_t cfc_strategy_format(const struct cfc_strategy *strategy, char text[CFC_STRATEGY_TEXT_MAX]);
+/* "P%" as above, and also "0%".  CONFCAST_ERR_INVALID. */
+int cfc_share_parse(const char *text, uint32_t *ppm);
 bool cfc_strategy_is_all(const struct cfc_strategy *strategy);
 
 enum {

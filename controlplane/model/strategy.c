@@ -54,6 +54,22 @@ parse_share(const char **text)
     return ppm;
 }
 
+int
+cfc_share_parse(const char *text, uint32_t *ppm)
+{
+    uint32_t share = parse_share(&text);
+
+    if (share == 0 && strcmp(text, "0%") == 0) {
+        *ppm = 0;
+        return CONFCAST_OK;
+    }
+    if (share == 0 || *text != '\0') {
+        return CONFCAST_ERR_INVALID;
+    }
+    *ppm = share;
+    return CONFCAST_OK;
+}
+
 static int
 parse_stages(const char *p, struct cfc_strategy *strategy)
 {

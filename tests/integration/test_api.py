@@ -222,6 +222,43 @@ class Releases(DaemonCase):
         self.refused(self.daemon.release(scope, "promote", revision=9), 404, "not_found")
         self.assertEqual(versions, sorted(set(versions)))
 
+    def test_what_waits_and_what_has_to_be_confirmed_is_shown_and_moved_on(self):
+        self.good(self.daemon.put(self.tenant, {"a": 1}))
+        held = self.good(self.daemon.release(self.tenant, "promote", activate="hold",
+                                             confirm_within_s=60))
+        self.assertEqual((held["state"], held["waiting"], held["activate"], held["confirm_by"]),
+                         ("ROLLING", True, "hold", None))
+        self.assertEqual(self.good(self.daemon.get(f"/v1/effective/{self.tenant}"))["document"], {})
+        self.refused(self.daemon.release(self.tenant, "confirm"), 409, "state")
+        self.refused(self.daemon.release(self.tenant, "pause", bake_s=1), 400)
+        later = self.good(self.daemon.release(self.tenant, "advance",
+                                              activate="at=%d" % (time.time_ns() + 10**12)))
+        self.assertEqual((later["waiting"], later["activate"]), (True, "at"))
+        self.assertIsNotNone(later["confirm_by"])
+        active = self.good(self.daemon.release(self.tenant, "advance"))
+        self.assertEqual((active["state"], active["waiting"]), ("ROLLING", False))
+        document = self.good(self.daemon.get(f"/v1/effective/{self.tenant}"))["document"]
+        self.assertEqual(document, {"a": 1})
+        status = self.good(self.daemon.get(f"/v1/status/{self.tenant}"))
+        self.assertEqual((status["rollout"]["layer"], status["rollout"]["consumers"]["alive"]),
+                         (self.tenant, 0))
+        confirmed = self.good(self.daemon.release(self.tenant, "confirm"))
+        self.assertEqual((confirmed["state"], confirmed["active_revision"]), ("ACTIVE", 1))
+        self.assertIsNone(self.good(self.daemon.get(f"/v1/status/{self.tenant}"))["rollout"])
+        self.refused(self.daemon.release(self.tenant, "confirm"), 409, "state")
+
+    def test_nobody_confirms_and_the_daemon_rolls_back(self):
+        self.good(self.daemon.put(self.tenant, {"a": 1}))
+        self.good(self.daemon.release(self.tenant, "promote"))
+        self.good(self.daemon.put(self.tenant, {"a": 2}))
+        before = self.good(self.daemon.release(self.tenant, "promote", confirm_within_s=1))
+        release = control.wait_until(
+            lambda: (lambda r: r if r["state"] == "ACTIVE" else None)(
+                self.good(self.daemon.get(f"/v1/release/{self.tenant}"))))
+        self.assertEqual((release["active_revision"], release["last_action"], release["author"]),
+                         (1, "rollback", "confcastd"))
+        self.assertGreater(release["version"], before["version"])
+
     def test_a_stale_release_version_conflicts(self):
         self.good(self.daemon.put(self.tenant, {}))
         self.good(self.daemon.release(self.tenant, "promote", expected_release_version=0))
@@ -241,10 +278,14 @@ class Releases(DaemonCase):
             with self.subTest(members=members):
                 self.refused(self.daemon.request("POST", f"/v1/release/{self.tenant}", members),
                              400)
-        for members in ({"bake_s": 60}, {"activate": "hold"}, {"confirm_within_s": 5}):
+        for members in ({"bake_s": 60}, {"bake_s": "1m"}, {"activate": "later"}, {"activate": 1},
+                        {"activate": "at=noon"}, {"activate": "at=2020-01-01T00:00:00Z"},
+                        {"activate": "at=2099-01-01T00:00:00Z"}, {"confirm_within_s": 604801},
+                        {"confirm_within_s": -1}, {"require_prepared": "99"},
+                        {"require_prepared": "101%"}, {"require_prepared": 99},
+                        {"bake_s": 2592001, "strategy": "canary:5%"}):
             with self.subTest(members=members):
-                self.refused(self.daemon.release(self.tenant, "promote", **members), 422,
-                             "unsupported")
+                self.refused(self.daemon.release(self.tenant, "promote", **members), 400)
         self.good(self.daemon.release(self.tenant, "promote", activate="now"))
         self.refused(self.daemon.release(self.tenant + "x", "promote"), 404)
         for body in ("{}", '{"layers":1}', '{"layers":[1]}', '{"layers":[],"x":1}',
