@@ -12,7 +12,7 @@
 #include "tests/unit/cunit_main.h"
 
 enum {
-    ARGS_MAX = 32
+    ARGS_MAX = 64
 };
 
 #define KEY_HEX "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
@@ -34,6 +34,7 @@ parse(const char *const *args)
 
     argv[0] = texts[0];
     while (args[argc - 1] != NULL) {
+        CU_ASSERT_FATAL(argc < ARGS_MAX);
         snprintf(texts[argc], sizeof(texts[argc]), "%s", args[argc - 1]);
         argv[argc] = texts[argc];
         argc++;
