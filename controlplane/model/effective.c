@@ -9,6 +9,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/json/json_body.h"
+#include "controlplane/json/json_check.h"
 #include "controlplane/json/json_merge.h"
 #include "controlplane/json/json_parse.h"
 #include "controlplane/model/definition.h"
@@ -97,10 +98,11 @@ body_make(const struct cfc_digest *id, const uint8_t *bytes, size_t size)
     return body;
 }
 
-/* The shared body with these bytes; *body gets a reference. */
+/* The shared body with these bytes; *body gets a reference.  What nobody has yet is read back as a
+ * consumer will first: nothing is signed that its reader sees otherwise. */
 static int
-share_body(struct cfc_bodies *bodies, struct cfc_sha256 *sha, const uint8_t *bytes, size_t size,
-           struct cfc_config_body **body)
+share_body(struct cfc_bodies *bodies, struct cfc_sha256 *sha, const json_t *merged,
+           const uint8_t *bytes, size_t size, struct cfc_config_body **body)
 {
     struct shared_body *shared = NULL;
     bool is_out_of_memory = false;
@@ -109,6 +111,11 @@ share_body(struct cfc_bodies *bodies, struct cfc_sha256 *sha, const uint8_t *byt
     cfc_content_id(sha, bytes, size, &id);
     HASH_FIND(hh, bodies->by_id, &id, sizeof(id), shared);
     if (shared == NULL) {
+        int error = cfc_json_check_body(merged, bytes, size);
+
+        if (error != CONFCAST_OK) {
+            return error;
+        }
         shared = calloc(1, sizeof(*shared));
         if (shared == NULL) {
             return CONFCAST_ERR_NO_MEMORY;
@@ -266,6 +273,18 @@ stable_revision(const struct cfc_release *release)
     return 0;
 }
 
+int
+cfc_effective_layer(struct cfc_effective_pass *pass, const struct cfc_scope *layer,
+                    const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
+                    uint64_t *revision, const json_t **doc)
+{
+    const struct cfc_release *release = cfc_what_if_release(layer, what_if);
+
+    *doc = NULL;
+    *revision = layer == rolling ? release->candidate_revision : stable_revision(release);
+    return *revision != 0 ? get_doc(pass, layer, *revision, doc) : CONFCAST_OK;
+}
+
 /* Merges the layers; `rolling` (or NULL) gives its candidate. */
 static int
 merge(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
@@ -278,17 +297,11 @@ merge(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
     int error = merged != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
 
     for (uint32_t i = 0; error == CONFCAST_OK && i < set->count; i++) {
-        const struct cfc_scope *layer = set->layers[i];
-        const struct cfc_release *release = cfc_what_if_release(layer, what_if);
-        uint64_t revision =
-            layer == rolling ? release->candidate_revision : stable_revision(release);
+        uint64_t revision;
         const json_t *doc;
 
-        if (revision == 0) {
-            continue;
-        }
-        error = get_doc(pass, layer, revision, &doc);
-        if (error == CONFCAST_OK) {
+        error = cfc_effective_layer(pass, set->layers[i], what_if, rolling, &revision, &doc);
+        if (error == CONFCAST_OK && doc != NULL) {
             error = cfc_json_merge_patch(&merged, doc);
         }
     }
@@ -296,7 +309,7 @@ merge(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
         error = cfc_json_to_body(merged, &bytes, &size);
     }
     if (error == CONFCAST_OK) {
-        error = share_body(pass->bodies, pass->sha, bytes, size, body);
+        error = share_body(pass->bodies, pass->sha, merged, bytes, size, body);
     }
     free(bytes);
     json_decref(merged);
@@ -371,8 +384,8 @@ kind_of(const struct cfc_scope *scope, const struct cfc_layer_set *set,
 
 /* The layer whose rollout this scope takes part in.  Two at a time are refused at every promote;
  * should layers have brought two together all the same, the first one counts. */
-static const struct cfc_scope *
-find_rolling(const struct cfc_layer_set *set, const struct cfc_what_if *what_if)
+const struct cfc_scope *
+cfc_effective_rolling(const struct cfc_layer_set *set, const struct cfc_what_if *what_if)
 {
     for (uint32_t i = 0; i < set->count; i++) {
         if (cfc_release_has_candidate(cfc_what_if_release(set->layers[i], what_if))) {
@@ -453,7 +466,7 @@ cfc_effective_decide(struct cfc_effective_pass *pass, const struct cfc_scope *sc
                      const struct cfc_layer_set *set, const struct cfc_what_if *what_if,
                      struct cfc_decision **decision)
 {
-    const struct cfc_scope *rolling = find_rolling(set, what_if);
+    const struct cfc_scope *rolling = cfc_effective_rolling(set, what_if);
     struct decider decider = find_decider(set, what_if);
     struct cfc_decision *made;
     int error = CONFCAST_OK;

@@ -74,6 +74,15 @@ int cfc_effective_decide(struct cfc_effective_pass *pass, const struct cfc_scope
                          const struct cfc_layer_set *set, const struct cfc_what_if *what_if,
                          struct cfc_decision **decision);
 
+/* What one layer gives: its candidate where it is `rolling` (or NULL), else what is stable.  *doc
+ * is the pass's until its next use, and NULL (revision 0) when the layer gives nothing. */
+int cfc_effective_layer(struct cfc_effective_pass *pass, const struct cfc_scope *layer,
+                        const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
+                        uint64_t *revision, const json_t **doc);
+/* The layer of a set whose rollout its consumers take part in, or NULL. */
+const struct cfc_scope *cfc_effective_rolling(const struct cfc_layer_set *set,
+                                              const struct cfc_what_if *what_if);
+
 /* The layers that a known scope has. */
 struct cfc_layer_set cfc_effective_layers(const struct cfc_scope *scope);
 
