@@ -141,6 +141,33 @@ content_that_becomes_news_in_the_middle_of_its_pass_overtakes(void)
 }
 
 static void
+news_stays_news_for_the_groups_of_its_next_pass(void)
+{
+    struct bed_content *c[2];
+    uint32_t last = 0;
+    char scope[2][32];
+    struct bed bed;
+
+    bed_open_quiet(&bed);
+    bed_scope_in(&bed, 0, 0, scope[0]);
+    bed_scope_in(&bed, 1, 0, scope[1]);
+    c[0] = bed_put_content(&bed, 1, 1000 * BED_SYMBOL_SIZE, 16);
+    c[1] = bed_put_content(&bed, 2, 40 * BED_SYMBOL_SIZE, 16);
+    CU_ASSERT_EQUAL(bed_put_head_of(&bed, "acme/old", 1, 1, &c[0]->id, 1), CONFCAST_OK);
+    for (uint32_t i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(bed_put_head(&bed, scope[i], 1, 1, &c[1]->id), CONFCAST_OK);
+        bed_drain_max(&bed, 20);
+    }
+    bed_drain(&bed);
+    for (uint32_t k = 0; k < bed.sent_count; k++) {
+        last = sent_key(&bed.sent[k]) == cfc_digest_key(&c[1]->id) ? k : last;
+    }
+    CU_ASSERT_TRUE(last < 70);
+    CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->symbols_sent, 1080);
+    bed_close(&bed);
+}
+
+static void
 content_that_heads_of_two_groups_name_goes_once_to_each(void)
 {
     struct bed_content *c;
@@ -237,6 +264,7 @@ static void
 content_put_again_without_pull_only_is_sent_with_the_next_head(void)
 {
     struct bed_content *c;
+    char other[32];
     struct bed bed;
 
     bed_open_quiet(&bed);
@@ -249,7 +277,12 @@ content_put_again_without_pull_only_is_sent_with_the_next_head(void)
     CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 2, &c->id), CONFCAST_OK);
     bed_drain(&bed);
     CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_SYMBOL, true), 4);
+    /* The other way round it stays as it is: other groups get it too. */
     CU_ASSERT_EQUAL(bed_put_made(&bed, c, true), CONFCAST_ERR_EXISTS);
+    bed_scope_in(&bed, (bed_group(&bed, "acme/web") + 1) % BED_CONTROL_GROUP, 0, other);
+    CU_ASSERT_EQUAL(bed_put_head(&bed, other, 1, 1, &c->id), CONFCAST_OK);
+    bed_drain(&bed);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_SYMBOL, true), 4);
     bed_close(&bed);
 }
 
@@ -404,6 +437,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(contents_take_turns_so_that_a_small_one_is_not_held_up_by_a_large_one),
     CFC_CASE(news_goes_before_what_is_handed_over_again),
     CFC_CASE(content_that_becomes_news_in_the_middle_of_its_pass_overtakes),
+    CFC_CASE(news_stays_news_for_the_groups_of_its_next_pass),
     CFC_CASE(content_that_heads_of_two_groups_name_goes_once_to_each),
     CFC_CASE(group_that_comes_in_the_middle_of_a_pass_gets_the_next_one_whole),
     CFC_CASE(further_head_of_a_group_in_the_pass_does_not_make_another),
