@@ -217,7 +217,7 @@ cfc_cache_head(struct cfc_cache *cache, uint64_t scope_id, uint8_t *frame, size_
 int
 cfc_cache_read_serving(struct cfc_cache *cache, const char *name, struct cfc_cache_serving *out)
 {
-    unsigned long long numbers[3] = {0}; /* epoch, version, checksum */
+    unsigned long long numbers[4] = {0}; /* epoch, version, state, checksum */
     char hex[65] = "";
     uint8_t *bytes;
     size_t size;
@@ -229,14 +229,16 @@ cfc_cache_read_serving(struct cfc_cache *cache, const char *name, struct cfc_cac
         return error;
     }
     memset(out, 0, sizeof(*out));
-    fields = sscanf((const char *)bytes, "%511s %llu %llu %64s%n %llx", out->path, &numbers[0],
-                    &numbers[1], hex, &checked_size, &numbers[2]);
-    if (fields != 5 || numbers[2] != XXH3_64bits(bytes, (size_t)checked_size) ||
+    fields = sscanf((const char *)bytes, "%511s %llu %llu %llu %64s%n %llx", out->path, &numbers[0],
+                    &numbers[1], &numbers[2], hex, &checked_size, &numbers[3]);
+    if (fields != 6 || numbers[2] > UINT8_MAX ||
+        numbers[3] != XXH3_64bits(bytes, (size_t)checked_size) ||
         !cfc_cache_content_parse(hex, &out->content)) {
         error = CONFCAST_ERR_CORRUPT;
     }
     free(bytes);
     out->epoch = numbers[0];
+    out->state = (uint8_t)numbers[2];
     out->version = error == CONFCAST_OK ? numbers[1] : 0;
     return error;
 }
@@ -332,9 +334,9 @@ commit_serving(struct cfc_cache *cache, const struct cfc_cache_job *job)
     }
     scope_name(job->scope_id, name);
     cfc_cache_content_name(&job->serving.content, hex);
-    size = snprintf(text, sizeof(text), "%s %llu %llu %s", job->serving.path,
+    size = snprintf(text, sizeof(text), "%s %llu %llu %u %s", job->serving.path,
                     (unsigned long long)job->serving.epoch,
-                    (unsigned long long)job->serving.version, hex);
+                    (unsigned long long)job->serving.version, job->serving.state, hex);
     size += snprintf(text + size, sizeof(text) - (size_t)size, " %016llx\n",
                      (unsigned long long)XXH3_64bits(text, (size_t)size));
     error = cfc_file_replace(cache->serving_fd, name, text, (size_t)size);

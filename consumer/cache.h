@@ -3,7 +3,8 @@
  *
  *     floor                   what must never fall: cache_floor.h
  *     heads/<scope id>        the HEAD frame accepted last
- *     serving/<scope id>      what is served: scope path, epoch, version, content digest, checksum
+ *     serving/<scope id>      what is served: scope path, epoch, version, apply state,
+ *                             content digest, checksum
  *     contents/<digest>       bodies, checked against their digest when they are read
  *
  * Files are written beside their name, synced and renamed; a file is old or new, never half.  A
@@ -61,6 +62,7 @@ struct cfc_cache_serving {
     char path[CFC_SCOPE_SIZE_MAX + 1];
     uint64_t epoch;
     uint64_t version; /* 0 = nothing is served yet */
+    uint8_t state;    /* enum cfc_apply_state of its SERVE */
     struct cfc_digest content;
 };
 

@@ -182,10 +182,11 @@ swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_t epoch, ui
 }
 
 static void
-persist_serving(struct confcast_scope *scope, uint64_t epoch, uint64_t version,
+persist_serving(struct confcast_scope *scope, uint64_t epoch, uint64_t version, uint8_t state,
                 struct cfc_loaded *loaded)
 {
-    struct cfc_cache_serving serving = {.epoch = epoch, .version = version, .content = loaded->id};
+    struct cfc_cache_serving serving = {
+        .epoch = epoch, .version = version, .state = state, .content = loaded->id};
 
     if (scope->client->persister != NULL) {
         memcpy(serving.path, scope->path, sizeof(serving.path));
@@ -216,7 +217,7 @@ serve(struct confcast *client, struct confcast_scope *scope, const struct cfc_re
         error = swap(scope, loaded, event->epoch, event->version);
     }
     if (error == CONFCAST_OK) {
-        persist_serving(scope, event->epoch, event->version, loaded);
+        persist_serving(scope, event->epoch, event->version, event->state, loaded);
         cfc_client_tell(client, word_for(event->state), event, loaded->body_size);
     }
     return error;
@@ -414,8 +415,8 @@ cfc_client_drain_events(struct confcast *client)
 
 /* ---- Restoring ------------------------------------------------------------------------------- */
 
-/* Serves again what the last process served, when the head accepted last is lost, is newer than the
- * content that is here, or waits for its activation. */
+/* Serves again what the last process served, before the accepted head has its say: it may be lost,
+ * be newer than any content that is here, or wait for its activation. */
 static void
 restore_serving(struct confcast *client, struct confcast_scope *scope,
                 const struct cfc_cache_serving *serving)
@@ -426,7 +427,7 @@ restore_serving(struct confcast *client, struct confcast_scope *scope,
 
     if (loaded != NULL) {
         error = cfc_receiver_restore_serving(client->receiver, scope->idx, serving->epoch,
-                                             serving->version, &serving->content);
+                                             serving->version, &serving->content, serving->state);
     }
     if (error == CONFCAST_OK) {
         error = swap(scope, loaded, serving->epoch, serving->version);
@@ -434,7 +435,7 @@ restore_serving(struct confcast *client, struct confcast_scope *scope,
         cfc_receiver_served(client->receiver, scope->idx, error, &now);
     }
     if (error == CONFCAST_OK) {
-        persist_serving(scope, serving->epoch, serving->version, loaded);
+        persist_serving(scope, serving->epoch, serving->version, serving->state, loaded);
     } else {
         cfc_client_say(client, 1, "what was served is not served again scope=%s error=%s",
                        scope->path, confcast_error_word(error));
@@ -477,10 +478,10 @@ cfc_client_restore(struct confcast *client, struct confcast_scope *scope)
         cfc_client_say(client, 1, "the head accepted last is not used scope=%s error=%s",
                        scope->path, confcast_error_word(error));
     }
-    cfc_client_drain_events(client);
-    if (scope->view == NULL && serving.version != 0) {
+    if (serving.version != 0) {
         restore_serving(client, scope, &serving);
     }
+    cfc_client_drain_events(client);
 }
 
 /* ---- Status ---------------------------------------------------------------------------------- */

@@ -414,41 +414,6 @@ cfc_receiver_restore(struct cfc_receiver *r, uint32_t idx, uint64_t floor_epoch,
 }
 
 int
-cfc_receiver_restore_served(struct cfc_receiver *r, uint32_t idx, const struct cfc_digest *content,
-                            uint64_t epoch, uint64_t version, uint8_t state)
-{
-    struct cfc_scope_rx *scope = idx < r->scope_count ? r->scopes[idx] : NULL;
-    struct cfc_entry *entry = cfc_content_set_find(&r->contents, content);
-
-    if (scope == NULL) {
-        return CONFCAST_ERR_RANGE;
-    }
-    if (version == 0 || version > scope->version ||
-        (state != CFC_APPLY_APPLIED && state != CFC_APPLY_REVERTED &&
-         state != CFC_APPLY_PREPARED)) {
-        return CONFCAST_ERR_INVALID;
-    }
-    if (scope->serving != NULL) {
-        return CONFCAST_ERR_EXISTS;
-    }
-    if (entry == NULL || entry->state != CFC_ENTRY_HELD) {
-        return CONFCAST_ERR_NOT_FOUND;
-    }
-    /* The entry exists, so that this cannot fail. */
-    scope->serving = cfc_content_set_acquire(&r->contents, content, CFC_NEED_KEEP, CFC_NEVER);
-    scope->serving_version = version;
-    scope->serving_epoch = epoch;
-    scope->serving_state = state;
-    if (version == scope->version && scope->frame != NULL && state != CFC_APPLY_PREPARED) {
-        scope->is_active = true;
-        scope->is_reverted = scope->is_reverted || state == CFC_APPLY_REVERTED;
-        cfc_receiver_rename(r, scope);
-    }
-    cfc_receiver_queue_scope(r, scope);
-    return CONFCAST_OK;
-}
-
-int
 cfc_receiver_content_held(struct cfc_receiver *r, const struct cfc_digest *content)
 {
     int code = cfc_content_set_hold(&r->contents, content);

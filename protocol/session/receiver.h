@@ -81,29 +81,22 @@ int cfc_receiver_restore(struct cfc_receiver *r, uint32_t idx, uint64_t floor_ep
                          uint64_t floor_version, const uint8_t *head_frame, size_t size,
                          const struct cfc_now *now);
 
-/* What the last process served, which this one is to serve again: for when the head accepted last
- * is lost, is newer than any content that is here, or waits for its activation.  Call it after
- * restore and content_held; the owner swaps, and answers with cfc_receiver_served() as it does to
- * SERVE.  NOT_FOUND: the content is not held; INVALID: the version is 0 or above the floor; BUSY: a
- * SERVE is not answered yet; RANGE. */
+/* What the last process served last, which this one is to serve again before anything else happens:
+ * without it a consumer whose accepted head is lost, waits, or is newer than any content that is
+ * here would come back serving nothing (invariant 8).  Epoch, version and state are those of its
+ * SERVE; CFC_APPLY_NONE: not known, what the accepted head asks for is served anew.  An activation
+ * or confirm-by that had passed stays so, whatever the wall clock says now.  Call it after restore
+ * and content_held, and before the first event is polled; the owner swaps, and answers with
+ * cfc_receiver_served() as it does to SERVE.  NOT_FOUND: the content is not held; INVALID: the
+ * version is 0 or above the floor, or no SERVE has this state; BUSY: a SERVE is not answered yet;
+ * RANGE. */
 int cfc_receiver_restore_serving(struct cfc_receiver *r, uint32_t idx, uint64_t epoch,
-                                 uint64_t version, const struct cfc_digest *content);
+                                 uint64_t version, const struct cfc_digest *content, uint8_t state);
 
 /* The owner holds this content decoded and validated (from its disk cache).  Call it any time;
  * idempotent.  An owner that keeps more than it is asked to answers ACCEPTED by this for what it
  * has of the head's contents: what a RELEASE named is forgotten here.  LIMIT, NO_MEMORY. */
 int cfc_receiver_content_held(struct cfc_receiver *r, const struct cfc_digest *content);
-
-/* What the last process served, which the owner serves again from its disk before anything else
- * happens: the content, and the epoch, version and state with which its SERVE came.  Call it after
- * restore() and content_held().  Without it a consumer that died between the acceptance of a head
- * and the arrival of its content would come back serving nothing (invariant 8).  Activation and
- * confirm-by that had passed stay so, whatever the wall clock says now.  NOT_FOUND: the content is
- * not held; INVALID: a version above the floor, or no state of a SERVE; EXISTS: something is served
- * already; RANGE. */
-int cfc_receiver_restore_served(struct cfc_receiver *r, uint32_t idx,
-                                const struct cfc_digest *content, uint64_t epoch, uint64_t version,
-                                uint8_t state);
 
 /* One datagram that came from the engine's address.  The frame may be anything; what is wrong with
  * it is counted by error code and returned, and needs no answer from the owner.  CONFCAST_OK when

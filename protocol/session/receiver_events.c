@@ -318,7 +318,7 @@ cfc_receiver_poll_event(struct cfc_receiver *r, const struct cfc_now *now,
 
 int
 cfc_receiver_restore_serving(struct cfc_receiver *r, uint32_t idx, uint64_t epoch, uint64_t version,
-                             const struct cfc_digest *content)
+                             const struct cfc_digest *content, uint8_t state)
 {
     struct cfc_scope_rx *scope = idx < r->scope_count ? r->scopes[idx] : NULL;
     const struct cfc_entry *entry = cfc_content_set_find(&r->contents, content);
@@ -326,7 +326,9 @@ cfc_receiver_restore_serving(struct cfc_receiver *r, uint32_t idx, uint64_t epoc
     if (scope == NULL) {
         return CONFCAST_ERR_RANGE;
     }
-    if (version == 0 || version > scope->version) {
+    if (version == 0 || version > scope->version ||
+        (state != CFC_APPLY_NONE && state != CFC_APPLY_APPLIED && state != CFC_APPLY_REVERTED &&
+         state != CFC_APPLY_PREPARED)) {
         return CONFCAST_ERR_INVALID;
     }
     if (scope->pending != NULL) {
@@ -339,7 +341,13 @@ cfc_receiver_restore_serving(struct cfc_receiver *r, uint32_t idx, uint64_t epoc
     scope->pending = cfc_content_set_acquire(&r->contents, content, CFC_NEED_KEEP, CFC_NEVER);
     scope->pending_version = version;
     scope->pending_epoch = epoch;
-    scope->pending_state = CFC_APPLY_NONE; /* what the accepted head asks for is served anew */
+    scope->pending_state = state;
+    if (version == scope->version && scope->frame != NULL &&
+        (state == CFC_APPLY_APPLIED || state == CFC_APPLY_REVERTED)) {
+        scope->is_active = true;
+        scope->is_reverted = scope->is_reverted || state == CFC_APPLY_REVERTED;
+        cfc_receiver_rename(r, scope);
+    }
     return CONFCAST_OK;
 }
 

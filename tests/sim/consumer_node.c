@@ -538,8 +538,11 @@ restore_scope(struct sim_consumer *c, uint32_t scope)
         return;
     }
     load(c, d->served);
-    rc = cfc_receiver_restore_served(c->receiver, c->scope_idx[scope], &d->served->id,
-                                     d->served_epoch, d->served_version, d->served_state);
+    rc = cfc_receiver_restore_serving(c->receiver, c->scope_idx[scope], d->served_epoch,
+                                      d->served_version, &d->served->id, d->served_state);
+    if (rc == CONFCAST_OK) {
+        rc = cfc_receiver_served(c->receiver, c->scope_idx[scope], CONFCAST_OK, &now);
+    }
     if (rc != CONFCAST_OK) {
         sim_check_fail(c->sim, 8, "host-%05u: what it served was refused at restart: %s", c->idx,
                        confcast_error_word(rc));

@@ -78,10 +78,14 @@ MUTANTS = [
      "if (scope->serving != NULL) { "
      "cfc_content_set_release(&r->contents, scope->serving, CFC_NEED_KEEP); scope->serving = NULL; }",
      "publish", "1", {8}),
-    ("forgets_what_it_served", "protocol/session/receiver.c",
-     "scope->serving_version = version; scope->serving_epoch = epoch; scope->serving_state = state;",
-     "scope->serving = NULL; (void)epoch;",
+    ("forgets_what_it_served", "protocol/session/receiver_events.c",
+     "scope->pending_state = state; if (version == scope->version",
+     "cfc_content_set_release(&r->contents, scope->pending, CFC_NEED_KEEP); scope->pending = NULL; "
+     "return CONFCAST_OK; if (version == scope->version",
      "cold_cache", "1", {8}),
+    ("serves_again_what_was_reverted", "protocol/session/receiver_events.c",
+     "scope->is_reverted = scope->is_reverted || state == CFC_APPLY_REVERTED;", "",
+     "confirm_by", "1", {4}),
     ("comes_back_without_a_floor", "protocol/session/receiver.c",
      "scope->version = floor_version;", "scope->version = head_frame != NULL ? 0 : floor_version;",
      "replay", "1", {0, 5, 8}),

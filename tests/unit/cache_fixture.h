@@ -10,6 +10,7 @@
 #include "confcast/error.h"
 #include "consumer/cache.h"
 #include "protocol/snapshot/body.h"
+#include "protocol/wire/report.h"
 #include "tests/unit/temp_dir.h"
 
 enum {
@@ -51,6 +52,7 @@ fill_job(struct cfc_cache_job *job, uint64_t scope_id, uint64_t version, struct 
     snprintf(job->serving.path, sizeof(job->serving.path), "acme/s%u", (unsigned)scope_id);
     job->serving.epoch = 1;
     job->serving.version = version;
+    job->serving.state = CFC_APPLY_REVERTED;
     job->serving.content = loaded->id;
     job->loaded = loaded;
     memset(job->head, (int)(version & 0xff), FIXTURE_HEAD_SIZE);

@@ -128,6 +128,7 @@ what_was_committed_is_there_after_reopening(void)
     CU_ASSERT_STRING_EQUAL(serving.path, "acme/s77");
     CU_ASSERT_EQUAL(serving.version, 9);
     CU_ASSERT_EQUAL(serving.epoch, 1);
+    CU_ASSERT_EQUAL(serving.state, CFC_APPLY_REVERTED);
     CU_ASSERT(cfc_digest_equal(&serving.content, &loaded->id));
     CU_ASSERT_EQUAL_FATAL(cfc_cache_load(cache, &serving.content, sha, &back), CONFCAST_OK);
     CU_ASSERT(back != NULL && back->is_from_disk && back->body_size == loaded->body_size &&

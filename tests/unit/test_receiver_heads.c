@@ -604,24 +604,25 @@ what_was_served_before_a_restart_is_kept_until_the_accepted_head_can_be(void)
     CU_ASSERT_EQUAL(cfc_receiver_restore(b.r, b.scope, BENCH_EPOCH, 11, b.frame, b.size, &b.now),
                     CONFCAST_OK);
     CU_ASSERT_EQUAL(
-        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 10, CFC_APPLY_APPLIED),
+        cfc_receiver_restore_serving(b.r, b.scope, BENCH_EPOCH, 10, &old, CFC_APPLY_APPLIED),
         CONFCAST_ERR_NOT_FOUND);
     CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &old), CONFCAST_OK);
     CU_ASSERT_EQUAL(
-        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 12, CFC_APPLY_APPLIED),
+        cfc_receiver_restore_serving(b.r, b.scope, BENCH_EPOCH, 12, &old, CFC_APPLY_APPLIED),
         CONFCAST_ERR_INVALID);
     CU_ASSERT_EQUAL(
-        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 10, CFC_APPLY_REJECTED),
+        cfc_receiver_restore_serving(b.r, b.scope, BENCH_EPOCH, 10, &old, CFC_APPLY_REJECTED),
         CONFCAST_ERR_INVALID);
     CU_ASSERT_EQUAL(
-        cfc_receiver_restore_served(b.r, b.scope + 1, &old, BENCH_EPOCH, 10, CFC_APPLY_APPLIED),
+        cfc_receiver_restore_serving(b.r, b.scope + 1, BENCH_EPOCH, 10, &old, CFC_APPLY_APPLIED),
         CONFCAST_ERR_RANGE);
     CU_ASSERT_EQUAL(
-        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 10, CFC_APPLY_APPLIED),
+        cfc_receiver_restore_serving(b.r, b.scope, BENCH_EPOCH, 10, &old, CFC_APPLY_APPLIED),
         CONFCAST_OK);
     CU_ASSERT_EQUAL(
-        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 10, CFC_APPLY_APPLIED),
-        CONFCAST_ERR_EXISTS);
+        cfc_receiver_restore_serving(b.r, b.scope, BENCH_EPOCH, 10, &old, CFC_APPLY_APPLIED),
+        CONFCAST_ERR_BUSY);
+    CU_ASSERT_EQUAL(cfc_receiver_served(b.r, b.scope, CONFCAST_OK, &b.now), CONFCAST_OK);
     bench_run_owner(&b);
     CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_RELEASE), 0);
     CU_ASSERT_EQUAL(bench_scope(&b).entry.serving_version, 10);
@@ -650,8 +651,9 @@ a_restart_does_not_undo_a_revert_when_the_clock_is_behind(void)
     CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &old), CONFCAST_OK);
     CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &next), CONFCAST_OK);
     CU_ASSERT_EQUAL(
-        cfc_receiver_restore_served(b.r, b.scope, &old, BENCH_EPOCH, 11, CFC_APPLY_REVERTED),
+        cfc_receiver_restore_serving(b.r, b.scope, BENCH_EPOCH, 11, &old, CFC_APPLY_REVERTED),
         CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_served(b.r, b.scope, CONFCAST_OK, &b.now), CONFCAST_OK);
     bench_run_owner(&b);
     CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_SERVE), 0);
     CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_REVERTED);

@@ -34,8 +34,10 @@ what_was_served_is_served_again_without_its_head(void)
     struct cfc_digest served = open_at_floor(&b);
     struct cfc_receiver_scope scope;
 
-    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &served), CONFCAST_OK);
-    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &served), CONFCAST_ERR_BUSY);
+    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &served, CFC_APPLY_NONE),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &served, CFC_APPLY_NONE),
+                    CONFCAST_ERR_BUSY);
     CU_ASSERT_EQUAL(cfc_receiver_served(b.r, b.scope, CONFCAST_OK, &b.now), CONFCAST_OK);
     bench_run_owner(&b);
     scope = bench_scope(&b);
@@ -56,7 +58,7 @@ a_newer_head_replaces_what_was_restored_and_releases_it(void)
     struct cfc_digest next = digest_of(0x77);
     struct cfc_head head;
 
-    cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &served);
+    cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &served, CFC_APPLY_NONE);
     cfc_receiver_served(b.r, b.scope, CONFCAST_OK, &b.now);
     bench_run_owner(&b);
     head = bench_head(&b, 10, &next); /* the floor's own version is taken, and not an older one */
@@ -77,7 +79,7 @@ the_same_content_under_the_restored_head_is_applied_anew(void)
     struct cfc_digest served = open_at_floor(&b);
     struct cfc_head head;
 
-    cfc_receiver_restore_serving(b.r, b.scope, BENCH_EPOCH, 10, &served);
+    cfc_receiver_restore_serving(b.r, b.scope, BENCH_EPOCH, 10, &served, CFC_APPLY_NONE);
     cfc_receiver_served(b.r, b.scope, CONFCAST_OK, &b.now);
     bench_run_owner(&b);
     CU_ASSERT_EQUAL(bench_scope(&b).entry.state, CFC_APPLY_RECEIVING);
@@ -95,7 +97,7 @@ an_owner_that_refuses_what_was_served_serves_nothing(void)
     struct bench b;
     struct cfc_digest served = open_at_floor(&b);
 
-    cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &served);
+    cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &served, CFC_APPLY_NONE);
     cfc_receiver_served(b.r, b.scope, CONFCAST_ERR_APP_REJECT, &b.now);
     bench_run_owner(&b);
     CU_ASSERT_EQUAL(bench_scope(&b).entry.serving_version, 0);
@@ -112,14 +114,16 @@ what_cannot_have_been_served_is_refused(void)
     struct cfc_digest served = open_at_floor(&b);
     struct cfc_digest other = digest_of(1);
 
-    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, 1, 4, 8, &served), CONFCAST_ERR_RANGE);
-    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 0, &served),
+    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, 1, 4, 8, &served, CFC_APPLY_NONE),
+                    CONFCAST_ERR_RANGE);
+    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 0, &served, CFC_APPLY_NONE),
                     CONFCAST_ERR_INVALID);
-    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 11, &served),
+    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 11, &served, CFC_APPLY_NONE),
                     CONFCAST_ERR_INVALID);
-    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &other),
+    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 8, &other, CFC_APPLY_NONE),
                     CONFCAST_ERR_NOT_FOUND);
-    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 10, &served), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_restore_serving(b.r, b.scope, 4, 10, &served, CFC_APPLY_NONE),
+                    CONFCAST_OK);
     bench_close(&b);
 }
 
