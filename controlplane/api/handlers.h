@@ -21,6 +21,11 @@ void cfc_api_get_layers(struct cfc_api *, const struct cfc_request *, struct cfc
 void cfc_api_put_layers(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_effective(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 
+/* Four eyes. */
+void cfc_api_approve(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_settings(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_put_settings(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+
 /* Views. */
 void cfc_api_get_status(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_scope_status(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);

@@ -148,6 +148,8 @@ cfc_reply_status(int rc)
     case CONFCAST_ERR_TYPE:
     case CONFCAST_ERR_RANGE:
         return 400;
+    case CONFCAST_ERR_APPROVAL:
+        return 403;
     case CONFCAST_ERR_NOT_FOUND:
         return 404;
     case CONFCAST_ERR_CONFLICT:

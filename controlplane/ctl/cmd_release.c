@@ -141,6 +141,59 @@ cfc_ctl_show_release(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
 }
 
 int
+cfc_ctl_approve(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
+{
+    const char *scope = cfc_ctl_scope(args);
+    const char *revision = cfc_ctl_positional(args, 1);
+    struct cfc_ctl_path path;
+    uint64_t value;
+
+    if (scope == NULL) {
+        return CFC_EXIT_USAGE;
+    }
+    if (!cfc_ctl_uint(revision, INT64_MAX, &value)) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "%s is no revision", revision);
+    }
+    cfc_ctl_path_init(&path, "/v1/approve/", scope);
+    cfc_ctl_path_param(&path, "message", cfc_ctl_option(args, "message"));
+    cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
+    return send_object(
+        ctl, "POST", &path,
+        json_pack("{so ss}", "revision", number(revision), "digest", cfc_ctl_positional(args, 2)));
+}
+
+int
+cfc_ctl_settings_show(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
+{
+    const char *scope = cfc_ctl_scope(args);
+
+    return scope != NULL ? print_get(ctl, "/v1/settings/", scope) : CFC_EXIT_USAGE;
+}
+
+int
+cfc_ctl_settings_set(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
+{
+    const char *scope = cfc_ctl_scope(args);
+    const char *approval = cfc_ctl_option(args, "approval");
+    bool inherits = approval != NULL && strcmp(approval, "inherit") == 0;
+    struct cfc_ctl_path path;
+
+    if (scope == NULL || !cfc_ctl_check_uint(args, "expected-version") ||
+        (!inherits && !cfc_ctl_check_uint(args, "approval"))) {
+        return CFC_EXIT_USAGE;
+    }
+    if (approval == NULL) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "settings set needs --approval N or inherit");
+    }
+    cfc_ctl_path_init(&path, "/v1/settings/", scope);
+    cfc_ctl_path_param(&path, "expected_version", cfc_ctl_option(args, "expected-version"));
+    cfc_ctl_path_param(&path, "message", cfc_ctl_option(args, "message"));
+    cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
+    return send_object(ctl, "PUT", &path,
+                       json_pack("{so}", "approval", inherits ? json_null() : number(approval)));
+}
+
+int
 cfc_ctl_layers_show(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
 {
     const char *scope = cfc_ctl_scope(args);

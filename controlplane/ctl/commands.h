@@ -17,6 +17,9 @@ int cfc_ctl_effective(struct cfc_ctl *, const struct cfc_ctl_args *);
  * command's name is the action. */
 int cfc_ctl_release(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_show_release(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_approve(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_settings_show(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_settings_set(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_layers_show(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_layers_set(struct cfc_ctl *, const struct cfc_ctl_args *);
 

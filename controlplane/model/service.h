@@ -257,6 +257,44 @@ void cfc_batch_result_free(struct cfc_batch_result *result);
 int cfc_service_get_release(struct cfc_service *service, const char *scope,
                             struct cfc_release_view *view);
 
+/* ---- Approval ---------------------------------------------------------------------------------
+ */
+
+enum {
+    CFC_APPROVAL_COUNT_MAX = 8 /* approvals that settings may ask for */
+};
+
+struct cfc_settings {
+    bool has_approval;       /* this scope sets it; else the nearest scope above it that does */
+    uint32_t approval_count; /* others than the author that a promotion needs; 0 = nobody */
+    uint64_t version;        /* commit of the last setting of this scope; 0 = never set */
+};
+
+/* What is set for a scope itself.  CONFCAST_ERR_NOT_FOUND. */
+int cfc_service_get_settings(struct cfc_service *service, const char *scope,
+                             struct cfc_settings *settings);
+/* Sets all of it; has_approval false inherits again.  The scope need not be known.
+ * has_expected_version guards `version`.  CONFCAST_ERR_CONFLICT, CONFCAST_ERR_INVALID. */
+int cfc_service_set_settings(struct cfc_service *service, const struct cfc_change *change,
+                             const char *scope, const struct cfc_settings *settings,
+                             bool has_expected_version, uint64_t expected_version,
+                             struct cfc_settings *result, struct cfc_refusal *refusal);
+
+struct cfc_approval {
+    uint64_t revision;
+    uint32_t count;    /* who approved it, its author not among them */
+    uint32_t required; /* now */
+    bool is_replay;
+};
+
+/* change->author approves a revision that has this digest.  CONFCAST_ERR_NOT_FOUND: no such
+ * revision.  CONFCAST_ERR_CONFLICT: it has another digest.  CONFCAST_ERR_APPROVAL: the author may
+ * not approve, nor may anonymous.  CONFCAST_ERR_EXISTS: approved by this one already.
+ * CONFCAST_ERR_LIMIT: by too many. */
+int cfc_service_approve(struct cfc_service *service, const struct cfc_change *change,
+                        const char *scope, uint64_t revision, const struct cfc_digest *digest,
+                        struct cfc_approval *approval, struct cfc_refusal *refusal);
+
 /* ---- Layers -----------------------------------------------------------------------------------
  */
 

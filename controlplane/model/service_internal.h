@@ -159,6 +159,12 @@ int cfc_rollout_tick(struct cfc_service *service, uint64_t unix_ns);
 int cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
                     const struct cfc_release_request *request, const char *message);
 
+/* Whether a revision may be promoted: as many others than its author have approved its digest as
+ * the settings ask for.  `is_pending`: it is not written yet, so that nobody can have.
+ * CONFCAST_ERR_APPROVAL, errors of the store. */
+int cfc_approval_check(struct cfc_service *service, const struct cfc_scope *scope,
+                       uint64_t revision, bool is_pending, struct cfc_refusal *refusal);
+
 /* Fills what a refusal says of a release. */
 void cfc_refusal_release(struct cfc_refusal *refusal, const struct cfc_scope *scope);
 void cfc_refusal_say(struct cfc_refusal *refusal, const char *message);

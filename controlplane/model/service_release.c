@@ -254,8 +254,11 @@ resolve_promote(struct cfc_service *service, const struct cfc_scope *scope,
                                     "with rising shares below 100 %, label:KEY=VALUE");
     }
     error = check_plan(order, request, refusal);
-    return error == CONFCAST_OK && !order->is_pending
-               ? check_revision(service, scope, request->revision, refusal)
+    if (error == CONFCAST_OK && !order->is_pending) {
+        error = check_revision(service, scope, request->revision, refusal);
+    }
+    return error == CONFCAST_OK
+               ? cfc_approval_check(service, scope, request->revision, order->is_pending, refusal)
                : error;
 }
 

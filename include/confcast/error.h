@@ -82,7 +82,9 @@ extern "C" {
       "the JSON Schema is not valid: a keyword has a value that it cannot have")                   \
     X(SCHEMA_UNSUPPORTED, -108, "schema_unsupported",                                              \
       "the JSON Schema uses a keyword or a reference that this build does not support")            \
-    X(SCHEMA_MISMATCH, -109, "schema_mismatch", "the document does not fit its JSON Schema")
+    X(SCHEMA_MISMATCH, -109, "schema_mismatch", "the document does not fit its JSON Schema")       \
+    /* Who may. */                                                                                 \
+    X(APPROVAL, -115, "approval", "the revision lacks the approval of others than its author")
 
 enum confcast_error {
     CONFCAST_OK = 0,

@@ -259,6 +259,40 @@ class Releases(DaemonCase):
                          (1, "rollback", "confcastd"))
         self.assertGreater(release["version"], before["version"])
 
+    def test_four_eyes_are_asked_for_and_bound_to_the_digest(self):
+        scope = f"{self.tenant}/web"
+        ann, bob = {"Confcast-Author": "ann"}, {"Confcast-Author": "bob"}
+        settings = f"/v1/settings/{self.tenant}"
+        for body in ({}, {"approval": -1}, {"approval": 9}, {"approval": "1"},
+                     {"approval": 1, "x": 1}):
+            with self.subTest(body=body):
+                self.refused(self.daemon.request("PUT", settings, body), 400)
+        self.good(self.daemon.request("PUT", settings, {"approval": 1}))
+        self.assertEqual(self.good(self.daemon.get(settings))["approval"], 1)
+        digest = self.good(self.daemon.put(scope, {"a": 1}, headers=ann))["digest"]
+        self.refused(self.daemon.release(scope, "promote"), 403, "approval")
+        self.refused(self.daemon.request("POST", "/v1/batch", {"items": [
+            {"put": scope, "document": {}}, {"release": scope, "action": "promote"}]}), 403,
+                     "approval")
+        approve = f"/v1/approve/{scope}"
+        for body in ({}, {"revision": 1}, {"revision": 1, "digest": "00"},
+                     {"revision": "1", "digest": digest}, {"revision": 1, "digest": "g" * 64},
+                     {"revision": 1, "digest": digest, "x": 1}):
+            with self.subTest(body=body):
+                self.refused(self.daemon.request("POST", approve, body, bob), 400)
+        order = {"revision": 1, "digest": digest}
+        self.refused(self.daemon.request("POST", approve, order, ann), 403, "approval")
+        self.refused(self.daemon.request("POST", approve, {**order, "digest": "0" * 64}, bob), 409,
+                     "conflict")
+        got = self.good(self.daemon.request("POST", approve, order, bob))
+        self.assertEqual((got["approvals"], got["required"]), (1, 1))
+        self.refused(self.daemon.request("POST", approve, order, bob), 409, "exists")
+        self.good(self.daemon.put(scope, {"a": 2}, headers=ann))
+        self.refused(self.daemon.release(scope, "promote"), 403, "approval")
+        self.good(self.daemon.release(scope, "promote", revision=1))
+        refused = self.daemon.ctl("promote", scope)
+        self.assertEqual(refused.returncode, 8, refused.stderr)
+
     def test_a_stale_release_version_conflicts(self):
         self.good(self.daemon.put(self.tenant, {}))
         self.good(self.daemon.release(self.tenant, "promote", expected_release_version=0))
