@@ -166,6 +166,10 @@ events_keep_their_order_when_one_in_the_middle_goes(void)
     CU_ASSERT_PTR_EQUAL(cfc_content_set_pop_event(&set), entries[0]);
     CU_ASSERT_PTR_NULL(cfc_content_set_pop_event(&set));
     cfc_content_set_push_event(&set, entries[2]);
+    cfc_content_set_push_event(&set, entries[2]);
+    CU_ASSERT_PTR_EQUAL(cfc_content_set_pop_event(&set), entries[2]);
+    CU_ASSERT_PTR_NULL(cfc_content_set_pop_event(&set));
+    cfc_content_set_push_event(&set, entries[2]);
     cfc_content_set_release(&set, entries[2], CFC_NEED_TARGET);
     CU_ASSERT_PTR_NULL(cfc_content_set_pop_event(&set));
     close_set(&set, &heap);
@@ -231,6 +235,36 @@ without_memory_nothing_changes(void)
     close_set(&set, &heap);
 }
 
+static void
+the_list_of_what_timers_look_at_stays_whole(void)
+{
+    struct cfc_content_set set;
+    struct cfc_test_heap heap;
+    struct cfc_entry *entries[6];
+    static const uint32_t order[] = {2, 5, 0, 3, 1, 4};
+
+    open_set(&set, &heap);
+    for (uint32_t i = 0; i < 6; i++) {
+        struct cfc_digest id = digest_of(i);
+
+        entries[i] = cfc_content_set_acquire(&set, &id, CFC_NEED_TARGET, ASK_AT);
+    }
+    for (uint32_t i = 0; i < 6; i++) {
+        const struct cfc_entry *before = NULL;
+        uint32_t count = 0;
+
+        for (const struct cfc_entry *at = set.active; at != NULL; at = at->active_next) {
+            CU_ASSERT_PTR_EQUAL(at->active_prev, before);
+            before = at;
+            count++;
+        }
+        CU_ASSERT_EQUAL(count, 6 - i);
+        cfc_content_set_release(&set, entries[order[i]], CFC_NEED_TARGET);
+    }
+    CU_ASSERT_PTR_NULL(set.active);
+    close_set(&set, &heap);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(thousands_of_contents_are_found_again_and_forgotten),
     CFC_CASE(without_memory_for_more_buckets_everything_is_still_found),
@@ -240,6 +274,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_the_owner_holds_stays_until_it_was_needed_and_is_no_more),
     CFC_CASE(the_number_of_contents_is_bounded),
     CFC_CASE(without_memory_nothing_changes),
+    CFC_CASE(the_list_of_what_timers_look_at_stays_whole),
 };
 
 CFC_TEST_MAIN("content_set", cases)

@@ -640,6 +640,72 @@ a_content_that_is_only_kept_is_not_collected(void)
     bench_close(&b);
 }
 
+static void
+a_timer_that_is_due_already_is_served_before_the_owner_sleeps(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_head head;
+
+    bench_open(&b);
+    made_content(&b, &m, 2000);
+    head = bench_head(&b, 10, &m.id);
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_OK);
+    /* The owner was busy for two minutes and has not seen a timer since. */
+    bench_wait(&b, 121 * CFC_S);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(cfc_receiver_stats(b.r)->errors[-CONFCAST_ERR_TIMEOUT], 1);
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
+the_last_symbol_is_asked_for_soon_after_the_closing_content_frame(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    struct cfc_gone gone;
+    struct cfc_head head;
+    uint64_t start_ns;
+
+    bench_open(&b);
+    b.windows.nack_us = 1;
+    bench_link(&b);
+    made_content(&b, &m, 800);
+    head = bench_head(&b, 10, &m.id);
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_OK);
+    (void)bench_send_page(&b, &m, 0, 0);
+    for (uint32_t i = 0; i < 7; i++) {
+        CU_ASSERT_EQUAL(bench_send_symbol(&b, &m, 0, i), CONFCAST_OK);
+    }
+    start_ns = b.now.mono_ns;
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(bench_await_nack(&b, CFC_S, entries), 1);
+    CU_ASSERT_EQUAL(entries[0].want, CFC_WANT_SYMBOLS);
+    CU_ASSERT(b.now.mono_ns - start_ns <= CFC_MS + CFC_US);
+    /* An engine that has it no more is left alone for a while, but for the CONTENT of another
+     * coding. */
+    gone = (struct cfc_gone){
+        .key = cfc_digest_key(&m.id), .want = CFC_WANT_SYMBOLS, .coding = m.content.coding};
+    CU_ASSERT_EQUAL(cfc_gone_encode(&gone, b.frame, sizeof(b.frame), &b.size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    start_ns = b.now.mono_ns;
+    for (;;) {
+        uint32_t count = bench_await_nack(&b, 159 * CFC_MS - (b.now.mono_ns - start_ns), entries);
+
+        if (count == 0) {
+            break;
+        }
+        CU_ASSERT_EQUAL(count, 1);
+        CU_ASSERT_EQUAL(entries[0].want, CFC_WANT_CONTENT);
+    }
+    made_free(&m);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(contents_of_all_arms_are_fetched_so_that_a_stage_is_one_frame),
     CFC_CASE(a_content_is_released_only_when_nothing_names_or_serves_it),
@@ -662,6 +728,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_content_that_comes_inside_a_head_ends_its_collection),
     CFC_CASE(a_content_above_the_limit_is_not_taken_out_of_a_head_either),
     CFC_CASE(a_content_that_is_only_kept_is_not_collected),
+    CFC_CASE(a_timer_that_is_due_already_is_served_before_the_owner_sleeps),
+    CFC_CASE(the_last_symbol_is_asked_for_soon_after_the_closing_content_frame),
 };
 
 CFC_TEST_MAIN("receiver_contents", cases)

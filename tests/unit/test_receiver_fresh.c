@@ -499,6 +499,26 @@ a_list_that_falls_behind_takes_back_nothing_that_was_proved(void)
     bench_close(&b);
 }
 
+static void
+the_reason_of_an_old_refusal_does_not_stick_to_the_next_version(void)
+{
+    struct bench b;
+    struct cfc_head head;
+
+    open_with_head(&b, &head);
+    head = head_of(&b, 11);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 11, &head), CONFCAST_OK);
+    b.verdict = CONFCAST_ERR_AUTHORITY;
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_ERR_AUTHORITY);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.reason, -CONFCAST_ERR_AUTHORITY);
+    b.verdict = CONFCAST_OK;
+    bench_wait(&b, PERIOD);
+    head = head_of(&b, 12);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 12, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_scope(&b).entry.reason, 0);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(freshness_is_unknown_until_the_first_fresh),
     CFC_CASE(three_missing_periods_are_stale_and_unload_nothing),
@@ -518,6 +538,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_scope_that_does_not_exist_is_not_asked_for_once_that_is_proved),
     CFC_CASE(two_signatures_of_one_moment_are_a_replay),
     CFC_CASE(a_list_that_falls_behind_takes_back_nothing_that_was_proved),
+    CFC_CASE(the_reason_of_an_old_refusal_does_not_stick_to_the_next_version),
 };
 
 CFC_TEST_MAIN("receiver_fresh", cases)

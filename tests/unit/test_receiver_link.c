@@ -772,6 +772,7 @@ windows_that_a_status_claims_are_bounded(void)
 
     bench_open(&b);
     bench_link(&b);
+    CU_ASSERT(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
     b.windows.hello_ms = UINT32_MAX;
     b.windows.nack_us = UINT32_MAX;
     b.windows.report_ms = UINT32_MAX;
@@ -883,6 +884,22 @@ a_receiver_follows_256_scopes_and_no_more(void)
     CU_ASSERT_EQUAL(b.heap.live_count, 0);
 }
 
+static void
+a_status_shortens_the_wait_for_an_engine_that_was_silent(void)
+{
+    struct bench b;
+    struct cfc_frame frame;
+
+    bench_open(&b);
+    while (b.now.mono_ns < 20 * CFC_S) {
+        CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_HELLO, 10 * CFC_S, &frame));
+    }
+    /* The next one would be due in three seconds. */
+    CU_ASSERT_EQUAL(bench_send_status(&b, NULL, 0), CONFCAST_OK);
+    CU_ASSERT(bench_await(&b, CFC_FRAME_HELLO, 301 * CFC_MS, &frame));
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(joining_is_hello_challenge_hello_accept),
     CFC_CASE(nothing_but_hello_goes_before_the_session_stands),
@@ -914,6 +931,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_hello_leaves_out_what_does_not_fit),
     CFC_CASE(a_lost_fresh_page_that_is_gone_is_asked_for_more_rarely),
     CFC_CASE(a_receiver_follows_256_scopes_and_no_more),
+    CFC_CASE(a_status_shortens_the_wait_for_an_engine_that_was_silent),
 };
 
 CFC_TEST_MAIN("receiver_link", cases)
