@@ -18,6 +18,9 @@ enum {
     OPT_LISTEN,
     OPT_LOG_LEVEL,
     OPT_REQUEST_TIMEOUT_MS,
+    OPT_ROLLOUT_LACKING_PPM,
+    OPT_ROLLOUT_REJECTED_PPM,
+    OPT_ROLLOUT_SILENT_PPM,
     OPT_STALE_AFTER_MS,
     OPT_UNIX,
     OPT_VERSION,
@@ -33,6 +36,9 @@ static const struct option table[] = {
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"request-timeout-ms", required_argument, NULL, OPT_REQUEST_TIMEOUT_MS},
+    {"rollout-lacking-ppm", required_argument, NULL, OPT_ROLLOUT_LACKING_PPM},
+    {"rollout-rejected-ppm", required_argument, NULL, OPT_ROLLOUT_REJECTED_PPM},
+    {"rollout-silent-ppm", required_argument, NULL, OPT_ROLLOUT_SILENT_PPM},
     {"stale-after-ms", required_argument, NULL, OPT_STALE_AFTER_MS},
     {"unix", required_argument, NULL, OPT_UNIX},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -52,6 +58,11 @@ print_help(void)
          "  --request-timeout-ms N   for a request to arrive as a whole (30000)\n"
          "  --document-max-bytes N   of one definition (67108864)\n"
          "  --stale-after-ms N       silence after which a consumer counts as stale (30000)\n"
+         "  --rollout-lacking-ppm N  a stage advances with so many of a million consumers not yet\n"
+         "                           on it (10000)\n"
+         "  --rollout-rejected-ppm N  and with so many more rejections than in the stable arm\n"
+         "                           (10000)\n"
+         "  --rollout-silent-ppm N   and with so many that fell silent (10000)\n"
          "  --fresh-period-ms N      between two freshness beacons (1000)\n"
          "  --log-level LEVEL        error, warn, info or debug (info)");
 }
@@ -74,12 +85,27 @@ parse_number(const char *name, const char *text, uint64_t max, uint64_t *out)
     return true;
 }
 
+static uint64_t
+number_max(int opt)
+{
+    switch (opt) {
+    case OPT_DOCUMENT_MAX:
+        return 256u << 20;
+    case OPT_ROLLOUT_LACKING_PPM:
+    case OPT_ROLLOUT_REJECTED_PPM:
+    case OPT_ROLLOUT_SILENT_PPM:
+        return CFC_STAGE_PPM_ALL;
+    default:
+        return 86400000;
+    }
+}
+
 static bool
 set_number(int opt, const char *name, struct cfc_options *options)
 {
     uint64_t value = 0;
 
-    if (!parse_number(name, optarg, opt == OPT_DOCUMENT_MAX ? 256u << 20 : 86400000, &value)) {
+    if (!parse_number(name, optarg, number_max(opt), &value)) {
         return false;
     }
     switch (opt) {
@@ -91,6 +117,15 @@ set_number(int opt, const char *name, struct cfc_options *options)
         break;
     case OPT_REQUEST_TIMEOUT_MS:
         options->request_timeout_ms = (uint32_t)value;
+        break;
+    case OPT_ROLLOUT_LACKING_PPM:
+        options->rollout.lacking_ppm_max = (uint32_t)value;
+        break;
+    case OPT_ROLLOUT_REJECTED_PPM:
+        options->rollout.rejected_ppm_max = (uint32_t)value;
+        break;
+    case OPT_ROLLOUT_SILENT_PPM:
+        options->rollout.silent_ppm_max = (uint32_t)value;
         break;
     default:
         options->stale_after_ns = value * CFC_MS;

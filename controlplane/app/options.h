@@ -6,17 +6,19 @@
 #include <stdint.h>
 
 #include "controlplane/log/log.h"
+#include "controlplane/model/rollout.h"
 
 struct cfc_options {
-    const char *data_dir;        /* never NULL */
-    const char *keys_dir;        /* NULL only without engine_socket */
-    const char *listen;          /* NULL = no TCP */
-    const char *unix_path;       /* NULL = no unix socket */
-    const char *engine_socket;   /* NULL = do not publish */
-    uint32_t request_timeout_ms; /* 0 = the server's default */
-    uint32_t document_size_max;  /* bytes; 0 = the default, 64 MiB */
-    uint64_t stale_after_ns;     /* 0 = the service's default */
-    uint64_t fresh_period_ns;    /* 0 = the publisher's default */
+    const char *data_dir;              /* never NULL */
+    const char *keys_dir;              /* NULL only without engine_socket */
+    const char *listen;                /* NULL = no TCP */
+    const char *unix_path;             /* NULL = no unix socket */
+    const char *engine_socket;         /* NULL = do not publish */
+    uint32_t request_timeout_ms;       /* 0 = the server's default */
+    uint32_t document_size_max;        /* bytes; 0 = the default, 64 MiB */
+    uint64_t stale_after_ns;           /* 0 = the service's default */
+    uint64_t fresh_period_ns;          /* 0 = the publisher's default */
+    struct cfc_rollout_limits rollout; /* zero members = the defaults */
     enum cfc_log_level log_level;
 };
 
