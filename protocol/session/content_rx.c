@@ -41,10 +41,6 @@ struct cfc_content_rx {
     uint64_t news_ns;
     uint64_t tail_at_ns;
     uint8_t tail_tries;
-    uint32_t tail_blocks; /* that the next silent interval adds */
-    uint8_t tail_scale;   /* doublings because earlier silences proved to be none */
-    bool has_asked_tail;  /* a silence ended once */
-    bool has_duplicate;   /* a symbol came twice since */
 };
 
 static uint64_t
@@ -160,26 +156,7 @@ open_slots(struct cfc_content_rx *rx, uint64_t at_ns)
 static uint64_t
 tail_delay(const struct cfc_content_rx *rx)
 {
-    uint32_t doublings = rx->tail_tries + rx->tail_scale;
-
-    if (doublings > CFC_CONTENT_RX_TAIL_DOUBLINGS_MAX) {
-        doublings = CFC_CONTENT_RX_TAIL_DOUBLINGS_MAX;
-    }
-    return (rx->timing.delay_ns * CFC_CONTENT_RX_TAIL_DELAYS) << doublings;
-}
-
-/* A symbol that is here already: the sender is at it, only that it is behind what was asked for.
- * That holds back the end of the silence for so long and no longer, lest replayed symbols hold it
- * back for ever. */
-static void
-note_duplicate(struct cfc_content_rx *rx, uint64_t now_ns)
-{
-    uint64_t delay_ns = tail_delay(rx);
-
-    rx->has_duplicate = true;
-    if (now_ns < rx->news_ns + CFC_CONTENT_RX_DUPLICATE_DELAYS * delay_ns) {
-        rx->tail_at_ns = now_ns + delay_ns;
-    }
+    return (rx->timing.delay_ns * CFC_CONTENT_RX_TAIL_DELAYS) << rx->tail_tries;
 }
 
 static void
@@ -258,7 +235,6 @@ cfc_content_rx_new(const struct cfc_content *content, const struct cfc_alloc *al
     rx->slot_max = slot_max;
     memcpy(rx->digests + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE,
            content->top_digests, (size_t)tree.top_count * CFC_SHORT_DIGEST_SIZE);
-    rx->tail_blocks = 1;
     note_news(rx, now_ns);
     rx->is_empty = true;
     *out = rx;
@@ -415,7 +391,6 @@ cfc_content_rx_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
     }
     if ((rx->masks[block] >> index & 1) != 0) {
         stats->symbols_duplicate++;
-        note_duplicate(rx, now_ns);
         return CONFCAST_OK;
     }
     if (has_page(rx, 0, block)) {
@@ -430,9 +405,6 @@ cfc_content_rx_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
         block < rx->sent_block || (block == rx->sent_block && index < rx->sent_index);
     memcpy(rx->coded + symbol_offset(rx, block, index), symbol->bytes, symbol->size);
     rx->masks[block] |= UINT64_C(1) << index;
-    if (!is_repair_of_gap) {
-        rx->tail_blocks = 1;
-    }
     note_news(rx, now_ns);
     if (!has_page(rx, 0, block)) {
         /* Only for the block that is next in line: symbols that nothing vouches for must not make
@@ -503,23 +475,10 @@ pass_tail(struct cfc_content_rx *rx, uint64_t now_ns)
     if (rx->sent_block == block_count || now_ns < rx->tail_at_ns) {
         return;
     }
-    /* What was asked for in an earlier silence and came twice had not been lost: this sender is
-     * slower than that. */
-    if (rx->has_duplicate && rx->has_asked_tail) {
-        rx->tail_blocks = 1;
-        if (rx->tail_scale < CFC_CONTENT_RX_TAIL_SCALE_MAX) {
-            rx->tail_scale++;
-        }
-    }
-    rx->has_duplicate = false;
-    rx->has_asked_tail = true;
-    rx->sent_block = rx->tail_blocks < block_count - rx->sent_block
-                         ? rx->sent_block + rx->tail_blocks
+    rx->sent_block = rx->sent_block + CFC_CONTENT_RX_TAIL_BLOCKS < block_count
+                         ? rx->sent_block + CFC_CONTENT_RX_TAIL_BLOCKS
                          : block_count;
     rx->sent_index = 0;
-    if (rx->tail_blocks < CFC_CONTENT_RX_TAIL_BLOCKS_MAX) {
-        rx->tail_blocks *= 2;
-    }
     if (rx->tail_tries < CFC_CONTENT_RX_TAIL_DOUBLINGS_MAX) {
         rx->tail_tries++;
     }
@@ -628,7 +587,6 @@ cfc_content_rx_announced(struct cfc_content_rx *rx, uint64_t now_ns)
 
     if (rx->sent_block + CLOSE_BLOCKS >= rx->tree.geometry.block_count && at_ns < rx->tail_at_ns) {
         rx->tail_at_ns = at_ns;
-        rx->tail_blocks = CFC_CONTENT_RX_TAIL_BLOCKS_MAX;
     }
 }
 
