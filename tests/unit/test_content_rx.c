@@ -668,72 +668,6 @@ news_end_the_long_waits_of_silence(void)
     rig_close(&rig);
 }
 
-static void
-symbols_that_come_twice_before_any_silence_say_nothing_of_the_pace(void)
-{
-    struct rig rig;
-
-    rig_open(&rig, 1600, 100, 8);
-    whole_block(&rig, 0);
-    symbols(&rig, 0, 0, 0);
-    rig.now_ns += 4 * DELAY;
-    CU_ASSERT(ask(&rig) > 0);
-    rig_close(&rig);
-
-    rig_open(&rig, 64 * 800, 100, 8);
-    CU_ASSERT_EQUAL(page(&rig, 1, 0), CONFCAST_OK);
-    whole_block(&rig, 0);
-    symbols(&rig, 0, 0, 0);
-    rig.now_ns += 4 * DELAY;
-    CU_ASSERT_EQUAL(ask(&rig), 2);
-    rig.now_ns += 8 * DELAY;
-    CU_ASSERT(ask(&rig) >= 4);
-    rig_close(&rig);
-}
-
-static void
-one_symbol_that_comes_twice_after_a_silence_doubles_the_silences_once(void)
-{
-    struct rig rig;
-
-    rig_open(&rig, 64 * 800, 100, 8);
-    CU_ASSERT_EQUAL(page(&rig, 1, 0), CONFCAST_OK);
-    rig.now_ns += 4 * DELAY;
-    CU_ASSERT_EQUAL(ask(&rig), 2);
-    whole_block(&rig, 0);
-    symbols(&rig, 0, 0, 0);
-    rig.now_ns += 4 * DELAY;
-    CU_ASSERT_EQUAL(ask(&rig), 2); /* one more block, and the silences count twice from now on */
-    whole_block(&rig, 1);
-    CU_ASSERT_EQUAL(cfc_content_rx_due(rig.rx), rig.now_ns + 8 * DELAY);
-    rig.now_ns += 8 * DELAY;
-    CU_ASSERT_EQUAL(ask(&rig), 4);
-    whole_block(&rig, 2);
-    whole_block(&rig, 3);
-    CU_ASSERT_EQUAL(cfc_content_rx_due(rig.rx), rig.now_ns + 8 * DELAY);
-    rig_close(&rig);
-}
-
-static void
-symbols_that_come_by_themselves_begin_the_growth_anew(void)
-{
-    struct rig rig;
-
-    rig_open(&rig, 64 * 800, 100, 8);
-    CU_ASSERT_EQUAL(page(&rig, 1, 0), CONFCAST_OK);
-    rig.now_ns += 4 * DELAY;
-    CU_ASSERT_EQUAL(ask(&rig), 2);
-    whole_block(&rig, 0);
-    rig.now_ns += 4 * DELAY;
-    CU_ASSERT_EQUAL(ask(&rig), 4);
-    for (uint32_t block = 1; block < 6; block++) {
-        whole_block(&rig, block);
-    }
-    rig.now_ns += 4 * DELAY;
-    CU_ASSERT_EQUAL(ask(&rig), 2);
-    rig_close(&rig);
-}
-
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_content_that_comes_in_order_is_complete_without_a_request),
     CFC_CASE(a_content_that_comes_backwards_is_complete_too),
@@ -760,9 +694,6 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_does_not_fit_a_frame_stays_due),
     CFC_CASE(losses_of_every_pattern_heal),
     CFC_CASE(news_end_the_long_waits_of_silence),
-    CFC_CASE(symbols_that_come_twice_before_any_silence_say_nothing_of_the_pace),
-    CFC_CASE(one_symbol_that_comes_twice_after_a_silence_doubles_the_silences_once),
-    CFC_CASE(symbols_that_come_by_themselves_begin_the_growth_anew),
 };
 
 CFC_TEST_MAIN("content_rx", cases)
