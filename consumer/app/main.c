@@ -5,25 +5,28 @@
  *                    [--label k=v ...] [--events -|FILE] [--verbose]
  *     confcast-agent get --state-dir DIR SCOPE [POINTER]
  *
- * Threads: main waits for signals; the library runs a receiver thread (two UDP sockets), a
- * persister thread (disk) and liburcu's call_rcu thread; the query thread answers `get` on
- * DIR/agent.sock. */
+ * Threads: main waits for signals (SIGTERM and SIGINT end it, SIGUSR1 has it write its counters as
+ * an event); the library runs its loop (two UDP sockets), a persister thread (disk) and liburcu's
+ * call_rcu thread; one thread writes events, one answers `get` on DIR/agent.sock. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "confcast/confcast.h"
+#include "consumer/app/agent_events.h"
 #include "consumer/app/agent_query.h"
 
 enum {
     SCOPES_MAX = 256,
-    LABELS_MAX = 16
+    LABELS_MAX = 16,
+    LINE_SIZE_MAX = 8192
 };
 
 /* Exit codes, as confcastctl has them. */
@@ -40,6 +43,7 @@ struct arguments {
     size_t scope_count;
     const char *events;
     int log_level;
+    struct cfc_agent_events *log;
 };
 
 static int
@@ -55,11 +59,23 @@ usage(const char *what)
     return EXIT_BAD_USAGE;
 }
 
-static void
-write_hex(FILE *out, const uint8_t *bytes, size_t size)
+/* A line that is put together; never longer than its room, since all that goes in is bounded. */
+struct line {
+    char text[LINE_SIZE_MAX];
+    size_t size;
+};
+
+__attribute__((format(printf, 2, 3))) static void
+add(struct line *line, const char *format, ...)
 {
-    for (size_t i = 0; i < size; i++) {
-        fprintf(out, "%02x", bytes[i]);
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(line->text + line->size, sizeof(line->text) - line->size, format, args);
+    va_end(args);
+    if (n > 0 && (size_t)n < sizeof(line->text) - line->size) {
+        line->size += (size_t)n;
     }
 }
 
@@ -67,32 +83,71 @@ write_hex(FILE *out, const uint8_t *bytes, size_t size)
 static void
 print_event(void *arg, const struct confcast_event *event)
 {
-    FILE *out = arg;
+    struct line line = {.size = 0};
 
-    fprintf(out, "{\"event\":\"%s\"", event->event);
+    add(&line, "{\"event\":\"%s\"", event->event);
     if (event->scope != NULL) {
-        fprintf(out, ",\"scope\":\"%s\"", event->scope);
+        add(&line, ",\"scope\":\"%s\"", event->scope);
     }
-    fprintf(out, ",\"epoch\":%llu,\"version\":%llu,\"content\":\"",
-            (unsigned long long)event->epoch, (unsigned long long)event->version);
-    write_hex(out, event->content, sizeof(event->content));
-    fprintf(out, "\",\"bytes\":%llu,\"arm\":%u", (unsigned long long)event->bytes, event->arm);
+    add(&line, ",\"epoch\":%llu,\"version\":%llu,\"content\":\"", (unsigned long long)event->epoch,
+        (unsigned long long)event->version);
+    for (size_t i = 0; i < sizeof(event->content); i++) {
+        add(&line, "%02x", event->content[i]);
+    }
+    add(&line, "\",\"bytes\":%llu,\"arm\":%u", (unsigned long long)event->bytes, event->arm);
     if (event->reason != 0) {
-        fprintf(out, ",\"reason\":\"%s\"", confcast_error_word(event->reason));
+        add(&line, ",\"reason\":\"%s\"", confcast_error_word(event->reason));
     }
-    fprintf(out, ",\"time_unix_ns\":%llu}\n", (unsigned long long)event->unix_ns);
-    fflush(out);
+    add(&line, ",\"time_unix_ns\":%llu}\n", (unsigned long long)event->unix_ns);
+    cfc_agent_events_put(arg, line.text, line.size);
 }
 
 static void
-print_log(void *arg, int level, const char *line)
+print_stats(struct confcast *client, struct cfc_agent_events *events)
+{
+    struct confcast_stats stats = {.size = sizeof(stats)};
+    struct line line = {.size = 0};
+    const char *comma = "";
+
+    if (events == NULL || confcast_stats(client, &stats) != CONFCAST_OK) {
+        return;
+    }
+    add(&line,
+        "{\"event\":\"stats\",\"datagrams\":%llu,\"wrong_source\":%llu,\"truncated\":%llu,"
+        "\"overflows\":%llu,\"receive_buffer_bytes\":%u,\"sockets_opened\":%llu,"
+        "\"is_interface_up\":%s,\"is_linked\":%s,",
+        (unsigned long long)stats.datagrams, (unsigned long long)stats.wrong_source,
+        (unsigned long long)stats.truncated, (unsigned long long)stats.overflows,
+        stats.receive_buffer_size, (unsigned long long)stats.sockets_opened,
+        stats.is_interface_up ? "true" : "false", stats.is_linked ? "true" : "false");
+    add(&line,
+        "\"frames\":%llu,\"symbols\":%llu,\"symbols_duplicate\":%llu,\"symbols_decoded\":%llu,"
+        "\"nacks\":%llu,\"reports\":%llu,\"contents\":%llu,\"retired_bytes\":%llu,\"refused\":{",
+        (unsigned long long)stats.frames, (unsigned long long)stats.symbols,
+        (unsigned long long)stats.symbols_duplicate, (unsigned long long)stats.symbols_decoded,
+        (unsigned long long)stats.nacks, (unsigned long long)stats.reports,
+        (unsigned long long)stats.contents, (unsigned long long)stats.retired_size);
+    for (int i = 0; i < (int)(sizeof(stats.refused) / sizeof(stats.refused[0])); i++) {
+        if (stats.refused[i] > 0) {
+            add(&line, "%s\"%s\":%llu", comma, confcast_error_word(-i),
+                (unsigned long long)stats.refused[i]);
+            comma = ",";
+        }
+    }
+    add(&line, "}}\n");
+    cfc_agent_events_put(events, line.text, line.size);
+}
+
+static void
+print_log(void *arg, int level, const char *text)
 {
     static const char *const words[] = {"error", "warning", "info", "debug"};
     const struct arguments *arguments = arg;
+    struct line line = {.size = 0};
 
     if (level <= arguments->log_level) {
-        fprintf(stderr, "confcast-agent: %s: %s\n", words[level < 0 || level > 3 ? 3 : level],
-                line);
+        add(&line, "confcast-agent: %s: %s\n", words[level < 0 || level > 3 ? 3 : level], text);
+        cfc_agent_events_put(arguments->log, line.text, line.size);
     }
 }
 
@@ -171,17 +226,23 @@ parse(int argc, char **argv, struct arguments *a)
     return 0;
 }
 
-static FILE *
-open_events(const char *where)
+static int
+subscribe_all(const struct arguments *a, struct confcast *client, struct confcast_scope **scopes)
 {
-    if (where == NULL || strcmp(where, "-") == 0) {
-        return where == NULL ? NULL : stdout;
+    for (size_t i = 0; i < a->scope_count; i++) {
+        int error = confcast_subscribe(client, a->scopes[i], NULL, &scopes[i]);
+
+        if (error != CONFCAST_OK) {
+            fprintf(stderr, "confcast-agent: scope %s: %s\n", a->scopes[i],
+                    confcast_error_text(error));
+            return error;
+        }
     }
-    return fopen(where, "ae");
+    return CONFCAST_OK;
 }
 
 static int
-run_agent(struct arguments *a, FILE *events, const sigset_t *signals)
+run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *signals)
 {
     struct confcast_scope *scopes[SCOPES_MAX];
     struct cfc_agent_server_config query = {.state_dir = a->options.state_dir,
@@ -191,7 +252,7 @@ run_agent(struct arguments *a, FILE *events, const sigset_t *signals)
     struct cfc_agent_server *server = NULL;
     struct confcast *client;
     int error = confcast_open(&a->options, &client);
-    int signal_number;
+    int signal_number = 0;
 
     if (error != CONFCAST_OK) {
         fprintf(stderr, "confcast-agent: cannot start: %s\n", confcast_error_text(error));
@@ -200,13 +261,7 @@ run_agent(struct arguments *a, FILE *events, const sigset_t *signals)
     if (events != NULL) {
         confcast_on_event(client, print_event, events);
     }
-    for (size_t i = 0; error == CONFCAST_OK && i < a->scope_count; i++) {
-        error = confcast_subscribe(client, a->scopes[i], NULL, &scopes[i]);
-        if (error != CONFCAST_OK) {
-            fprintf(stderr, "confcast-agent: scope %s: %s\n", a->scopes[i],
-                    confcast_error_text(error));
-        }
-    }
+    error = subscribe_all(a, client, scopes);
     if (error == CONFCAST_OK) {
         error = cfc_agent_server_start(&query, &server);
         if (error != CONFCAST_OK) {
@@ -214,8 +269,9 @@ run_agent(struct arguments *a, FILE *events, const sigset_t *signals)
                     confcast_error_text(error));
         }
     }
-    if (error == CONFCAST_OK) {
-        while (sigwait(signals, &signal_number) != 0) {
+    while (error == CONFCAST_OK && signal_number != SIGTERM && signal_number != SIGINT) {
+        if (sigwait(signals, &signal_number) == 0 && signal_number == SIGUSR1) {
+            print_stats(client, events);
         }
     }
     cfc_agent_server_stop(server);
@@ -230,8 +286,7 @@ get(int argc, char **argv)
                                           {NULL, 0, NULL, 0}};
     const char *state_dir = NULL;
     const char *pointer;
-    char *json = NULL;
-    size_t size = 0;
+    struct cfc_buffer json;
     int error;
     int c;
 
@@ -245,11 +300,13 @@ get(int argc, char **argv)
         return usage("get wants --state-dir DIR SCOPE [POINTER]");
     }
     pointer = argc - optind == 2 ? argv[optind + 1] : "";
-    error = cfc_agent_ask(state_dir, argv[optind], pointer, &json, &size);
+    error = cfc_agent_ask(state_dir, argv[optind], pointer, &json);
     if (error == CONFCAST_ERR_CLOSED) {
-        error = cfc_agent_read_disk(state_dir, argv[optind], pointer, &json, &size);
+        cfc_buffer_free(&json);
+        error = cfc_agent_read_disk(state_dir, argv[optind], pointer, &json);
     }
     if (error != CONFCAST_OK) {
+        cfc_buffer_free(&json);
         fprintf(stderr, "confcast-agent: %s%s: %s\n", argv[optind], pointer,
                 confcast_error_text(error));
         return error == CONFCAST_ERR_INVALID || error == CONFCAST_ERR_SCOPE_NAME ? EXIT_BAD_USAGE
@@ -258,11 +315,11 @@ get(int argc, char **argv)
     }
     /* Exactly the canonical bytes, so that they can be compared; a terminal gets a line end as
      * well. */
-    if (fwrite(json, 1, size, stdout) != size || (isatty(STDOUT_FILENO) && putchar('\n') == EOF) ||
-        fflush(stdout) != 0) {
+    if (fwrite(json.bytes, 1, json.size, stdout) != json.size ||
+        (isatty(STDOUT_FILENO) && putchar('\n') == EOF) || fflush(stdout) != 0) {
         error = CONFCAST_ERR_IO;
     }
-    free(json);
+    cfc_buffer_free(&json);
     return error == CONFCAST_OK ? 0 : EXIT_CANNOT_START;
 }
 
@@ -270,8 +327,9 @@ int
 main(int argc, char **argv)
 {
     static struct arguments arguments = {.options = CONFCAST_OPTIONS_INIT, .log_level = 1};
+    struct cfc_agent_events *events = NULL;
     sigset_t signals;
-    FILE *events;
+    int events_fd = -1;
     int code;
 
     if (argc > 1 && strcmp(argv[1], "get") == 0) {
@@ -281,18 +339,31 @@ main(int argc, char **argv)
     if (code != 0) {
         return code;
     }
-    events = open_events(arguments.events);
-    if (arguments.events != NULL && events == NULL) {
-        fprintf(stderr, "confcast-agent: %s: %s\n", arguments.events, strerror(errno));
-        return EXIT_CANNOT_START;
-    }
     /* Blocked before any thread is made, so that only sigwait() takes them. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    if (arguments.events != NULL) {
+        events_fd = strcmp(arguments.events, "-") == 0
+                        ? STDOUT_FILENO
+                        : open(arguments.events, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    }
+    if (arguments.events != NULL && events_fd < 0) {
+        fprintf(stderr, "confcast-agent: %s: %s\n", arguments.events, strerror(errno));
+        return EXIT_CANNOT_START;
+    }
+    if ((events_fd >= 0 && cfc_agent_events_open(events_fd, &events) != CONFCAST_OK) ||
+        cfc_agent_events_open(STDERR_FILENO, &arguments.log) != CONFCAST_OK) {
+        fprintf(stderr, "confcast-agent: no memory or threads\n");
+        return EXIT_CANNOT_START;
+    }
     arguments.options.log = print_log;
     arguments.options.log_arg = &arguments;
-    return run_agent(&arguments, events, &signals);
+    code = run_agent(&arguments, events, &signals);
+    cfc_agent_events_close(events);
+    cfc_agent_events_close(arguments.log);
+    return code;
 }

@@ -51,10 +51,7 @@ open_cache(uint64_t size_max)
 static struct cfc_loaded *
 content(int64_t n)
 {
-    struct cfc_loaded *loaded = content_with(sha, n);
-
-    CU_ASSERT_PTR_NOT_NULL_FATAL(loaded);
-    return loaded;
+    return content_with(sha, n);
 }
 
 static void
@@ -93,6 +90,19 @@ damage(const char *path, off_t offset, const char *byte)
 
     CU_ASSERT_FATAL(fd >= 0);
     CU_ASSERT_EQUAL(pwrite(fd, byte, 1, offset), 1);
+    close(fd);
+}
+
+/* Writes a file of one of the folders. */
+static void
+put_file(const char *folder, const char *name, const void *bytes, size_t size)
+{
+    char path[512];
+    int fd;
+
+    path_of(folder, path, sizeof(path));
+    fd = open(path, O_RDONLY | O_DIRECTORY);
+    CU_ASSERT_EQUAL(cfc_file_replace(fd, name, bytes, size), CONFCAST_OK);
     close(fd);
 }
 
@@ -336,14 +346,14 @@ a_damaged_serving_file_is_refused_whichever_byte_it_is(void)
     CU_ASSERT_EQUAL_FATAL(cfc_file_read(AT_FDCWD, path, 1024, &bytes, &size), CONFCAST_OK);
     for (size_t i = 0; i + 1 < size; i++) { /* all but the newline */
         bytes[i] ^= 1;
-        CU_ASSERT_EQUAL(cfc_file_replace(AT_FDCWD, path, bytes, size), CONFCAST_OK);
+        put_file("serving", "0000000000000001", bytes, size);
         CU_ASSERT_EQUAL(cfc_cache_serving(cache, 1, &serving), CONFCAST_ERR_CORRUPT);
         CU_ASSERT_EQUAL(serving.version, 0);
         bytes[i] ^= 1;
-        CU_ASSERT_EQUAL(cfc_file_replace(AT_FDCWD, path, bytes, i), CONFCAST_OK);
+        put_file("serving", "0000000000000001", bytes, i);
         CU_ASSERT_EQUAL(cfc_cache_serving(cache, 1, &serving), CONFCAST_ERR_CORRUPT);
     }
-    CU_ASSERT_EQUAL(cfc_file_replace(AT_FDCWD, path, bytes, size), CONFCAST_OK);
+    put_file("serving", "0000000000000001", bytes, size);
     CU_ASSERT_EQUAL(cfc_cache_serving(cache, 1, &serving), CONFCAST_OK);
     free(bytes);
     cfc_loaded_unref(loaded);
@@ -403,7 +413,7 @@ what_a_dead_process_left_half_written_is_removed(void)
     cache = open_cache(1);
     cfc_cache_close(cache);
     path_of("contents/.new-1-1", path, sizeof(path));
-    CU_ASSERT_EQUAL(cfc_file_replace(AT_FDCWD, path, "x", 1), CONFCAST_OK);
+    put_file("contents", ".new-1-1", "x", 1);
     cache = open_cache(1);
     CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
     cfc_cache_close(cache);
