@@ -150,7 +150,7 @@ bench_log(void *arg, int level, const char *line)
 
     if (log != NULL) {
         b->log = log;
-        b->log_size += (size_t)sprintf(log + b->log_size, "%d %s\n", level, line);
+        b->log_size += (size_t)snprintf(log + b->log_size, size + 4, "%d %s\n", level, line);
     }
 }
 

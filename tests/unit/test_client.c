@@ -1,11 +1,13 @@
 /* libconfcast as an application uses it: receiving, waiting, callbacks, fork, closing. */
 #include "confcast/confcast.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/unit/client_fixture.h"
 #include "tests/unit/cunit_main.h"
@@ -165,10 +167,19 @@ a_restart_serves_from_disk_before_the_first_packet(void)
 static void
 remove_files(const struct bench *b, const char *folder)
 {
-    char command[512];
+    struct dirent *entry;
+    char path[512];
+    DIR *dir;
 
-    snprintf(command, sizeof(command), "rm -rf %s/%s/*", b->state_dir, folder);
-    CU_ASSERT_EQUAL(system(command), 0);
+    snprintf(path, sizeof(path), "%s/%s", b->state_dir, folder);
+    dir = opendir(path);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            CU_ASSERT_EQUAL(unlinkat(dirfd(dir), entry->d_name, 0), 0);
+        }
+    }
+    closedir(dir);
 }
 
 /* Serves 10 and accepts 11, whose content never comes. */
