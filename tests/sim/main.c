@@ -112,12 +112,15 @@ check_determinism(const struct sim_options *options)
     int failures = 0;
 
     for (int i = 0; i < STORY_COUNT; i++) {
-        struct sim_options other = *options;
+        struct sim_options one = *options;
+        struct sim_options other;
         struct result a, b, c;
 
+        one.skips_claims = true; /* few receivers, so that every story can be told three times */
+        other = one;
         other.seed = options->seed + 1;
-        a = tell(&stories[i], *options);
-        b = tell(&stories[i], *options);
+        a = tell(&stories[i], one);
+        b = tell(&stories[i], one);
         c = tell(&stories[i], other);
         if (!a.is_fine || !b.is_fine || !c.is_fine) {
             failures++;

@@ -393,7 +393,7 @@ sim_converge_served(struct sim *sim, uint64_t bound_ns)
 void
 sim_claim(struct sim *sim, bool holds, const char *what)
 {
-    if (sim_is_fine(sim) && !holds) {
+    if (sim_is_fine(sim) && !holds && !sim->options.skips_claims) {
         sim_check_fail(sim, 0, "the story claims: %s", what);
     }
 }

@@ -32,6 +32,8 @@ struct sim_options {
     uint64_t rate_bytes;  /* of the engine, 0 = its default */
     uint64_t budget_size; /* of receivers, 0 = their default */
     bool is_loud;
+    bool skips_claims; /* a story's own claims speak of fleets of its usual size; invariants always
+                          hold */
     const char *extra; /* options to repeat when a run is to be told apart, "" */
 };
 
