@@ -18,6 +18,7 @@ enum {
 struct slot {
     uint32_t block;
     struct cfc_ask ask; /* never, while nothing of the block is known to be lost */
+    uint64_t asked_ns;  /* when it was asked for last; of a repeat only */
 };
 
 struct cfc_content_rx {
@@ -41,6 +42,10 @@ struct cfc_content_rx {
     uint64_t news_ns;
     uint64_t tail_at_ns;
     uint8_t tail_tries;
+    uint32_t tail_blocks; /* that the next silent interval adds */
+    uint8_t tail_scale;   /* doublings because earlier silences proved to be none */
+    bool has_asked_tail;  /* a silence ended once */
+    bool has_duplicate;   /* a symbol came twice since */
 };
 
 static uint64_t
@@ -156,7 +161,26 @@ open_slots(struct cfc_content_rx *rx, uint64_t at_ns)
 static uint64_t
 tail_delay(const struct cfc_content_rx *rx)
 {
-    return (rx->timing.delay_ns * CFC_CONTENT_RX_TAIL_DELAYS) << rx->tail_tries;
+    uint32_t doublings = rx->tail_tries + rx->tail_scale;
+
+    if (doublings > CFC_CONTENT_RX_TAIL_DOUBLINGS_MAX) {
+        doublings = CFC_CONTENT_RX_TAIL_DOUBLINGS_MAX;
+    }
+    return (rx->timing.delay_ns * CFC_CONTENT_RX_TAIL_DELAYS) << doublings;
+}
+
+/* A symbol that is here already: the sender is at it, only that it is behind what was asked for.
+ * That holds back the end of the silence for so long and no longer, lest replayed symbols hold it
+ * back for ever. */
+static void
+note_duplicate(struct cfc_content_rx *rx, uint64_t now_ns)
+{
+    uint64_t delay_ns = tail_delay(rx);
+
+    rx->has_duplicate = true;
+    if (now_ns < rx->news_ns + CFC_CONTENT_RX_DUPLICATE_DELAYS * delay_ns) {
+        rx->tail_at_ns = now_ns + delay_ns;
+    }
 }
 
 static void
@@ -235,6 +259,7 @@ cfc_content_rx_new(const struct cfc_content *content, const struct cfc_alloc *al
     rx->slot_max = slot_max;
     memcpy(rx->digests + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE,
            content->top_digests, (size_t)tree.top_count * CFC_SHORT_DIGEST_SIZE);
+    rx->tail_blocks = 1;
     note_news(rx, now_ns);
     rx->is_empty = true;
     *out = rx;
@@ -391,6 +416,7 @@ cfc_content_rx_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
     }
     if ((rx->masks[block] >> index & 1) != 0) {
         stats->symbols_duplicate++;
+        note_duplicate(rx, now_ns);
         return CONFCAST_OK;
     }
     if (has_page(rx, 0, block)) {
@@ -405,6 +431,9 @@ cfc_content_rx_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
         block < rx->sent_block || (block == rx->sent_block && index < rx->sent_index);
     memcpy(rx->coded + symbol_offset(rx, block, index), symbol->bytes, symbol->size);
     rx->masks[block] |= UINT64_C(1) << index;
+    if (!is_repair_of_gap) {
+        rx->tail_blocks = 1;
+    }
     note_news(rx, now_ns);
     if (!has_page(rx, 0, block)) {
         /* Only for the block that is next in line: symbols that nothing vouches for must not make
@@ -475,10 +504,23 @@ pass_tail(struct cfc_content_rx *rx, uint64_t now_ns)
     if (rx->sent_block == block_count || now_ns < rx->tail_at_ns) {
         return;
     }
-    rx->sent_block = rx->sent_block + CFC_CONTENT_RX_TAIL_BLOCKS < block_count
-                         ? rx->sent_block + CFC_CONTENT_RX_TAIL_BLOCKS
+    /* What was asked for in an earlier silence and came twice had not been lost: this sender is
+     * slower than that. */
+    if (rx->has_duplicate && rx->has_asked_tail) {
+        rx->tail_blocks = 1;
+        if (rx->tail_scale < CFC_CONTENT_RX_TAIL_SCALE_MAX) {
+            rx->tail_scale++;
+        }
+    }
+    rx->has_duplicate = false;
+    rx->has_asked_tail = true;
+    rx->sent_block = rx->tail_blocks < block_count - rx->sent_block
+                         ? rx->sent_block + rx->tail_blocks
                          : block_count;
     rx->sent_index = 0;
+    if (rx->tail_blocks < CFC_CONTENT_RX_TAIL_BLOCKS_MAX) {
+        rx->tail_blocks *= 2;
+    }
     if (rx->tail_tries < CFC_CONTENT_RX_TAIL_DOUBLINGS_MAX) {
         rx->tail_tries++;
     }
@@ -555,17 +597,35 @@ ask_block(const struct cfc_content_rx *rx, uint32_t block, struct cfc_nack_entry
     return true;
 }
 
+/* Whether a block goes with a NACK at `now_ns`: when it is due, or when half of its spacing is
+ * over, so that blocks that are asked for again and again come to share their frames.  The first
+ * repeat is not hurried: what was asked for may just be under way. */
+static bool
+is_slot_ready(const struct slot *slot, uint64_t now_ns)
+{
+    const struct cfc_ask *ask = &slot->ask;
+
+    if (ask->at_ns <= now_ns) {
+        return true;
+    }
+    return cfc_ask_is_on(ask) && ask->tries >= 2 &&
+           now_ns - slot->asked_ns >= (ask->at_ns - slot->asked_ns) / 2;
+}
+
 uint32_t
 cfc_content_rx_ask(struct cfc_content_rx *rx, uint64_t now_ns, struct cfc_nack_entry *entries,
                    uint32_t capacity)
 {
     uint32_t count = 0;
 
+    if (now_ns < cfc_content_rx_due(rx)) {
+        return 0;
+    }
     pass_tail(rx, now_ns);
     for (uint32_t i = 0; i < rx->slot_count; i++) {
         struct slot *slot = &rx->slots[i];
 
-        if (slot->ask.at_ns > now_ns) {
+        if (!is_slot_ready(slot, now_ns)) {
             continue;
         }
         if (!is_lacking(rx, slot->block)) {
@@ -576,6 +636,7 @@ cfc_content_rx_ask(struct cfc_content_rx *rx, uint64_t now_ns, struct cfc_nack_e
             break;
         }
         cfc_ask_sent(&slot->ask, rx->timing.retry_ns, now_ns);
+        slot->asked_ns = now_ns;
     }
     return count;
 }
@@ -587,6 +648,7 @@ cfc_content_rx_announced(struct cfc_content_rx *rx, uint64_t now_ns)
 
     if (rx->sent_block + CLOSE_BLOCKS >= rx->tree.geometry.block_count && at_ns < rx->tail_at_ns) {
         rx->tail_at_ns = at_ns;
+        rx->tail_blocks = CFC_CONTENT_RX_TAIL_BLOCKS_MAX;
     }
 }
 

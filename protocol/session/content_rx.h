@@ -3,8 +3,9 @@
  *
  * What counts as lost: everything before the highest verified symbol is known to have been sent; a
  * block that lacks some of it is asked for nack_delay_ns later.  When nothing new comes for a
- * while, the tail may be lost: what is asked for then grows by a few blocks at a time, so that a
- * sender that is merely slow is not asked for all it has.  At most CFC_CONTENT_RX_SLOTS_MAX blocks
+ * while, the tail may be lost: what is asked for then grows by one block, then by two, by four, ...
+ * A sender that is merely slow shows by sending symbols that are here already, since they were
+ * asked for: then the silences that count become longer.  At most CFC_CONTENT_RX_SLOTS_MAX blocks
  * are asked for at one time, which bounds state and NACKs of a receiver that joins late.
  *
  * Pages are stored only when their parent vouches for them.  Symbols that come before the page of
@@ -28,8 +29,10 @@ struct cfc_content_rx;
 
 enum {
     CFC_CONTENT_RX_SLOTS_MAX = 64,
-    CFC_CONTENT_RX_TAIL_BLOCKS = 16, /* blocks that one silent interval adds to what is missed */
-    CFC_CONTENT_RX_TAIL_DELAYS = 4,  /* the first silent interval, in nack delays */
+    CFC_CONTENT_RX_TAIL_BLOCKS_MAX = 16,  /* that one silent interval adds to what is missed */
+    CFC_CONTENT_RX_TAIL_DELAYS = 4,       /* the first silent interval, in nack delays */
+    CFC_CONTENT_RX_TAIL_SCALE_MAX = 4,    /* doublings of it for a slow sender */
+    CFC_CONTENT_RX_DUPLICATE_DELAYS = 32, /* silent intervals that symbols without news can add */
     CFC_CONTENT_RX_TAIL_DOUBLINGS_MAX = 6
 };
 

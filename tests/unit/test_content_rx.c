@@ -303,28 +303,112 @@ the_content_frame_that_closes_a_pass_cuts_the_silence_short(void)
 }
 
 static void
-silence_asks_for_a_few_blocks_at_a_time_and_waits_ever_longer(void)
+silence_asks_for_ever_more_blocks_and_waits_ever_longer(void)
 {
+    static const uint32_t ends[] = {1, 3, 7, 15, 31, 47, 63, 64};
     struct rig rig;
-    uint32_t index_max = 0;
 
     rig_open(&rig, 64 * 800, 100, 8); /* 64 blocks: one level of index pages above */
     CU_ASSERT_EQUAL_FATAL(rig.m.tree.level_count, 2);
     CU_ASSERT_EQUAL(page(&rig, 1, 0), CONFCAST_OK);
-    rig.now_ns += 4 * DELAY;
-    CU_ASSERT_EQUAL_FATAL(ask(&rig), 32);
-    for (uint32_t i = 0; i < rig.count; i++) {
-        index_max = rig.entries[i].index > index_max ? rig.entries[i].index : index_max;
+    for (uint32_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        uint32_t doublings = i < 6 ? i : 6;
+        uint64_t tail_ns = rig.now_ns + (4 * DELAY << doublings);
+        uint32_t end = 0;
+
+        /* Blocks that were asked for already come in their own time. */
+        while (cfc_content_rx_due(rig.rx) < tail_ns) {
+            rig.now_ns = cfc_content_rx_due(rig.rx);
+            while (ask(&rig) > 0) {
+                for (uint32_t n = 0; n < rig.count; n++) {
+                    CU_ASSERT(rig.entries[n].index < (i > 0 ? ends[i - 1] : 0));
+                }
+            }
+        }
+        rig.now_ns = tail_ns;
+        while (ask(&rig) > 0) {
+            for (uint32_t n = 0; n < rig.count; n++) {
+                end = rig.entries[n].index + 1 > end ? rig.entries[n].index + 1 : end;
+            }
+        }
+        CU_ASSERT_EQUAL(end, ends[i]);
     }
-    CU_ASSERT_EQUAL(index_max, 15);
-    rig.now_ns += 8 * DELAY - 1;
-    CU_ASSERT_EQUAL(ask(&rig), 0);
-    rig.now_ns++;
-    CU_ASSERT_EQUAL(ask(&rig), 32);
-    /* Blocks of the first request that are still due come in their own time. */
-    for (uint32_t i = 0; i < rig.count; i++) {
-        CU_ASSERT(rig.entries[i].index >= 16);
+    rig_close(&rig);
+}
+
+/* Answers what was asked for, as a sender would. */
+static uint32_t
+repair(struct rig *rig)
+{
+    uint32_t sent = 0;
+
+    for (uint32_t n = 0; n < rig->count; n++) {
+        const struct cfc_nack_entry *e = &rig->entries[n];
+
+        for (uint32_t i = 0; e->want == CFC_WANT_SYMBOLS && i < 64; i++) {
+            if ((e->mask >> i & 1) != 0) {
+                (void)symbol(rig, e->index, i);
+                sent++;
+            }
+        }
     }
+    return sent;
+}
+
+static void
+a_slow_sender_is_soon_left_to_its_pace(void)
+{
+    struct rig rig;
+    uint32_t early = 0, late = 0, sent = 0;
+
+    rig_open(&rig, 32 * 1600, 100, 16); /* 32 blocks of 16 symbols */
+    for (uint32_t block = 0; block < 32; block++) {
+        (void)page(&rig, 0, block);
+    }
+    for (uint32_t block = 0; block < 32; block++) {
+        for (uint32_t i = 0; i < 16; i++) {
+            /* Three silent intervals by the clock, but that is its pace. */
+            for (int n = 0; n < 12; n++) {
+                rig.now_ns += DELAY;
+                (void)ask(&rig);
+                *(sent < 64 ? &early : &late) += repair(&rig);
+            }
+            (void)symbol(&rig, block, i);
+            sent++;
+        }
+    }
+    CU_ASSERT(cfc_content_rx_is_complete(rig.rx));
+    /* While it learns, it asks for a dozen blocks too early, and then hardly for any. */
+    CU_ASSERT(early <= 12 * 16);
+    CU_ASSERT(late <= 2 * 16);
+    rig_close(&rig);
+}
+
+static void
+symbols_that_are_here_already_show_that_the_sender_is_at_it(void)
+{
+    struct rig rig;
+    uint64_t start_ns;
+    uint32_t asked = 0;
+
+    rig_open(&rig, 1600, 100, 8);
+    whole_block(&rig, 0);
+    start_ns = rig.now_ns;
+    /* Repair for others: the end of the silence waits, ... */
+    while (rig.now_ns < start_ns + 100 * DELAY) {
+        rig.now_ns += DELAY;
+        symbols(&rig, 0, 0, 0);
+        asked += ask(&rig);
+    }
+    CU_ASSERT_EQUAL(asked, 0);
+    /* ... but not for ever. */
+    while (asked == 0 && rig.now_ns < start_ns + 200 * DELAY) {
+        rig.now_ns += DELAY;
+        symbols(&rig, 0, 0, 0);
+        asked += ask(&rig);
+    }
+    CU_ASSERT(asked > 0);
+    CU_ASSERT(rig.now_ns <= start_ns + (4 * 32 + 4) * DELAY);
     rig_close(&rig);
 }
 
@@ -668,6 +752,97 @@ news_end_the_long_waits_of_silence(void)
     rig_close(&rig);
 }
 
+static void
+symbols_that_come_twice_before_any_silence_say_nothing_of_the_pace(void)
+{
+    struct rig rig;
+
+    rig_open(&rig, 1600, 100, 8);
+    whole_block(&rig, 0);
+    symbols(&rig, 0, 0, 0);
+    rig.now_ns += 4 * DELAY;
+    CU_ASSERT(ask(&rig) > 0);
+    rig_close(&rig);
+
+    rig_open(&rig, 64 * 800, 100, 8);
+    CU_ASSERT_EQUAL(page(&rig, 1, 0), CONFCAST_OK);
+    whole_block(&rig, 0);
+    symbols(&rig, 0, 0, 0);
+    rig.now_ns += 4 * DELAY;
+    CU_ASSERT_EQUAL(ask(&rig), 2);
+    rig.now_ns += 8 * DELAY;
+    CU_ASSERT(ask(&rig) >= 4);
+    rig_close(&rig);
+}
+
+static void
+one_symbol_that_comes_twice_after_a_silence_doubles_the_silences_once(void)
+{
+    struct rig rig;
+
+    rig_open(&rig, 64 * 800, 100, 8);
+    CU_ASSERT_EQUAL(page(&rig, 1, 0), CONFCAST_OK);
+    rig.now_ns += 4 * DELAY;
+    CU_ASSERT_EQUAL(ask(&rig), 2);
+    whole_block(&rig, 0);
+    symbols(&rig, 0, 0, 0);
+    rig.now_ns += 4 * DELAY;
+    CU_ASSERT_EQUAL(ask(&rig), 2); /* one more block, and the silences count twice from now on */
+    whole_block(&rig, 1);
+    CU_ASSERT_EQUAL(cfc_content_rx_due(rig.rx), rig.now_ns + 8 * DELAY);
+    rig.now_ns += 8 * DELAY;
+    CU_ASSERT_EQUAL(ask(&rig), 4);
+    whole_block(&rig, 2);
+    whole_block(&rig, 3);
+    CU_ASSERT_EQUAL(cfc_content_rx_due(rig.rx), rig.now_ns + 8 * DELAY);
+    rig_close(&rig);
+}
+
+static void
+symbols_that_come_by_themselves_begin_the_growth_anew(void)
+{
+    struct rig rig;
+
+    rig_open(&rig, 64 * 800, 100, 8);
+    CU_ASSERT_EQUAL(page(&rig, 1, 0), CONFCAST_OK);
+    rig.now_ns += 4 * DELAY;
+    CU_ASSERT_EQUAL(ask(&rig), 2);
+    whole_block(&rig, 0);
+    rig.now_ns += 4 * DELAY;
+    CU_ASSERT_EQUAL(ask(&rig), 4);
+    for (uint32_t block = 1; block < 6; block++) {
+        whole_block(&rig, block);
+    }
+    rig.now_ns += 4 * DELAY;
+    CU_ASSERT_EQUAL(ask(&rig), 2);
+    rig_close(&rig);
+}
+
+static void
+blocks_that_are_asked_for_in_vain_come_to_share_their_frames(void)
+{
+    struct rig rig;
+    uint32_t frames = 0;
+    uint64_t end_ns;
+
+    rig_open(&rig, 16 * 800, 100, 8);
+    for (uint32_t block = 0; block < 16; block++) {
+        CU_ASSERT_EQUAL(page(&rig, 0, block), CONFCAST_OK);
+    }
+    /* Silence asks for the blocks in groups, at different times. */
+    rig.now_ns += 4 * CFC_S;
+    end_ns = rig.now_ns + 32 * RETRY * 10;
+    while (rig.now_ns < end_ns) {
+        frames += ask(&rig) > 0;
+        CU_ASSERT_FATAL(cfc_content_rx_due(rig.rx) > rig.now_ns);
+        rig.now_ns = cfc_content_rx_due(rig.rx);
+    }
+    /* Ten rounds at the longest spacing, and those that led there. */
+    CU_ASSERT(frames <= 30);
+    CU_ASSERT(frames >= 10);
+    rig_close(&rig);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_content_that_comes_in_order_is_complete_without_a_request),
     CFC_CASE(a_content_that_comes_backwards_is_complete_too),
@@ -679,7 +854,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(repair_under_way_holds_back_the_request_and_resets_its_spacing),
     CFC_CASE(a_lost_tail_is_asked_for_after_silence),
     CFC_CASE(the_content_frame_that_closes_a_pass_cuts_the_silence_short),
-    CFC_CASE(silence_asks_for_a_few_blocks_at_a_time_and_waits_ever_longer),
+    CFC_CASE(silence_asks_for_ever_more_blocks_and_waits_ever_longer),
+    CFC_CASE(a_slow_sender_is_soon_left_to_its_pace),
+    CFC_CASE(symbols_that_are_here_already_show_that_the_sender_is_at_it),
     CFC_CASE(at_most_a_window_of_blocks_is_asked_for_at_one_time),
     CFC_CASE(a_lost_page_is_asked_for_when_its_symbols_come),
     CFC_CASE(symbols_that_nothing_vouches_for_do_not_make_it_ask_for_everything),
@@ -694,6 +871,10 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_does_not_fit_a_frame_stays_due),
     CFC_CASE(losses_of_every_pattern_heal),
     CFC_CASE(news_end_the_long_waits_of_silence),
+    CFC_CASE(symbols_that_come_twice_before_any_silence_say_nothing_of_the_pace),
+    CFC_CASE(one_symbol_that_comes_twice_after_a_silence_doubles_the_silences_once),
+    CFC_CASE(symbols_that_come_by_themselves_begin_the_growth_anew),
+    CFC_CASE(blocks_that_are_asked_for_in_vain_come_to_share_their_frames),
 };
 
 CFC_TEST_MAIN("content_rx", cases)

@@ -519,6 +519,23 @@ the_reason_of_an_old_refusal_does_not_stick_to_the_next_version(void)
     bench_close(&b);
 }
 
+static void
+a_floor_without_its_head_fences_fresh_of_a_lower_epoch(void)
+{
+    struct bench b;
+    struct cfc_head head;
+
+    bench_open(&b);
+    CU_ASSERT_EQUAL(cfc_receiver_restore(b.r, b.scope, BENCH_EPOCH, 10, NULL, 0, &b.now),
+                    CONFCAST_OK);
+    head = head_of(&b, 12);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH - 1, 12, &head), CONFCAST_ERR_FENCED);
+    CU_ASSERT_EQUAL(bench_scope(&b).published, 0);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 12, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_scope(&b).published, 12);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(freshness_is_unknown_until_the_first_fresh),
     CFC_CASE(three_missing_periods_are_stale_and_unload_nothing),
@@ -539,6 +556,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(two_signatures_of_one_moment_are_a_replay),
     CFC_CASE(a_list_that_falls_behind_takes_back_nothing_that_was_proved),
     CFC_CASE(the_reason_of_an_old_refusal_does_not_stick_to_the_next_version),
+    CFC_CASE(a_floor_without_its_head_fences_fresh_of_a_lower_epoch),
 };
 
 CFC_TEST_MAIN("receiver_fresh", cases)

@@ -767,16 +767,25 @@ windows_that_a_status_claims_are_bounded(void)
 {
     struct bench b;
     struct cfc_frame frame;
+    struct cfc_report report;
+    struct cfc_echo echo;
     struct cfc_digest content = digest_of(1);
     struct cfc_head head;
 
-    bench_open(&b);
+    bench_prepare(&b);
+    b.config.report_refresh_ns = 3600 * CFC_S;
+    CU_ASSERT_EQUAL_FATAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, BENCH_SCOPE, sizeof(BENCH_SCOPE) - 1, &b.scope),
+                    CONFCAST_OK);
+    bench_run_owner(&b);
     bench_link(&b);
-    CU_ASSERT(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_REPORT, CFC_S, &frame));
+    CU_ASSERT_EQUAL(cfc_report_decode(&frame, &report), CONFCAST_OK);
+    echo = (struct cfc_echo){report.consumer_key, report.report_seq};
     b.windows.hello_ms = UINT32_MAX;
     b.windows.nack_us = UINT32_MAX;
     b.windows.report_ms = UINT32_MAX;
-    CU_ASSERT_EQUAL(bench_send_status(&b, NULL, 0), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_send_status(&b, &echo, 1), CONFCAST_OK);
     head = bench_head(&b, 10, &content);
     CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
     bench_run_owner(&b);
