@@ -116,7 +116,11 @@ void sim_check_consumer(struct sim *sim, struct sim_consumer *c);
 void sim_check_receiver_stats(struct sim *sim, const struct cfc_receiver_stats *stats);
 void sim_check_power_lost(struct sim *sim, struct sim_consumer *c);
 
-/* -- Liveness: what a consumer ought to serve by now.  */
+/* The arm of a decision that means this consumer, written apart from the receiver's choice. */
+uint32_t sim_check_own_arm(struct sim *sim, const struct sim_consumer *c,
+                           const struct sim_decision *d);
+
+/* -- Liveness (expected.c): what a consumer ought to serve by now.  */
 struct sim_expected {
     uint64_t version;
     const struct sim_content *content; /* NULL: whatever it served before */

@@ -196,76 +196,127 @@ list_stories(void)
     }
 }
 
+struct command {
+    struct sim_options options;
+    const struct story *story; /* NULL: all */
+    uint64_t first_seed, last_seed;
+    enum {
+        COMMAND_NONE,
+        COMMAND_LIST,
+        COMMAND_EXPECT,
+        COMMAND_TELL,
+        COMMAND_DETERMINISM
+    } what;
+};
+
+static const struct option long_options[] = {
+    {"list", no_argument, NULL, 'L'},        {"expect", no_argument, NULL, 'e'},
+    {"story", required_argument, NULL, 's'}, {"all", no_argument, NULL, 'a'},
+    {"determinism", no_argument, NULL, 'd'}, {"seed", required_argument, NULL, 'n'},
+    {"seeds", required_argument, NULL, 'N'}, {"receivers", required_argument, NULL, 'r'},
+    {"loss", required_argument, NULL, 'l'},  {"rate", required_argument, NULL, 'b'},
+    {"trace", no_argument, NULL, 't'},       {NULL, 0, NULL, 0},
+};
+
+/* Takes one option; false when it makes no sense. */
+static bool
+take_option(struct command *command, int option, char *value)
+{
+    uint64_t number;
+
+    switch (option) {
+    case 'L':
+        command->what = COMMAND_LIST;
+        return true;
+    case 'e':
+        command->what = COMMAND_EXPECT;
+        return true;
+    case 's':
+        command->what = COMMAND_TELL;
+        command->story = find_story(value);
+        return command->story != NULL;
+    case 'a':
+        command->what = COMMAND_TELL;
+        return command->story == NULL;
+    case 'd':
+        command->what = COMMAND_DETERMINISM;
+        return true;
+    case 'n':
+        return parse_number(value, &command->first_seed) &&
+               parse_number(value, &command->last_seed);
+    case 'N':
+        return parse_range(value, &command->first_seed, &command->last_seed);
+    case 'r':
+        if (!parse_number(value, &number) || number < 20 || number > 99999) {
+            return false;
+        }
+        command->options.consumer_count = (uint32_t)number;
+        return true;
+    case 'l':
+        if (!parse_number(value, &number) || number > 900000) {
+            return false;
+        }
+        command->options.loss_ppm = (int32_t)number;
+        return true;
+    case 'b':
+        return parse_number(value, &command->options.rate_bytes);
+    case 't':
+        command->options.is_loud = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Options to repeat besides story, seed and receivers. */
+static void
+tell_extra(struct command *command, char *text, size_t size)
+{
+    int used = 0;
+
+    text[0] = '\0';
+    if (command->options.loss_ppm >= 0) {
+        used = snprintf(text, size, " --loss %d", (int)command->options.loss_ppm);
+    }
+    if (command->options.rate_bytes > 0) {
+        snprintf(text + used, size - (size_t)used, " --rate %" PRIu64, command->options.rate_bytes);
+    }
+    command->options.extra = text;
+}
+
 int
 main(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"list", no_argument, NULL, 'L'},        {"story", required_argument, NULL, 's'},
-        {"all", no_argument, NULL, 'a'},         {"expect", no_argument, NULL, 'e'},
-        {"determinism", no_argument, NULL, 'd'}, {"seed", required_argument, NULL, 'n'},
-        {"seeds", required_argument, NULL, 'N'}, {"receivers", required_argument, NULL, 'r'},
-        {"loss", required_argument, NULL, 'l'},  {"rate", required_argument, NULL, 'b'},
-        {"trace", no_argument, NULL, 't'},       {NULL, 0, NULL, 0}};
-    struct sim_options options = {.seed = 1, .consumer_count = 1000, .loss_ppm = -1, .extra = ""};
-    const struct story *story = NULL;
-    bool is_all = false, is_determinism = false, is_good = true;
-    uint64_t first = 1, last = 1, number;
+    struct command command = {
+        .options = {.consumer_count = 1000, .loss_ppm = -1}, .first_seed = 1, .last_seed = 1};
+    char extra[64];
     int option, failures = 0;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        switch (option) {
-        case 'L':
-            list_stories();
-            return 0;
-        case 'e':
-            return are_all(argv + optind, argc - optind) ? 0 : 1;
-        case 's':
-            story = find_story(optarg);
-            is_good = is_good && story != NULL;
-            break;
-        case 'a':
-            is_all = true;
-            break;
-        case 'd':
-            is_determinism = true;
-            break;
-        case 'n':
-            is_good = is_good && parse_number(optarg, &first);
-            last = first;
-            break;
-        case 'N':
-            is_good = is_good && parse_range(optarg, &first, &last);
-            break;
-        case 'r':
-            is_good = is_good && parse_number(optarg, &number) && number >= 20 && number <= 99999;
-            options.consumer_count = (uint32_t)number;
-            break;
-        case 'l':
-            is_good = is_good && parse_number(optarg, &number) && number <= 900000;
-            options.loss_ppm = (int32_t)number;
-            break;
-        case 'b':
-            is_good = is_good && parse_number(optarg, &options.rate_bytes);
-            break;
-        case 't':
-            options.is_loud = true;
-            break;
-        default:
+        if (!take_option(&command, option, optarg)) {
             return usage();
         }
     }
-    if (!is_good || optind != argc || (story != NULL) + is_all + is_determinism != 1) {
+    tell_extra(&command, extra, sizeof(extra));
+    command.options.seed = command.first_seed;
+    if (command.what == COMMAND_EXPECT) {
+        return are_all(argv + optind, argc - optind) ? 0 : 1;
+    }
+    if (command.what == COMMAND_NONE || optind != argc) {
         return usage();
     }
-    if (is_determinism) {
-        options.seed = first;
-        return check_determinism(&options);
+    if (command.what == COMMAND_LIST) {
+        list_stories();
+        return 0;
     }
-    for (uint64_t seed = first; seed <= last; seed++) {
-        options.seed = seed;
+    if (command.what == COMMAND_DETERMINISM) {
+        return check_determinism(&command.options);
+    }
+    for (uint64_t seed = command.first_seed; seed <= command.last_seed; seed++) {
+        command.options.seed = seed;
         for (int i = 0; i < STORY_COUNT; i++) {
-            if (story == NULL || story == &stories[i]) {
-                failures += !tell(&stories[i], options).is_fine;
+            if (command.story == NULL || command.story == &stories[i]) {
+                failures += !tell(&stories[i], command.options).is_fine;
             }
         }
     }

@@ -167,11 +167,11 @@ def try_mutant(builder, folder, mutant):
     target = os.path.join(folder, name + ".o")
     result = builder.compile(path, source, target)
     if result.returncode != 0:
-        return "does not compile:\n" + result.stdout
+        return "does not compile:\n" + result.stdout[:1000]
     program = os.path.join(folder, name)
     result = builder.link_with(target, program)
     if result.returncode != 0:
-        return "does not link:\n" + result.stdout
+        return "does not link:\n" + result.stdout[:1000]
     first, _, last = seeds.partition("..")
     for seed in range(int(first), int(last or first) + 1):
         result = run([program, "--story", story, "--seed", str(seed), "--receivers", RECEIVERS], None)
