@@ -166,6 +166,14 @@ values_of_the_wrong_kind_are_refused_at_the_keyword(void)
 }
 
 static void
+counts_go_up_to_the_last_exact_integer(void)
+{
+    CU_ASSERT_EQUAL(compiled("{'maxLength': 0}"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(compiled("{'maxLength': 9007199254740991}"), CONFCAST_OK);
+    REFUSED_AT("{'maxLength': 9007199254740992}", INVALID, "/maxLength", "maxLength");
+}
+
+static void
 what_is_no_schema_is_refused_where_it_stands(void)
 {
     REFUSED_AT("1", INVALID, "", "");
@@ -199,6 +207,8 @@ refs_find_every_kind_of_place(void)
     check_ref("#/$defs/l/items", "'$defs': {'l': {'items': {'type': 'null'}}}");
     check_ref("#/$defs/a~1b~0c%25d%22", "'$defs': {'a/b~c%d\\'': {'type': 'null'}}");
     check_ref("#/$defs/", "'$defs': {'': {'type': 'null'}}");
+    check_ref("#/$defs/%61%39%7E1%6a%4A%c3%A9%09",
+              "'$defs': {'a9/jJ\xc3\xa9\\t': {'type': 'null'}}");
     check_ref("#here", "'$defs': {'a': {'$anchor': 'here', 'type': 'null'}}");
     check_ref("urn:x:y#here",
               "'$id': 'urn:x:y', '$defs': {'a': {'$anchor': 'here', 'type': 'null'}}");
@@ -466,6 +476,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(other_dialects_are_refused),
     CFC_CASE(ids_belong_to_the_root),
     CFC_CASE(values_of_the_wrong_kind_are_refused_at_the_keyword),
+    CFC_CASE(counts_go_up_to_the_last_exact_integer),
     CFC_CASE(what_is_no_schema_is_refused_where_it_stands),
     CFC_CASE(refs_find_every_kind_of_place),
     CFC_CASE(refs_to_no_schema_are_refused),
