@@ -129,6 +129,10 @@ check_number(struct cfc_schema_run *run, struct cfc_schema_frame *frame,
         return CFC_OUTCOME_FITS;
     }
     number = cfc_schema_number_of(frame->value);
+    if (op->keyword == CFC_KEYWORD_MULTIPLE_OF &&
+        !cfc_schema_run_pay(run, cfc_schema_multiple_cost(number, op->number))) {
+        return CFC_OUTCOME_BROKEN;
+    }
     switch (op->keyword) {
     case CFC_KEYWORD_MINIMUM:
         is_fit = number >= op->number;

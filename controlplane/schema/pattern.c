@@ -9,7 +9,7 @@
 
 enum {
     TRANSLATION_SIZE_MAX = 64 * 1024,
-    BYTES_PER_STEP = 16, /* of text that a match has moved over */
+    BYTES_PER_STEP = 16, /* of text that a match moves over */
     CHECK_BYTES_PER_STEP = 64,
 };
 
@@ -70,19 +70,31 @@ compile_translation(pcre2_general_context *general, const struct cfc_buffer *tex
     return CONFCAST_ERR_SCHEMA_INVALID;
 }
 
+/* Steps for an item that fails: a repeat may have moved over all but one of its characters then,
+ * and a look behind over all before it. */
+static uint32_t
+weight_of(const pcre2_code *code, uint32_t repeat_max)
+{
+    uint32_t behind_max = 0;
+
+    pcre2_pattern_info(code, PCRE2_INFO_MAXLOOKBEHIND, &behind_max);
+    return 1 + (repeat_max > behind_max ? repeat_max : behind_max) / BYTES_PER_STEP;
+}
+
 int
 cfc_schema_pattern_compile(const struct cfc_alloc *alloc, const char *text, size_t size,
                            struct cfc_schema_pattern *pattern, char *message, size_t message_size)
 {
     pcre2_general_context *general;
     struct cfc_buffer translation;
+    uint32_t repeat_max;
     int error;
 
     *pattern = (struct cfc_schema_pattern){.code = NULL};
     snprintf(message, message_size, "%s", confcast_error_text(CONFCAST_ERR_NO_MEMORY));
     cfc_buffer_init(&translation, alloc, TRANSLATION_SIZE_MAX);
-    error = cfc_schema_pattern_translate(text, size, &translation, &pattern->weight, message,
-                                         message_size);
+    error =
+        cfc_schema_pattern_translate(text, size, &translation, &repeat_max, message, message_size);
     if (error != CONFCAST_OK) {
         goto err_translation;
     }
@@ -93,6 +105,9 @@ cfc_schema_pattern_compile(const struct cfc_alloc *alloc, const char *text, size
     }
     error = compile_translation(general, &translation, pattern, message, message_size);
     pcre2_general_context_free(general);
+    if (error == CONFCAST_OK) {
+        pattern->weight = weight_of(pattern->code, repeat_max);
+    }
 err_translation:
     cfc_buffer_free(&translation);
     return error;
@@ -115,8 +130,7 @@ cfc_schema_pattern_size(const struct cfc_schema_pattern *pattern)
 }
 
 /* Runs before every item of the pattern that is tried.  What PCRE2 can do between two of these is
- * to move over text, which the distance tells, and to fail at a repeat of bounded length, which the
- * weight covers. */
+ * to move over text, which the distance tells, and to fail on the way, which the weight covers. */
 static int
 pay_for_item(pcre2_callout_block *block, void *ctx)
 {

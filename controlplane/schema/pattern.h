@@ -22,11 +22,11 @@ void cfc_schema_pattern_free(struct cfc_schema_pattern *pattern);
 /* Bytes that it holds. */
 size_t cfc_schema_pattern_size(const struct cfc_schema_pattern *pattern);
 
-/* The translation alone: PCRE2's text of a pattern, appended to `out`, and what a callout costs.
- * Errors as cfc_schema_pattern_compile(). */
+/* The translation alone: PCRE2's text of a pattern, appended to `out`, and the highest
+ * number of its quantifiers.  Errors as cfc_schema_pattern_compile(). */
 struct cfc_buffer;
 int cfc_schema_pattern_translate(const char *text, size_t size, struct cfc_buffer *out,
-                                 uint32_t *weight, char *message, size_t message_size);
+                                 uint32_t *repeat_max, char *message, size_t message_size);
 
 /* PCRE2's text for the property `name` or, where `value` is not NULL, `name`=`value`: static or in
  * `buffer`.  NULL for one that ECMA-262 does not have.  Scripts are left for PCRE2 to know. */

@@ -19,8 +19,7 @@
     "\\x{3001}-\\x{fefe}\\x{ff00}-\\x{10ffff}"
 
 enum {
-    REPEAT_PER_STEP = 16,
-    CODE_POINT_MAX = 0x10ffff,
+    CODE_POINT_MAX = 0x10ffff
 };
 
 /* What a quantifier would refer to. */
@@ -608,7 +607,7 @@ translate_next(struct translator *t)
 
 int
 cfc_schema_pattern_translate(const char *text, size_t size, struct cfc_buffer *out,
-                             uint32_t *weight, char *message, size_t message_size)
+                             uint32_t *repeat_max, char *message, size_t message_size)
 {
     struct translator t = {.p = text,
                            .end = text + size,
@@ -627,6 +626,6 @@ cfc_schema_pattern_translate(const char *text, size_t size, struct cfc_buffer *o
     if (error == CONFCAST_OK && t.depth > 0) {
         error = invalid(&t, "a group is not closed");
     }
-    *weight = 1 + t.repeat_max / REPEAT_PER_STEP;
+    *repeat_max = t.repeat_max;
     return error;
 }

@@ -17,7 +17,7 @@
 enum {
     /* Of a schema; more is CONFCAST_ERR_LIMIT when it is compiled. */
     CFC_SCHEMA_VALUES_MAX = 1 << 18,      /* JSON values in it, the keywords' values included */
-    CFC_SCHEMA_SIZE_MAX = 64 << 20,       /* bytes of the compiled form, as cfc_schema_size() */
+    CFC_SCHEMA_SIZE_MAX = 32 << 20,       /* bytes of the compiled form, as cfc_schema_size() */
     CFC_SCHEMA_PATTERN_COUNT_MAX = 1024,  /* regular expressions */
     CFC_SCHEMA_PATTERN_SIZE_MAX = 1024,   /* bytes of one of them */
     CFC_SCHEMA_PATTERN_DEPTH_MAX = 64,    /* nesting of its groups */

@@ -11,8 +11,11 @@
 #include "protocol/base/limits.h"
 #include "protocol/snapshot/json_write.h"
 
+#define EXACT_MAX 9007199254740992.0 /* 2^53 */
+
 enum {
     BYTES_PER_STEP = 64,
+    DECIMAL_COST = 64,
     LEVELS_MAX = CFC_DEPTH_MAX + 1, /* containers and the scalar in the innermost */
 };
 
@@ -117,37 +120,46 @@ decimal_of(double d)
     return decimal;
 }
 
+static bool
+are_exact_integers(double x, double divisor)
+{
+    return trunc(x) == x && trunc(divisor) == divisor && fabs(x) <= EXACT_MAX &&
+           divisor <= EXACT_MAX;
+}
+
+uint64_t
+cfc_schema_multiple_cost(double x, double divisor)
+{
+    return are_exact_integers(x, divisor) ? 0 : DECIMAL_COST;
+}
+
 bool
 cfc_schema_is_multiple(double x, double divisor)
 {
-    __extension__ typedef unsigned __int128 u128;
     struct decimal a;
     struct decimal b;
+    uint64_t rest;
     int exponent;
 
+    if (are_exact_integers(x, divisor)) {
+        return (uint64_t)fabs(x) % (uint64_t)divisor == 0;
+    }
     if (x == 0) {
         return true;
     }
     a = decimal_of(fabs(x));
     b = decimal_of(divisor);
     exponent = a.exponent - b.exponent;
-    if (exponent >= 0) {
-        u128 rest = a.digits % b.digits;
-
-        for (; exponent > 0 && rest != 0; exponent--) {
-            rest = rest * 10 % b.digits;
-        }
-        return rest == 0;
+    /* Ten times either of the digits still fits. */
+    for (; exponent < 0 && b.digits <= a.digits; exponent++) {
+        b.digits *= 10;
     }
-    if (exponent < -17) {
-        return false;
+    rest = a.digits % b.digits;
+    /* Digits are below 2^57, so that more tens than that bring no factor that is missing. */
+    for (exponent = exponent < 57 ? exponent : 57; exponent > 0 && rest != 0; exponent--) {
+        rest = rest * 10 % b.digits;
     }
-    u128 whole = b.digits;
-
-    for (; exponent < 0; exponent++) {
-        whole *= 10;
-    }
-    return a.digits % whole == 0;
+    return rest == 0;
 }
 
 /* The iteration of jansson wants a mutable object, and does not change it. */

@@ -25,6 +25,9 @@ size_t cfc_schema_code_points(const char *text, size_t size);
  * canonical JSON prints for them, so that 0.0075 is a multiple of 0.0001. */
 bool cfc_schema_is_multiple(double x, double divisor);
 
+/* The steps that this is worth: printing decimals takes its time. */
+uint64_t cfc_schema_multiple_cost(double x, double divisor);
+
 /* Equality of JSON values: 1 equals 1.0, the order of members does not count.  CONFCAST_OK and
  * `*is_equal`, CONFCAST_ERR_LIMIT when the steps run out, CONFCAST_ERR_DEPTH. */
 int cfc_schema_equal(const json_t *a, const json_t *b, uint64_t *steps, bool *is_equal);
