@@ -283,8 +283,8 @@ def restart_alone(fleet, service):
     fleet.start_engine()
     fleet.start_control()
     publish(fleet, config(17))
-    line = service.await_that("generation 17", lambda line: line["generation"] == 17)
-    check("from the network", line["source"] == "network", line)
+    service.await_that("generation 17, from the network",
+                       lambda line: line["generation"] == 17 and line["source"] == "network")
     fleet.wait_applied()
     print("killed and alone it served from disk before the first packet", flush=True)
 
