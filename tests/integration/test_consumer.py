@@ -270,6 +270,7 @@ def inject(fleet, service):
 
 def restart_alone(fleet, service):
     """Killed, and started with everything else down: it serves from disk, and says so."""
+    service.await_that("durable", lambda line: line["durable"] == line["accepted"])
     for process in (service.process, fleet.engine, fleet.control):
         process.kill()
         process.wait()
