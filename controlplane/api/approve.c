@@ -1,4 +1,4 @@
-/* Settings of a scope, and approvals of its revisions. */
+/* Approvals of revisions. */
 #include <math.h>
 #include <sodium.h>
 #include <string.h>
@@ -91,78 +91,4 @@ cfc_api_approve(struct cfc_api *api, const struct cfc_request *request, struct c
                    json_pack("{ss sI si si}", "scope", request->rest, "revision",
                              (json_int_t)approval.revision, "approvals", (int)approval.count,
                              "required", (int)approval.required));
-}
-
-static void
-reply_settings(struct cfc_reply *reply, const char *scope, const struct cfc_settings *settings)
-{
-    json_t *approval =
-        settings->has_approval ? json_integer((json_int_t)settings->approval_count) : json_null();
-
-    cfc_reply_json(reply, 200,
-                   json_pack("{ss so sI}", "scope", scope, "approval", approval, "version",
-                             (json_int_t)settings->version));
-}
-
-void
-cfc_api_get_settings(struct cfc_api *api, const struct cfc_request *request,
-                     struct cfc_reply *reply)
-{
-    struct cfc_settings settings = {0};
-    int rc = cfc_service_get_settings(api->service, request->rest, &settings);
-
-    if (rc != CONFCAST_OK) {
-        cfc_reply_failure(reply, rc, NULL, NULL);
-        return;
-    }
-    reply_settings(reply, request->rest, &settings);
-}
-
-/* {"approval": N}, or null to inherit it. */
-static bool
-read_settings(const json_t *body, struct cfc_settings *settings, struct cfc_reply *reply)
-{
-    const json_t *approval = json_object_get(body, "approval");
-
-    if (json_object_size(body) != 1 ||
-        (!json_is_null(approval) && !is_count(approval, CFC_APPROVAL_COUNT_MAX))) {
-        return refuse(reply, "the body is {\"approval\": 0..8}, or null to inherit it");
-    }
-    settings->has_approval = !json_is_null(approval);
-    settings->approval_count = (uint32_t)json_number_value(approval);
-    return true;
-}
-
-void
-cfc_api_put_settings(struct cfc_api *api, const struct cfc_request *request,
-                     struct cfc_reply *reply)
-{
-    struct cfc_settings settings = {0};
-    struct cfc_settings result = {0};
-    struct cfc_refusal refusal = {0};
-    struct cfc_change change;
-    uint64_t expected = 0;
-    bool has_expected = false;
-    bool is_read;
-    json_t *body;
-    int rc;
-
-    if (!cfc_api_change(request, &change, reply) ||
-        !cfc_api_param_uint(request, "expected_version", UINT64_MAX, &has_expected, &expected,
-                            reply)) {
-        return;
-    }
-    body = parse_body(request, reply);
-    is_read = body != NULL && read_settings(body, &settings, reply);
-    json_decref(body);
-    if (!is_read) {
-        return;
-    }
-    rc = cfc_service_set_settings(api->service, &change, request->rest, &settings, has_expected,
-                                  expected, &result, &refusal);
-    if (rc != CONFCAST_OK) {
-        cfc_api_refused(reply, rc, &refusal);
-        return;
-    }
-    reply_settings(reply, request->rest, &result);
 }

@@ -70,8 +70,8 @@ cfc_api_delete_config(struct cfc_api *api, const struct cfc_request *request,
     reply_put(reply, request, &change, &result);
 }
 
-static json_t *
-meta_json(const struct cfc_definition_meta *meta)
+json_t *
+cfc_api_meta_json(const struct cfc_definition_meta *meta)
 {
     json_t *object = json_object();
 
@@ -109,7 +109,7 @@ cfc_api_get_config(struct cfc_api *api, const struct cfc_request *request, struc
         cfc_reply_failure(reply, rc, NULL, NULL);
         return;
     }
-    meta = meta_json(&definition.meta);
+    meta = cfc_api_meta_json(&definition.meta);
     if (meta != NULL && !cfc_api_set(meta, "scope", json_string(request->rest))) {
         json_decref(meta);
         meta = NULL;
@@ -144,7 +144,7 @@ cfc_api_get_history(struct cfc_api *api, const struct cfc_request *request, stru
     }
     list = json_array();
     for (size_t i = 0; i < count; i++) {
-        if (json_array_append_new(list, meta_json(&items[i])) != 0) {
+        if (json_array_append_new(list, cfc_api_meta_json(&items[i])) != 0) {
             json_decref(list);
             list = NULL;
             break;

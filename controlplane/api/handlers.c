@@ -77,7 +77,8 @@ cfc_api_change(const struct cfc_request *request, struct cfc_change *change,
     change->message = message;
     change->idempotency_key = request->idempotency_key;
     change->unix_ns = request->unix_ns;
-    return cfc_api_param_flag(request, "dry_run", &change->is_dry_run, reply);
+    return cfc_api_param_flag(request, "override", &change->is_override, reply) &&
+           cfc_api_param_flag(request, "dry_run", &change->is_dry_run, reply);
 }
 
 bool

@@ -22,6 +22,8 @@ void cfc_api_put_layers(struct cfc_api *, const struct cfc_request *, struct cfc
 void cfc_api_get_effective(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 
 /* Four eyes. */
+void cfc_api_put_schema(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_schema(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_approve(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_settings(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_put_settings(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
@@ -69,6 +71,7 @@ void cfc_api_refused(struct cfc_reply *reply, int rc, const struct cfc_refusal *
 /* Values of JSON that several handlers render; NULL without memory. */
 json_t *cfc_api_time_json(uint64_t unix_ns); /* RFC 3339 with microseconds; null for 0 */
 json_t *cfc_api_digest_json(const struct cfc_digest *digest);
+json_t *cfc_api_meta_json(const struct cfc_definition_meta *meta);
 json_t *cfc_api_release_json(const struct cfc_release *release);
 
 /* Sets a member, taking over `value`; false without memory, or when value is NULL. */

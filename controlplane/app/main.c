@@ -108,6 +108,7 @@ open_service(struct daemon *d)
     struct cfc_store_rocksdb_config store = {.path = d->options.data_dir, .log = on_store_line};
     struct cfc_service_config service = {.stale_after_ns = d->options.stale_after_ns,
                                          .rollout = d->options.rollout,
+                                         .validators_dir = d->options.validators_dir,
                                          .document_size_max = d->options.document_size_max};
     int rc = cfc_store_rocksdb_open(&store, &d->store);
 

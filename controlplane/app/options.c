@@ -23,6 +23,7 @@ enum {
     OPT_ROLLOUT_SILENT_PPM,
     OPT_STALE_AFTER_MS,
     OPT_UNIX,
+    OPT_VALIDATORS,
     OPT_VERSION,
 };
 
@@ -41,6 +42,7 @@ static const struct option table[] = {
     {"rollout-silent-ppm", required_argument, NULL, OPT_ROLLOUT_SILENT_PPM},
     {"stale-after-ms", required_argument, NULL, OPT_STALE_AFTER_MS},
     {"unix", required_argument, NULL, OPT_UNIX},
+    {"validators", required_argument, NULL, OPT_VALIDATORS},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
 };
@@ -55,6 +57,7 @@ print_help(void)
          "                           published\n"
          "  --listen ADDRESS:PORT    HTTP API (127.0.0.1:7400); port 0 = any, none = no TCP\n"
          "  --unix PATH              HTTP API on a unix socket\n"
+         "  --validators DIR         programs that settings may name to judge configs\n"
          "  --request-timeout-ms N   for a request to arrive as a whole (30000)\n"
          "  --document-max-bytes N   of one definition (67108864)\n"
          "  --stale-after-ms N       silence after which a consumer counts as stale (30000)\n"
@@ -149,6 +152,13 @@ set_option(int opt, const char *name, struct cfc_options *options)
         return true;
     case OPT_UNIX:
         options->unix_path = optarg;
+        return true;
+    case OPT_VALIDATORS:
+        if (optarg[0] != '/') {
+            fprintf(stderr, "confcastd: --validators takes the whole path of a folder\n");
+            return false;
+        }
+        options->validators_dir = optarg;
         return true;
     case OPT_ENGINE_SOCKET:
         options->engine_socket = optarg;

@@ -13,6 +13,7 @@ struct cfc_options {
     const char *keys_dir;              /* NULL only without engine_socket */
     const char *listen;                /* NULL = no TCP */
     const char *unix_path;             /* NULL = no unix socket */
+    const char *validators_dir;        /* NULL = no validators */
     const char *engine_socket;         /* NULL = do not publish */
     uint32_t request_timeout_ms;       /* 0 = the server's default */
     uint32_t document_size_max;        /* bytes; 0 = the default, 64 MiB */

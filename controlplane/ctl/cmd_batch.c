@@ -67,6 +67,7 @@ cfc_ctl_batch(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     cfc_ctl_path_init(&path, "/v1/batch", NULL);
     cfc_ctl_path_param(&path, "message", cfc_ctl_option(args, "message"));
     cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
+    cfc_ctl_path_param(&path, "override", cfc_ctl_has(args, "override") ? "1" : NULL);
     rc = cfc_ctl_call_json(ctl, "POST", &path, bytes, size, &answer);
     free(bytes);
     if (rc == CFC_EXIT_OK) {

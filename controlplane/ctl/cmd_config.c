@@ -148,6 +148,7 @@ put_and_promote(struct cfc_ctl *ctl, const struct cfc_ctl_args *args, const char
     cfc_ctl_path_init(&path, "/v1/batch", NULL);
     cfc_ctl_path_param(&path, "message", cfc_ctl_option(args, "message"));
     cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
+    cfc_ctl_path_param(&path, "override", cfc_ctl_has(args, "override") ? "1" : NULL);
     rc = cfc_ctl_call_json(ctl, "POST", &path, body, body_size, &answer);
     free(body);
     if (rc != CFC_EXIT_OK) {
@@ -223,9 +224,9 @@ cfc_ctl_put(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     return rc;
 }
 
-/* Prints the document of an answer, or with --meta the answer around it. */
-static int
-get_document(struct cfc_ctl *ctl, const struct cfc_ctl_args *args, const struct cfc_ctl_path *path)
+int
+cfc_ctl_print_document_of(struct cfc_ctl *ctl, const struct cfc_ctl_args *args,
+                          const struct cfc_ctl_path *path)
 {
     struct cfc_ctl_response response;
     const char *text = NULL;
@@ -257,7 +258,7 @@ cfc_ctl_get(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     }
     cfc_ctl_path_init(&path, "/v1/config/", scope);
     cfc_ctl_path_param(&path, "revision", cfc_ctl_option(args, "revision"));
-    return get_document(ctl, args, &path);
+    return cfc_ctl_print_document_of(ctl, args, &path);
 }
 
 int
@@ -271,7 +272,7 @@ cfc_ctl_effective(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     }
     cfc_ctl_path_init(&path, "/v1/effective/", scope);
     cfc_ctl_path_param(&path, "variant", cfc_ctl_has(args, "candidate") ? "candidate" : NULL);
-    return get_document(ctl, args, &path);
+    return cfc_ctl_print_document_of(ctl, args, &path);
 }
 
 int

@@ -107,6 +107,7 @@ cfc_ctl_release(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     }
     cfc_ctl_path_init(&path, "/v1/release/", scope);
     cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
+    cfc_ctl_path_param(&path, "override", cfc_ctl_has(args, "override") ? "1" : NULL);
     return send_object(
         ctl, "POST", &path,
         json_pack("{ss so* ss* ss* so* so* so* so* ss*}", "action", args->command->name, "revision",
@@ -160,37 +161,6 @@ cfc_ctl_approve(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     return send_object(
         ctl, "POST", &path,
         json_pack("{so ss}", "revision", number(revision), "digest", cfc_ctl_positional(args, 2)));
-}
-
-int
-cfc_ctl_settings_show(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
-{
-    const char *scope = cfc_ctl_scope(args);
-
-    return scope != NULL ? print_get(ctl, "/v1/settings/", scope) : CFC_EXIT_USAGE;
-}
-
-int
-cfc_ctl_settings_set(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
-{
-    const char *scope = cfc_ctl_scope(args);
-    const char *approval = cfc_ctl_option(args, "approval");
-    bool inherits = approval != NULL && strcmp(approval, "inherit") == 0;
-    struct cfc_ctl_path path;
-
-    if (scope == NULL || !cfc_ctl_check_uint(args, "expected-version") ||
-        (!inherits && !cfc_ctl_check_uint(args, "approval"))) {
-        return CFC_EXIT_USAGE;
-    }
-    if (approval == NULL) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "settings set needs --approval N or inherit");
-    }
-    cfc_ctl_path_init(&path, "/v1/settings/", scope);
-    cfc_ctl_path_param(&path, "expected_version", cfc_ctl_option(args, "expected-version"));
-    cfc_ctl_path_param(&path, "message", cfc_ctl_option(args, "message"));
-    cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
-    return send_object(ctl, "PUT", &path,
-                       json_pack("{so}", "approval", inherits ? json_null() : number(approval)));
 }
 
 int

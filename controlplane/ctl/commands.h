@@ -18,8 +18,9 @@ int cfc_ctl_effective(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_release(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_show_release(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_approve(struct cfc_ctl *, const struct cfc_ctl_args *);
-int cfc_ctl_settings_show(struct cfc_ctl *, const struct cfc_ctl_args *);
-int cfc_ctl_settings_set(struct cfc_ctl *, const struct cfc_ctl_args *);
+/* schema, settings: the command's first word says which. */
+int cfc_ctl_rule_show(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_rule_set(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_layers_show(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_layers_set(struct cfc_ctl *, const struct cfc_ctl_args *);
 
@@ -33,6 +34,11 @@ int cfc_ctl_key_enroll(struct cfc_ctl *, const struct cfc_ctl_args *);
 
 /* The first positional as a scope path; NULL (said on stderr, CFC_EXIT_USAGE) when it is none. */
 const char *cfc_ctl_scope(const struct cfc_ctl_args *args);
+
+/* Prints the document of a GET's answer, or with --meta the answer around it. */
+struct cfc_ctl_path;
+int cfc_ctl_print_document_of(struct cfc_ctl *ctl, const struct cfc_ctl_args *args,
+                              const struct cfc_ctl_path *path);
 
 /* All of a file, or of standard input for "-"; *bytes is on the heap. */
 int cfc_ctl_read_input(const char *path, char **bytes, size_t *size);

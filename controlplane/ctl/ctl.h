@@ -32,7 +32,8 @@ struct cfc_ctl {
     const char *author;          /* who the audit log names */
     const char *idempotency_key; /* NULL = a new random one for each change */
     enum cfc_ctl_format format;
-    bool is_quiet; /* connection failures are not printed: the caller tries again */
+    bool accepts_absent; /* a 404 is not printed: the caller expects it */
+    bool is_quiet;       /* connection failures are not printed: the caller tries again */
 };
 
 /* One line on stderr, begun with "confcastctl: "; returns `code`, so that callers can return it. */

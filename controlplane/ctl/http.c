@@ -285,7 +285,7 @@ refusal(const struct cfc_ctl *ctl, const struct cfc_ctl_response *response)
     const char *message = json_string_value(json_object_get(error, "message"));
     enum cfc_ctl_exit result = exit_of_status(response->status);
 
-    if (!ctl->is_quiet) {
+    if (!ctl->is_quiet && !(ctl->accepts_absent && result == CFC_EXIT_NOT_FOUND)) {
         if (message != NULL) {
             cfc_ctl_fail(result, "%s: %s", code != NULL ? code : "error", message);
         } else {

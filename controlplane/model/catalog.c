@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/model/rules.h"
 #include "protocol/trust/digest.h"
 
 void
@@ -26,6 +27,7 @@ cfc_catalog_free(struct cfc_catalog *catalog)
     {
         HASH_DELETE(hh, catalog->by_path, scope);
         cfc_decision_unref(scope->decision);
+        cfc_rules_free(scope->rules);
         free(scope->dependents);
         free(scope->path);
         free(scope);

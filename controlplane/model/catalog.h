@@ -17,6 +17,7 @@
 #include "controlplane/model/service.h"
 
 struct cfc_apply_entry;
+struct cfc_rules;
 
 /* What consumers report for one scope; kept by apply_table.h. */
 struct cfc_scope_apply {
@@ -54,6 +55,8 @@ struct cfc_scope {
     bool is_rolling;                /* in the service's list of rollouts */
     struct cfc_scope *prev_rollout; /* that list */
     struct cfc_scope *next_rollout;
+
+    struct cfc_rules *rules; /* NULL = none were ever set; rules.h */
 
     struct cfc_scope_apply apply;
     UT_hash_handle hh;    /* by path */

@@ -19,20 +19,16 @@ cfc_impact_free(struct cfc_impact *impact)
     memset(impact, 0, sizeof(*impact));
 }
 
-/* The layers of a scope: for one that is not known yet, those that it will have. */
-static int
-layers_of(struct cfc_service *service, const struct cfc_scope *scope,
-          struct cfc_scope *prefixes[CFC_LAYER_COUNT_MAX], struct cfc_layer_set *set)
+int
+cfc_impact_layers(struct cfc_service *service, const struct cfc_scope *scope,
+                  struct cfc_scope *prefixes[CFC_LAYER_COUNT_MAX], struct cfc_layer_set *set)
 {
-    int error = CONFCAST_OK;
-
     if (scope->is_known) {
         *set = cfc_effective_layers(scope);
         return CONFCAST_OK;
     }
     *set = (struct cfc_layer_set){.layers = prefixes};
-    error = cfc_catalog_prefixes(&service->catalog, scope->path, prefixes, &set->count);
-    return error;
+    return cfc_catalog_prefixes(&service->catalog, scope->path, prefixes, &set->count);
 }
 
 static bool
@@ -83,7 +79,7 @@ collect_affected(struct cfc_service *service, const struct cfc_impact_request *r
     for (uint32_t i = 0; i < request->new_count; i++) {
         struct cfc_scope *prefixes[CFC_LAYER_COUNT_MAX];
         struct cfc_layer_set set;
-        int error = layers_of(service, request->new_scopes[i], prefixes, &set);
+        int error = cfc_impact_layers(service, request->new_scopes[i], prefixes, &set);
 
         if (error != CONFCAST_OK) {
             return error;
@@ -140,7 +136,7 @@ decide(struct cfc_service *service, const struct cfc_impact_request *request,
         struct cfc_scope *prefixes[CFC_LAYER_COUNT_MAX];
         struct cfc_layer_set set;
 
-        error = layers_of(service, impact->affected[i], prefixes, &set);
+        error = cfc_impact_layers(service, impact->affected[i], prefixes, &set);
         if (error == CONFCAST_OK) {
             error = check_one_rollout(&set, request->what_if, refusal);
         }

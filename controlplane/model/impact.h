@@ -27,6 +27,11 @@ struct cfc_impact_request {
 int cfc_impact_compute(struct cfc_service *service, const struct cfc_impact_request *request,
                        struct cfc_impact *impact, struct cfc_refusal *refusal);
 
+/* The layers of a scope: for one that is not known yet, those that it will have, in `prefixes`.
+ * CONFCAST_ERR_NO_MEMORY. */
+int cfc_impact_layers(struct cfc_service *service, const struct cfc_scope *scope,
+                      struct cfc_scope *prefixes[CFC_LAYER_COUNT_MAX], struct cfc_layer_set *set);
+
 /* After the commit: the decisions are in force, with its sequence as their version. */
 void cfc_impact_install(struct cfc_service *service, struct cfc_impact *impact, uint64_t seq);
 

@@ -7,8 +7,9 @@
  *   r/SCOPE              the release record
  *   v/SCOPE 0 REV(8)     this revision was active once, and what was active before it
  *   l/SCOPE              layers that were set
- *   e/SCOPE              settings
  *   o/SCOPE 0 REV(8)     who approved this revision, with its digest
+ *   j/SCOPE  e/SCOPE     the latest schema and settings, whole; k/SCOPE 0 REV(8) and
+ *                        f/SCOPE 0 REV(8) are all their revisions
  *   a/N(8)               audit entries, 1, 2, 3, ..., each with the SHA-256 of the value of the one
  *                        before as "prev" (zero in the first); m/audit is the last N (little
  *                        endian) and the digest of its value

@@ -285,6 +285,9 @@ load(struct cfc_service *service)
         error = cfc_store_scan(store, "l/", 2, NULL, 0, load_layers, service);
     }
     if (error == CONFCAST_OK) {
+        error = cfc_rules_load(service);
+    }
+    if (error == CONFCAST_OK) {
         error = decide_all(service);
     }
     if (error == CONFCAST_OK) {
@@ -305,6 +308,9 @@ set_config(struct cfc_service *service, const struct cfc_service_config *config)
 {
     if (config != NULL) {
         service->config = *config;
+    }
+    if (service->config.validators_dir != NULL) {
+        service->config.validators_dir = strdup(service->config.validators_dir);
     }
     if (service->config.stale_after_ns == 0) {
         service->config.stale_after_ns = STALE_AFTER_DEFAULT_S * CFC_S;
@@ -372,6 +378,7 @@ cfc_service_close(struct cfc_service *service)
     cfc_catalog_free(&service->catalog);
     cfc_bodies_free(service->bodies);
     cfc_sha256_free(service->sha);
+    free((char *)(uintptr_t)service->config.validators_dir);
     if (service->wake_fd >= 0) {
         close(service->wake_fd);
     }

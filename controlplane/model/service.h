@@ -44,6 +44,7 @@ enum {
 
 struct cfc_service_config {
     uint64_t stale_after_ns;           /* a consumer silent for longer is stale; 0 = 30 s */
+    const char *validators_dir;        /* folder of the validator commands, copied; NULL = none */
     size_t document_size_max;          /* bytes of one definition; 0 = CFC_JSON_SIZE_MAX_DEFAULT */
     uint64_t idempotency_ttl_ns;       /* how long a key is remembered; 0 = 24 h */
     uint64_t clock_error_max_ns;       /* consumers whose clock is off by more do not count for an
@@ -83,13 +84,14 @@ struct cfc_change {
     const char *message;         /* 0..1024 bytes of UTF-8; NULL = "" */
     const char *idempotency_key; /* 1..128 printable ASCII; NULL = none */
     uint64_t unix_ns;            /* now */
+    bool is_override;            /* limits against the active config do not count */
     bool is_dry_run;             /* check and compute all, write nothing */
 };
 
 /* Why a change was refused: filled on CONFCAST_ERR_CONFLICT and CONFCAST_ERR_STATE, message on
  * every error.  May be NULL in all calls. */
 struct cfc_refusal {
-    char message[320];         /* one sentence for people */
+    char message[1024];        /* one sentence for people */
     bool has_revision;         /* put, delete: */
     uint64_t current_revision; /* ... the latest revision, 0 = none */
     char current_author[CFC_AUTHOR_SIZE_MAX + 1];
@@ -264,22 +266,6 @@ enum {
     CFC_APPROVAL_COUNT_MAX = 8 /* approvals that settings may ask for */
 };
 
-struct cfc_settings {
-    bool has_approval;       /* this scope sets it; else the nearest scope above it that does */
-    uint32_t approval_count; /* others than the author that a promotion needs; 0 = nobody */
-    uint64_t version;        /* commit of the last setting of this scope; 0 = never set */
-};
-
-/* What is set for a scope itself.  CONFCAST_ERR_NOT_FOUND. */
-int cfc_service_get_settings(struct cfc_service *service, const char *scope,
-                             struct cfc_settings *settings);
-/* Sets all of it; has_approval false inherits again.  The scope need not be known.
- * has_expected_version guards `version`.  CONFCAST_ERR_CONFLICT, CONFCAST_ERR_INVALID. */
-int cfc_service_set_settings(struct cfc_service *service, const struct cfc_change *change,
-                             const char *scope, const struct cfc_settings *settings,
-                             bool has_expected_version, uint64_t expected_version,
-                             struct cfc_settings *result, struct cfc_refusal *refusal);
-
 struct cfc_approval {
     uint64_t revision;
     uint32_t count;    /* who approved it, its author not among them */
@@ -321,6 +307,34 @@ int cfc_service_get_layers(struct cfc_service *service, const char *scope,
  * from its layers.  Nothing happens when it is known.  CONFCAST_ERR_COLLISION. */
 int cfc_service_follow(struct cfc_service *service, const struct cfc_change *change,
                        const char *scope);
+
+/* ---- Schemas and settings ---------------------------------------------------------------------
+ */
+
+enum cfc_rule_kind {
+    CFC_RULE_SCHEMA,   /* a JSON Schema (controlplane/schema/schema.h) */
+    CFC_RULE_SETTINGS, /* controlplane/model/rules.h */
+    CFC_RULE_COUNT,
+};
+
+enum {
+    CFC_RULE_SIZE_MAX = 128 * 1024 /* bytes of one of them */
+};
+
+/* Writes the next revision of what a scope asks of effective configs: its own, and those of every
+ * scope that has it as a layer.  From then on promotions are held to it; what is released stays.
+ * CONFCAST_ERR_CONFLICT; CONFCAST_ERR_INVALID (settings), errors of cfc_schema_compile() and of
+ * cfc_json_parse_object(), each with a sentence in the refusal. */
+int cfc_service_put_rule(struct cfc_service *service, const struct cfc_change *change,
+                         enum cfc_rule_kind kind, const struct cfc_put *put,
+                         struct cfc_put_result *result, struct cfc_refusal *refusal);
+/* revision 0 = the latest.  CONFCAST_ERR_NOT_FOUND: never set, or no such revision. */
+int cfc_service_get_rule(struct cfc_service *service, enum cfc_rule_kind kind, const char *scope,
+                         uint64_t revision, struct cfc_definition *rule);
+/* As cfc_service_history(). */
+int cfc_service_rule_history(struct cfc_service *service, enum cfc_rule_kind kind,
+                             const char *scope, uint64_t before, size_t count_max,
+                             struct cfc_definition_meta **items, size_t *count);
 
 /* ---- Effective config -------------------------------------------------------------------------
  */

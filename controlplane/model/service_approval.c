@@ -4,6 +4,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/model/definition.h"
+#include "controlplane/model/rules.h"
 #include "controlplane/model/service_internal.h"
 #include "protocol/base/scope.h"
 
@@ -11,153 +12,25 @@ enum {
     APPROVED_COUNT_MAX = 64 /* approvals that are kept of one revision */
 };
 
-/* ---- Settings ---------------------------------------------------------------------------------
- */
-
-/* What one scope sets; all zero when it sets nothing. */
-static int
-read_settings(struct cfc_service *service, const char *path, struct cfc_settings *settings)
-{
-    struct cfc_record_key key = cfc_record_key_named('e', path);
-    uint64_t approval = 0;
-    json_t *record;
-    int error;
-
-    memset(settings, 0, sizeof(*settings));
-    error = cfc_record_get(service->store, &key, &record, &settings->version);
-    if (error != CONFCAST_OK) {
-        return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_OK : error;
-    }
-    settings->has_approval = json_object_get(record, "approval") != NULL;
-    if (settings->has_approval &&
-        (!cfc_record_u64(record, "approval", &approval) || approval > CFC_APPROVAL_COUNT_MAX)) {
-        error = CONFCAST_ERR_CORRUPT;
-    }
-    settings->approval_count = (uint32_t)approval;
-    json_decref(record);
-    return error;
-}
-
 /* What counts for a scope: its own setting, or that of the nearest scope above it. */
-static int
-read_required(struct cfc_service *service, const char *path, uint32_t *required)
+static uint32_t
+required_for(struct cfc_service *service, const char *path)
 {
     char prefix[CFC_SCOPE_SIZE_MAX + 1];
 
-    *required = 0;
     snprintf(prefix, sizeof(prefix), "%s", path);
     for (;;) {
-        struct cfc_settings settings;
-        int error = read_settings(service, prefix, &settings);
+        const struct cfc_scope *scope = cfc_catalog_find(&service->catalog, prefix);
         char *slash = strrchr(prefix, '/');
 
-        if (error != CONFCAST_OK || settings.has_approval) {
-            *required = settings.approval_count;
-            return error;
+        if (scope != NULL && scope->rules != NULL && scope->rules->settings.has_approval) {
+            return scope->rules->settings.approval_count;
         }
         if (slash == NULL) {
-            return CONFCAST_OK;
+            return 0;
         }
         *slash = '\0';
     }
-}
-
-int
-cfc_service_get_settings(struct cfc_service *service, const char *path,
-                         struct cfc_settings *settings)
-{
-    int error = cfc_scope_check(path, strlen(path));
-
-    memset(settings, 0, sizeof(*settings));
-    if (error == CONFCAST_OK) {
-        error = cfc_service_enter(service);
-    }
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    error = read_settings(service, path, settings);
-    cfc_service_leave(service);
-    return error;
-}
-
-static json_t *
-settings_json(const struct cfc_settings *settings)
-{
-    return settings->has_approval
-               ? json_pack("{sI}", "approval", (json_int_t)settings->approval_count)
-               : json_object();
-}
-
-/* Under the lock. */
-static int
-set_settings(struct cfc_service *service, const struct cfc_change_state *state, const char *path,
-             const struct cfc_settings *settings, const uint64_t *expected_version,
-             struct cfc_settings *result, struct cfc_refusal *refusal)
-{
-    struct cfc_record_key key = cfc_record_key_named('e', path);
-    struct cfc_store_batch batch;
-    struct cfc_settings before;
-    json_t *answer;
-    uint64_t seq = 0;
-    int error = cfc_change_replay(service, state, &answer, &seq);
-
-    *result = *settings;
-    result->version = seq;
-    if (error != CONFCAST_ERR_NOT_FOUND) {
-        json_decref(answer);
-        return error;
-    }
-    error = read_settings(service, path, &before);
-    if (error == CONFCAST_OK && expected_version != NULL && *expected_version != before.version) {
-        cfc_refusal_say(refusal, "the settings have changed since");
-        error = CONFCAST_ERR_CONFLICT;
-    }
-    if (error != CONFCAST_OK || state->change->is_dry_run) {
-        return error;
-    }
-    cfc_store_batch_init(&batch);
-    cfc_record_guard(&batch, &key, before.version);
-    cfc_record_put(&batch, &key, settings_json(settings));
-    cfc_change_record(service, state, &batch, "settings", path, 0, settings_json(settings));
-    error = cfc_service_commit(service, &batch, &result->version);
-    cfc_store_batch_clear(&batch);
-    return error;
-}
-
-int
-cfc_service_set_settings(struct cfc_service *service, const struct cfc_change *change,
-                         const char *path, const struct cfc_settings *settings,
-                         bool has_expected_version, uint64_t expected_version,
-                         struct cfc_settings *result, struct cfc_refusal *refusal)
-{
-    char numbers[80];
-    const char *parts[] = {"settings", path, numbers,
-                           change->message != NULL ? change->message : "", NULL};
-    struct cfc_change_state state;
-    int error = cfc_scope_check(path, strlen(path));
-
-    memset(result, 0, sizeof(*result));
-    snprintf(numbers, sizeof(numbers), "%d %u %d %llu", (int)settings->has_approval,
-             settings->approval_count, (int)has_expected_version,
-             (unsigned long long)expected_version);
-    if (error == CONFCAST_OK && (settings->approval_count > CFC_APPROVAL_COUNT_MAX ||
-                                 (!settings->has_approval && settings->approval_count != 0))) {
-        cfc_refusal_say(refusal, "approval is a number of people from 0 to 8");
-        error = CONFCAST_ERR_INVALID;
-    }
-    if (error == CONFCAST_OK) {
-        error = cfc_change_begin(&state, change, parts, "", 0);
-    }
-    if (error == CONFCAST_OK) {
-        error = cfc_service_enter(service);
-    }
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    error = set_settings(service, &state, path, settings,
-                         has_expected_version ? &expected_version : NULL, result, refusal);
-    cfc_service_leave(service);
-    return error;
 }
 
 /* ---- Approvals --------------------------------------------------------------------------------
@@ -222,13 +95,13 @@ cfc_approval_check(struct cfc_service *service, const struct cfc_scope *scope, u
 {
     struct cfc_definition_meta meta;
     json_t *record = NULL;
-    uint32_t required;
+    uint32_t required = required_for(service, scope->path);
     uint32_t count = 0;
     uint64_t mod_seq;
-    int error = read_required(service, scope->path, &required);
+    int error;
 
-    if (error != CONFCAST_OK || required == 0) {
-        return error;
+    if (required == 0) {
+        return CONFCAST_OK;
     }
     if (!is_pending) {
         error = cfc_definition_read_meta(service->store, scope->path, revision, &meta);
@@ -346,7 +219,7 @@ approve(struct cfc_service *service, const struct cfc_change_state *state, const
         approval->revision = revision;
         approval->count = count_approvals(record, &meta);
         approval->is_replay = replay == CONFCAST_OK;
-        error = read_required(service, path, &approval->required);
+        approval->required = required_for(service, path);
     }
     json_decref(record);
     return error;

@@ -5,6 +5,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/model/step.h"
+#include "controlplane/model/validate.h"
 
 const char *
 cfc_batch_item_scope(const struct cfc_batch_item *item)
@@ -177,23 +178,98 @@ prepare(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_res
     return error;
 }
 
+static bool
+has_promote(const struct cfc_step *step)
+{
+    for (size_t i = 0; i < step->count; i++) {
+        if (step->items[i].order->kind == CFC_BATCH_RELEASE &&
+            step->items[i].order->order.action == CFC_ACTION_PROMOTE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+commit(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_result *result,
+       struct cfc_refusal *refusal)
+{
+    int error;
+
+    if (result->is_replay || step->change.change->is_dry_run) {
+        return CONFCAST_OK;
+    }
+    error = cfc_step_commit(service, step, answer_of(result), &result->seq);
+    if (error == CONFCAST_ERR_LIMIT) {
+        cfc_refusal_say(refusal, "the batch does not fit into one commit: make it smaller");
+    }
+    return error;
+}
+
+/* Everything up to the commit, under the lock.  Only promotions are judged: what takes a config
+ * back, or away, is never in the way of an operator. */
+static int
+judge(struct cfc_service *service, struct cfc_step *step, struct cfc_validation *needed,
+      struct cfc_batch_result *result, size_t *failed, struct cfc_refusal *refusal)
+{
+    int error = prepare(service, step, result, failed, refusal);
+
+    if (error != CONFCAST_OK || result->is_replay || !has_promote(step)) {
+        return error;
+    }
+    return cfc_validate_impact(service, &step->impact, needed, refusal);
+}
+
+/* The validators run without the lock; then everything is computed once more, and is committed only
+ * if they have seen all of it. */
+static int
+ask_validators(struct cfc_service *service, struct cfc_step *step, struct cfc_validation *done,
+               struct cfc_batch_result *result, size_t *failed, struct cfc_refusal *refusal)
+{
+    struct cfc_validation needed = {.is_override = done->is_override};
+    int error = cfc_validation_run(done, refusal);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    error = cfc_service_enter(service);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    cfc_step_reset(step);
+    memset(result, 0, sizeof(*result));
+    error = judge(service, step, &needed, result, failed, refusal);
+    if (error == CONFCAST_OK && !cfc_validation_covers(done, &needed)) {
+        cfc_refusal_say(refusal, "something changed while the validators ran: try again");
+        error = CONFCAST_ERR_CONFLICT;
+    }
+    if (error == CONFCAST_OK) {
+        error = commit(service, step, result, refusal);
+    }
+    cfc_service_leave(service);
+    cfc_validation_free(&needed);
+    return error;
+}
+
 static int
 run(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_result *result,
     size_t *failed, struct cfc_refusal *refusal)
 {
+    struct cfc_validation needed = {.is_override = step->change.change->is_override};
     int error = cfc_service_enter(service);
 
     if (error != CONFCAST_OK) {
         return error;
     }
-    error = prepare(service, step, result, failed, refusal);
-    if (error == CONFCAST_OK && !result->is_replay && !step->change.change->is_dry_run) {
-        error = cfc_step_commit(service, step, answer_of(result), &result->seq);
-        if (error == CONFCAST_ERR_LIMIT) {
-            cfc_refusal_say(refusal, "the batch does not fit into one commit: make it smaller");
-        }
+    error = judge(service, step, &needed, result, failed, refusal);
+    if (error == CONFCAST_OK && needed.job_count == 0) {
+        error = commit(service, step, result, refusal);
     }
     cfc_service_leave(service);
+    if (error == CONFCAST_OK && needed.job_count > 0) {
+        error = ask_validators(service, step, &needed, result, failed, refusal);
+    }
+    cfc_validation_free(&needed);
     return error;
 }
 

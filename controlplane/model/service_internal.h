@@ -165,6 +165,9 @@ int cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
 int cfc_approval_check(struct cfc_service *service, const struct cfc_scope *scope,
                        uint64_t revision, bool is_pending, struct cfc_refusal *refusal);
 
+/* Reads the rules of all scopes. */
+int cfc_rules_load(struct cfc_service *service);
+
 /* Fills what a refusal says of a release. */
 void cfc_refusal_release(struct cfc_refusal *refusal, const struct cfc_scope *scope);
 void cfc_refusal_say(struct cfc_refusal *refusal, const char *message);

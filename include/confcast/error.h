@@ -83,6 +83,8 @@ extern "C" {
     X(SCHEMA_UNSUPPORTED, -108, "schema_unsupported",                                              \
       "the JSON Schema uses a keyword or a reference that this build does not support")            \
     X(SCHEMA_MISMATCH, -109, "schema_mismatch", "the document does not fit its JSON Schema")       \
+    X(VALIDATION, -110, "validation",                                                              \
+      "a limit or a validator of the scope's settings refuses the change")                         \
     /* Who may. */                                                                                 \
     X(APPROVAL, -115, "approval", "the revision lacks the approval of others than its author")
 

@@ -263,12 +263,12 @@ class Releases(DaemonCase):
         scope = f"{self.tenant}/web"
         ann, bob = {"Confcast-Author": "ann"}, {"Confcast-Author": "bob"}
         settings = f"/v1/settings/{self.tenant}"
-        for body in ({}, {"approval": -1}, {"approval": 9}, {"approval": "1"},
+        for body in ({"approval": -1}, {"approval": 9}, {"approval": "1"},
                      {"approval": 1, "x": 1}):
             with self.subTest(body=body):
                 self.refused(self.daemon.request("PUT", settings, body), 400)
         self.good(self.daemon.request("PUT", settings, {"approval": 1}))
-        self.assertEqual(self.good(self.daemon.get(settings))["approval"], 1)
+        self.assertEqual(self.good(self.daemon.get(settings))["document"], {"approval": 1})
         digest = self.good(self.daemon.put(scope, {"a": 1}, headers=ann))["digest"]
         self.refused(self.daemon.release(scope, "promote"), 403, "approval")
         self.refused(self.daemon.request("POST", "/v1/batch", {"items": [

@@ -66,6 +66,8 @@ every_path_takes_its_methods_and_no_other(void)
     } rows[] = {
         {"/v1/config/a", "PUT GET DELETE"},
         {"/v1/batch", "POST"},
+        {"/v1/schema/a", "GET PUT"},
+        {"/v1/settings/a", "GET PUT"},
         {"/v1/history/a", "GET"},
         {"/v1/release/a", "GET POST"},
         {"/v1/effective/a", "GET"},

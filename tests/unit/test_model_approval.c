@@ -4,13 +4,16 @@
 static int
 require_approvals(struct model *m, const char *scope, int count)
 {
-    struct cfc_settings settings = {.has_approval = count >= 0,
-                                    .approval_count = count >= 0 ? (uint32_t)count : 0};
     struct cfc_change change = by_ann(m);
-    struct cfc_settings result;
+    struct cfc_put_result result;
+    char text[40] = "{\"approval\":null}";
+    struct cfc_put put = {.scope = scope, .text = text};
 
-    return cfc_service_set_settings(m->service, &change, scope, &settings, false, 0, &result,
-                                    &m->refusal);
+    if (count >= 0) {
+        snprintf(text, sizeof(text), "{\"approval\":%d}", count);
+    }
+    put.text_size = strlen(text);
+    return cfc_service_put_rule(m->service, &change, CFC_RULE_SETTINGS, &put, &result, &m->refusal);
 }
 
 static struct cfc_approval approval;
@@ -172,33 +175,18 @@ ways_back_need_no_approval(void)
 }
 
 static void
-settings_are_guarded_bounded_and_read_back(void)
+a_setting_has_its_bounds_and_lasts(void)
 {
-    struct cfc_settings settings = {.has_approval = true, .approval_count = 2};
-    struct cfc_settings read;
-    struct cfc_change change;
     struct model m;
 
     model_open(&m);
-    CU_ASSERT_EQUAL(cfc_service_get_settings(m.service, "acme", &read), CONFCAST_OK);
-    CU_ASSERT_FALSE(read.has_approval);
-    CU_ASSERT_EQUAL(read.version, 0);
-    change = by_ann(&m);
-    CU_ASSERT_EQUAL(
-        cfc_service_set_settings(m.service, &change, "acme", &settings, true, 0, &read, &m.refusal),
-        CONFCAST_OK);
-    CU_ASSERT_EQUAL(
-        cfc_service_set_settings(m.service, &change, "acme", &settings, true, 0, &read, &m.refusal),
-        CONFCAST_ERR_CONFLICT);
-    model_reopen(&m);
-    CU_ASSERT_EQUAL(cfc_service_get_settings(m.service, "acme", &read), CONFCAST_OK);
-    CU_ASSERT_TRUE(read.has_approval);
-    CU_ASSERT_EQUAL(read.approval_count, 2);
-    CU_ASSERT_NOT_EQUAL(read.version, 0);
+    CU_ASSERT_EQUAL(put_text(&m, "acme", "{}"), CONFCAST_OK);
     CU_ASSERT_EQUAL(require_approvals(&m, "acme", CFC_APPROVAL_COUNT_MAX), CONFCAST_OK);
     CU_ASSERT_EQUAL(require_approvals(&m, "acme", CFC_APPROVAL_COUNT_MAX + 1),
                     CONFCAST_ERR_INVALID);
     CU_ASSERT_EQUAL(require_approvals(&m, "..", 1), CONFCAST_ERR_SCOPE_NAME);
+    model_reopen(&m);
+    CU_ASSERT_EQUAL(promote(&m, "acme"), CONFCAST_ERR_APPROVAL);
     model_close(&m);
 }
 
@@ -211,7 +199,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_approval_repeated_under_its_key_happens_once),
     CFC_CASE(the_nearest_scope_that_sets_it_counts),
     CFC_CASE(ways_back_need_no_approval),
-    CFC_CASE(settings_are_guarded_bounded_and_read_back),
+    CFC_CASE(a_setting_has_its_bounds_and_lasts),
 };
 
 CFC_TEST_MAIN("model_approval", cases)

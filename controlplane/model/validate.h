@@ -1,0 +1,31 @@
+/* Whether what a change would publish may be published: schemas, limits, and the validator commands
+ * that have to be asked.  Called under the service's lock. */
+#ifndef CFC_MODEL_VALIDATE_H
+#define CFC_MODEL_VALIDATE_H
+
+#include "controlplane/model/impact.h"
+#include "controlplane/model/validator.h"
+
+/* The runs that a change needs. */
+struct cfc_validation {
+    bool is_override; /* limits against the active config do not count */
+    struct cfc_validator_job *jobs;
+    size_t job_count;
+};
+
+/* Judges every content of the impact that no consumer was given yet, by the rules of every layer of
+ * its scope, and adds the validators that have to be asked.  CONFCAST_ERR_SCHEMA_MISMATCH,
+ * _VALIDATION (a limit, or no folder of validators), _LIMIT (too many runs); `refusal` says where.
+ */
+int cfc_validate_impact(struct cfc_service *service, const struct cfc_impact *impact,
+                        struct cfc_validation *validation, struct cfc_refusal *refusal);
+
+/* Every run of `needed` is one of `done`. */
+bool cfc_validation_covers(const struct cfc_validation *done, const struct cfc_validation *needed);
+
+/* Runs all jobs, without the lock.  The error of the first that does not accept. */
+int cfc_validation_run(const struct cfc_validation *validation, struct cfc_refusal *refusal);
+
+void cfc_validation_free(struct cfc_validation *validation);
+
+#endif
