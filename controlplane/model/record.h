@@ -9,6 +9,7 @@
  *   l/SCOPE              layers that were set
  *   e/SCOPE              settings
  *   o/SCOPE 0 REV(8)     who approved this revision, with its digest
+ *   k/token:ID, k/roles  who may do what: controlplane/auth/ understands them
  *   a/N(8)               audit entries, 1, 2, 3, ..., each with the SHA-256 of the value of the one
  *                        before as "prev" (zero in the first); m/audit is the last N (little
  *                        endian) and the digest of its value
