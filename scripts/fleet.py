@@ -171,7 +171,7 @@ class Fleet:
         self.control = self.spawn(
             f"{self.bed.prefix}-control",
             ["confcastd", "--data", os.path.join(self.folder, "store"), "--keys", self.keys,
-             "--unix", self.socket, "--listen", "10.77.0.2:7400", "--engine-socket",
+             "--unix", self.socket, "--listen", "none", "--engine-socket",
              self.engine_socket], os.path.join(self.folder, "confcastd.log"))
         wait_until("confcastd", lambda: self.check_alive() and self.run(
             ["confcastctl", "status"]).returncode == 0)

@@ -1,5 +1,6 @@
 #include "controlplane/api/api.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "confcast/error.h"
@@ -8,37 +9,53 @@
 
 static const struct cfc_api_route routes[] = {
     {"PUT", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_DOCUMENT, "expected_revision message dry_run",
-     cfc_api_put_config},
-    {"GET", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "revision", cfc_api_get_config},
+     CFC_RIGHT_WRITE, cfc_api_put_config},
+    {"GET", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "revision", CFC_RIGHT_READ,
+     cfc_api_get_config},
     {"DELETE", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "expected_revision message dry_run",
-     cfc_api_delete_config},
+     CFC_RIGHT_WRITE, cfc_api_delete_config},
     {"POST", "/v1/batch", CFC_TAIL_NONE, CFC_BODY_DOCUMENT, "message dry_run override",
-     cfc_api_post_batch},
-    {"GET", "/v1/history/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "before limit", cfc_api_get_history},
-    {"GET", "/v1/release/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", cfc_api_get_release},
+     CFC_RIGHT_IN_BODY, cfc_api_post_batch},
+    {"GET", "/v1/history/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "before limit", CFC_RIGHT_READ,
+     cfc_api_get_history},
+    {"GET", "/v1/release/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", CFC_RIGHT_READ, cfc_api_get_release},
     {"POST", "/v1/release/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "message dry_run override",
-     cfc_api_post_release},
-    {"POST", "/v1/approve/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "message dry_run", cfc_api_approve},
-    {"GET", "/v1/schema/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "revision", cfc_api_get_schema},
+     CFC_RIGHT_RELEASE, cfc_api_post_release},
+    {"POST", "/v1/approve/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "message dry_run", CFC_RIGHT_APPROVE,
+     cfc_api_approve},
+    {"GET", "/v1/schema/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "revision", CFC_RIGHT_READ,
+     cfc_api_get_schema},
     {"PUT", "/v1/schema/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "expected_revision message dry_run",
-     cfc_api_put_schema},
-    {"GET", "/v1/settings/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "revision", cfc_api_get_settings},
+     CFC_RIGHT_WRITE, cfc_api_put_schema},
+    {"GET", "/v1/settings/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "revision", CFC_RIGHT_READ,
+     cfc_api_get_settings},
     {"PUT", "/v1/settings/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "expected_revision message dry_run",
-     cfc_api_put_settings},
-    {"GET", "/v1/effective/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "variant", cfc_api_get_effective},
-    {"GET", "/v1/layers/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", cfc_api_get_layers},
+     CFC_RIGHT_OPERATE, cfc_api_put_settings},
+    {"GET", "/v1/effective/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "variant", CFC_RIGHT_READ,
+     cfc_api_get_effective},
+    {"GET", "/v1/layers/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", CFC_RIGHT_READ, cfc_api_get_layers},
     {"PUT", "/v1/layers/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "expected_version message dry_run",
-     cfc_api_put_layers},
-    {"GET", "/v1/status", CFC_TAIL_NONE, CFC_BODY_NONE, "", cfc_api_get_status},
-    {"GET", "/v1/status/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "stragglers", cfc_api_get_scope_status},
-    {"GET", "/v1/consumers", CFC_TAIL_NONE, CFC_BODY_NONE, "after behind limit",
+     CFC_RIGHT_RELEASE, cfc_api_put_layers},
+    {"GET", "/v1/status", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_READ, cfc_api_get_status},
+    {"GET", "/v1/status/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "stragglers", CFC_RIGHT_READ,
+     cfc_api_get_scope_status},
+    {"GET", "/v1/consumers", CFC_TAIL_NONE, CFC_BODY_NONE, "after behind limit", CFC_RIGHT_READ,
      cfc_api_get_consumers},
-    {"GET", "/v1/consumers/", CFC_TAIL_CONSUMER_ID, CFC_BODY_NONE, "", cfc_api_get_consumer},
-    {"GET", "/v1/audit", CFC_TAIL_NONE, CFC_BODY_NONE, "after before format limit",
+    {"GET", "/v1/consumers/", CFC_TAIL_CONSUMER_ID, CFC_BODY_NONE, "", CFC_RIGHT_READ,
+     cfc_api_get_consumer},
+    {"GET", "/v1/audit", CFC_TAIL_NONE, CFC_BODY_NONE, "after before format limit", CFC_RIGHT_READ,
      cfc_api_get_audit},
-    {"GET", "/healthz", CFC_TAIL_NONE, CFC_BODY_NONE, "", cfc_api_get_health},
-    {"GET", "/readyz", CFC_TAIL_NONE, CFC_BODY_NONE, "", cfc_api_get_ready},
-    {"GET", "/metrics", CFC_TAIL_NONE, CFC_BODY_NONE, "", cfc_api_get_metrics},
+    {"GET", "/healthz", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_PUBLIC, cfc_api_get_health},
+    {"GET", "/readyz", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_PUBLIC, cfc_api_get_ready},
+    {"GET", "/metrics", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_READ, cfc_api_get_metrics},
+    {"POST", "/v1/tokens", CFC_TAIL_NONE, CFC_BODY_SMALL, "message dry_run", CFC_RIGHT_OPERATE,
+     cfc_api_post_token},
+    {"GET", "/v1/tokens", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_OPERATE, cfc_api_get_tokens},
+    {"DELETE", "/v1/tokens/", CFC_TAIL_TOKEN_ID, CFC_BODY_NONE, "message dry_run",
+     CFC_RIGHT_OPERATE, cfc_api_delete_token},
+    {"GET", "/v1/roles", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_OPERATE, cfc_api_get_roles},
+    {"PUT", "/v1/roles", CFC_TAIL_NONE, CFC_BODY_SMALL, "expected_version message dry_run",
+     CFC_RIGHT_OPERATE, cfc_api_put_roles},
 };
 
 static const unsigned statuses[] = {
@@ -50,6 +67,10 @@ static const unsigned statuses[] = {
 void
 cfc_api_init(struct cfc_api *api, struct cfc_service *service, size_t document_size_max)
 {
+    /* A route without a rule is not served. */
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        assert(routes[i].right > CFC_RIGHT_UNSET && routes[i].right < CFC_RIGHT_COUNT);
+    }
     memset(api, 0, sizeof(*api));
     api->service = service;
     api->document_size_max = document_size_max;
@@ -86,6 +107,8 @@ tail_is_valid(enum cfc_api_tail tail, const char *rest)
         return cfc_scope_check(rest, strlen(rest)) == CONFCAST_OK;
     case CFC_TAIL_CONSUMER_ID:
         return cfc_consumer_id_check(rest, strlen(rest)) == CONFCAST_OK;
+    case CFC_TAIL_TOKEN_ID:
+        return cfc_token_id_check(rest);
     case CFC_TAIL_NONE:
         break;
     }
@@ -128,7 +151,7 @@ cfc_api_find(struct cfc_request *request, const char *method, struct cfc_reply *
     if (!tail_is_valid(route->tail, request->rest)) {
         cfc_reply_failure(
             reply, route->tail == CFC_TAIL_SCOPE ? CONFCAST_ERR_SCOPE_NAME : CONFCAST_ERR_INVALID,
-            route->tail == CFC_TAIL_SCOPE ? NULL : "the consumer id is malformed", NULL);
+            route->tail == CFC_TAIL_SCOPE ? NULL : "the id that ends the path is malformed", NULL);
         return NULL;
     }
     for (uint32_t i = 0; i < target->param_count; i++) {
@@ -163,4 +186,64 @@ cfc_api_count_reply(struct cfc_api *api, unsigned status)
             return;
         }
     }
+}
+
+const struct cfc_api_route *
+cfc_api_routes(size_t *count)
+{
+    *count = sizeof(routes) / sizeof(routes[0]);
+    return routes;
+}
+
+static bool
+forbid(struct cfc_api *api, struct cfc_reply *reply)
+{
+    cfc_access_count(api->access, CFC_DENIAL_FORBIDDEN);
+    cfc_reply_error(reply, 403, "forbidden", "no role of yours allows this here");
+    return false;
+}
+
+bool
+cfc_api_authorize(struct cfc_api *api, const struct cfc_request *request,
+                  const struct cfc_api_route *route, struct cfc_reply *reply)
+{
+    const char *scope = route->tail == CFC_TAIL_SCOPE ? request->rest : NULL;
+
+    if (route->right == CFC_RIGHT_PUBLIC) {
+        return true;
+    }
+    if (api->access == NULL || request->identity == NULL) {
+        cfc_reply_error(reply, 503, "not_ready", "nobody is known here yet");
+        return false;
+    }
+    if (route->right == CFC_RIGHT_IN_BODY) {
+        return true;
+    }
+    return cfc_identity_allows(request->identity, route->right, scope) || forbid(api, reply);
+}
+
+bool
+cfc_api_require(struct cfc_api *api, const struct cfc_request *request, enum cfc_right right,
+                const char *scope, struct cfc_reply *reply)
+{
+    if (request->check_count != NULL) {
+        ++*request->check_count;
+    }
+    if (request->identity == NULL) {
+        cfc_reply_error(reply, 503, "not_ready", "nobody is known here yet");
+        return false;
+    }
+    return cfc_identity_allows(request->identity, right, scope) || forbid(api, reply);
+}
+
+void
+cfc_api_handle(struct cfc_api *api, struct cfc_request *request, const struct cfc_api_route *route,
+               struct cfc_reply *reply)
+{
+    unsigned check_count = 0;
+
+    request->check_count = &check_count;
+    route->handle(api, request, reply);
+    request->check_count = NULL;
+    assert(route->right != CFC_RIGHT_IN_BODY || check_count > 0 || reply->status != 200);
 }

@@ -12,6 +12,7 @@
 
 #include "controlplane/api/reply.h"
 #include "controlplane/api/target.h"
+#include "controlplane/auth/access.h"
 #include "controlplane/model/service.h"
 #include "controlplane/publish/publisher.h"
 
@@ -35,6 +36,7 @@ enum cfc_api_status_idx {
 
 struct cfc_api {
     struct cfc_service *service;
+    struct cfc_access *access;       /* NULL: only public routes are served */
     struct cfc_publisher *publisher; /* NULL = this daemon does not publish */
     void (*publisher_status)(struct cfc_publisher *publisher, struct cfc_publisher_status *out);
     size_t document_size_max;                    /* bytes of a document's body */
@@ -46,12 +48,15 @@ struct cfc_api {
 
 struct cfc_request {
     struct cfc_target target;
-    const char *rest;            /* the scope or id that closes the path; "" for none */
-    const char *body;            /* NULL when there is none */
-    size_t body_size;            /* bytes */
-    const char *idempotency_key; /* NULL for none */
-    const char *author;          /* never NULL */
-    uint64_t unix_ns;            /* when the request was complete */
+    const char *rest;                    /* the scope or id that closes the path; "" for none */
+    const char *body;                    /* NULL when there is none */
+    size_t body_size;                    /* bytes */
+    const char *idempotency_key;         /* NULL for none */
+    const char *author;                  /* never NULL */
+    const char *claimed;                 /* whom the client named besides; NULL for nobody */
+    const struct cfc_identity *identity; /* who asks; NULL = nobody was asked */
+    unsigned *check_count;               /* calls of cfc_api_require(); NULL = not counted */
+    uint64_t unix_ns;                    /* when the request was complete */
 };
 
 typedef void (*cfc_api_handler)(struct cfc_api *api, const struct cfc_request *request,
@@ -61,6 +66,7 @@ enum cfc_api_tail {
     CFC_TAIL_NONE,
     CFC_TAIL_SCOPE,       /* a scope path, which closes the URL */
     CFC_TAIL_CONSUMER_ID, /* a consumer id */
+    CFC_TAIL_TOKEN_ID,    /* the id of a token */
 };
 
 enum cfc_api_body {
@@ -75,6 +81,9 @@ struct cfc_api_route {
     enum cfc_api_tail tail;
     enum cfc_api_body body;
     const char *params; /* names of the query parameters that it knows, separated by blanks */
+    /* Who may: over the scope that closes the path, or over all scopes when none does.  It stands
+     * before the handler so that a row without it does not compile; start-up checks it again. */
+    enum cfc_right right;
     cfc_api_handler handle;
 };
 
@@ -86,6 +95,23 @@ void cfc_api_init(struct cfc_api *api, struct cfc_service *service, size_t docum
  * none, when the path's end is malformed or a parameter is unknown: *reply is then the error. */
 const struct cfc_api_route *cfc_api_find(struct cfc_request *request, const char *method,
                                          struct cfc_reply *reply);
+
+/* All routes, for tests that must miss none. */
+const struct cfc_api_route *cfc_api_routes(size_t *count);
+
+/* Whether who asks may use the route here; else *reply is a 403 (or 503, without an access). */
+bool cfc_api_authorize(struct cfc_api *api, const struct cfc_request *request,
+                       const struct cfc_api_route *route, struct cfc_reply *reply);
+
+/* The same for handlers, for another scope or right than their route's: the scopes of a batch, the
+ * layers of a scope.  `scope` NULL = all.  Every handler whose rule is CFC_RIGHT_IN_BODY asks for
+ * each scope before it does anything. */
+bool cfc_api_require(struct cfc_api *api, const struct cfc_request *request, enum cfc_right right,
+                     const char *scope, struct cfc_reply *reply);
+
+/* Runs the handler of a request that was authorized. */
+void cfc_api_handle(struct cfc_api *api, struct cfc_request *request,
+                    const struct cfc_api_route *route, struct cfc_reply *reply);
 
 /* Bytes of body that a route takes. */
 size_t cfc_api_body_size_max(const struct cfc_api *api, const struct cfc_api_route *route);

@@ -150,6 +150,23 @@ read_batch(struct batch *batch, struct cfc_change *change, struct cfc_reply *rep
     return true;
 }
 
+/* The rule of the route: each scope of the body, by what is done to it. */
+static bool
+may_do_all(struct cfc_api *api, const struct cfc_request *request, const struct batch *batch,
+           struct cfc_reply *reply)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct cfc_batch_item *item = &batch->items[i];
+        bool is_release = item->kind == CFC_BATCH_RELEASE;
+
+        if (!cfc_api_require(api, request, is_release ? CFC_RIGHT_RELEASE : CFC_RIGHT_WRITE,
+                             is_release ? item->order.scope : item->put.scope, reply)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static json_t *
 item_json(const struct cfc_batch_item_result *item)
 {
@@ -233,7 +250,7 @@ cfc_api_post_batch(struct cfc_api *api, const struct cfc_request *request, struc
                                    api->document_size_max, &batch->body, &error);
         if (rc != CONFCAST_OK) {
             cfc_reply_failure(reply, rc, error.message, NULL);
-        } else if (read_batch(batch, &change, reply)) {
+        } else if (read_batch(batch, &change, reply) && may_do_all(api, request, batch, reply)) {
             run(api, batch, &change, reply);
         }
     }

@@ -74,6 +74,8 @@ cfc_api_change(const struct cfc_request *request, struct cfc_change *change,
         return false;
     }
     change->author = request->author;
+    change->claimed = request->claimed;
+    change->proof = request->identity != NULL ? request->identity->proof : CFC_PROOF_NONE;
     change->message = message;
     change->idempotency_key = request->idempotency_key;
     change->unix_ns = request->unix_ns;

@@ -35,6 +35,13 @@ void cfc_api_get_consumers(struct cfc_api *, const struct cfc_request *, struct 
 void cfc_api_get_consumer(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_audit(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 
+/* Who may do what. */
+void cfc_api_post_token(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_tokens(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_delete_token(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_roles(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_put_roles(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+
 /* The node itself. */
 void cfc_api_get_health(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_ready(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);

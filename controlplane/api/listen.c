@@ -102,6 +102,23 @@ cfc_listen_tcp(const char *address, int *fd, uint16_t *port)
     return rc;
 }
 
+bool
+cfc_listen_is_loopback(const char *address)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    const char *port;
+    char host[64];
+
+    if (split(address, host, &port) != CONFCAST_OK) {
+        return false;
+    }
+    if (inet_pton(AF_INET, host, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == 127;
+    }
+    return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
 static bool
 somebody_answers(const struct sockaddr_un *name)
 {

@@ -105,6 +105,22 @@ count_at(const void *base, size_t offset)
 }
 
 static void
+put_access_metrics(FILE *out, struct cfc_api *api)
+{
+    if (api->access == NULL) {
+        return;
+    }
+    fputs("# HELP confcast_access_denied_total Requests turned away, by reason.\n"
+          "# TYPE confcast_access_denied_total counter\n",
+          out);
+    for (int i = 0; i < CFC_DENIAL_COUNT; i++) {
+        fprintf(out, "confcast_access_denied_total{reason=\"%s\"} %llu\n",
+                cfc_denial_word((enum cfc_denial)i),
+                (unsigned long long)atomic_load(&api->access->denials[i]));
+    }
+}
+
+static void
 put_publisher_metrics(FILE *out, struct cfc_api *api)
 {
     struct cfc_publisher_status status = {0};
@@ -204,6 +220,7 @@ cfc_api_get_metrics(struct cfc_api *api, const struct cfc_request *request, stru
     }
     put_http_metrics(out, api);
     put_node_metrics(out, api);
+    put_access_metrics(out, api);
     put_publisher_metrics(out, api);
     put_scope_metrics(out, api);
     if (fclose(out) != 0) {

@@ -25,7 +25,8 @@ mono_ns(void)
 }
 
 void
-cfc_connection_refuse(int fd, unsigned status, const char *reason, const char *body)
+cfc_connection_refuse(const struct cfc_connection *c, unsigned status, const char *reason,
+                      const char *body)
 {
     char text[512];
     int size = snprintf(text, sizeof(text),
@@ -33,9 +34,13 @@ cfc_connection_refuse(int fd, unsigned status, const char *reason, const char *b
                         "Content-Length: %zu\r\n\r\n%s",
                         status, reason, strlen(body), body);
 
+    /* Plain text amid a TLS session would only break it in another way. */
+    if (c->is_tls) {
+        return;
+    }
     /* A peer that takes nothing gets nothing: this must not wait for it. */
     if (size > 0 && (size_t)size < sizeof(text)) {
-        send(fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        send(c->fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
 }
 
@@ -43,7 +48,7 @@ static void
 end_late(struct cfc_reaper *reaper, struct cfc_connection *c)
 {
     if (c->phase == CFC_CONNECTION_RECEIVING) {
-        cfc_connection_refuse(c->fd, 408, "Request Timeout", late_body);
+        cfc_connection_refuse(c, 408, "Request Timeout", late_body);
         atomic_fetch_add(&reaper->late_count, 1);
     }
     c->phase = CFC_CONNECTION_ENDED;

@@ -34,6 +34,7 @@ struct cfc_connection {
     enum cfc_connection_phase phase;
     uint64_t deadline_ns; /* monotonic */
     bool is_unix;
+    bool is_tls; /* what goes over the socket belongs to a session that only its owner can use */
     uint32_t peer_uid; /* unix sockets: who connected */
 };
 
@@ -64,7 +65,8 @@ bool cfc_reaper_enter(struct cfc_connection *connection, enum cfc_connection_pha
 void cfc_reaper_enter_sending(struct cfc_connection *connection, size_t size);
 
 /* Sends a bare error on the socket itself, for requests that libmicrohttpd lets nobody answer since
- * their body goes on.  Only plain sockets. */
-void cfc_connection_refuse(int fd, unsigned status, const char *reason, const char *body);
+ * their body goes on.  On TLS nothing is sent: the peer sees the connection close. */
+void cfc_connection_refuse(const struct cfc_connection *connection, unsigned status,
+                           const char *reason, const char *body);
 
 #endif

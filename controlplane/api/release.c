@@ -265,6 +265,24 @@ read_layers(const json_t *body, const char *names[CFC_LAYER_COUNT_MAX], size_t *
     return true;
 }
 
+/* What a scope gets from a layer can be read there, so that naming one takes the right to read it.
+ * The prefixes of the scope itself are its layers anyway. */
+static bool
+may_name_layers(struct cfc_api *api, const struct cfc_request *request, const char *const *names,
+                size_t count, struct cfc_reply *reply)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(names[i]);
+        bool is_prefix = strncmp(names[i], request->rest, size) == 0 &&
+                         (request->rest[size] == '/' || request->rest[size] == '\0');
+
+        if (!is_prefix && !cfc_api_require(api, request, CFC_RIGHT_READ, names[i], reply)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void
 cfc_api_put_layers(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
 {
@@ -284,7 +302,8 @@ cfc_api_put_layers(struct cfc_api *api, const struct cfc_request *request, struc
         return;
     }
     body = parse_body(request, reply);
-    if (body == NULL || !read_layers(body, names, &count, reply)) {
+    if (body == NULL || !read_layers(body, names, &count, reply) ||
+        !may_name_layers(api, request, names, count, reply)) {
         json_decref(body);
         return;
     }

@@ -59,6 +59,8 @@ struct exchange {
     size_t answer_size;  /* bytes of the answer on its way out */
     char idempotency_key[CFC_IDEMPOTENCY_KEY_SIZE_MAX + 1];
     char author[CFC_AUTHOR_SIZE_MAX + 1];
+    char claimed[CFC_AUTHOR_SIZE_MAX + 1];
+    struct cfc_identity identity;
 };
 
 static const char no_memory_body[] =
@@ -105,6 +107,7 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
         c->is_unix = true;
         c->peer_uid = peer.uid;
     }
+    c->is_tls = !c->is_unix && server->config.tls != NULL;
     cfc_reaper_add(&server->reaper, c);
     *context = c;
 }
@@ -223,6 +226,10 @@ answer(struct exchange *x, struct MHD_Connection *mhd)
     x->is_answered = true;
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, x->reply.type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (x->reply.status == 401) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                "Bearer realm=\"confcast\"");
+    }
     if (x->reply.is_replay) {
         MHD_add_response_header(response, "Idempotency-Replayed", "true");
     }
@@ -250,8 +257,73 @@ is_printable(const char *text)
     return true;
 }
 
-/* Until there are tokens, the author is what the client says, or else who opened the unix socket.
- * The daemon listens on loopback and on that socket by default. */
+static uint64_t
+unix_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
+}
+
+static void
+read_certificate(struct exchange *x, struct MHD_Connection *mhd, char name[CFC_AUTHOR_SIZE_MAX + 1],
+                 struct cfc_credentials *credentials)
+{
+    const union MHD_ConnectionInfo *info;
+
+    if (x->connection == NULL || !x->connection->is_tls) {
+        return;
+    }
+    info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (info != NULL) {
+        credentials->has_certificate =
+            cfc_tls_peer(x->server->config.tls, info->tls_session, name, CFC_AUTHOR_SIZE_MAX + 1);
+        credentials->certificate_name = name[0] != '\0' ? name : NULL;
+    }
+}
+
+/* Who asks, proven by a token or a certificate, or by the kernel; and whether they may. */
+static bool
+admit(struct exchange *x, struct MHD_Connection *mhd)
+{
+    struct cfc_api *api = x->server->api;
+    struct cfc_credentials credentials = {
+        .authorization =
+            MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION),
+        .is_unix = x->connection != NULL && x->connection->is_unix,
+        .peer_uid = x->connection != NULL ? x->connection->peer_uid : 0,
+        .unix_ns = unix_now_ns(),
+    };
+
+    char name[CFC_AUTHOR_SIZE_MAX + 1];
+
+    if (x->route->right == CFC_RIGHT_PUBLIC) {
+        return true;
+    }
+    read_certificate(x, mhd, name, &credentials);
+    if (api->access != NULL) {
+        int rc = cfc_access_identify(api->access, &credentials, &x->identity);
+
+        if (rc == CONFCAST_ERR_AUTHORITY) {
+            refuse(x, 401, "unauthorized", "this needs a valid token or client certificate");
+            return false;
+        }
+        if (rc != CONFCAST_OK) {
+            refuse(x, 503, "not_ready", "tokens and roles cannot be read now; try again later");
+            return false;
+        }
+        x->request.identity = &x->identity;
+    }
+    if (!cfc_api_authorize(api, &x->request, x->route, &x->reply)) {
+        x->route = NULL;
+        return false;
+    }
+    return true;
+}
+
+/* The author of a change is who was proven.  Where nothing has to be proven (the daemon then
+ * listens on loopback only, unless told otherwise), it is whom the client names. */
 static bool
 read_author(struct exchange *x, struct MHD_Connection *mhd)
 {
@@ -262,12 +334,17 @@ read_author(struct exchange *x, struct MHD_Connection *mhd)
         refuse(x, 400, "invalid", "Confcast-Author: 1 to 128 printable ASCII characters");
         return false;
     }
-    if (said != NULL) {
+    if (said != NULL && x->server->api->access != NULL && !x->server->api->access->is_required &&
+        x->identity.proof <= CFC_PROOF_PEER) {
         memcpy(x->author, said, strlen(said) + 1);
-    } else if (x->connection != NULL && x->connection->is_unix) {
-        snprintf(x->author, sizeof(x->author), "uid:%u", x->connection->peer_uid);
+        x->identity.proof = CFC_PROOF_NONE;
     } else {
-        snprintf(x->author, sizeof(x->author), "anonymous");
+        snprintf(x->author, sizeof(x->author), "%s",
+                 x->identity.name[0] != '\0' ? x->identity.name : "anonymous");
+        if (said != NULL && strcmp(said, x->author) != 0) {
+            memcpy(x->claimed, said, strlen(said) + 1);
+            x->request.claimed = x->claimed;
+        }
     }
     x->request.author = x->author;
     return true;
@@ -308,7 +385,7 @@ start(struct exchange *x, struct MHD_Connection *mhd, const char *method)
     if (x->route != NULL) {
         x->body_size_max = cfc_api_body_size_max(x->server->api, x->route);
     }
-    if (x->route != NULL && read_author(x, mhd)) {
+    if (x->route != NULL && admit(x, mhd) && read_author(x, mhd)) {
         read_idempotency_key(x, mhd);
     }
     if (length != NULL && cfc_target_uint(length, UINT64_MAX, &size) != CONFCAST_OK) {
@@ -379,19 +456,10 @@ take_body(struct exchange *x, const char *bytes, size_t size)
         return MHD_YES;
     }
     if (x->connection != NULL) {
-        cfc_connection_refuse(x->connection->fd, 413, "Payload Too Large", too_long_body);
+        cfc_connection_refuse(x->connection, 413, "Payload Too Large", too_long_body);
         cfc_api_count_reply(x->server->api, 413);
     }
     return MHD_NO;
-}
-
-static uint64_t
-unix_now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
 }
 
 static enum MHD_Result
@@ -405,7 +473,7 @@ finish(struct exchange *x, struct MHD_Connection *mhd)
         x->request.body = x->body;
         x->request.body_size = x->body_size;
         x->request.unix_ns = unix_now_ns();
-        x->route->handle(x->server->api, &x->request, &x->reply);
+        cfc_api_handle(x->server->api, &x->request, x->route, &x->reply);
         drop_body(x);
     }
     if (x->reply.status >= 500) {
@@ -456,20 +524,36 @@ on_log(void *cls, const char *format, va_list args)
 }
 
 static struct MHD_Daemon *
-start_daemon(struct cfc_server *server, int fd)
+start_daemon(struct cfc_server *server, int fd, const struct cfc_tls *tls)
 {
     const struct cfc_server_config *config = &server->config;
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)CFC_TLS_PRIORITIES},
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, tls != NULL ? (void *)(uintptr_t)cfc_tls_cert(tls) : NULL},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, tls != NULL ? (void *)(uintptr_t)cfc_tls_key(tls) : NULL},
+        {MHD_OPTION_END, 0, NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
+
+    if (tls == NULL) {
+        options[0].option = MHD_OPTION_END;
+    } else if (cfc_tls_ca(tls) != NULL) {
+        options[3] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0,
+                                             (void *)(uintptr_t)cfc_tls_ca(tls)};
+    }
 
     /* The reaper's deadline comes first; the library's own is what remains when it cannot act. */
     return MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG | MHD_USE_ITC, 0, NULL,
-        NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG | MHD_USE_ITC |
+            (tls != NULL ? MHD_USE_TLS : 0),
+        0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->thread_count,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->connection_max,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(config->request_timeout_ms / 1000 * 2 + 2),
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
         on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY, options,
+        MHD_OPTION_END);
 }
 
 static int
@@ -480,7 +564,7 @@ open_tcp(struct cfc_server *server)
     int rc = cfc_listen_tcp(address, &fd, &server->port);
 
     if (rc == CONFCAST_OK) {
-        server->tcp = start_daemon(server, fd);
+        server->tcp = start_daemon(server, fd, server->config.tls);
         if (server->tcp == NULL) {
             close(fd);
             rc = CONFCAST_ERR_RESOURCE;
@@ -504,7 +588,7 @@ open_unix(struct cfc_server *server)
 
     if (rc == CONFCAST_OK) {
         server->unix_path = strdup(path);
-        server->local = server->unix_path != NULL ? start_daemon(server, fd) : NULL;
+        server->local = server->unix_path != NULL ? start_daemon(server, fd, NULL) : NULL;
         if (server->local == NULL) {
             close(fd);
             unlink(path);

@@ -15,12 +15,14 @@
 #include <stdint.h>
 
 #include "controlplane/api/api.h"
+#include "controlplane/api/tls.h"
 
 struct cfc_server;
 
 struct cfc_server_config {
     const char *listen;          /* "127.0.0.1:7400"; NULL = no TCP */
     const char *unix_path;       /* NULL = no unix socket */
+    struct cfc_tls *tls;         /* for TCP; NULL = none.  Outlives the server */
     size_t answer_total_max;     /* bytes of answers held at once; 0 = 512 MiB */
     size_t body_total_max;       /* bytes of request bodies held at once; 0 = 256 MiB */
     uint32_t request_timeout_ms; /* for a request to arrive as a whole; 0 = 30 s */

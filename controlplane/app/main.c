@@ -44,6 +44,9 @@ struct daemon {
     struct cfc_store *store;
     struct cfc_service *service;
     struct cfc_publisher *publisher; /* NULL when nothing is published */
+    struct cfc_tls *tls;             /* NULL without --tls-cert */
+    struct cfc_access access;
+    bool has_access;
     struct cfc_api api;
     struct cfc_server *server;
 };
@@ -149,6 +152,26 @@ open_publisher(struct daemon *d)
 }
 
 static int
+open_tls(struct daemon *d)
+{
+    const struct cfc_tls_config config = {.cert_file = d->options.tls_cert,
+                                          .key_file = d->options.tls_key,
+                                          .client_ca_file = d->options.tls_client_ca,
+                                          .client_crl_file = d->options.tls_client_crl};
+    char why[CFC_TLS_WHY_SIZE] = "";
+    int rc;
+
+    if (d->options.tls_cert == NULL) {
+        return CONFCAST_OK;
+    }
+    rc = cfc_tls_open(&config, &d->tls, why);
+    if (rc != CONFCAST_OK) {
+        cfc_log(CFC_LOG_ERROR, "main", "cannot use TLS reason=\"%s\"", why);
+    }
+    return rc;
+}
+
+static int
 open_api(struct daemon *d)
 {
     struct cfc_server_config config = {.listen = d->options.listen,
@@ -157,7 +180,19 @@ open_api(struct daemon *d)
     size_t document_size_max =
         d->options.document_size_max > 0 ? d->options.document_size_max : CFC_JSON_SIZE_MAX_DEFAULT;
 
+    int rc = cfc_access_open(&d->access, d->service, d->options.requires_auth);
+
+    if (rc != CONFCAST_OK) {
+        return failed("read tokens and roles", rc);
+    }
+    d->has_access = true;
+    rc = open_tls(d);
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
+    config.tls = d->tls;
     cfc_api_init(&d->api, d->service, document_size_max);
+    d->api.access = &d->access;
     d->api.publisher = d->publisher;
     d->api.publisher_status = cfc_publisher_status;
     return cfc_server_open(&d->api, &config, &d->server);
@@ -168,6 +203,10 @@ static void
 close_all(struct daemon *d)
 {
     cfc_server_close(d->server);
+    cfc_tls_close(d->tls);
+    if (d->has_access) {
+        cfc_access_close(&d->access);
+    }
     cfc_publisher_stop(d->publisher);
     cfc_service_close(d->service);
     cfc_store_close(d->store);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/api/listen.h"
 #include "protocol/base/time.h"
 
 enum {
@@ -14,14 +15,20 @@ enum {
     OPT_ENGINE_SOCKET,
     OPT_FRESH_PERIOD_MS,
     OPT_HELP,
+    OPT_INSECURE,
     OPT_KEYS,
     OPT_LISTEN,
     OPT_LOG_LEVEL,
     OPT_REQUEST_TIMEOUT_MS,
+    OPT_REQUIRE_AUTH,
     OPT_ROLLOUT_LACKING_PPM,
     OPT_ROLLOUT_REJECTED_PPM,
     OPT_ROLLOUT_SILENT_PPM,
     OPT_STALE_AFTER_MS,
+    OPT_TLS_CERT,
+    OPT_TLS_CLIENT_CA,
+    OPT_TLS_CLIENT_CRL,
+    OPT_TLS_KEY,
     OPT_UNIX,
     OPT_VALIDATORS,
     OPT_VERSION,
@@ -33,14 +40,20 @@ static const struct option table[] = {
     {"engine-socket", required_argument, NULL, OPT_ENGINE_SOCKET},
     {"fresh-period-ms", required_argument, NULL, OPT_FRESH_PERIOD_MS},
     {"help", no_argument, NULL, OPT_HELP},
+    {"insecure", no_argument, NULL, OPT_INSECURE},
     {"keys", required_argument, NULL, OPT_KEYS},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"request-timeout-ms", required_argument, NULL, OPT_REQUEST_TIMEOUT_MS},
+    {"require-auth", no_argument, NULL, OPT_REQUIRE_AUTH},
     {"rollout-lacking-ppm", required_argument, NULL, OPT_ROLLOUT_LACKING_PPM},
     {"rollout-rejected-ppm", required_argument, NULL, OPT_ROLLOUT_REJECTED_PPM},
     {"rollout-silent-ppm", required_argument, NULL, OPT_ROLLOUT_SILENT_PPM},
     {"stale-after-ms", required_argument, NULL, OPT_STALE_AFTER_MS},
+    {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
+    {"tls-client-ca", required_argument, NULL, OPT_TLS_CLIENT_CA},
+    {"tls-client-crl", required_argument, NULL, OPT_TLS_CLIENT_CRL},
+    {"tls-key", required_argument, NULL, OPT_TLS_KEY},
     {"unix", required_argument, NULL, OPT_UNIX},
     {"validators", required_argument, NULL, OPT_VALIDATORS},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -58,6 +71,13 @@ print_help(void)
          "  --listen ADDRESS:PORT    HTTP API (127.0.0.1:7400); port 0 = any, none = no TCP\n"
          "  --unix PATH              HTTP API on a unix socket\n"
          "  --validators DIR         programs that settings may name to judge configs\n"
+         "  --require-auth           nothing without a token or a client certificate; on the unix\n"
+         "                           socket root and the daemon's user are operators\n"
+         "  --tls-cert FILE --tls-key FILE  TLS 1.3 on TCP; both PEM\n"
+         "  --tls-client-ca FILE     client certificates signed by these; needs --tls-cert, means\n"
+         "                           --require-auth\n"
+         "  --tls-client-crl FILE    those that are revoked; read again when it changes\n"
+         "  --insecure               listen beyond loopback although anybody may do anything\n"
          "  --request-timeout-ms N   for a request to arrive as a whole (30000)\n"
          "  --document-max-bytes N   of one definition (67108864)\n"
          "  --stale-after-ms N       silence after which a consumer counts as stale (30000)\n"
@@ -163,6 +183,25 @@ set_option(int opt, const char *name, struct cfc_options *options)
     case OPT_ENGINE_SOCKET:
         options->engine_socket = optarg;
         return true;
+    case OPT_TLS_CERT:
+        options->tls_cert = optarg;
+        return true;
+    case OPT_TLS_KEY:
+        options->tls_key = optarg;
+        return true;
+    case OPT_TLS_CLIENT_CA:
+        options->tls_client_ca = optarg;
+        options->requires_auth = true;
+        return true;
+    case OPT_TLS_CLIENT_CRL:
+        options->tls_client_crl = optarg;
+        return true;
+    case OPT_REQUIRE_AUTH:
+        options->requires_auth = true;
+        return true;
+    case OPT_INSECURE:
+        options->is_insecure = true;
+        return true;
     case OPT_LOG_LEVEL:
         if (cfc_log_level_parse(optarg, &options->log_level) != CONFCAST_OK) {
             fprintf(stderr, "confcastd: --log-level takes error, warn, info or debug\n");
@@ -187,6 +226,21 @@ check(const struct cfc_options *options)
     }
     if (options->listen == NULL && options->unix_path == NULL) {
         fprintf(stderr, "confcastd: nothing to listen on\n");
+        return CFC_OPTIONS_WRONG;
+    }
+    if ((options->tls_cert != NULL) != (options->tls_key != NULL) ||
+        (options->tls_client_ca != NULL && options->tls_cert == NULL) ||
+        (options->tls_client_crl != NULL && options->tls_client_ca == NULL)) {
+        fprintf(stderr, "confcastd: --tls-cert and --tls-key go together; --tls-client-ca needs "
+                        "them, and --tls-client-crl needs --tls-client-ca\n");
+        return CFC_OPTIONS_WRONG;
+    }
+    if (options->listen != NULL && !options->requires_auth && !options->is_insecure &&
+        !cfc_listen_is_loopback(options->listen)) {
+        fprintf(stderr,
+                "confcastd: %s is open to others: --require-auth asks them for tokens or "
+                "certificates, --insecure lets anybody do anything\n",
+                options->listen);
         return CFC_OPTIONS_WRONG;
     }
     return CFC_OPTIONS_RUN;

@@ -9,12 +9,18 @@
 #include "controlplane/model/rollout.h"
 
 struct cfc_options {
-    const char *data_dir;              /* never NULL */
-    const char *keys_dir;              /* NULL only without engine_socket */
-    const char *listen;                /* NULL = no TCP */
-    const char *unix_path;             /* NULL = no unix socket */
-    const char *validators_dir;        /* NULL = no validators */
-    const char *engine_socket;         /* NULL = do not publish */
+    const char *data_dir;       /* never NULL */
+    const char *keys_dir;       /* NULL only without engine_socket */
+    const char *listen;         /* NULL = no TCP */
+    const char *unix_path;      /* NULL = no unix socket */
+    const char *validators_dir; /* NULL = no validators */
+    const char *engine_socket;  /* NULL = do not publish */
+    const char *tls_cert;       /* NULL = no TLS */
+    const char *tls_key;        /* NULL only without tls_cert */
+    const char *tls_client_ca;  /* NULL = no client certificates; else requires_auth is set */
+    const char *tls_client_crl;
+    bool requires_auth;                /* without credentials nobody may do anything */
+    bool is_insecure;                  /* may listen beyond loopback without requires_auth */
     uint32_t request_timeout_ms;       /* 0 = the server's default */
     uint32_t document_size_max;        /* bytes; 0 = the default, 64 MiB */
     uint64_t stale_after_ns;           /* 0 = the service's default */

@@ -430,6 +430,41 @@ int cfc_service_stragglers(struct cfc_service *service, const char *scope, size_
 int cfc_service_consumers(struct cfc_service *service, const char *consumer, const char *after,
                           size_t count_max, struct cfc_apply_view **items, size_t *count);
 
+/* ---- Access: who may do what ------------------------------------------------------------------
+ * The records are controlplane/auth's; here they are kept and audited.
+ */
+
+enum {
+    CFC_ACCESS_NAME_MAX = 64, /* characters [a-z0-9:] of a record's name */
+};
+
+struct cfc_access_change {
+    const char *action;       /* what the audit log calls it */
+    const char *name;         /* of the record; what the audit log has as scope */
+    const char *request_name; /* names the request, with `request`, for the idempotency key */
+    const void *request;
+    size_t request_size;
+    json_t *record; /* borrowed; NULL deletes */
+    json_t *answer; /* borrowed; what the same request gets again: it must hold no secret */
+    bool has_expected_version;
+    uint64_t expected_version; /* 0 = must not exist */
+};
+
+struct cfc_access_result {
+    json_t *answer;   /* the caller's */
+    uint64_t version; /* of the record; 0 for a dry run */
+    bool is_replay;
+};
+
+/* CONFCAST_ERR_CONFLICT: expected_version is not the current one (refusal->current_revision);
+ * CONFCAST_ERR_NOT_FOUND: nothing to delete. */
+int cfc_service_put_access(struct cfc_service *service, const struct cfc_change *change,
+                           const struct cfc_access_change *access, struct cfc_access_result *result,
+                           struct cfc_refusal *refusal);
+
+/* All records, as a list of {name, version, record}, which is the caller's. */
+int cfc_service_access(struct cfc_service *service, json_t **records);
+
 /* ---- Audit ------------------------------------------------------------------------------------
  */
 

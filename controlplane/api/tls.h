@@ -1,0 +1,47 @@
+/* TLS 1.3 for the API: the server's own key and certificate, and which client certificates are
+ * good.
+ *
+ * libmicrohttpd runs the sessions (by GnuTLS) and checks no certificate: cfc_tls_peer() does, for
+ * each request anew, so that a revocation is in force with the next request, also on a connection
+ * that is open already.  Any thread. */
+#ifndef CFC_API_TLS_H
+#define CFC_API_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CFC_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3"
+
+enum {
+    CFC_TLS_WHY_SIZE = 256, /* bytes for a sentence about what failed */
+    CFC_TLS_FILE_SIZE_MAX = 4 << 20,
+};
+
+struct cfc_tls;
+
+struct cfc_tls_config {
+    const char *cert_file;       /* PEM: the chain, own certificate first */
+    const char *key_file;        /* PEM; only its owner may be able to touch it */
+    const char *client_ca_file;  /* PEM; NULL = no client certificates */
+    const char *client_crl_file; /* PEM; NULL = none; read again when it changes */
+};
+
+/* CONFCAST_ERR_NOT_FOUND, _AUTHORITY (mode or owner of the key), _INVALID (no such PEM), _IO,
+ * _NO_MEMORY, _LIMIT; `why` gets a sentence that names the file and holds nothing of its content.
+ */
+int cfc_tls_open(const struct cfc_tls_config *config, struct cfc_tls **tls,
+                 char why[CFC_TLS_WHY_SIZE]);
+void cfc_tls_close(struct cfc_tls *tls); /* NULL is fine; wipes the key */
+
+/* PEM texts for libmicrohttpd; they live as long as `tls`.  `ca` is NULL without client_ca_file. */
+const char *cfc_tls_cert(const struct cfc_tls *tls);
+const char *cfc_tls_key(const struct cfc_tls *tls);
+const char *cfc_tls_ca(const struct cfc_tls *tls);
+
+/* The client certificate of a session (gnutls_session_t).  False: none was shown.  True: one was,
+ * and `name` is its identity, the common name of its subject; empty when it is expired, revoked,
+ * not signed by the client CA or not meant for clients.  A CRL that cannot be read, or is past its
+ * next update, lets nobody in. */
+bool cfc_tls_peer(struct cfc_tls *tls, void *session, char *name, size_t capacity);
+
+#endif

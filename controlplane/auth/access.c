@@ -1,0 +1,385 @@
+#include "controlplane/auth/access.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "confcast/error.h"
+
+#define BEARER "Bearer "
+
+/* ---- Records ----------------------------------------------------------------------------------
+ */
+
+bool
+cfc_identity_name_check(const char *name, bool may_be_uid)
+{
+    size_t size = strlen(name);
+    bool is_uid = strncmp(name, "uid:", 4) == 0;
+
+    for (size_t i = 0; i < size; i++) {
+        if (name[i] < 0x21 || name[i] > 0x7e) {
+            return false;
+        }
+    }
+    if (is_uid && (!may_be_uid || size == 4 || strspn(name + 4, "0123456789") != size - 4)) {
+        return false;
+    }
+    return size >= 1 && size <= CFC_AUTHOR_SIZE_MAX;
+}
+
+int
+cfc_grant_from_json(const json_t *roles, const json_t *scope, struct cfc_grant *grant)
+{
+    const char *path = json_string_value(scope);
+    size_t i;
+    json_t *word;
+
+    memset(grant, 0, sizeof(*grant));
+    if (json_array_size(roles) == 0 || path == NULL || strlen(path) != json_string_length(scope)) {
+        return CONFCAST_ERR_INVALID;
+    }
+    json_array_foreach(roles, i, word)
+    {
+        enum cfc_role role;
+
+        if (!json_is_string(word) ||
+            cfc_role_parse(json_string_value(word), &role) != CONFCAST_OK) {
+            return CONFCAST_ERR_INVALID;
+        }
+        grant->roles |= (uint8_t)(1u << role);
+    }
+    if (strcmp(path, "*") == 0) {
+        return CONFCAST_OK;
+    }
+    if (cfc_scope_check(path, strlen(path)) != CONFCAST_OK) {
+        return CONFCAST_ERR_INVALID;
+    }
+    memcpy(grant->scope, path, strlen(path) + 1);
+    return CONFCAST_OK;
+}
+
+static bool
+copy_name(const json_t *value, char out[CFC_AUTHOR_SIZE_MAX + 1], bool may_be_uid)
+{
+    const char *name = json_string_value(value);
+
+    if (name == NULL || !cfc_identity_name_check(name, may_be_uid)) {
+        return false;
+    }
+    memcpy(out, name, strlen(name) + 1);
+    return true;
+}
+
+static int
+read_token(const json_t *record, struct cfc_access_token *token)
+{
+    const char *id = json_string_value(json_object_get(record, "id"));
+    const char *digest = json_string_value(json_object_get(record, "digest"));
+    json_int_t expires = json_integer_value(json_object_get(record, "expires_unix_ns"));
+
+    if (id == NULL || !cfc_token_id_check(id) || digest == NULL || expires <= 0 ||
+        sodium_hex2bin(token->digest.bytes, sizeof(token->digest.bytes), digest, strlen(digest),
+                       NULL, NULL, NULL) != 0 ||
+        strlen(digest) != 2 * sizeof(token->digest.bytes) ||
+        !copy_name(json_object_get(record, "identity"), token->identity, false) ||
+        cfc_grant_from_json(json_object_get(record, "roles"), json_object_get(record, "scope"),
+                            &token->grant) != CONFCAST_OK) {
+        return CONFCAST_ERR_CORRUPT;
+    }
+    memcpy(token->id, id, CFC_TOKEN_ID_SIZE + 1);
+    token->expires_unix_ns = (uint64_t)expires;
+    return CONFCAST_OK;
+}
+
+static int
+read_bindings(const json_t *record, struct cfc_access_binding **bindings, size_t *count)
+{
+    const json_t *list = json_object_get(record, "bindings");
+    size_t i;
+    json_t *item;
+
+    *count = json_array_size(list);
+    *bindings = calloc(*count + 1, sizeof(**bindings));
+    if (*bindings == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    json_array_foreach(list, i, item)
+    {
+        struct cfc_access_binding *b = &(*bindings)[i];
+
+        if (!copy_name(json_object_get(item, "identity"), b->identity, true) ||
+            cfc_grant_from_json(json_object_get(item, "roles"), json_object_get(item, "scope"),
+                                &b->grant) != CONFCAST_OK) {
+            return CONFCAST_ERR_CORRUPT;
+        }
+    }
+    return CONFCAST_OK;
+}
+
+struct tables {
+    struct cfc_access_token *tokens;
+    struct cfc_access_binding *bindings;
+    size_t token_count;
+    size_t binding_count;
+};
+
+static void
+free_tables(struct tables *tables)
+{
+    free(tables->tokens);
+    free(tables->bindings);
+}
+
+static int
+read_records(const json_t *records, struct tables *tables)
+{
+    size_t i;
+    json_t *item;
+    int rc = CONFCAST_OK;
+
+    tables->tokens = calloc(json_array_size(records) + 1, sizeof(*tables->tokens));
+    if (tables->tokens == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    json_array_foreach(records, i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        const json_t *record = json_object_get(item, "record");
+
+        if (rc == CONFCAST_OK && strncmp(name, "token:", 6) == 0) {
+            rc = read_token(record, &tables->tokens[tables->token_count++]);
+        } else if (rc == CONFCAST_OK && strcmp(name, "roles") == 0) {
+            rc = read_bindings(record, &tables->bindings, &tables->binding_count);
+        }
+    }
+    return rc;
+}
+
+/* The write lock is held while the store is read, so that of two reloads the later one wins. */
+static int
+load(struct cfc_access *access)
+{
+    struct tables tables = {0};
+    json_t *records = NULL;
+    int rc;
+
+    pthread_rwlock_wrlock(&access->lock);
+    rc = cfc_service_access(access->service, &records);
+    if (rc == CONFCAST_OK) {
+        rc = read_records(records, &tables);
+        json_decref(records);
+    }
+    if (rc == CONFCAST_OK) {
+        free(access->tokens);
+        free(access->bindings);
+        access->tokens = tables.tokens;
+        access->token_count = tables.token_count;
+        access->bindings = tables.bindings;
+        access->binding_count = tables.binding_count;
+    } else {
+        free_tables(&tables);
+    }
+    atomic_store(&access->needs_load, rc != CONFCAST_OK);
+    pthread_rwlock_unlock(&access->lock);
+    return rc;
+}
+
+int
+cfc_access_open(struct cfc_access *access, struct cfc_service *service, bool is_required)
+{
+    int rc;
+
+    memset(access, 0, sizeof(*access));
+    access->service = service;
+    access->is_required = is_required;
+    access->own_uid = geteuid();
+    pthread_rwlock_init(&access->lock, NULL);
+    rc = load(access);
+    if (rc != CONFCAST_OK) {
+        pthread_rwlock_destroy(&access->lock);
+    }
+    return rc;
+}
+
+void
+cfc_access_close(struct cfc_access *access)
+{
+    free(access->tokens);
+    free(access->bindings);
+    pthread_rwlock_destroy(&access->lock);
+}
+
+void
+cfc_access_reload(struct cfc_access *access)
+{
+    load(access);
+}
+
+size_t
+cfc_access_token_count(struct cfc_access *access)
+{
+    size_t count;
+
+    pthread_rwlock_rdlock(&access->lock);
+    count = access->token_count;
+    pthread_rwlock_unlock(&access->lock);
+    return count;
+}
+
+/* ---- Who asks ---------------------------------------------------------------------------------
+ */
+
+const char *
+cfc_denial_word(enum cfc_denial denial)
+{
+    static const char *const words[CFC_DENIAL_COUNT] = {
+#define WORD_(name, word) word,
+        CFC_DENIALS(WORD_)
+#undef WORD_
+    };
+
+    return words[denial];
+}
+
+void
+cfc_access_count(struct cfc_access *access, enum cfc_denial denial)
+{
+    atomic_fetch_add_explicit(&access->denials[denial], 1, memory_order_relaxed);
+}
+
+static int
+deny(struct cfc_access *access, enum cfc_denial denial)
+{
+    cfc_access_count(access, denial);
+    return CONFCAST_ERR_AUTHORITY;
+}
+
+static int
+set_name(struct cfc_identity *identity, const char *name, enum cfc_proof proof)
+{
+    snprintf(identity->name, sizeof(identity->name), "%s", name);
+    identity->proof = proof;
+    return CONFCAST_OK;
+}
+
+/* Goes through all tokens whatever it finds, and compares one digest in any case. */
+static const struct cfc_access_token *
+find_token(const struct cfc_access *access, const char *text)
+{
+    static const struct cfc_access_token none;
+    const struct cfc_access_token *found = &none;
+    struct cfc_digest digest;
+    char id[CFC_TOKEN_ID_SIZE + 1];
+    bool is_equal;
+
+    cfc_token_digest(text, &digest);
+    cfc_token_id(text, id);
+    for (size_t i = 0; i < access->token_count; i++) {
+        bool is_it = sodium_memcmp(access->tokens[i].id, id, CFC_TOKEN_ID_SIZE) == 0;
+
+        found = is_it ? &access->tokens[i] : found;
+    }
+    is_equal = sodium_memcmp(found->digest.bytes, digest.bytes, sizeof(digest.bytes)) == 0;
+    return is_equal && found != &none ? found : NULL;
+}
+
+static int
+identify_bearer(struct cfc_access *access, const struct cfc_credentials *credentials,
+                struct cfc_identity *identity)
+{
+    const char *text = credentials->authorization + sizeof(BEARER) - 1;
+    const struct cfc_access_token *token;
+
+    if (strncasecmp(credentials->authorization, BEARER, sizeof(BEARER) - 1) != 0 ||
+        strlen(text) > CFC_TOKEN_TEXT_MAX) {
+        return deny(access, CFC_DENIAL_BAD_TOKEN);
+    }
+    token = find_token(access, text);
+    if (token == NULL) {
+        return deny(access, CFC_DENIAL_BAD_TOKEN);
+    }
+    if (token->expires_unix_ns <= credentials->unix_ns) {
+        return deny(access, CFC_DENIAL_EXPIRED_TOKEN);
+    }
+    identity->grants[identity->grant_count++] = token->grant;
+    return set_name(identity, token->identity, CFC_PROOF_TOKEN);
+}
+
+static void
+add_bindings(const struct cfc_access *access, struct cfc_identity *identity)
+{
+    for (size_t i = 0; i < access->binding_count && identity->grant_count < CFC_GRANTS_MAX; i++) {
+        if (strcmp(access->bindings[i].identity, identity->name) == 0) {
+            identity->grants[identity->grant_count++] = access->bindings[i].grant;
+        }
+    }
+}
+
+static int
+identify_peer(struct cfc_access *access, uint32_t uid, struct cfc_identity *identity)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "uid:%u", uid);
+    set_name(identity, name, CFC_PROOF_PEER);
+    identity->is_all = !access->is_required || uid == 0 || uid == access->own_uid;
+    add_bindings(access, identity);
+    return CONFCAST_OK;
+}
+
+static int
+identify(struct cfc_access *access, const struct cfc_credentials *credentials,
+         struct cfc_identity *identity)
+{
+    if (credentials->authorization != NULL) {
+        return identify_bearer(access, credentials, identity);
+    }
+    if (credentials->has_certificate) {
+        if (credentials->certificate_name == NULL ||
+            !cfc_identity_name_check(credentials->certificate_name, false)) {
+            return deny(access, CFC_DENIAL_CERTIFICATE);
+        }
+        set_name(identity, credentials->certificate_name, CFC_PROOF_CERTIFICATE);
+        add_bindings(access, identity);
+        return CONFCAST_OK;
+    }
+    if (credentials->is_unix) {
+        return identify_peer(access, credentials->peer_uid, identity);
+    }
+    if (access->is_required) {
+        return deny(access, CFC_DENIAL_NO_CREDENTIAL);
+    }
+    identity->is_all = true;
+    return set_name(identity, "anonymous", CFC_PROOF_NONE);
+}
+
+int
+cfc_access_identify(struct cfc_access *access, const struct cfc_credentials *credentials,
+                    struct cfc_identity *identity)
+{
+    int rc;
+
+    memset(identity, 0, sizeof(*identity));
+    /* A revoked token must not live on because memory could not be brought up to date. */
+    if (atomic_load(&access->needs_load) && load(access) != CONFCAST_OK) {
+        return CONFCAST_ERR_IO;
+    }
+    pthread_rwlock_rdlock(&access->lock);
+    rc = identify(access, credentials, identity);
+    pthread_rwlock_unlock(&access->lock);
+    return rc;
+}
+
+bool
+cfc_identity_allows(const struct cfc_identity *identity, enum cfc_right right, const char *scope)
+{
+    if (right == CFC_RIGHT_UNSET || right == CFC_RIGHT_IN_BODY || right >= CFC_RIGHT_COUNT) {
+        return false;
+    }
+    return identity->is_all || right == CFC_RIGHT_PUBLIC ||
+           cfc_grants_allow(identity->grants, identity->grant_count, right, scope);
+}

@@ -1,0 +1,112 @@
+/* Who somebody is, and what they may do: the tokens and role bindings of the store, in memory.
+ *
+ * The service keeps the records; this reads them again after each change.  Any thread may ask: a
+ * lock inside lets many read at once. */
+#ifndef CFC_AUTH_ACCESS_H
+#define CFC_AUTH_ACCESS_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "controlplane/auth/role.h"
+#include "controlplane/auth/token.h"
+#include "controlplane/model/service.h"
+
+enum {
+    CFC_ACCESS_TOKENS_MAX = 4096,
+    CFC_ACCESS_BINDINGS_MAX = 1024,
+};
+
+struct cfc_identity {
+    char name[CFC_AUTHOR_SIZE_MAX + 1];
+    enum cfc_proof proof;
+    bool is_all; /* may do everything: root, the daemon's own user, or nothing is required */
+    uint32_t grant_count;
+    struct cfc_grant grants[CFC_GRANTS_MAX];
+};
+
+/* Why somebody was turned away; counted, and never told to them. */
+#define CFC_DENIALS(X)                                                                             \
+    X(NO_CREDENTIAL, "no_credential")                                                              \
+    X(BAD_TOKEN, "bad_token") /* unknown, revoked or malformed */                                  \
+    X(EXPIRED_TOKEN, "expired_token")                                                              \
+    X(CERTIFICATE, "certificate") /* foreign, expired or revoked */                                \
+    X(FORBIDDEN, "forbidden")     /* known, and not allowed */
+
+enum cfc_denial {
+#define CFC_ENUM_(name, word) CFC_DENIAL_##name,
+    CFC_DENIALS(CFC_ENUM_)
+#undef CFC_ENUM_
+    CFC_DENIAL_COUNT
+};
+
+struct cfc_access_token {
+    char id[CFC_TOKEN_ID_SIZE + 1];
+    struct cfc_digest digest;
+    uint64_t expires_unix_ns;
+    char identity[CFC_AUTHOR_SIZE_MAX + 1];
+    struct cfc_grant grant;
+};
+
+struct cfc_access_binding {
+    char identity[CFC_AUTHOR_SIZE_MAX + 1];
+    struct cfc_grant grant;
+};
+
+struct cfc_access {
+    pthread_rwlock_t lock;
+    struct cfc_service *service;
+    struct cfc_access_token *tokens;
+    struct cfc_access_binding *bindings;
+    size_t token_count;
+    size_t binding_count;
+    bool is_required;       /* without credentials nobody may do anything */
+    atomic_bool needs_load; /* memory may differ from the store */
+    uid_t own_uid;
+    atomic_ullong denials[CFC_DENIAL_COUNT];
+};
+
+/* What came with a request. */
+struct cfc_credentials {
+    const char *authorization;    /* the header; NULL = none */
+    bool has_certificate;         /* a client certificate was shown */
+    const char *certificate_name; /* NULL: it was refused */
+    bool is_unix;                 /* over the unix socket, by */
+    uint32_t peer_uid;
+    uint64_t unix_ns; /* now */
+};
+
+/* Reads what the service holds.  `service` must outlive it.  Errors of the service; nothing is to
+ * be closed then. */
+int cfc_access_open(struct cfc_access *access, struct cfc_service *service, bool is_required);
+void cfc_access_close(struct cfc_access *access);
+
+/* To be called after every change of tokens or roles, whatever came of it, before it is answered.
+ */
+void cfc_access_reload(struct cfc_access *access);
+
+/* Who asks.  CONFCAST_ERR_AUTHORITY: 401, and the same for every reason.  CONFCAST_ERR_IO: memory
+ * could not be brought up to date: 503.  A token is looked for and compared in a time that depends
+ * on nothing but how many tokens there are. */
+int cfc_access_identify(struct cfc_access *access, const struct cfc_credentials *credentials,
+                        struct cfc_identity *identity);
+
+/* Whether they may.  `scope` NULL = all scopes. */
+bool cfc_identity_allows(const struct cfc_identity *identity, enum cfc_right right,
+                         const char *scope);
+
+size_t cfc_access_token_count(struct cfc_access *access);
+void cfc_access_count(struct cfc_access *access, enum cfc_denial denial);
+const char *cfc_denial_word(enum cfc_denial denial);
+
+/* Names that a token or binding may have: 1 to 128 printable ASCII characters without blanks; only
+ * bindings may begin with "uid:", which is then the number of a user. */
+bool cfc_identity_name_check(const char *name, bool may_be_uid);
+
+/* A grant of JSON: `roles`, a list of at least one role, and `scope`, a path or "*".
+ * CONFCAST_ERR_INVALID. */
+int cfc_grant_from_json(const json_t *roles, const json_t *scope, struct cfc_grant *grant);
+
+#endif
