@@ -10,7 +10,7 @@
  *   o/SCOPE 0 REV(8)     who approved this revision, with its digest
  *   j/SCOPE  e/SCOPE     the latest schema and settings, whole; k/SCOPE 0 REV(8) and
  *                        f/SCOPE 0 REV(8) are all their revisions
- *   t/token:ID, t/roles  who may do what: controlplane/auth/ understands them
+ *   w/token:ID, w/roles  who may do what: controlplane/auth/ understands them
  *   a/N(8)               audit entries, 1, 2, 3, ..., each with the SHA-256 of the value of the one
  *                        before as "prev" (zero in the first); m/audit is the last N (little
  *                        endian) and the digest of its value

@@ -4,7 +4,7 @@
 #include "confcast/error.h"
 #include "controlplane/model/service_internal.h"
 
-#define TABLE 't'
+#define TABLE 'w'
 
 static bool
 is_name(const char *name)

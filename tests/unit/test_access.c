@@ -197,7 +197,7 @@ the_secret_is_in_one_answer_only(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(reply.body, "token-create"));
     CU_ASSERT_PTR_NULL(strstr(reply.body, text + 22));
     CU_ASSERT_PTR_NULL(strstr(reply.body, hex));
-    snprintf(hex, sizeof(hex), "t/token:%.16s", text + 5);
+    snprintf(hex, sizeof(hex), "w/token:%.16s", text + 5);
     CU_ASSERT_EQUAL_FATAL(cfc_store_get(m.store, hex, strlen(hex), &value), CONFCAST_OK);
     CU_ASSERT_PTR_NULL(strstr((const char *)value.bytes, text + 22));
     cfc_store_value_free(&value);
