@@ -1,5 +1,6 @@
 /* Tokens and roles.  The secret of a token is in one answer, that to the request that made it. */
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "confcast/error.h"
@@ -126,7 +127,7 @@ add_token(struct cfc_api *api, const struct cfc_request *request, const json_t *
           const char *text, struct cfc_reply *reply)
 {
     char id[CFC_TOKEN_ID_SIZE + 1];
-    char name[sizeof("token:") + CFC_TOKEN_ID_SIZE] = "token:";
+    char name[sizeof("token:") + CFC_TOKEN_ID_SIZE];
     json_t *record = token_record(request, body, text, reply);
     json_t *view = record != NULL ? token_view(record) : NULL;
     struct cfc_access_change access = {.action = "token-create",
@@ -138,7 +139,7 @@ add_token(struct cfc_api *api, const struct cfc_request *request, const json_t *
     struct cfc_access_result result = {0};
 
     cfc_token_id(text, id);
-    strcat(name, id);
+    snprintf(name, sizeof(name), "token:%s", id);
     if (record != NULL && view == NULL) {
         cfc_reply_failure(reply, CONFCAST_ERR_NO_MEMORY, NULL, NULL);
     } else if (record != NULL && commit(api, request, &access, &result, reply) == CONFCAST_OK) {
@@ -215,13 +216,13 @@ void
 cfc_api_delete_token(struct cfc_api *api, const struct cfc_request *request,
                      struct cfc_reply *reply)
 {
-    char name[sizeof("token:") + CFC_TOKEN_ID_SIZE] = "token:";
+    char name[sizeof("token:") + CFC_TOKEN_ID_SIZE];
     json_t *answer = json_pack("{ss sb}", "id", request->rest, "deleted", true);
     struct cfc_access_change access = {
         .action = "token-delete", .name = name, .request_name = name, .answer = answer};
     struct cfc_access_result result = {0};
 
-    strcat(name, request->rest);
+    snprintf(name, sizeof(name), "token:%s", request->rest);
     if (commit(api, request, &access, &result, reply) == CONFCAST_OK) {
         reply->is_replay = result.is_replay;
         cfc_reply_json(reply, 200, result.answer);
