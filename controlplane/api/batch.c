@@ -12,8 +12,8 @@
 /* A batch on its way in: the parsed body, and the items that point into it. */
 struct batch {
     json_t *body;
-    struct cfc_batch_item items[CFC_BATCH_ITEM_COUNT_MAX];
-    struct cfc_api_order_text texts[CFC_BATCH_ITEM_COUNT_MAX];
+    struct cfc_batch_item *items;
+    struct cfc_api_order_text *texts; /* one per item */
     size_t count;
 };
 
@@ -135,11 +135,17 @@ read_batch(struct batch *batch, struct cfc_change *change, struct cfc_reply *rep
         return false;
     }
     if (batch->count > CFC_BATCH_ITEM_COUNT_MAX) {
-        cfc_reply_failure(reply, CONFCAST_ERR_LIMIT, "a batch has at most 32 items", NULL);
+        cfc_reply_failure(reply, CONFCAST_ERR_LIMIT, "a batch has at most 256 items", NULL);
         return false;
     }
-    if (!read_message(batch, change, reply) ||
+    batch->items = calloc(batch->count, sizeof(*batch->items));
+    batch->texts = calloc(batch->count, sizeof(*batch->texts));
+    if (batch->items == NULL || batch->texts == NULL ||
         json_object_set_new(batch->body, "scopes", json_array()) != 0) {
+        cfc_reply_failure(reply, CONFCAST_ERR_NO_MEMORY, NULL, NULL);
+        return false;
+    }
+    if (!read_message(batch, change, reply)) {
         return false;
     }
     for (size_t i = 0; i < batch->count; i++) {
@@ -215,45 +221,36 @@ static void
 run(struct cfc_api *api, struct batch *batch, struct cfc_change *change, struct cfc_reply *reply)
 {
     struct cfc_refusal refusal = {0};
-    struct cfc_batch_result *result = malloc(sizeof(*result));
-    int rc;
+    struct cfc_batch_result result;
+    int rc = cfc_service_batch(api->service, change, batch->items, batch->count, &result, &refusal);
 
-    if (result == NULL) {
-        cfc_reply_failure(reply, CONFCAST_ERR_NO_MEMORY, NULL, NULL);
-        return;
-    }
-    rc = cfc_service_batch(api->service, change, batch->items, batch->count, result, &refusal);
     if (rc == CONFCAST_OK) {
-        reply->is_replay = result->is_replay;
-        cfc_reply_json(reply, 200, result_json(result, change));
+        reply->is_replay = result.is_replay;
+        cfc_reply_json(reply, 200, result_json(&result, change));
+        cfc_batch_result_free(&result);
     } else {
         cfc_api_refused(reply, rc, &refusal);
     }
-    cfc_batch_result_free(result);
-    free(result);
 }
 
 void
 cfc_api_post_batch(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
 {
-    struct batch *batch = calloc(1, sizeof(*batch));
+    struct batch batch = {.body = NULL};
     struct cfc_json_error error = {.message = ""};
     struct cfc_change change;
     int rc;
 
-    if (batch == NULL) {
-        cfc_reply_failure(reply, CONFCAST_ERR_NO_MEMORY, NULL, NULL);
-        return;
-    }
     if (cfc_api_change(request, &change, reply)) {
         rc = cfc_json_parse_object(request->body != NULL ? request->body : "", request->body_size,
-                                   api->document_size_max, &batch->body, &error);
+                                   api->document_size_max, &batch.body, &error);
         if (rc != CONFCAST_OK) {
             cfc_reply_failure(reply, rc, error.message, NULL);
-        } else if (read_batch(batch, &change, reply) && may_do_all(api, request, batch, reply)) {
-            run(api, batch, &change, reply);
+        } else if (read_batch(&batch, &change, reply) && may_do_all(api, request, &batch, reply)) {
+            run(api, &batch, &change, reply);
         }
     }
-    json_decref(batch->body);
-    free(batch);
+    json_decref(batch.body);
+    free(batch.items);
+    free(batch.texts);
 }

@@ -27,7 +27,7 @@ enum {
 enum {
     STATE_FORMAT = 1,
     STATE_SIZE = 1 + 9 * 8 + 1 + 1 + 2 + 4,
-    FLUSH_COUNT_MAX = CFC_STORE_BATCH_OPS_MAX,
+    FLUSH_COUNT_MAX = 256, /* states written in one batch */
 };
 
 /* Whether a consumer that says APPLIED serves what its arm of the decision names.  Of an older

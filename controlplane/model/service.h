@@ -212,7 +212,7 @@ enum cfc_batch_kind {
 };
 
 enum {
-    CFC_BATCH_ITEM_COUNT_MAX = 32
+    CFC_BATCH_ITEM_COUNT_MAX = 256
 };
 
 struct cfc_batch_item {
@@ -240,7 +240,7 @@ struct cfc_batch_result {
     char author[CFC_AUTHOR_SIZE_MAX + 1];
     char message[CFC_MESSAGE_SIZE_MAX + 1];
     size_t count;
-    struct cfc_batch_item_result items[CFC_BATCH_ITEM_COUNT_MAX];
+    struct cfc_batch_item_result *items; /* `count` of them, on the heap */
 };
 
 /* Several puts, deletes and release actions in one step: all or nothing, one version.  Items are

@@ -56,10 +56,24 @@ begin_change(struct cfc_step *step, const struct cfc_change *change)
 /* ---- Answers ----------------------------------------------------------------------------------
  */
 
-static void
+/* Room for the answers of `count` items, all zero. */
+static int
+reserve_result(struct cfc_batch_result *result, size_t count)
+{
+    free(result->items);
+    result->items = calloc(count, sizeof(*result->items));
+    result->count = result->items != NULL ? count : 0;
+    return result->items != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+}
+
+static int
 fill_result(const struct cfc_step *step, struct cfc_batch_result *result)
 {
-    result->count = step->count;
+    int error = reserve_result(result, step->count);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
     result->affected_count = step->impact.count;
     for (size_t i = 0; i < step->count; i++) {
         const struct cfc_step_item *item = &step->items[i];
@@ -76,6 +90,7 @@ fill_result(const struct cfc_step *step, struct cfc_batch_result *result)
     }
     snprintf(result->author, sizeof(result->author), "%s", step->change.author);
     snprintf(result->message, sizeof(result->message), "%s", step->change.message);
+    return CONFCAST_OK;
 }
 
 static json_t *
@@ -130,17 +145,18 @@ static int
 read_answer(const json_t *answer, uint64_t seq, struct cfc_batch_result *result)
 {
     const json_t *items = json_object_get(answer, "items");
-    int error = CONFCAST_OK;
+    size_t count = json_array_size(items);
+    int error;
 
     result->seq = seq;
     result->is_replay = true;
-    result->count = json_array_size(items);
-    if (result->count == 0 || result->count > CFC_BATCH_ITEM_COUNT_MAX ||
+    if (count == 0 || count > CFC_BATCH_ITEM_COUNT_MAX ||
         !cfc_record_u64(answer, "affected", &result->affected_count) ||
         !cfc_record_string(answer, "author", result->author, sizeof(result->author)) ||
         !cfc_record_string(answer, "message", result->message, sizeof(result->message))) {
         return CONFCAST_ERR_CORRUPT;
     }
+    error = reserve_result(result, count);
     for (size_t i = 0; error == CONFCAST_OK && i < result->count; i++) {
         error = read_answer_item(json_array_get(items, i), &result->items[i]);
     }
@@ -173,7 +189,7 @@ prepare(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_res
         error = cfc_step_decide(service, step, refusal);
     }
     if (error == CONFCAST_OK) {
-        fill_result(step, result);
+        error = fill_result(step, result);
     }
     return error;
 }
@@ -237,7 +253,7 @@ ask_validators(struct cfc_service *service, struct cfc_step *step, struct cfc_va
         return error;
     }
     cfc_step_reset(step);
-    memset(result, 0, sizeof(*result));
+    cfc_batch_result_free(result);
     error = judge(service, step, &needed, result, failed, refusal);
     if (error == CONFCAST_OK && !cfc_validation_covers(done, &needed)) {
         cfc_refusal_say(refusal, "something changed while the validators ran: try again");
@@ -300,6 +316,9 @@ cfc_service_batch(struct cfc_service *service, const struct cfc_change *change,
             cfc_refusal_say(refusal, confcast_error_text(error));
         }
     }
+    if (error != CONFCAST_OK) {
+        cfc_batch_result_free(result);
+    }
     cfc_step_free(&step);
     return error;
 }
@@ -322,23 +341,18 @@ write_one(struct cfc_service *service, const struct cfc_change *change,
           const struct cfc_batch_item *item, struct cfc_put_result *result,
           struct cfc_refusal *refusal)
 {
-    struct cfc_batch_result *batch = malloc(sizeof(*batch));
-    int error;
+    struct cfc_batch_result batch;
+    int error = cfc_service_batch(service, change, item, 1, &batch, refusal);
 
     memset(result, 0, sizeof(*result));
-    if (batch == NULL) {
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    error = cfc_service_batch(service, change, item, 1, batch, refusal);
     forget_item(refusal);
     if (error == CONFCAST_OK) {
-        result->revision = batch->items[0].revision;
-        result->digest = batch->items[0].digest;
-        result->seq = batch->seq;
-        result->is_replay = batch->is_replay;
+        result->revision = batch.items[0].revision;
+        result->digest = batch.items[0].digest;
+        result->seq = batch.seq;
+        result->is_replay = batch.is_replay;
+        cfc_batch_result_free(&batch);
     }
-    cfc_batch_result_free(batch);
-    free(batch);
     return error;
 }
 
@@ -371,30 +385,26 @@ cfc_service_release(struct cfc_service *service, const struct cfc_change *change
                     struct cfc_refusal *refusal)
 {
     struct cfc_batch_item item = {.kind = CFC_BATCH_RELEASE, .order = *order};
-    struct cfc_batch_result *batch = malloc(sizeof(*batch));
-    int error;
+    struct cfc_batch_result batch;
+    int error = cfc_service_batch(service, change, &item, 1, &batch, refusal);
 
     memset(view, 0, sizeof(*view));
-    if (batch == NULL) {
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    error = cfc_service_batch(service, change, &item, 1, batch, refusal);
     forget_item(refusal);
     if (error == CONFCAST_OK) {
-        view->release = batch->items[0].release;
-        view->version = batch->seq;
-        view->affected_count = batch->affected_count;
-        view->is_replay = batch->is_replay;
-        memcpy(view->author, batch->author, sizeof(view->author));
-        memcpy(view->message, batch->message, sizeof(view->message));
+        view->release = batch.items[0].release;
+        view->version = batch.seq;
+        view->affected_count = batch.affected_count;
+        view->is_replay = batch.is_replay;
+        memcpy(view->author, batch.author, sizeof(view->author));
+        memcpy(view->message, batch.message, sizeof(view->message));
+        cfc_batch_result_free(&batch);
     }
-    cfc_batch_result_free(batch);
-    free(batch);
     return error;
 }
 
 void
 cfc_batch_result_free(struct cfc_batch_result *result)
 {
+    free(result->items);
     memset(result, 0, sizeof(*result));
 }

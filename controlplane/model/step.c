@@ -109,7 +109,7 @@ cfc_step_read(struct cfc_service *service, struct cfc_step *step,
     memset(step, 0, sizeof(*step));
     *failed = count;
     if (count == 0 || count > CFC_BATCH_ITEM_COUNT_MAX) {
-        cfc_refusal_say(refusal, "a batch has 1 to 32 items");
+        cfc_refusal_say(refusal, "a batch has 1 to 256 items");
         return count == 0 ? CONFCAST_ERR_INVALID : CONFCAST_ERR_LIMIT;
     }
     step->items = calloc(count, sizeof(*step->items));

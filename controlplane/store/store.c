@@ -7,6 +7,10 @@
 #include "confcast/error.h"
 #include "controlplane/store/internal.h"
 
+enum {
+    OPS_COUNT_FIRST = 32
+};
+
 void (*cfc_store_crash_hook)(const char *point);
 
 void
@@ -21,6 +25,7 @@ cfc_store_batch_clear(struct cfc_store_batch *batch)
     for (size_t i = 0; i < batch->op_count; i++) {
         free(batch->ops[i].bytes);
     }
+    free(batch->ops);
     cfc_store_batch_init(batch);
 }
 
@@ -62,6 +67,24 @@ check_room(const struct cfc_store_batch *batch, size_t key_size, size_t value_si
     return CONFCAST_OK;
 }
 
+static int
+reserve_op(struct cfc_store_batch *batch)
+{
+    size_t capacity = batch->op_capacity != 0 ? 2 * batch->op_capacity : OPS_COUNT_FIRST;
+    struct cfc_store_op *ops;
+
+    if (batch->op_count < batch->op_capacity) {
+        return CONFCAST_OK;
+    }
+    ops = realloc(batch->ops, capacity * sizeof(*ops));
+    if (ops == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    batch->ops = ops;
+    batch->op_capacity = capacity;
+    return CONFCAST_OK;
+}
+
 /* Adds an operation; the room for its value is to be filled, NULL on an error. */
 static uint8_t *
 add(struct cfc_store_batch *batch, enum cfc_store_op_kind kind, const void *key, size_t key_size,
@@ -77,6 +100,9 @@ add(struct cfc_store_batch *batch, enum cfc_store_op_kind kind, const void *key,
     }
     if (batch->error == CONFCAST_OK && is_write(kind) && writes_key(batch, key, key_size)) {
         batch->error = CONFCAST_ERR_INVALID;
+    }
+    if (batch->error == CONFCAST_OK) {
+        batch->error = reserve_op(batch);
     }
     if (batch->error != CONFCAST_OK) {
         return NULL;

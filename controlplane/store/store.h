@@ -21,8 +21,8 @@
 #include "protocol/trust/digest.h"
 
 enum {
-    CFC_STORE_BATCH_OPS_MAX = 96,                /* compares, puts and deletes of one batch */
-    CFC_STORE_BATCH_SIZE_MAX = 512 * 1024,       /* bytes of their keys and values together */
+    CFC_STORE_BATCH_OPS_MAX = 2048,              /* compares, puts and deletes of one batch */
+    CFC_STORE_BATCH_SIZE_MAX = 1024 * 1024,      /* bytes of their keys and values together */
     CFC_STORE_KEY_SIZE_MAX = 1024,               /* bytes of one key; a key has at least one */
     CFC_STORE_BLOB_CHUNK_SIZE = 256 * 1024,      /* bytes of one stored piece of a blob */
     CFC_STORE_BLOB_SIZE_MAX = 256 * 1024 * 1024, /* bytes of one blob */
@@ -71,15 +71,17 @@ struct cfc_store_op {
 /* A guarded batch under construction.  The functions that add to it copy what they are given; the
  * first error sticks and is what cfc_store_commit() returns, so a builder checks once. */
 struct cfc_store_batch {
-    struct cfc_store_op ops[CFC_STORE_BATCH_OPS_MAX];
+    struct cfc_store_op *ops; /* on the heap */
     size_t op_count;
+    size_t op_capacity;
     size_t size;      /* bytes of keys and values so far */
     uint64_t seq_min; /* the sequence of this batch will be at least this (restore); 0 = next */
     int error;        /* CONFCAST_OK, or the first CONFCAST_ERR_LIMIT, _INVALID or _NO_MEMORY */
 };
 
 void cfc_store_batch_init(struct cfc_store_batch *batch);
-/* Frees what the batch holds and formats it anew. */
+/* Frees what the batch holds and formats it anew: every batch that something was added to needs it.
+ */
 void cfc_store_batch_clear(struct cfc_store_batch *batch);
 
 /* Each takes a key of 1..CFC_STORE_KEY_SIZE_MAX bytes.  At most one put or delete per key; compares

@@ -197,7 +197,7 @@ static int
 mem_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
 {
     struct store_mem *mem = (struct store_mem *)store;
-    struct entry made[CFC_STORE_BATCH_OPS_MAX];
+    struct entry *made;
     uint64_t next_seq = cfc_store_batch_seq(batch, mem->seq);
     size_t made_count = 0;
     int error = cfc_store_check_compares(store, batch);
@@ -209,7 +209,8 @@ mem_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_
         *seq = mem->seq;
         return CONFCAST_OK;
     }
-    error = table_reserve(&mem->keys, batch->op_count);
+    made = calloc(batch->op_count, sizeof(*made));
+    error = made != NULL ? table_reserve(&mem->keys, batch->op_count) : CONFCAST_ERR_NO_MEMORY;
     for (size_t i = 0; error == CONFCAST_OK && i < batch->op_count; i++) {
         const struct cfc_store_op *op = &batch->ops[i];
 
@@ -223,6 +224,7 @@ mem_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_
         for (size_t i = 0; i < made_count; i++) {
             entry_free(&made[i]);
         }
+        free(made);
         return error;
     }
     for (size_t i = 0; i < batch->op_count; i++) {
@@ -233,6 +235,7 @@ mem_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_
     for (size_t i = 0; i < made_count; i++) {
         table_put(&mem->keys, &made[i]);
     }
+    free(made);
     mem->seq = next_seq;
     *seq = next_seq;
     return CONFCAST_OK;

@@ -39,6 +39,7 @@ run(struct model *m, const struct cfc_batch_item *items, size_t count)
 {
     struct cfc_change change = by_ann(m);
 
+    cfc_batch_result_free(&result);
     return cfc_service_batch(m->service, &change, items, count, &result, &m->refusal);
 }
 
@@ -190,19 +191,66 @@ static void
 what_does_not_fit_one_commit_is_a_limit(void)
 {
     static struct cfc_batch_item items[CFC_BATCH_ITEM_COUNT_MAX + 1];
-    static char names[CFC_BATCH_ITEM_COUNT_MAX + 1][16];
+    static char names[CFC_BATCH_ITEM_COUNT_MAX + 1][512];
     struct model m;
 
     model_open(&m);
     for (size_t i = 0; i <= CFC_BATCH_ITEM_COUNT_MAX; i++) {
-        snprintf(names[i], sizeof(names[i]), "s%zu", i);
+        /* Long paths, in eight segments: their records alone fill the commit. */
+        size_t size = (size_t)snprintf(names[i], sizeof(names[i]), "s%zu", i);
+
+        for (int k = 0; k < 7; k++) {
+            size += (size_t)snprintf(names[i] + size, sizeof(names[i]) - size, "/%060d", k);
+        }
         items[i] = putting(names[i], "{}");
     }
     CU_ASSERT_EQUAL(run(&m, items, CFC_BATCH_ITEM_COUNT_MAX + 1), CONFCAST_ERR_LIMIT);
     CU_ASSERT_EQUAL(run(&m, items, CFC_BATCH_ITEM_COUNT_MAX), CONFCAST_ERR_LIMIT);
     CU_ASSERT_EQUAL(cfc_service_seq(m.service), 1);
     CU_ASSERT_EQUAL(run(&m, items, 11), CONFCAST_OK);
-    CU_ASSERT_EQUAL(version(&m, "s0"), 0);
+    CU_ASSERT_EQUAL(version(&m, names[0]), 0);
+    model_close(&m);
+}
+
+static void
+a_hundred_and_twenty_eight_new_scopes_are_put_and_promoted_in_one_step(void)
+{
+    enum {
+        SCOPES = CFC_BATCH_ITEM_COUNT_MAX / 2
+    };
+    static struct cfc_batch_item items[CFC_BATCH_ITEM_COUNT_MAX];
+    static char names[SCOPES][32];
+    static char texts[SCOPES][1536];
+    char long_message[CFC_MESSAGE_SIZE_MAX + 1];
+    struct cfc_change change;
+    uint64_t before;
+    struct model m;
+
+    model_open(&m);
+    for (size_t i = 0; i < SCOPES; i++) {
+        snprintf(names[i], sizeof(names[i]), "acme/service-%zu/prod", i);
+        snprintf(texts[i], sizeof(texts[i]), "{\"n\":%zu,\"text\":\"%01400d\"}", i, 0);
+        items[2 * i] = putting(names[i], texts[i]);
+        items[2 * i + 1] = promoting(names[i], NULL);
+    }
+    before = cfc_service_seq(m.service);
+    m.key = "one";
+    change = by_ann(&m);
+    memset(long_message, 'm', sizeof(long_message) - 1);
+    long_message[sizeof(long_message) - 1] = '\0';
+    change.message = long_message;
+    CU_ASSERT_EQUAL_FATAL(
+        cfc_service_batch(m.service, &change, items, CFC_BATCH_ITEM_COUNT_MAX, &result, &m.refusal),
+        CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_service_seq(m.service), before + 1);
+    CU_ASSERT_EQUAL(result.affected_count, SCOPES);
+    CU_ASSERT_EQUAL(result.count, CFC_BATCH_ITEM_COUNT_MAX);
+    cfc_batch_result_free(&result);
+    model_reopen(&m);
+    for (size_t i = 0; i < SCOPES; i++) {
+        CU_ASSERT_EQUAL(version(&m, names[i]), before + 1);
+        CU_ASSERT_STRING_EQUAL(effective(&m, names[i]), texts[i]);
+    }
     model_close(&m);
 }
 
@@ -298,6 +346,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(two_rollouts_for_the_same_consumers_cannot_begin_together),
     CFC_CASE(the_same_batch_again_is_answered_and_not_done),
     CFC_CASE(what_does_not_fit_one_commit_is_a_limit),
+    CFC_CASE(a_hundred_and_twenty_eight_new_scopes_are_put_and_promoted_in_one_step),
     CFC_CASE(big_documents_share_one_batch),
     CFC_CASE(every_item_has_its_audit_entry_with_one_version),
     CFC_CASE(a_failing_commit_changes_nothing),

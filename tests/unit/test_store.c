@@ -184,27 +184,27 @@ a_batch_that_only_compares_takes_no_sequence(struct cfc_store *store)
 }
 
 static void
-a_batch_holds_96_operations_and_not_97(struct cfc_store *store)
+a_batch_holds_2048_operations_and_not_2049(struct cfc_store *store)
 {
     struct cfc_store_batch batch;
     uint64_t seq;
     char key[16];
 
     cfc_store_batch_init(&batch);
-    for (int i = 0; i < 96; i++) {
-        snprintf(key, sizeof(key), "k%02d", i);
+    for (int i = 0; i < 2048; i++) {
+        snprintf(key, sizeof(key), "k%04d", i);
         cfc_store_put(&batch, key, strlen(key), "v", 1);
     }
     CU_ASSERT_EQUAL(cfc_store_commit(store, &batch, &seq), CONFCAST_OK);
     cfc_store_compare_absent(&batch, "x", 1);
     CU_ASSERT_EQUAL(cfc_store_commit(store, &batch, &seq), CONFCAST_ERR_LIMIT);
     cfc_store_batch_clear(&batch);
-    CU_ASSERT_TRUE(holds(store, "k95", "v", 1));
+    CU_ASSERT_TRUE(holds(store, "k2047", "v", 1));
     CU_ASSERT_EQUAL(cfc_store_seq(store), 1);
 }
 
 static void
-a_batch_holds_512_kib_and_not_one_byte_more(struct cfc_store *store)
+a_batch_holds_1_mib_and_not_one_byte_more(struct cfc_store *store)
 {
     size_t size = CFC_STORE_BATCH_SIZE_MAX - 1;
     uint8_t *bytes = calloc(1, size + 1);
@@ -407,8 +407,8 @@ on_every_engine(void (*run)(struct cfc_store *store))
 ON_EVERY_ENGINE(each_commit_gets_the_next_sequence_and_values_remember_it)
 ON_EVERY_ENGINE(a_failed_compare_writes_nothing)
 ON_EVERY_ENGINE(a_batch_that_only_compares_takes_no_sequence)
-ON_EVERY_ENGINE(a_batch_holds_96_operations_and_not_97)
-ON_EVERY_ENGINE(a_batch_holds_512_kib_and_not_one_byte_more)
+ON_EVERY_ENGINE(a_batch_holds_2048_operations_and_not_2049)
+ON_EVERY_ENGINE(a_batch_holds_1_mib_and_not_one_byte_more)
 ON_EVERY_ENGINE(keys_have_1_to_1024_bytes_and_are_written_once_in_a_batch)
 ON_EVERY_ENGINE(a_scan_sees_a_prefix_in_byte_order_from_a_key_on)
 ON_EVERY_ENGINE(blobs_of_every_size_come_back_whole_and_take_no_sequence)
@@ -445,8 +445,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(each_commit_gets_the_next_sequence_and_values_remember_it_on_every_engine),
     CFC_CASE(a_failed_compare_writes_nothing_on_every_engine),
     CFC_CASE(a_batch_that_only_compares_takes_no_sequence_on_every_engine),
-    CFC_CASE(a_batch_holds_96_operations_and_not_97_on_every_engine),
-    CFC_CASE(a_batch_holds_512_kib_and_not_one_byte_more_on_every_engine),
+    CFC_CASE(a_batch_holds_2048_operations_and_not_2049_on_every_engine),
+    CFC_CASE(a_batch_holds_1_mib_and_not_one_byte_more_on_every_engine),
     CFC_CASE(keys_have_1_to_1024_bytes_and_are_written_once_in_a_batch_on_every_engine),
     CFC_CASE(a_scan_sees_a_prefix_in_byte_order_from_a_key_on_on_every_engine),
     CFC_CASE(blobs_of_every_size_come_back_whole_and_take_no_sequence_on_every_engine),
