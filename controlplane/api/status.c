@@ -4,6 +4,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/log/log.h"
 #include "protocol/wire/report.h"
 
 static json_t *
@@ -313,6 +314,21 @@ cfc_api_get_consumer(struct cfc_api *api, const struct cfc_request *request,
     reply_list(reply, "consumers", list, is_whole);
 }
 
+/* A broken chain names its entry, and how the rest can still be read. */
+static void
+refuse_audit(struct cfc_reply *reply, int rc, uint64_t broken)
+{
+    if (broken == 0) {
+        cfc_reply_failure(reply, rc, NULL, NULL);
+        return;
+    }
+    cfc_log(CFC_LOG_ERROR, "audit", "the chain is broken entry=%llu", (unsigned long long)broken);
+    cfc_reply_failure(reply, rc,
+                      "an entry of the audit log was edited or removed in the store; read below it "
+                      "with before=, above it with format=lines and after=",
+                      json_pack("{sI}", "n", (json_int_t)broken));
+}
+
 /* Entries as lines of JSON just as they are stored, from the oldest up. */
 static void
 reply_audit_lines(struct cfc_api *api, const struct cfc_request *request, size_t limit,
@@ -322,17 +338,18 @@ reply_audit_lines(struct cfc_api *api, const struct cfc_request *request, size_t
     bool is_given;
     char *text = NULL;
     size_t size = 0;
+    uint64_t broken = 0;
     int rc;
 
     if (!cfc_api_param_uint(request, "after", UINT64_MAX, &is_given, &after, reply)) {
         return;
     }
-    rc = cfc_service_audit_lines(api->service, after, limit, &text, &size);
+    rc = cfc_service_audit_lines(api->service, after, limit, &text, &size, &broken);
     if (rc == CONFCAST_OK && text == NULL && (text = strdup("")) == NULL) {
         rc = CONFCAST_ERR_NO_MEMORY;
     }
     if (rc != CONFCAST_OK) {
-        cfc_reply_failure(reply, rc, NULL, NULL);
+        refuse_audit(reply, rc, broken);
         return;
     }
     cfc_reply_text(reply, "application/x-ndjson", text, size);
@@ -344,6 +361,7 @@ cfc_api_get_audit(struct cfc_api *api, const struct cfc_request *request, struct
     const char *format = cfc_target_param(&request->target, "format");
     bool wants_lines = format != NULL && strcmp(format, "lines") == 0;
     uint64_t before = 0;
+    uint64_t broken = 0;
     bool is_given;
     size_t limit = 0;
     json_t *entries = NULL;
@@ -366,9 +384,9 @@ cfc_api_get_audit(struct cfc_api *api, const struct cfc_request *request, struct
         reply_audit_lines(api, request, limit, reply);
         return;
     }
-    rc = cfc_service_audit(api->service, before, limit, &entries);
+    rc = cfc_service_audit(api->service, before, limit, &entries, &broken);
     if (rc != CONFCAST_OK) {
-        cfc_reply_failure(reply, rc, NULL, NULL);
+        refuse_audit(reply, rc, broken);
         return;
     }
     json_array_foreach(entries, i, entry)

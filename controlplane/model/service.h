@@ -472,16 +472,17 @@ int cfc_service_access(struct cfc_service *service, json_t **records);
  * prev, time_unix_ns, author, proof, claimed (where it was given), action, scope, revision,
  * message, version, digest}.  The array is the caller's (json_decref).  Each entry carries the
  * digest of the one before and is checked as it is read: CONFCAST_ERR_CORRUPT, an entry was changed
- * or is missing.
+ * or is missing, and *broken is its number (0 otherwise; NULL is fine).  What lies on both sides of
+ * it can still be read: with `before` at most that number, or by lines with `after` at least that.
  */
 int cfc_service_audit(struct cfc_service *service, uint64_t before, size_t count_max,
-                      json_t **entries);
+                      json_t **entries, uint64_t *broken);
 
 /* The same from the oldest up, after entry `after` (0 = from the first), as lines of JSON just as
  * they are stored: "prev" of a line is the plain SHA-256 of the line before it, without its
  * newline.
  * `*text` is on the heap (free), NULL when nothing is left. */
 int cfc_service_audit_lines(struct cfc_service *service, uint64_t after, size_t count_max,
-                            char **text, size_t *size);
+                            char **text, size_t *size, uint64_t *broken);
 
 #endif

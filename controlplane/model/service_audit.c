@@ -196,19 +196,51 @@ append_entry(json_t *list, json_t *entry, uint64_t seq, const struct cfc_digest 
                : CONFCAST_ERR_NO_MEMORY;
 }
 
+/* Under the lock: which entry to name when `n` is not what the one after it says.  That one may
+ * itself be the one that was edited. */
+static uint64_t
+name_broken(struct cfc_service *service, uint64_t n)
+{
+    struct cfc_store_value value;
+    struct cfc_digest digest;
+    struct cfc_digest prev;
+    json_t *entry;
+
+    if (n == service->audit.count) {
+        return n;
+    }
+    if (expected_digest(service, n + 1, &digest) != CONFCAST_OK ||
+        read_entry(service, n + 1, &digest, &value, &entry, &prev) != CONFCAST_OK) {
+        return n + 1;
+    }
+    json_decref(entry);
+    cfc_store_value_free(&value);
+    return n;
+}
+
+static void
+note_broken(struct cfc_service *service, int error, uint64_t n, uint64_t *broken)
+{
+    if (broken != NULL) {
+        *broken = error == CONFCAST_ERR_CORRUPT ? name_broken(service, n) : 0;
+    }
+}
+
 /* Under the lock: from `n` down. */
 static int
-collect(struct cfc_service *service, uint64_t n, size_t count_max, json_t *list)
+collect(struct cfc_service *service, uint64_t n, size_t count_max, json_t *list, uint64_t *broken)
 {
     struct cfc_digest digest;
     int error = n > 0 && count_max > 0 ? expected_digest(service, n, &digest) : CONFCAST_OK;
 
+    note_broken(service, error, n, broken);
     for (; error == CONFCAST_OK && n > 0 && count_max > 0; n--, count_max--) {
         struct cfc_store_value value;
         struct cfc_digest prev;
         json_t *entry;
 
         error = read_entry(service, n, &digest, &value, &entry, &prev);
+        note_broken(service, error, n, broken);
         if (error != CONFCAST_OK) {
             return error;
         }
@@ -221,13 +253,15 @@ collect(struct cfc_service *service, uint64_t n, size_t count_max, json_t *list)
 }
 
 int
-cfc_service_audit(struct cfc_service *service, uint64_t before, size_t count_max, json_t **entries)
+cfc_service_audit(struct cfc_service *service, uint64_t before, size_t count_max, json_t **entries,
+                  uint64_t *broken)
 {
     json_t *list = json_array();
     uint64_t n;
     int error;
 
     *entries = NULL;
+    note_broken(service, CONFCAST_OK, 0, broken);
     if (list == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
@@ -241,7 +275,7 @@ cfc_service_audit(struct cfc_service *service, uint64_t before, size_t count_max
     if (before != 0 && before <= n) {
         n = before - 1;
     }
-    error = collect(service, n, count_max, list);
+    error = collect(service, n, count_max, list, broken);
     cfc_service_leave(service);
     if (error != CONFCAST_OK) {
         json_decref(list);
@@ -280,7 +314,8 @@ add_line(struct lines *lines, const void *bytes, size_t size)
 
 /* Under the lock: entries after `n`, up. */
 static int
-collect_lines(struct cfc_service *service, uint64_t n, size_t count_max, struct lines *lines)
+collect_lines(struct cfc_service *service, uint64_t n, size_t count_max, struct lines *lines,
+              uint64_t *broken)
 {
     int error = CONFCAST_OK;
 
@@ -294,6 +329,7 @@ collect_lines(struct cfc_service *service, uint64_t n, size_t count_max, struct 
         if (error == CONFCAST_OK) {
             error = read_entry(service, n, &digest, &value, &entry, &prev);
         }
+        note_broken(service, error, n, broken);
         if (error == CONFCAST_OK) {
             error = add_line(lines, value.bytes, value.size);
             json_decref(entry);
@@ -305,19 +341,20 @@ collect_lines(struct cfc_service *service, uint64_t n, size_t count_max, struct 
 
 int
 cfc_service_audit_lines(struct cfc_service *service, uint64_t after, size_t count_max, char **text,
-                        size_t *size)
+                        size_t *size, uint64_t *broken)
 {
     struct lines lines = {0};
     int error;
 
     *text = NULL;
     *size = 0;
+    note_broken(service, CONFCAST_OK, 0, broken);
     count_max = count_max < ENTRIES_COUNT_MAX ? count_max : ENTRIES_COUNT_MAX;
     error = cfc_service_enter(service);
     if (error != CONFCAST_OK) {
         return error;
     }
-    error = collect_lines(service, after, count_max, &lines);
+    error = collect_lines(service, after, count_max, &lines, broken);
     cfc_service_leave(service);
     if (error != CONFCAST_OK) {
         free(lines.text);

@@ -13,11 +13,14 @@ open_with_four_entries(struct model *m)
     CU_ASSERT_EQUAL_FATAL(publish(m, "acme/eu", "{\"b\":1}"), CONFCAST_OK);
 }
 
+/* What the last call of one of the next two named as broken. */
+static uint64_t broken;
+
 static int
 read_all(struct model *m)
 {
     json_t *entries;
-    int error = cfc_service_audit(m->service, 0, 100, &entries);
+    int error = cfc_service_audit(m->service, 0, 100, &entries, &broken);
 
     json_decref(entries);
     return error;
@@ -28,7 +31,7 @@ read_lines(struct model *m, uint64_t after, size_t count_max)
 {
     char *text;
     size_t size;
-    int error = cfc_service_audit_lines(m->service, after, count_max, &text, &size);
+    int error = cfc_service_audit_lines(m->service, after, count_max, &text, &size, &broken);
 
     free(text);
     return error;
@@ -75,7 +78,8 @@ each_line_names_the_plain_digest_of_the_line_before(void)
     memset(prev, '0', 64);
     prev[64] = '\0';
     open_with_four_entries(&m);
-    CU_ASSERT_EQUAL_FATAL(cfc_service_audit_lines(m.service, 0, 100, &text, &size), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_service_audit_lines(m.service, 0, 100, &text, &size, NULL),
+                          CONFCAST_OK);
     for (char *line = text; line < text + size; count++) {
         char *end = memchr(line, '\n', (size_t)(text + size - line));
         uint8_t digest[crypto_hash_sha256_BYTES];
@@ -107,7 +111,7 @@ the_newest_entry_comes_with_the_digest_of_the_last_line(void)
     last = stored(&m, 4);
     crypto_hash_sha256(digest, (const uint8_t *)last, strlen(last));
     sodium_bin2hex(hex, sizeof(hex), digest, sizeof(digest));
-    CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 1, &entries), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 1, &entries, NULL), CONFCAST_OK);
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(json_array_get(entries, 0), "digest")),
                            hex);
     json_decref(entries);
@@ -123,7 +127,7 @@ lines_come_in_pages_from_the_oldest_up(void)
     size_t size;
 
     open_with_four_entries(&m);
-    CU_ASSERT_EQUAL(cfc_service_audit_lines(m.service, 1, 2, &text, &size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_service_audit_lines(m.service, 1, 2, &text, &size, NULL), CONFCAST_OK);
     CU_ASSERT_PTR_NOT_NULL_FATAL(text);
     CU_ASSERT_EQUAL(text[size - 1], '\n');
     text[size - 1] = '\0';
@@ -131,10 +135,11 @@ lines_come_in_pages_from_the_oldest_up(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"n\":3,"));
     CU_ASSERT_PTR_NULL(strstr(text, "\"n\":4,"));
     free(text);
-    CU_ASSERT_EQUAL(cfc_service_audit_lines(m.service, 4, 2, &text, &size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_service_audit_lines(m.service, 4, 2, &text, &size, NULL), CONFCAST_OK);
     CU_ASSERT_PTR_NULL(text);
     CU_ASSERT_EQUAL(size, 0);
-    CU_ASSERT_EQUAL(cfc_service_audit_lines(m.service, UINT64_MAX, 2, &text, &size), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_service_audit_lines(m.service, UINT64_MAX, 2, &text, &size, NULL),
+                    CONFCAST_OK);
     CU_ASSERT_EQUAL(size, 0);
     model_close(&m);
 }
@@ -155,10 +160,36 @@ an_edited_entry_is_found_wherever_it_is(void)
         overwrite(&m, n, text);
         free(text);
         CU_ASSERT_EQUAL(read_all(&m), CONFCAST_ERR_CORRUPT);
+        CU_ASSERT_EQUAL(broken, n);
         CU_ASSERT_EQUAL(read_lines(&m, 0, 100), CONFCAST_ERR_CORRUPT);
+        CU_ASSERT_EQUAL(broken, n);
         CU_ASSERT_EQUAL(read_lines(&m, n - 1, 1), CONFCAST_ERR_CORRUPT);
+        CU_ASSERT_EQUAL(broken, n);
+        CU_ASSERT_EQUAL(read_lines(&m, n, 100), CONFCAST_OK);
+        CU_ASSERT_EQUAL(broken, 0);
         model_close(&m);
     }
+}
+
+/* Entry 3 says another digest of entry 2 than it has: entry 3 is the one that was edited. */
+static void
+an_entry_whose_link_was_edited_is_the_one_that_is_named(void)
+{
+    struct model m;
+    char *text;
+    char *link;
+
+    open_with_four_entries(&m);
+    text = stored(&m, 3);
+    link = strstr(text, "\"prev\":\"") + 8;
+    *link = *link == '0' ? '1' : '0';
+    overwrite(&m, 3, text);
+    free(text);
+    CU_ASSERT_EQUAL(read_all(&m), CONFCAST_ERR_CORRUPT);
+    CU_ASSERT_EQUAL(broken, 3);
+    CU_ASSERT_EQUAL(read_lines(&m, 0, 100), CONFCAST_ERR_CORRUPT);
+    CU_ASSERT_EQUAL(broken, 3);
+    model_close(&m);
 }
 
 static void
@@ -171,6 +202,7 @@ a_missing_or_moved_entry_is_found(void)
     text = stored(&m, 2);
     overwrite(&m, 2, NULL);
     CU_ASSERT_EQUAL(read_all(&m), CONFCAST_ERR_CORRUPT);
+    CU_ASSERT_EQUAL(broken, 2);
     CU_ASSERT_EQUAL(read_lines(&m, 0, 100), CONFCAST_ERR_CORRUPT);
     overwrite(&m, 2, text);
     CU_ASSERT_EQUAL(read_all(&m), CONFCAST_OK);
@@ -218,7 +250,7 @@ a_failing_commit_leaves_no_gap(void)
             CU_ASSERT_EQUAL(put_text(&m, "acme", "{\"d\":1}"), CONFCAST_OK);
             CU_ASSERT_EQUAL(read_all(&m), CONFCAST_OK);
         }
-        CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 100, &entries), CONFCAST_OK);
+        CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 100, &entries, NULL), CONFCAST_OK);
         CU_ASSERT(json_array_size(entries) >= 10);
         json_decref(entries);
         model_close(&m);
@@ -240,7 +272,7 @@ an_entry_says_how_its_author_was_proven(void)
     change.claimed = "bob";
     CU_ASSERT_EQUAL(cfc_service_put(m.service, &change, &put, &m.put, NULL), CONFCAST_OK);
     CU_ASSERT_EQUAL(put_text(&m, "acme", "{}"), CONFCAST_OK);
-    CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 2, &entries), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 2, &entries, NULL), CONFCAST_OK);
     entry = json_array_get(entries, 1);
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(entry, "proof")), "certificate");
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(entry, "claimed")), "bob");
@@ -257,6 +289,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(the_newest_entry_comes_with_the_digest_of_the_last_line),
     CFC_CASE(lines_come_in_pages_from_the_oldest_up),
     CFC_CASE(an_edited_entry_is_found_wherever_it_is),
+    CFC_CASE(an_entry_whose_link_was_edited_is_the_one_that_is_named),
     CFC_CASE(a_missing_or_moved_entry_is_found),
     CFC_CASE(the_chain_goes_on_after_a_restart_and_after_refused_changes),
     CFC_CASE(a_failing_commit_leaves_no_gap),

@@ -295,7 +295,7 @@ every_item_has_its_audit_entry_with_one_version(void)
     model_open(&m);
     CU_ASSERT_EQUAL(publish(&m, "gone", "{\"a\":1}"), CONFCAST_OK);
     CU_ASSERT_EQUAL_FATAL(run(&m, items, 3), CONFCAST_OK);
-    CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 10, &entries), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 10, &entries, NULL), CONFCAST_OK);
     CU_ASSERT_EQUAL(json_array_size(entries), 5);
     for (size_t i = 0; i < 3; i++) {
         const json_t *entry = json_array_get(entries, 2 - i);

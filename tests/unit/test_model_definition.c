@@ -368,7 +368,7 @@ every_change_has_its_audit_entry(void)
     CU_ASSERT_EQUAL(act(&m, "acme", CFC_ACTION_DISABLE), CONFCAST_ERR_STATE);
     CU_ASSERT_EQUAL(delete_scope(&m, "acme"), CONFCAST_OK);
     model_reopen(&m);
-    CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 100, &entries), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_service_audit(m.service, 0, 100, &entries, NULL), CONFCAST_OK);
     CU_ASSERT_EQUAL(json_array_size(entries), 4);
     entry = json_array_get(entries, 1);
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(entry, "action")), "disable");
@@ -378,7 +378,7 @@ every_change_has_its_audit_entry(void)
     CU_ASSERT_EQUAL(json_integer_value(json_object_get(entry, "n")), 3);
     CU_ASSERT_EQUAL(json_integer_value(json_object_get(entry, "version")), 4);
     json_decref(entries);
-    CU_ASSERT_EQUAL(cfc_service_audit(m.service, 3, 1, &entries), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_service_audit(m.service, 3, 1, &entries, NULL), CONFCAST_OK);
     CU_ASSERT_EQUAL(json_array_size(entries), 1);
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(json_array_get(entries, 0), "action")),
                            "promote");

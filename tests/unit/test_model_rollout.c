@@ -591,7 +591,7 @@ at_the_deadline_the_service_rolls_back_once_also_after_a_restart(void)
         seq = cfc_service_seq(m.service);
         tick_after(&m, 1);
         CU_ASSERT_EQUAL(cfc_service_seq(m.service), seq);
-        CU_ASSERT_EQUAL(cfc_service_audit(m.service, 0, 1, &entries), CONFCAST_OK);
+        CU_ASSERT_EQUAL(cfc_service_audit(m.service, 0, 1, &entries, NULL), CONFCAST_OK);
         CU_ASSERT_STRING_EQUAL(
             json_string_value(json_object_get(json_array_get(entries, 0), "author")),
             CFC_ROLLOUT_AUTHOR);
