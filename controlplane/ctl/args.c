@@ -2,54 +2,25 @@
 
 #include <string.h>
 
-/* One option in a table's text. */
-struct spec {
-    const char *name;
-    size_t name_size;
-    char short_name; /* '\0' = none */
-    bool takes_value;
-};
-
-/* Reads the spec at *p and moves beyond it; false at the end. */
-static bool
-next_spec(const char **p, struct spec *spec)
+static const struct cfc_ctl_option *
+find_option(const struct cfc_ctl_option *options, const char *name, size_t name_size,
+            char short_name)
 {
-    const char *word = *p + strspn(*p, " ");
-    size_t size = strcspn(word, " ");
-    const char *colon = memchr(word, ':', size);
-
-    if (size == 0) {
-        return false;
-    }
-    *p = word + size;
-    spec->takes_value = word[size - 1] == '=';
-    size -= spec->takes_value ? 1 : 0;
-    spec->name = word;
-    spec->name_size = colon != NULL ? (size_t)(colon - word) : size;
-    spec->short_name = colon != NULL ? colon[1] : '\0';
-    return true;
-}
-
-static bool
-find_spec(const char *options, const char *name, size_t name_size, char short_name,
-          struct spec *spec)
-{
-    const char *p = options;
-
-    while (next_spec(&p, spec)) {
-        if (name != NULL ? spec->name_size == name_size && memcmp(spec->name, name, name_size) == 0
-                         : spec->short_name == short_name) {
-            return true;
+    for (; options != NULL && options->name != NULL; options++) {
+        if (name != NULL
+                ? strlen(options->name) == name_size && memcmp(options->name, name, name_size) == 0
+                : options->short_name == short_name) {
+            return options;
         }
     }
-    return false;
+    return NULL;
 }
 
 struct parser {
     int argc;
     char **argv;
     int idx;
-    const char *program_options;
+    const struct cfc_ctl_option *program_options;
     struct cfc_ctl_args *args;
 };
 
@@ -61,23 +32,26 @@ take_option(struct parser *p)
     const char *name = word[1] == '-' ? word + 2 : NULL;
     size_t name_size = name != NULL ? strcspn(name, "=") : 0;
     const char *value = NULL;
-    const char *own = p->args->command != NULL ? p->args->command->options : "";
-    struct spec spec;
+    const struct cfc_ctl_option *option = find_option(
+        p->args->command != NULL ? p->args->command->options : NULL, name, name_size, word[1]);
 
-    if (!find_spec(own, name, name_size, word[1], &spec) &&
-        !find_spec(p->program_options, name, name_size, word[1], &spec)) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "%s is not an option here", word);
+    if (option == NULL) {
+        option = find_option(p->program_options, name, name_size, word[1]);
+    }
+    if (option == NULL) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "%.*s is not an option here; see confcastctl %s --help",
+                            (int)(name != NULL ? name_size + 2 : 2), word,
+                            p->args->command != NULL ? p->args->command->name : "");
     }
     if (name != NULL && name[name_size] == '=') {
         value = name + name_size + 1;
     } else if (name == NULL && word[2] != '\0') {
         value = word + 2;
     }
-    if (!spec.takes_value && value != NULL) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "--%.*s takes no value", (int)spec.name_size,
-                            spec.name);
+    if (option->value == NULL && value != NULL) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "--%s takes no value", option->name);
     }
-    if (spec.takes_value && value == NULL) {
+    if (option->value != NULL && value == NULL) {
         if (p->idx == p->argc) {
             return cfc_ctl_fail(CFC_EXIT_USAGE, "%s needs a value", word);
         }
@@ -87,7 +61,7 @@ take_option(struct parser *p)
         return cfc_ctl_fail(CFC_EXIT_USAGE, "too many options");
     }
     p->args->options[p->args->option_count++] =
-        (struct cfc_ctl_given){.name = spec.name, .name_size = spec.name_size, .value = value};
+        (struct cfc_ctl_given){.option = option, .value = value};
     return CFC_EXIT_OK;
 }
 
@@ -141,7 +115,7 @@ take_positional(struct parser *p)
 
 int
 cfc_ctl_args_parse(int argc, char **argv, const struct cfc_ctl_command *commands,
-                   const char *program_options, struct cfc_ctl_args *args)
+                   const struct cfc_ctl_option *program_options, struct cfc_ctl_args *args)
 {
     struct parser p = {
         .argc = argc, .argv = argv, .idx = 1, .program_options = program_options, .args = args};
@@ -174,7 +148,7 @@ cfc_ctl_args_parse(int argc, char **argv, const struct cfc_ctl_command *commands
 static bool
 is_named(const struct cfc_ctl_given *given, const char *name)
 {
-    return given->name_size == strlen(name) && memcmp(given->name, name, given->name_size) == 0;
+    return strcmp(given->option->name, name) == 0;
 }
 
 const char *
@@ -208,6 +182,12 @@ cfc_ctl_has(const struct cfc_ctl_args *args, const char *name)
         }
     }
     return false;
+}
+
+bool
+cfc_ctl_command_has(const struct cfc_ctl_command *command, const char *name)
+{
+    return find_option(command->options, name, strlen(name), '\0') != NULL;
 }
 
 const char *
@@ -251,7 +231,7 @@ cfc_ctl_duration_ms(const char *text, uint64_t *out_ms)
     static const struct {
         const char *unit;
         uint64_t ms;
-    } units[] = {{"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    } units[] = {{"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
     uint64_t value;
 
     if (!read_digits(&text, UINT32_MAX, &value)) {

@@ -1,4 +1,5 @@
-/* The command line, by a table of commands and the options that each knows. */
+/* The command line, by a table of commands and the options that each knows.  The same table gives
+ * --help, the man page and the shells' completion (help.h). */
 #ifndef CFC_CTL_ARGS_H
 #define CFC_CTL_ARGS_H
 
@@ -15,22 +16,29 @@ enum {
 
 struct cfc_ctl_args;
 
+struct cfc_ctl_option {
+    const char *name; /* long name without dashes; NULL ends a list */
+    char short_name;  /* '\0' = none */
+    /* What stands for its value: FILE and DIR are completed as such, words joined by | as
+     * themselves; NULL = a flag. */
+    const char *value;
+    const char *help; /* one line */
+};
+
 struct cfc_ctl_command {
-    const char *name;  /* one or two words */
-    const char *usage; /* what follows the name */
+    const char *name;  /* one or two words; NULL ends a table */
+    const char *usage; /* what follows the name, but for the options that may be left out */
     const char *help;  /* one line */
-    /* The options, separated by blanks: "file:f=" is --file with the short form -f and a value,
-     * "promote" a flag. */
-    const char *options;
+    const struct cfc_ctl_option *options; /* NULL = none of its own */
     size_t positional_min;
     size_t positional_max;
     int (*run)(struct cfc_ctl *ctl, const struct cfc_ctl_args *args); /* returns the exit code */
+    const char *group; /* the heading above it, where one begins; NULL = as the one before */
 };
 
 struct cfc_ctl_given {
-    const char *name; /* long name, in the table; not NUL-terminated */
-    size_t name_size;
-    const char *value; /* NULL for a flag */
+    const struct cfc_ctl_option *option; /* in the table */
+    const char *value;                   /* NULL for a flag */
 };
 
 struct cfc_ctl_args {
@@ -45,7 +53,7 @@ struct cfc_ctl_args {
  * before or after the command's name; a command's own option of the same name wins.
  * CFC_EXIT_OK or CFC_EXIT_USAGE (said on stderr). */
 int cfc_ctl_args_parse(int argc, char **argv, const struct cfc_ctl_command *commands,
-                       const char *program_options, struct cfc_ctl_args *args);
+                       const struct cfc_ctl_option *program_options, struct cfc_ctl_args *args);
 
 /* The value of an option (the last one when repeated), NULL when not given. */
 const char *cfc_ctl_option(const struct cfc_ctl_args *args, const char *name);
@@ -53,10 +61,14 @@ bool cfc_ctl_has(const struct cfc_ctl_args *args, const char *name);
 /* The n-th value of an option that may be repeated, NULL after the last. */
 const char *cfc_ctl_option_at(const struct cfc_ctl_args *args, const char *name, size_t n);
 
+/* True when the command has an option of this name itself. */
+bool cfc_ctl_command_has(const struct cfc_ctl_command *command, const char *name);
+
 /* The n-th positional, NULL when there are fewer. */
 const char *cfc_ctl_positional(const struct cfc_ctl_args *args, size_t n);
 
-/* Whole numbers and durations ("500ms", "60s", "10m", "2h", "60" = seconds).  False: malformed. */
+/* Whole numbers and durations ("500ms", "60s", "10m", "2h", "90d", "60" = seconds).  False:
+ * malformed. */
 bool cfc_ctl_uint(const char *text, uint64_t max, uint64_t *out);
 bool cfc_ctl_duration_ms(const char *text, uint64_t *out_ms);
 

@@ -1,4 +1,4 @@
-/* status, wait, consumers, audit. */
+/* status, wait, consumers. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -299,37 +299,6 @@ cfc_ctl_consumers(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &answer);
     if (rc == CFC_EXIT_OK) {
         rc = cfc_ctl_print_rows(ctl, answer, "consumers", COLUMNS(consumer_columns));
-        json_decref(answer);
-    }
-    return rc;
-}
-
-int
-cfc_ctl_audit(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
-{
-    static const struct cfc_ctl_column columns[] = {
-        {"N", "n"},
-        {"TIME", "time"},
-        {"AUTHOR", "author"},
-        {"ACTION", "action"},
-        {"SCOPE", "scope"},
-        {"REVISION", "revision"},
-        {"VERSION", "version"},
-        {"MESSAGE", "message"},
-    };
-    struct cfc_ctl_path path;
-    json_t *answer = NULL;
-    int rc;
-
-    if (!cfc_ctl_check_uint(args, "limit") || !cfc_ctl_check_uint(args, "before")) {
-        return CFC_EXIT_USAGE;
-    }
-    cfc_ctl_path_init(&path, "/v1/audit", NULL);
-    cfc_ctl_path_param(&path, "limit", cfc_ctl_option(args, "limit"));
-    cfc_ctl_path_param(&path, "before", cfc_ctl_option(args, "before"));
-    rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &answer);
-    if (rc == CFC_EXIT_OK) {
-        rc = cfc_ctl_print_rows(ctl, answer, "entries", COLUMNS(columns));
         json_decref(answer);
     }
     return rc;

@@ -27,7 +27,16 @@ int cfc_ctl_layers_set(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_status(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_wait(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_consumers(struct cfc_ctl *, const struct cfc_ctl_args *);
+/* audit, --export, --verify. */
 int cfc_ctl_audit(struct cfc_ctl *, const struct cfc_ctl_args *);
+
+int cfc_ctl_token_create(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_token_list(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_token_delete(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_role_show(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_role_set(struct cfc_ctl *, const struct cfc_ctl_args *);
+/* role grant, role revoke. */
+int cfc_ctl_role_change(struct cfc_ctl *, const struct cfc_ctl_args *);
 
 int cfc_ctl_key_init(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_key_enroll(struct cfc_ctl *, const struct cfc_ctl_args *);

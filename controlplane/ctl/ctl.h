@@ -28,12 +28,17 @@ enum cfc_ctl_format {
 };
 
 struct cfc_ctl {
-    const char *server;          /* http://HOST:PORT, https://..., unix:/PATH */
-    const char *author;          /* who the audit log names */
+    const char *server;    /* http://HOST:PORT, https://..., unix:/PATH */
+    const char *author;    /* who the audit log names */
+    const char *token;     /* bearer token; NULL = none.  Never printed */
+    const char *ca_file;   /* PEM; NULL = the system's authorities */
+    const char *cert_file; /* PEM, with key_file; NULL = none */
+    const char *key_file;
     const char *idempotency_key; /* NULL = a new random one for each change */
     enum cfc_ctl_format format;
-    bool accepts_absent; /* a 404 is not printed: the caller expects it */
-    bool is_quiet;       /* connection failures are not printed: the caller tries again */
+    bool accepts_absent;   /* a 404 is not printed: the caller expects it */
+    bool accepts_conflict; /* the same of a 409: the caller tries again */
+    bool is_quiet;         /* connection failures are not printed: the caller tries again */
 };
 
 /* One line on stderr, begun with "confcastctl: "; returns `code`, so that callers can return it. */

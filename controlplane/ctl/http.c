@@ -150,6 +150,24 @@ set_body(CURL *curl, const char *method, const void *body, size_t size)
     }
 }
 
+/* What proves who asks, and who answers. */
+static void
+set_credentials(CURL *curl, const struct cfc_ctl *ctl)
+{
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
+    if (ctl->ca_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, ctl->ca_file);
+    }
+    if (ctl->cert_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, ctl->cert_file);
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, ctl->key_file);
+    }
+    if (ctl->token != NULL) {
+        curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, ctl->token);
+    }
+}
+
 static struct curl_slist *
 add_header(struct curl_slist *list, const char *name, const char *value)
 {
@@ -285,7 +303,8 @@ refusal(const struct cfc_ctl *ctl, const struct cfc_ctl_response *response)
     const char *message = json_string_value(json_object_get(error, "message"));
     enum cfc_ctl_exit result = exit_of_status(response->status);
 
-    if (!ctl->is_quiet && !(ctl->accepts_absent && result == CFC_EXIT_NOT_FOUND)) {
+    if (!ctl->is_quiet && !(ctl->accepts_absent && result == CFC_EXIT_NOT_FOUND) &&
+        !(ctl->accepts_conflict && result == CFC_EXIT_CONFLICT)) {
         if (message != NULL) {
             cfc_ctl_fail(result, "%s: %s", code != NULL ? code : "error", message);
         } else {
@@ -311,6 +330,7 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
         curl_slist_free_all(headers);
         return rc;
     }
+    set_credentials(curl, ctl);
     set_body(curl, method, body, body_size);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -332,9 +352,9 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
         return refusal(ctl, response);
     }
     if (response->body == NULL) {
-        return cfc_ctl_fail(CFC_EXIT_CONNECT, "%s sent an empty answer", ctl->server);
+        response->body = strdup("");
     }
-    return CFC_EXIT_OK;
+    return response->body != NULL ? CFC_EXIT_OK : cfc_ctl_fail(CFC_EXIT_CONNECT, "no memory");
 }
 
 int

@@ -26,12 +26,24 @@ nothing(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     return 0;
 }
 
+static const struct cfc_ctl_option none = {NULL, '\0', NULL, NULL};
+static const struct cfc_ctl_option put_options[] = {{"file", 'f', "FILE", ""},
+                                                    {"promote", '\0', NULL, ""},
+                                                    {"expected-revision", '\0', "N", ""},
+                                                    {NULL, '\0', NULL, NULL}};
+static const struct cfc_ctl_option init_options[] = {
+    {"engine", '\0', "IP", ""}, {"output", 'o', "FILE", ""}, {NULL, '\0', NULL, NULL}};
+static const struct cfc_ctl_option program_options[] = {{"server", 's', "URL", ""},
+                                                        {"output", 'o', "table|json", ""},
+                                                        {"help", 'h', NULL, ""},
+                                                        {NULL, '\0', NULL, NULL}};
+
 static const struct cfc_ctl_command commands[] = {
-    {"put", "", "", "file:f= promote expected-revision=", 1, 2, nothing},
-    {"key init", "", "", "engine= output:o=", 0, 0, nothing},
-    {"layers", "", "", "", 1, 1, nothing},
-    {"layers set", "", "", "", 1, 3, nothing},
-    {NULL, NULL, NULL, NULL, 0, 0, NULL},
+    {"put", "", "", put_options, 1, 2, nothing, NULL},
+    {"key init", "", "", init_options, 0, 0, nothing, NULL},
+    {"layers", "", "", NULL, 1, 1, nothing, NULL},
+    {"layers set", "", "", NULL, 1, 3, nothing, NULL},
+    {NULL, NULL, NULL, NULL, 0, 0, NULL, NULL},
 };
 
 static struct cfc_ctl_args args;
@@ -51,7 +63,7 @@ parse(const char *line)
             *p++ = '\0';
         }
     }
-    return cfc_ctl_args_parse(argc, argv, commands, "server:s= output:o= help:h", &args);
+    return cfc_ctl_args_parse(argc, argv, commands, program_options, &args);
 }
 
 static void
@@ -126,10 +138,10 @@ sixty_four_options_fit_and_no_more(void)
     while (argc < CFC_ARGS_OPTIONS_MAX + 3) {
         argv[argc++] = engine;
     }
-    CU_ASSERT_EQUAL(cfc_ctl_args_parse(argc, argv, commands, "", &args), CFC_EXIT_OK);
+    CU_ASSERT_EQUAL(cfc_ctl_args_parse(argc, argv, commands, &none, &args), CFC_EXIT_OK);
     CU_ASSERT_EQUAL(args.option_count, CFC_ARGS_OPTIONS_MAX);
     argv[argc++] = engine;
-    CU_ASSERT_EQUAL(cfc_ctl_args_parse(argc, argv, commands, "", &args), CFC_EXIT_USAGE);
+    CU_ASSERT_EQUAL(cfc_ctl_args_parse(argc, argv, commands, &none, &args), CFC_EXIT_USAGE);
 }
 
 static void
@@ -148,8 +160,9 @@ numbers_and_durations_are_strict(void)
     CU_ASSERT(cfc_ctl_duration_ms("60s", &value) && value == 60000);
     CU_ASSERT(cfc_ctl_duration_ms("10m", &value) && value == 600000);
     CU_ASSERT(cfc_ctl_duration_ms("2h", &value) && value == 7200000);
+    CU_ASSERT(cfc_ctl_duration_ms("90d", &value) && value == 7776000000);
     CU_ASSERT_FALSE(cfc_ctl_duration_ms("s", &value));
-    CU_ASSERT_FALSE(cfc_ctl_duration_ms("1d", &value));
+    CU_ASSERT_FALSE(cfc_ctl_duration_ms("1w", &value));
     CU_ASSERT_FALSE(cfc_ctl_duration_ms("1 s", &value));
 }
 
