@@ -12,6 +12,7 @@
 #include "consumer/view.h"
 #include "protocol/snapshot/body.h"
 #include "protocol/snapshot/json_write.h"
+#include "protocol/snapshot/lookup.h"
 
 _Static_assert(sizeof(struct confcast_key) == sizeof(struct cfc_index_key) &&
                    offsetof(struct confcast_key, hash) == offsetof(struct cfc_index_key, hash) &&
@@ -67,8 +68,8 @@ register_thread(void)
     pthread_setspecific(exit_key, &is_registered);
 }
 
-void
-confcast_read_lock(void)
+static inline void
+lock(void)
 {
     if (__builtin_expect(!is_registered, 0)) {
         register_thread();
@@ -76,11 +77,23 @@ confcast_read_lock(void)
     urcu_memb_read_lock();
 }
 
-void
-confcast_read_unlock(void)
+static inline void
+unlock(void)
 {
     cfc_grace_release();
     urcu_memb_read_unlock();
+}
+
+void
+confcast_read_lock(void)
+{
+    lock();
+}
+
+void
+confcast_read_unlock(void)
+{
+    unlock();
 }
 
 const struct confcast_view *
@@ -130,13 +143,13 @@ confcast_key_ready(struct confcast_key *key)
 
 /* ---- Getters --------------------------------------------------------------------------------- */
 
-static const struct cfc_value *
+static inline const struct cfc_value *
 lookup(const struct confcast_view *view, const struct confcast_key *key)
 {
     if (view == NULL) {
         return NULL;
     }
-    return cfc_index_lookup(&view->index, (const struct cfc_index_key *)(const void *)key);
+    return cfc_index_find(&view->index, (const struct cfc_index_key *)(const void *)key);
 }
 
 static void
@@ -148,7 +161,7 @@ explain(int *why, int code)
 }
 
 /* Whether `value` is there and of the type; says why not. */
-static bool
+static inline bool
 is_a(const struct cfc_value *value, enum cfc_type type, int *why)
 {
     if (value == NULL) {
@@ -169,7 +182,7 @@ bool_of(const struct cfc_value *value, bool fallback, int *why)
     return is_a(value, CFC_TYPE_BOOL, why) ? cfc_value_bool(value) : fallback;
 }
 
-static int64_t
+static inline int64_t
 i64_of(const struct cfc_value *value, int64_t fallback, int *why)
 {
     return is_a(value, CFC_TYPE_I64, why) ? cfc_value_i64(value) : fallback;
@@ -223,6 +236,67 @@ confcast_get_string(const struct confcast_view *view, const struct confcast_key 
                     const char *fallback, size_t *size, int *why)
 {
     return string_of(lookup(view, key), fallback, size, why);
+}
+
+/* ---- One value, one section -------------------------------------------------------------------
+ */
+
+bool
+confcast_read_bool(const struct confcast_scope *scope, const struct confcast_key *key,
+                   bool fallback, int *why)
+{
+    bool value;
+
+    lock();
+    value = bool_of(lookup(cfc_view_load(&scope->view), key), fallback, why);
+    unlock();
+    return value;
+}
+
+int64_t
+confcast_read_i64(const struct confcast_scope *scope, const struct confcast_key *key,
+                  int64_t fallback, int *why)
+{
+    int64_t value;
+
+    lock();
+    value = i64_of(lookup(cfc_view_load(&scope->view), key), fallback, why);
+    unlock();
+    return value;
+}
+
+double
+confcast_read_f64(const struct confcast_scope *scope, const struct confcast_key *key,
+                  double fallback, int *why)
+{
+    double value;
+
+    lock();
+    value = f64_of(lookup(cfc_view_load(&scope->view), key), fallback, why);
+    unlock();
+    return value;
+}
+
+size_t
+confcast_read_string(const struct confcast_scope *scope, const struct confcast_key *key,
+                     const char *fallback, char *string, size_t capacity, int *why)
+{
+    const char *value;
+    size_t size;
+    size_t kept;
+
+    lock();
+    value = string_of(lookup(cfc_view_load(&scope->view), key), fallback, &size, why);
+    kept = size < capacity ? size : capacity - 1;
+    while (kept < size && kept > 0 && ((unsigned char)value[kept] & 0xc0) == 0x80) {
+        kept--; /* not inside a character */
+    }
+    if (kept > 0) {
+        memcpy(string, value, kept);
+    }
+    string[kept] = '\0';
+    unlock();
+    return size;
 }
 
 /* ---- Values ---------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
-/* What a read costs: typed reads by key through the public API, against the same lookup behind a
- * plain pointer (the limit) and behind a pthread_rwlock (what services use), with 1 and 2 threads,
- * while nobody writes. */
+/* What a read costs: typed reads by key through the public API of the shared library, one call for
+ * one value and in sections of 1 and 8 reads, against the same lookup behind a plain pointer (the
+ * limit) and behind a pthread_rwlock (what services use), with 1 and 2 threads, while nobody
+ * writes. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -76,16 +77,44 @@ read_plain(int n)
 }
 
 static int64_t
-read_api(int n)
+read_one_call(int n)
 {
     int64_t sum = 0;
 
     for (int i = 0; i < n; i++) {
+        sum += confcast_read_i64(&scope, &keys[i % KEYS], 0, NULL);
+    }
+    return sum;
+}
+
+static int64_t
+read_sections(int n, int reads_per_section)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < n; i += reads_per_section) {
+        const struct confcast_view *view;
+
         confcast_read_lock();
-        sum += confcast_get_i64(confcast_view(&scope), &keys[i % KEYS], 0, NULL);
+        view = confcast_view(&scope);
+        for (int k = 0; k < reads_per_section; k++) {
+            sum += confcast_get_i64(view, &keys[(i + k) % KEYS], 0, NULL);
+        }
         confcast_read_unlock();
     }
     return sum;
+}
+
+static int64_t
+read_section_of_1(int n)
+{
+    return read_sections(n, 1);
+}
+
+static int64_t
+read_section_of_8(int n)
+{
+    return read_sections(n, 8);
 }
 
 static int64_t
@@ -145,41 +174,65 @@ measure(int64_t (*read)(int n), int threads)
     return sum / threads;
 }
 
+struct way {
+    const char *name;
+    int64_t (*read)(int n);
+};
+
+static const struct way ways[] = {
+    {"plain pointer", read_plain},       {"one call", read_one_call},
+    {"section of 1", read_section_of_1}, {"section of 8", read_section_of_8},
+    {"pthread_rwlock", read_rwlock},
+};
+
+enum {
+    PLAIN = 0,
+    ONE_CALL = 1,
+    RWLOCK = 4,
+    WAYS = 5
+};
+
+static void
+print(struct cfc_bench *b, const char *what, const char *unit, int threads)
+{
+    char name[96];
+
+    snprintf(name, sizeof(name), "%s, %d thread(s)", what, threads);
+    cfc_bench_print(b, "read", name, unit);
+}
+
 int
 main(void)
 {
-    static struct cfc_bench plain;
-    static struct cfc_bench api;
-    static struct cfc_bench lock;
-    static struct cfc_bench to_plain;
-    static struct cfc_bench to_lock;
+    static struct cfc_bench ns[WAYS];
+    static struct cfc_bench to_plain[WAYS];
+    static struct cfc_bench lock_to_call;
 
     publish_example();
     for (int threads = 1; threads <= THREADS_MAX; threads++) {
-        char name[64];
-
-        plain.count = api.count = lock.count = to_plain.count = to_lock.count = 0;
+        memset(ns, 0, sizeof(ns));
+        memset(to_plain, 0, sizeof(to_plain));
+        lock_to_call.count = 0;
         for (int round = 0; round < ROUNDS; round++) {
-            double p = measure(read_plain, threads);
-            double a = measure(read_api, threads);
-            double l = measure(read_rwlock, threads);
+            double took[WAYS];
 
-            cfc_bench_add(&plain, p);
-            cfc_bench_add(&api, a);
-            cfc_bench_add(&lock, l);
-            cfc_bench_add(&to_plain, a / p);
-            cfc_bench_add(&to_lock, l / a);
+            for (int i = 0; i < WAYS; i++) {
+                took[i] = measure(ways[i].read, threads);
+                cfc_bench_add(&ns[i], took[i]);
+                cfc_bench_add(&to_plain[i], took[i] / took[PLAIN]);
+            }
+            cfc_bench_add(&lock_to_call, took[RWLOCK] / took[ONE_CALL]);
         }
-        snprintf(name, sizeof(name), "plain pointer, %d thread(s)", threads);
-        cfc_bench_print(&plain, "read", name, "ns/read");
-        snprintf(name, sizeof(name), "public API, %d thread(s)", threads);
-        cfc_bench_print(&api, "read", name, "ns/read");
-        snprintf(name, sizeof(name), "pthread_rwlock, %d thread(s)", threads);
-        cfc_bench_print(&lock, "read", name, "ns/read");
-        snprintf(name, sizeof(name), "public API / plain pointer, %d thread(s)", threads);
-        cfc_bench_print(&to_plain, "read", name, "ratio");
-        snprintf(name, sizeof(name), "pthread_rwlock / public API, %d thread(s)", threads);
-        cfc_bench_print(&to_lock, "read", name, "ratio");
+        for (int i = 0; i < WAYS; i++) {
+            char ratio[64];
+
+            print(&ns[i], ways[i].name, "ns/read", threads);
+            snprintf(ratio, sizeof(ratio), "%s / plain pointer", ways[i].name);
+            if (i != PLAIN) {
+                print(&to_plain[i], ratio, "ratio", threads);
+            }
+        }
+        print(&lock_to_call, "pthread_rwlock / one call", "ratio", threads);
     }
     return 0;
 }

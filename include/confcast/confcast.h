@@ -193,6 +193,19 @@ double confcast_get_f64(const struct confcast_view *view, const struct confcast_
 const char *confcast_get_string(const struct confcast_view *view, const struct confcast_key *key,
                                 const char *fallback, size_t *size, int *why);
 
+/* One value in a reader section of its own: the cheapest way to read one key.  Two of these may see
+ * two versions; read in one section what belongs together.  `fallback` and *why as above.  The
+ * string is copied with its NUL, cut to `capacity` (at least 1) at the end of a character; returns
+ * its whole bytes without the NUL, so that a result >= capacity means that it was cut. */
+bool confcast_read_bool(const struct confcast_scope *scope, const struct confcast_key *key,
+                        bool fallback, int *why);
+int64_t confcast_read_i64(const struct confcast_scope *scope, const struct confcast_key *key,
+                          int64_t fallback, int *why);
+double confcast_read_f64(const struct confcast_scope *scope, const struct confcast_key *key,
+                         double fallback, int *why);
+size_t confcast_read_string(const struct confcast_scope *scope, const struct confcast_key *key,
+                            const char *fallback, char *string, size_t capacity, int *why);
+
 enum confcast_type {
     CONFCAST_NULL = 0,
     CONFCAST_BOOL = 1,

@@ -37,61 +37,6 @@ cfc_body_node_count(const void *body)
     return (uint32_t)node_count;
 }
 
-enum cfc_type
-cfc_value_type(const struct cfc_value *value)
-{
-    switch (*tag_of(value)) {
-    case CFC_TAG_NULL:
-        return CFC_TYPE_NULL;
-    case CFC_TAG_FALSE:
-    case CFC_TAG_TRUE:
-        return CFC_TYPE_BOOL;
-    case CFC_TAG_I64:
-        return CFC_TYPE_I64;
-    case CFC_TAG_F64:
-        return CFC_TYPE_F64;
-    case CFC_TAG_STRING:
-        return CFC_TYPE_STRING;
-    case CFC_TAG_ARRAY:
-        return CFC_TYPE_ARRAY;
-    default:
-        assert(*tag_of(value) == CFC_TAG_OBJECT);
-        return CFC_TYPE_OBJECT;
-    }
-}
-
-bool
-cfc_value_bool(const struct cfc_value *value)
-{
-    uint8_t tag = *tag_of(value);
-
-    assert(tag == CFC_TAG_TRUE || tag == CFC_TAG_FALSE);
-    return tag == CFC_TAG_TRUE;
-}
-
-int64_t
-cfc_value_i64(const struct cfc_value *value)
-{
-    uint64_t v;
-
-    assert(*tag_of(value) == CFC_TAG_I64);
-    cfc_varint_get(tag_of(value) + 1, &v);
-    return cfc_unzigzag(v);
-}
-
-double
-cfc_value_f64(const struct cfc_value *value)
-{
-    double d;
-
-    if (*tag_of(value) == CFC_TAG_I64) {
-        return (double)cfc_value_i64(value);
-    }
-    assert(*tag_of(value) == CFC_TAG_F64);
-    memcpy(&d, tag_of(value) + 1, sizeof(d));
-    return d;
-}
-
 /* A key, or what follows the tag of a string. */
 static const char *
 text_at(const uint8_t *p, size_t *size)
@@ -101,15 +46,6 @@ text_at(const uint8_t *p, size_t *size)
 
     *size = (size_t)v;
     return (const char *)text;
-}
-
-const char *
-cfc_value_string(const struct cfc_value *value, size_t *size)
-{
-    size_t unused;
-
-    assert(*tag_of(value) == CFC_TAG_STRING);
-    return text_at(tag_of(value) + 1, size != NULL ? size : &unused);
 }
 
 struct cfc_iter

@@ -25,13 +25,16 @@
 #ifndef CFC_SNAPSHOT_BODY_H
 #define CFC_SNAPSHOT_BODY_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "protocol/base/alloc.h"
 #include "protocol/base/buffer.h"
 #include "protocol/base/limits.h"
+#include "protocol/snapshot/layout.h"
 
 #define CFC_BODY_MAGIC      "CFB\x01"
 #define CFC_BODY_MAGIC_SIZE 4
@@ -59,16 +62,72 @@ const struct cfc_value *cfc_body_root(const void *body);
 /* Count of all values of the body, the root included. */
 uint32_t cfc_body_node_count(const void *body);
 
-enum cfc_type cfc_value_type(const struct cfc_value *value);
+/* Small, and on the path of every read: in the header. */
+static inline enum cfc_type
+cfc_value_type(const struct cfc_value *value)
+{
+    static const uint8_t types[] = {
+        [CFC_TAG_NULL] = CFC_TYPE_NULL,   [CFC_TAG_FALSE] = CFC_TYPE_BOOL,
+        [CFC_TAG_TRUE] = CFC_TYPE_BOOL,   [CFC_TAG_I64] = CFC_TYPE_I64,
+        [CFC_TAG_F64] = CFC_TYPE_F64,     [CFC_TAG_STRING] = CFC_TYPE_STRING,
+        [CFC_TAG_ARRAY] = CFC_TYPE_ARRAY, [CFC_TAG_OBJECT] = CFC_TYPE_OBJECT,
+    };
+    uint8_t tag = *(const uint8_t *)value;
+
+    assert(tag >= CFC_TAG_NULL && tag <= CFC_TAG_OBJECT);
+    return (enum cfc_type)types[tag];
+}
 
 /* Each getter below asks for the type in its name; another type is a broken invariant (assert).
  * cfc_value_f64 takes an I64 too: every one of them is exact as a double. */
-bool cfc_value_bool(const struct cfc_value *value);
-int64_t cfc_value_i64(const struct cfc_value *value);
-double cfc_value_f64(const struct cfc_value *value);
+static inline bool
+cfc_value_bool(const struct cfc_value *value)
+{
+    uint8_t tag = *(const uint8_t *)value;
+
+    assert(tag == CFC_TAG_TRUE || tag == CFC_TAG_FALSE);
+    return tag == CFC_TAG_TRUE;
+}
+
+static inline int64_t
+cfc_value_i64(const struct cfc_value *value)
+{
+    const uint8_t *p = (const uint8_t *)value;
+    uint64_t v;
+
+    assert(*p == CFC_TAG_I64);
+    cfc_varint_get(p + 1, &v);
+    return cfc_unzigzag(v);
+}
+
+static inline double
+cfc_value_f64(const struct cfc_value *value)
+{
+    const uint8_t *p = (const uint8_t *)value;
+    double d;
+
+    if (*p == CFC_TAG_I64) {
+        return (double)cfc_value_i64(value);
+    }
+    assert(*p == CFC_TAG_F64);
+    memcpy(&d, p + 1, sizeof(d));
+    return d;
+}
 
 /* The string in place, NUL-terminated.  *size (bytes, without the NUL) may be NULL. */
-const char *cfc_value_string(const struct cfc_value *value, size_t *size);
+static inline const char *
+cfc_value_string(const struct cfc_value *value, size_t *size)
+{
+    const uint8_t *p = (const uint8_t *)value;
+    uint64_t v;
+
+    assert(*p == CFC_TAG_STRING);
+    p = cfc_varint_get(p + 1, &v);
+    if (size != NULL) {
+        *size = (size_t)v;
+    }
+    return (const char *)p;
+}
 
 /* Direct children of an array or object. */
 uint32_t cfc_value_count(const struct cfc_value *value);

@@ -11,21 +11,14 @@
 #include "protocol/base/endian.h"
 #include "protocol/base/prng.h"
 #include "protocol/snapshot/layout.h"
+#include "protocol/snapshot/lookup.h"
 #include "protocol/snapshot/text.h"
 
 enum {
-    LINE_SLOTS = 4, /* of 16 bytes: one cache line */
-    LINE_SIZE = 64,
     COLLISION = 1, /* of two pointers, inside this file: try another seed */
     ELEMENT_DIGITS_MAX = 10
 };
-_Static_assert(sizeof(struct cfc_index_slot) * LINE_SLOTS == LINE_SIZE, "four slots fill a line");
-
-/* The entry of a slot: the offset of the value's key, or the number of an array element, or the
- * root. */
-#define ENTRY_ELEMENT (UINT32_C(1) << 30)
-#define ENTRY_ROOT    (UINT32_C(1) << 31)
-_Static_assert(CFC_BODY_SIZE_MAX < ENTRY_ELEMENT,
+_Static_assert(CFC_BODY_SIZE_MAX < CFC_ENTRY_ELEMENT,
                "offsets and element numbers fit below the flags");
 
 /* One open container of the walk. */
@@ -174,34 +167,10 @@ close_containers(struct walk *w)
     return CONFCAST_OK;
 }
 
-static struct cfc_index_slot *
-home_line(const struct cfc_index *index, uint64_t hash)
-{
-    uint64_t line = ((hash >> 32) * index->line_count) >> 32;
-
-    return index->slots + line * LINE_SLOTS;
-}
-
-/* The slot with this hash, or the free one where it belongs.  At least half of the slots are
- * free. */
-static struct cfc_index_slot *
-find_slot(const struct cfc_index *index, uint64_t hash)
-{
-    struct cfc_index_slot *slot = home_line(index, hash);
-    const struct cfc_index_slot *end = index->slots + (size_t)index->line_count * LINE_SLOTS;
-
-    while (slot->value != 0 && slot->hash != hash) {
-        if (++slot == end) {
-            slot = index->slots;
-        }
-    }
-    return slot;
-}
-
 static int
 insert(struct walk *w, const struct place *place)
 {
-    struct cfc_index_slot *slot = find_slot(w->index, place->hash);
+    struct cfc_index_slot *slot = cfc_index_slot_of(w->index, place->hash);
 
     if (slot->value != 0) {
         return COLLISION;
@@ -292,7 +261,7 @@ take_place(struct walk *w, struct place *place)
         level->key = segment;
         level->key_size = size;
     } else {
-        place->entry = ENTRY_ELEMENT | level->element_number;
+        place->entry = CFC_ENTRY_ELEMENT | level->element_number;
         if (w->index != NULL) {
             size = print_number(digits, level->element_number);
         }
@@ -342,7 +311,7 @@ static int
 take_all(struct walk *w, struct cfc_index *index)
 {
     const uint8_t *end = w->end;
-    struct place place = {.hash = index != NULL ? index->seed : 0, .entry = ENTRY_ROOT};
+    struct place place = {.hash = index != NULL ? index->seed : 0, .entry = CFC_ENTRY_ROOT};
     int error;
 
     w->index = index;
@@ -393,14 +362,14 @@ cfc_index_build(struct cfc_index *index, const void *body, size_t size, uint64_t
     index->node_count = walk.node_count_max;
     index->line_count = walk.node_count_max / 2 + 1;
     index->seed = seed;
-    slots_size = (size_t)index->line_count * LINE_SIZE;
-    index->memory = cfc_alloc(alloc, slots_size + LINE_SIZE - 1);
+    slots_size = (size_t)index->line_count * CFC_INDEX_LINE_SIZE;
+    index->memory = cfc_alloc(alloc, slots_size + CFC_INDEX_LINE_SIZE - 1);
     if (index->memory == NULL) {
         memset(index, 0, sizeof(*index));
         return CONFCAST_ERR_NO_MEMORY;
     }
-    index->slots =
-        (void *)(((uintptr_t)index->memory + LINE_SIZE - 1) & ~(uintptr_t)(LINE_SIZE - 1));
+    index->slots = (void *)(((uintptr_t)index->memory + CFC_INDEX_LINE_SIZE - 1) &
+                            ~(uintptr_t)(CFC_INDEX_LINE_SIZE - 1));
     for (int i = 0; i < CFC_INDEX_TRIES_MAX; i++) {
         memset(index->slots, 0, slots_size);
         error = take_prefix(&walk, body, size);
@@ -448,8 +417,8 @@ hash_escaped(const char *segment, size_t size, uint64_t seed)
     return XXH3_64bits_digest(state);
 }
 
-static uint64_t
-hash_pointer(const char *pointer, size_t size, uint64_t seed)
+uint64_t
+cfc_index_hash(const char *pointer, size_t size, uint64_t seed)
 {
     uint64_t hash = seed;
     size_t end = 0;
@@ -471,6 +440,7 @@ int
 cfc_index_key_init(struct cfc_index_key *key, const char *pointer, size_t size, uint64_t seed)
 {
     uint32_t segment_offset = 0;
+    uint32_t escaped = 0;
 
     *key = (struct cfc_index_key){0};
     if (size > CFC_BODY_SIZE_MAX || (size > 0 && pointer[0] != '/')) {
@@ -479,28 +449,27 @@ cfc_index_key_init(struct cfc_index_key *key, const char *pointer, size_t size, 
     for (size_t i = 0; i < size; i++) {
         if (pointer[i] == '/') {
             segment_offset = (uint32_t)i + 1;
-        } else if (pointer[i] == '~' &&
-                   (i + 1 == size || (pointer[i + 1] != '0' && pointer[i + 1] != '1'))) {
-            return CONFCAST_ERR_INVALID;
+            escaped = 0;
+        } else if (pointer[i] == '~') {
+            if (i + 1 == size || (pointer[i + 1] != '0' && pointer[i + 1] != '1')) {
+                return CONFCAST_ERR_INVALID;
+            }
+            escaped = CFC_INDEX_KEY_ESCAPED;
         }
     }
-    *key = (struct cfc_index_key){.hash = hash_pointer(pointer, size, seed),
+    *key = (struct cfc_index_key){.hash = cfc_index_hash(pointer, size, seed),
                                   .seed = seed,
                                   .pointer = pointer != NULL ? pointer : "",
                                   .size = (uint32_t)size,
-                                  .segment_offset = segment_offset};
+                                  .segment_offset = segment_offset | escaped};
     return CONFCAST_OK;
 }
 
-/* Whether a segment, with its escapes, names this key. */
-static bool
-segment_is(const char *segment, size_t size, const char *key, size_t key_size)
+bool
+cfc_index_escaped_is(const char *segment, size_t size, const char *key, size_t key_size)
 {
     size_t i = 0;
 
-    if (memchr(segment, '~', size) == NULL) {
-        return size == key_size && memcmp(segment, key, size) == 0;
-    }
     for (size_t k = 0; k < key_size; k++, i++) {
         char c;
 
@@ -519,46 +488,23 @@ segment_is(const char *segment, size_t size, const char *key, size_t key_size)
     return i == size;
 }
 
-static bool
-slot_is_of(const struct cfc_index *index, const struct cfc_index_slot *slot,
-           const struct cfc_index_key *key)
+bool
+cfc_index_numbered_is(const struct cfc_index_slot *slot, const struct cfc_index_key *key)
 {
-    const char *segment = key->pointer + key->segment_offset;
-    size_t size = key->size - key->segment_offset;
+    uint32_t segment_offset = key->segment_offset & ~CFC_INDEX_KEY_ESCAPED;
     char digits[ELEMENT_DIGITS_MAX];
-    uint64_t key_size;
-    const uint8_t *p;
+    size_t digit_count;
 
-    if (slot->entry == ENTRY_ROOT) {
-        return key->size == 0;
+    if (slot->entry == CFC_ENTRY_ROOT || key->size == 0) {
+        return slot->entry == CFC_ENTRY_ROOT && key->size == 0;
     }
-    if (key->size == 0) {
-        return false;
-    }
-    if ((slot->entry & ENTRY_ELEMENT) != 0) {
-        size_t digit_count = print_number(digits, slot->entry & ~ENTRY_ELEMENT);
-
-        return size == digit_count && memcmp(segment, digits, size) == 0;
-    }
-    p = cfc_varint_get(index->body + slot->entry, &key_size);
-    return segment_is(segment, size, (const char *)p, (size_t)key_size);
+    digit_count = print_number(digits, slot->entry & ~CFC_ENTRY_ELEMENT);
+    return key->size - segment_offset == digit_count &&
+           memcmp(key->pointer + segment_offset, digits, digit_count) == 0;
 }
 
 const struct cfc_value *
 cfc_index_lookup(const struct cfc_index *index, const struct cfc_index_key *key)
 {
-    const struct cfc_index_slot *slot;
-    uint64_t hash = key->hash;
-
-    if (key->pointer == NULL || index->slots == NULL) {
-        return NULL;
-    }
-    if (key->seed != index->seed) {
-        hash = hash_pointer(key->pointer, key->size, index->seed);
-    }
-    slot = find_slot(index, hash);
-    if (slot->value == 0 || !slot_is_of(index, slot, key)) {
-        return NULL;
-    }
-    return (const struct cfc_value *)(index->body + slot->value);
+    return cfc_index_find(index, key);
 }

@@ -19,6 +19,9 @@
 /* Seeds that a build tries before it gives up on colliding hashes. */
 #define CFC_INDEX_TRIES_MAX 4
 
+/* In a key's segment_offset: its last segment holds a '~'. */
+#define CFC_INDEX_KEY_ESCAPED (UINT32_C(1) << 31)
+
 struct cfc_index_slot {
     uint64_t hash;
     uint32_t value; /* offset of the value's tag in the body; 0 = free slot */
@@ -42,7 +45,7 @@ struct cfc_index_key {
     uint64_t seed;
     const char *pointer;
     uint32_t size;           /* bytes of the pointer */
-    uint32_t segment_offset; /* where its last segment begins */
+    uint32_t segment_offset; /* where its last segment begins; CFC_INDEX_KEY_ESCAPED added */
 };
 
 /* Checks everything that body.h says about the layout, and allocates nothing.

@@ -1,4 +1,5 @@
-/* The bytes of a body, for the files of this folder only: tags and varints. */
+/* The bytes of a body, tags and varints.  For the files of this folder; others read through
+ * body.h. */
 #ifndef CFC_SNAPSHOT_LAYOUT_H
 #define CFC_SNAPSHOT_LAYOUT_H
 

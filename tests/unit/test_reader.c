@@ -87,6 +87,56 @@ typed_getters_find_values_of_their_type(void)
 }
 
 static void
+one_call_reads_a_value_of_what_the_scope_serves(void)
+{
+    struct confcast_scope scope = {.view = NULL};
+    char string[8];
+    int why = 0;
+
+    CU_ASSERT_EQUAL(confcast_read_i64(&scope, CONFCAST_KEY("/a/b"), 5, &why), 5);
+    CU_ASSERT_EQUAL(why, CONFCAST_ERR_NOT_FOUND);
+    scope.view = view_with(7, 1);
+    CU_ASSERT_EQUAL(confcast_read_i64(&scope, CONFCAST_KEY("/a/b"), 5, &why), 7);
+    CU_ASSERT_EQUAL(why, CONFCAST_OK);
+    CU_ASSERT_EQUAL(confcast_read_f64(&scope, CONFCAST_KEY("/f"), 0, NULL), 1.5);
+    CU_ASSERT(confcast_read_bool(&scope, CONFCAST_KEY("/ok"), false, NULL));
+    CU_ASSERT(confcast_read_bool(&scope, CONFCAST_KEY("/s"), true, &why));
+    CU_ASSERT_EQUAL(why, CONFCAST_ERR_TYPE);
+    CU_ASSERT_EQUAL(confcast_read_string(&scope, CONFCAST_KEY("/s"), "", string, 4, &why), 3);
+    CU_ASSERT_STRING_EQUAL(string, "hej");
+    CU_ASSERT_EQUAL(why, CONFCAST_OK);
+    CU_ASSERT_FALSE(urcu_memb_read_ongoing());
+    cfc_view_free(scope.view);
+}
+
+static void
+one_call_cuts_a_string_at_the_end_of_a_character(void)
+{
+    static const char text[] = "a\xc3\xa9\xe2\x82\xac"; /* of 1, 2 and 3 bytes */
+    static const size_t kept[] = {0, 0, 1, 1, 3, 3, 3, 6, 6};
+    struct confcast_scope scope = {.view = NULL};
+
+    for (size_t capacity = 1; capacity < 9; capacity++) {
+        char string[9];
+
+        memset(string, '#', sizeof(string));
+        CU_ASSERT_EQUAL(
+            confcast_read_string(&scope, CONFCAST_KEY("/s"), text, string, capacity, NULL), 6);
+        CU_ASSERT_EQUAL(strlen(string), kept[capacity]);
+        CU_ASSERT_EQUAL(memcmp(string, text, kept[capacity]), 0);
+        CU_ASSERT_EQUAL(string[capacity], '#');
+    }
+    {
+        char string[2] = "#";
+
+        CU_ASSERT_EQUAL(
+            confcast_read_string(&scope, CONFCAST_KEY("/s"), NULL, string, sizeof(string), NULL),
+            0);
+        CU_ASSERT_STRING_EQUAL(string, "");
+    }
+}
+
+static void
 getters_fall_back_and_say_why(void)
 {
     struct confcast_view *view = view_with(7, 1);
@@ -239,6 +289,8 @@ readers_see_whole_versions_that_only_rise_through_many_swaps(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(typed_getters_find_values_of_their_type),
+    CFC_CASE(one_call_reads_a_value_of_what_the_scope_serves),
+    CFC_CASE(one_call_cuts_a_string_at_the_end_of_a_character),
     CFC_CASE(getters_fall_back_and_say_why),
     CFC_CASE(iteration_visits_members_in_canonical_order),
     CFC_CASE(a_view_prints_as_canonical_json),
