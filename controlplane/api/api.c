@@ -31,7 +31,7 @@ static const struct cfc_api_route routes[] = {
      cfc_api_get_settings},
     {"PUT", "/v1/settings/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "expected_revision message dry_run",
      CFC_RIGHT_OPERATE, cfc_api_put_settings},
-    {"GET", "/v1/effective/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "variant", CFC_RIGHT_READ,
+    {"GET", "/v1/effective/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "explain variant", CFC_RIGHT_READ,
      cfc_api_get_effective},
     {"GET", "/v1/layers/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", CFC_RIGHT_READ, cfc_api_get_layers},
     {"PUT", "/v1/layers/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "expected_version message dry_run",

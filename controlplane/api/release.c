@@ -1,4 +1,4 @@
-/* Releases, layers and effective config. */
+/* Releases and layers. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,37 +315,4 @@ cfc_api_put_layers(struct cfc_api *api, const struct cfc_request *request, struc
         return;
     }
     reply_layers(reply, request->rest, &layers);
-}
-
-void
-cfc_api_get_effective(struct cfc_api *api, const struct cfc_request *request,
-                      struct cfc_reply *reply)
-{
-    const char *variant = cfc_target_param(&request->target, "variant");
-    bool wants_candidate = variant != NULL && strcmp(variant, "candidate") == 0;
-    struct cfc_effective effective = {0};
-    json_t *meta = json_object();
-    int rc;
-
-    if (variant != NULL && !wants_candidate && strcmp(variant, "stable") != 0) {
-        cfc_reply_error(reply, 400, "invalid", "variant: stable or candidate");
-        json_decref(meta);
-        return;
-    }
-    rc = cfc_service_effective(api->service, request->rest, wants_candidate, &effective);
-    if (rc != CONFCAST_OK) {
-        json_decref(meta);
-        cfc_reply_failure(reply, rc, NULL, NULL);
-        return;
-    }
-    if (!cfc_api_set(meta, "scope", json_string(request->rest)) ||
-        !cfc_api_set(meta, "version", json_integer((json_int_t)effective.version)) ||
-        !cfc_api_set(meta, "content", cfc_api_digest_json(&effective.content_id)) ||
-        !cfc_api_set(meta, "variant",
-                     json_string(effective.is_candidate ? "candidate" : "stable"))) {
-        json_decref(meta);
-        meta = NULL;
-    }
-    cfc_reply_document(reply, meta, effective.text, effective.text_size);
-    cfc_effective_free(&effective);
 }

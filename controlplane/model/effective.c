@@ -273,6 +273,12 @@ stable_revision(const struct cfc_release *release)
     return 0;
 }
 
+uint64_t
+cfc_effective_revision(const struct cfc_release *release, bool is_candidate)
+{
+    return is_candidate ? release->candidate_revision : stable_revision(release);
+}
+
 int
 cfc_effective_layer(struct cfc_effective_pass *pass, const struct cfc_scope *layer,
                     const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
@@ -281,7 +287,7 @@ cfc_effective_layer(struct cfc_effective_pass *pass, const struct cfc_scope *lay
     const struct cfc_release *release = cfc_what_if_release(layer, what_if);
 
     *doc = NULL;
-    *revision = layer == rolling ? release->candidate_revision : stable_revision(release);
+    *revision = cfc_effective_revision(release, layer == rolling);
     return *revision != 0 ? get_doc(pass, layer, *revision, doc) : CONFCAST_OK;
 }
 

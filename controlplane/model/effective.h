@@ -79,6 +79,9 @@ int cfc_effective_decide(struct cfc_effective_pass *pass, const struct cfc_scope
 int cfc_effective_layer(struct cfc_effective_pass *pass, const struct cfc_scope *layer,
                         const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
                         uint64_t *revision, const json_t **doc);
+/* The revision that a release gives to those who take part in its rollout, or to the others; 0 =
+ * nothing. */
+uint64_t cfc_effective_revision(const struct cfc_release *release, bool is_candidate);
 /* The layer of a set whose rollout its consumers take part in, or NULL. */
 const struct cfc_scope *cfc_effective_rolling(const struct cfc_layer_set *set,
                                               const struct cfc_what_if *what_if);

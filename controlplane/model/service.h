@@ -29,6 +29,7 @@
 #include "controlplane/json/json_parse.h"
 #include "controlplane/model/apply.h"
 #include "controlplane/model/decision.h"
+#include "controlplane/model/explain.h"
 #include "controlplane/model/release.h"
 #include "controlplane/model/rollout.h"
 #include "controlplane/store/store.h"
@@ -354,6 +355,35 @@ struct cfc_effective {
 int cfc_service_effective(struct cfc_service *service, const char *scope, bool wants_candidate,
                           struct cfc_effective *effective);
 void cfc_effective_free(struct cfc_effective *effective);
+
+/* What one layer has to do with the value at a pointer. */
+struct cfc_explained_layer {
+    char scope[CFC_SCOPE_SIZE_MAX + 1];
+    enum cfc_release_state state; /* of its release */
+    uint64_t revision;            /* that it gives; 0 = nothing */
+    bool is_candidate;            /* ... and it is the rollout's */
+    enum cfc_explain_effect effect;
+    size_t at_size; /* bytes of the pointer down to where it acts */
+    char *text;     /* canonical JSON of what it has at the pointer; NULL = nothing */
+    size_t text_size;
+};
+
+struct cfc_explanation {
+    uint64_t version;
+    bool is_candidate; /* as in cfc_effective */
+    char *text;        /* the value as canonical JSON; NULL: there is none */
+    size_t text_size;
+    int winner_idx; /* the layer that decided it; -1 = no layer does */
+    uint32_t count;
+    struct cfc_explained_layer layers[CFC_LAYER_COUNT_MAX]; /* in the order of merging */
+};
+
+/* Why the value at a JSON Pointer (RFC 6901) is what it is.  Errors of cfc_service_effective();
+ * CONFCAST_ERR_INVALID, CONFCAST_ERR_LIMIT: the pointer is none, or too long.  Free it on success.
+ */
+int cfc_service_explain(struct cfc_service *service, const char *scope, bool wants_candidate,
+                        const char *pointer, struct cfc_explanation *explanation);
+void cfc_explanation_free(struct cfc_explanation *explanation);
 
 /* The decision now in force (a reference: cfc_decision_unref).  CONFCAST_ERR_NOT_FOUND as above. */
 int cfc_service_decision(struct cfc_service *service, const char *scope,

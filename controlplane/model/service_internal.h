@@ -39,6 +39,7 @@ struct cfc_service {
     struct cfc_scope *queue;     /* decisions that wait for the publisher */
     struct cfc_scope *rollouts;  /* scopes whose release has a candidate */
     uint64_t first_tick_unix_ns; /* of this process; 0 = none yet */
+    struct cfc_layers prefixes;  /* scratch */
     int wake_fd;
 };
 
@@ -164,6 +165,9 @@ int cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
  * CONFCAST_ERR_APPROVAL, errors of the store. */
 int cfc_approval_check(struct cfc_service *service, const struct cfc_scope *scope,
                        uint64_t revision, bool is_pending, struct cfc_refusal *refusal);
+
+/* The prefixes of a path that was checked, the shortest first: its default layers. */
+void cfc_layers_prefixes(struct cfc_layers *out, const char *path);
 
 /* Reads the rules of all scopes. */
 int cfc_rules_load(struct cfc_service *service);

@@ -1,10 +1,9 @@
-/* Layers, effective config, and scopes that are only followed. */
+/* Layers, and scopes that are only followed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
-#include "controlplane/json/json_body.h"
 #include "controlplane/model/service_internal.h"
 #include "protocol/base/scope.h"
 
@@ -301,12 +300,12 @@ cfc_service_set_layers(struct cfc_service *service, const struct cfc_change *cha
     return error;
 }
 
-/* The path's prefixes, the shortest first. */
-static void
-fill_prefixes(struct cfc_layers *out, const char *path)
+void
+cfc_layers_prefixes(struct cfc_layers *out, const char *path)
 {
     size_t size = strlen(path);
 
+    out->count = 0;
     out->is_default = true;
     for (size_t i = 1; i <= size; i++) {
         if (path[i] == '/' || path[i] == '\0') {
@@ -335,7 +334,7 @@ cfc_service_get_layers(struct cfc_service *service, const char *path, struct cfc
         fill_layers(layers, scope->layers, scope->layer_count, !scope->has_own_layers,
                     scope->layers_seq);
     } else {
-        fill_prefixes(layers, path);
+        cfc_layers_prefixes(layers, path);
     }
     cfc_service_leave(service);
     return CONFCAST_OK;
@@ -389,90 +388,4 @@ cfc_service_follow(struct cfc_service *service, const struct cfc_change *change,
         }
     }
     return error;
-}
-
-/* What a scope that nobody made known would get from its prefixes.  Reading makes no entries, so
- * that nobody fills the memory by asking. */
-static int
-decide_unknown(struct cfc_service *service, const char *path, struct cfc_decision **decision)
-{
-    struct cfc_scope *layers[CFC_LAYER_COUNT_MAX];
-    struct cfc_scope scope = {.path = (char *)(uintptr_t)path};
-    struct cfc_layer_set set = {.layers = layers};
-    struct cfc_effective_pass pass;
-    struct cfc_layers prefixes = {.count = 0};
-    int error;
-
-    scope.id = cfc_scope_id(service->sha, path, strlen(path));
-    fill_prefixes(&prefixes, path);
-    for (uint32_t i = 0; i < prefixes.count; i++) {
-        struct cfc_scope *layer = cfc_catalog_find(&service->catalog, prefixes.scopes[i]);
-
-        if (layer != NULL) {
-            layers[set.count++] = layer;
-        }
-    }
-    cfc_effective_begin(&pass, service->store, service->sha, service->bodies, service->floor);
-    error = cfc_effective_decide(&pass, &scope, &set, NULL, decision);
-    cfc_effective_end(&pass);
-    service->has_idle_bodies = true;
-    return error;
-}
-
-int
-cfc_service_decision(struct cfc_service *service, const char *path, struct cfc_decision **decision)
-{
-    struct cfc_scope *scope;
-    int error;
-
-    *decision = NULL;
-    error = cfc_service_enter(service);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    error = cfc_service_find(service, path, &scope);
-    if (error == CONFCAST_OK && scope->decision != NULL) {
-        *decision = cfc_decision_ref(scope->decision);
-    } else if (error == CONFCAST_ERR_NOT_FOUND) {
-        error = decide_unknown(service, path, decision);
-    }
-    cfc_service_leave(service);
-    return error == CONFCAST_OK && *decision == NULL ? CONFCAST_ERR_NOT_FOUND : error;
-}
-
-int
-cfc_service_effective(struct cfc_service *service, const char *path, bool wants_candidate,
-                      struct cfc_effective *effective)
-{
-    const struct cfc_decision_arm *arm;
-    const struct cfc_config_body *body;
-    struct cfc_decision *decision;
-    int error;
-
-    memset(effective, 0, sizeof(*effective));
-    error = cfc_service_decision(service, path, &decision);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    /* The candidate's arm comes first where there is one, the stable one is always the last. */
-    arm = &decision->arms[wants_candidate ? 0 : decision->arm_count - 1];
-    effective->version = decision->version;
-    effective->is_candidate = arm->is_candidate;
-    body = arm->content;
-    if (arm->is_candidate && !wants_candidate && decision->activation != CFC_ACTIVATE_NOW) {
-        effective->is_candidate = false;
-        body = arm->fallback;
-    }
-    effective->content_id = body->id;
-    error =
-        cfc_json_body_to_text(body->body, body->body_size, &effective->text, &effective->text_size);
-    cfc_decision_unref(decision);
-    return error;
-}
-
-void
-cfc_effective_free(struct cfc_effective *effective)
-{
-    free(effective->text);
-    memset(effective, 0, sizeof(*effective));
 }

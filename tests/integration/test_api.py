@@ -171,6 +171,37 @@ class Releases(DaemonCase):
         layers = self.good(self.daemon.request("PUT", f"/v1/layers/{tenant}/web", {"layers": []}))
         self.assertTrue(layers["default"])
 
+    def test_a_value_is_explained(self):
+        tenant, scope = self.tenant, f"{self.tenant}/web"
+        self.good(self.daemon.put(tenant, {"a/b": {"~": [1, 2]}, "limit": 0.1, "gone": 1}))
+        self.good(self.daemon.put(scope, {"limit": 2, "gone": None}))
+        for name in (tenant, scope):
+            self.good(self.daemon.release(name, "promote"))
+        reply = self.daemon.get(f"/v1/effective/{scope}", explain="/limit")
+        why = self.good(reply)
+        self.assertEqual((why["found"], why["value"], why["pointer"], why["variant"]),
+                         (True, 2, "/limit", "stable"))
+        self.assertEqual((why["winner"]["layer"], why["winner"]["revision"],
+                          why["winner"]["effect"]), (scope, 1, "sets"))
+        self.assertEqual([(l["layer"], l["effect"], l["value"]) for l in why["losers"]],
+                         [(tenant, "sets", 0.1)])
+        self.assertIn(b'"value":0.1', reply.body)
+        self.assertEqual(reply.body.decode(), json.dumps(why, sort_keys=True,
+                                                         separators=(",", ":")))
+        why = self.effective(scope, explain="/a~1b/~0/1")
+        self.assertEqual((why["value"], why["winner"]["layer"]), (2, tenant))
+        why = self.effective(scope, explain="/gone")
+        self.assertEqual((why["found"], why["value"], why["winner"]["effect"],
+                          why["losers"][0]["value"]), (False, None, "deletes", 1))
+        why = self.effective(scope, explain="/nothing")
+        self.assertEqual((why["found"], why["winner"], why["losers"]), (False, None, []))
+        self.assertEqual(self.effective(scope, explain="")["value"],
+                         self.effective(scope)["document"])
+        for pointer in ("limit", "/a~", "/a~2"):
+            self.refused(self.daemon.get(f"/v1/effective/{scope}", explain=pointer), 400,
+                         "invalid")
+        self.refused(self.daemon.get("/v1/effective/nobody", explain="/a"), 404)
+
     def test_a_canary_has_two_variants_until_it_ends(self):
         scope = self.tenant
         for n in (1, 2):
