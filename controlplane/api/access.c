@@ -1,10 +1,13 @@
 /* Tokens and roles.  The secret of a token is in one answer, that to the request that made it. */
+#include <math.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/json/json_parse.h"
 #include "protocol/base/time.h"
 
 enum {
@@ -16,19 +19,22 @@ enum {
 static json_t *
 parse_body(const struct cfc_request *request, const char *const *members, struct cfc_reply *reply)
 {
+    struct cfc_json_error error = {.message = ""};
     json_t *body = NULL;
     size_t known = 0;
+    int rc = cfc_json_parse_object(request->body != NULL ? request->body : "", request->body_size,
+                                   CFC_API_SMALL_BODY_MAX, &body, &error);
 
-    if (request->body != NULL) {
-        body = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES, NULL);
+    if (rc != CONFCAST_OK) {
+        cfc_reply_failure(reply, rc, error.message, NULL);
+        return NULL;
     }
-    for (; json_is_object(body) && *members != NULL; members++) {
+    for (; *members != NULL; members++) {
         known += json_object_get(body, *members) != NULL;
     }
-    if (!json_is_object(body) || known != json_object_size(body)) {
+    if (known != json_object_size(body)) {
         json_decref(body);
-        cfc_reply_error(reply, 400, "invalid",
-                        "the body is no JSON object, or has a member that is not known here");
+        cfc_reply_error(reply, 400, "invalid", "the body has a member that is not known here");
         return NULL;
     }
     return body;
@@ -63,14 +69,38 @@ token_view(const json_t *record)
     return view;
 }
 
+/* Seconds of life; false for what is no whole number within the limits. */
+static bool
+read_life(const json_t *value, uint64_t *life_s)
+{
+    double number = json_number_value(value);
+
+    *life_s = EXPIRES_IN_S_DEFAULT;
+    if (value == NULL) {
+        return true;
+    }
+    if (!json_is_number(value) || number < 1 || number > EXPIRES_IN_S_MAX ||
+        number != floor(number)) {
+        return false;
+    }
+    *life_s = (uint64_t)number;
+    return true;
+}
+
+static void
+copy_id(const char *text, char id[CFC_TOKEN_ID_SIZE + 1])
+{
+    memcpy(id, text + sizeof(CFC_TOKEN_PREFIX) - 1, CFC_TOKEN_ID_SIZE);
+    id[CFC_TOKEN_ID_SIZE] = '\0';
+}
+
 /* The record of a new token; NULL: *reply says what is wrong. */
 static json_t *
 token_record(const struct cfc_request *request, const json_t *body, const char *text,
              struct cfc_reply *reply)
 {
     const char *identity = json_string_value(json_object_get(body, "identity"));
-    const json_t *expires = json_object_get(body, "expires_in_s");
-    json_int_t expires_in_s = expires != NULL ? json_integer_value(expires) : EXPIRES_IN_S_DEFAULT;
+    uint64_t life_s;
     struct cfc_digest digest;
     struct cfc_grant grant;
     char hex[2 * sizeof(digest.bytes) + 1];
@@ -86,18 +116,18 @@ token_record(const struct cfc_request *request, const json_t *body, const char *
                               "scope: a scope path, or * for all");
         return NULL;
     }
-    if (expires_in_s < 1 || expires_in_s > EXPIRES_IN_S_MAX) {
+    if (!read_life(json_object_get(body, "expires_in_s"), &life_s)) {
         refuse_invalid(reply, "expires_in_s: 1 to 315360000 seconds");
         return NULL;
     }
     cfc_token_digest(text, &digest);
-    cfc_token_id(text, id);
+    copy_id(text, id);
     sodium_bin2hex(hex, sizeof(hex), digest.bytes, sizeof(digest.bytes));
-    return json_pack(
-        "{ss ss ss sO sO sI sI ss}", "id", id, "digest", hex, "identity", identity, "roles",
-        json_object_get(body, "roles"), "scope", json_object_get(body, "scope"), "expires_unix_ns",
-        (json_int_t)(request->unix_ns + (uint64_t)expires_in_s * CFC_S), "created_unix_ns",
-        (json_int_t)request->unix_ns, "created_by", request->author);
+    return json_pack("{ss ss ss sO sO sI sI ss}", "id", id, "digest", hex, "identity", identity,
+                     "roles", json_object_get(body, "roles"), "scope",
+                     json_object_get(body, "scope"), "expires_unix_ns",
+                     (json_int_t)(request->unix_ns + life_s * CFC_S), "created_unix_ns",
+                     (json_int_t)request->unix_ns, "created_by", request->author);
 }
 
 /* Commits, brings the rights in memory up to date, and leaves the answer in *result. */
@@ -122,6 +152,27 @@ commit(struct cfc_api *api, const struct cfc_request *request, struct cfc_access
     return rc;
 }
 
+/* The answer with the secret as its last member.  It goes through none of the buffers of the JSON
+ * library, which are not wiped: only the body of the reply, which is, holds it. */
+static void
+reply_secret(struct cfc_reply *reply, json_t *answer, const char *text)
+{
+    static const char format[] = "%.*s,\"token\":\"%s\"}";
+    size_t size;
+    char *whole;
+
+    cfc_reply_json(reply, 200, answer);
+    size = reply->body_size + sizeof(format) + CFC_TOKEN_TEXT_SIZE;
+    whole = reply->body != NULL ? malloc(size) : NULL;
+    if (whole != NULL) {
+        snprintf(whole, size, format, (int)reply->body_size - 1, reply->body, text);
+    }
+    free(reply->body);
+    reply->body = whole;
+    reply->body_size = whole != NULL ? strlen(whole) : 0;
+    reply->is_secret = true;
+}
+
 static void
 add_token(struct cfc_api *api, const struct cfc_request *request, const json_t *body,
           const char *text, struct cfc_reply *reply)
@@ -138,22 +189,23 @@ add_token(struct cfc_api *api, const struct cfc_request *request, const json_t *
                                        .has_expected_version = true};
     struct cfc_access_result result = {0};
 
-    cfc_token_id(text, id);
+    copy_id(text, id);
     snprintf(name, sizeof(name), "token:%s", id);
     if (record != NULL && view == NULL) {
         cfc_reply_failure(reply, CONFCAST_ERR_NO_MEMORY, NULL, NULL);
     } else if (record != NULL && commit(api, request, &access, &result, reply) == CONFCAST_OK) {
-        bool is_new = !result.is_replay && result.version != 0;
-
         json_t *answer = json_copy(result.answer);
 
-        if (!cfc_api_set(answer, "token", is_new ? json_string(text) : json_null())) {
-            json_decref(answer);
-            answer = NULL;
-        }
         json_decref(result.answer);
         reply->is_replay = result.is_replay;
-        cfc_reply_json(reply, 200, answer);
+        if (!result.is_replay && result.version != 0) {
+            reply_secret(reply, answer, text);
+        } else if (cfc_api_set(answer, "token", json_null())) {
+            cfc_reply_json(reply, 200, answer);
+        } else {
+            json_decref(answer);
+            cfc_reply_failure(reply, CONFCAST_ERR_NO_MEMORY, NULL, NULL);
+        }
     }
     json_decref(view);
     json_decref(record);

@@ -58,6 +58,52 @@ static const struct cfc_api_route routes[] = {
      CFC_RIGHT_OPERATE, cfc_api_put_roles},
 };
 
+/* Whether a route's rule fits what it does. */
+static bool
+is_guarded(const struct cfc_api_route *route)
+{
+    bool is_get = strcmp(route->method, "GET") == 0;
+
+    switch (route->right) {
+    case CFC_RIGHT_PUBLIC:
+        return is_get &&
+               (strcmp(route->path, "/healthz") == 0 || strcmp(route->path, "/readyz") == 0);
+    case CFC_RIGHT_READ:
+        return is_get;
+    case CFC_RIGHT_IN_BODY:
+        return !is_get && route->tail == CFC_TAIL_NONE && route->body != CFC_BODY_NONE;
+    case CFC_RIGHT_WRITE:
+    case CFC_RIGHT_APPROVE:
+    case CFC_RIGHT_RELEASE:
+    case CFC_RIGHT_OPERATE:
+        return true;
+    case CFC_RIGHT_UNSET:
+    case CFC_RIGHT_COUNT:
+        break;
+    }
+    return false;
+}
+
+int
+cfc_api_check_routes(const struct cfc_api_route *table, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(table[i].path);
+
+        if (!is_guarded(&table[i]) || table[i].handle == NULL || size == 0 ||
+            (table[i].path[size - 1] == '/') != (table[i].tail != CFC_TAIL_NONE)) {
+            return CONFCAST_ERR_AUTHORITY;
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(table[i].method, table[k].method) == 0 &&
+                strcmp(table[i].path, table[k].path) == 0) {
+                return CONFCAST_ERR_EXISTS;
+            }
+        }
+    }
+    return CONFCAST_OK;
+}
+
 static const unsigned statuses[] = {
 #define STATUS_(status) status,
     CFC_API_STATUSES(STATUS_)
@@ -67,10 +113,7 @@ static const unsigned statuses[] = {
 void
 cfc_api_init(struct cfc_api *api, struct cfc_service *service, size_t document_size_max)
 {
-    /* A route without a rule is not served. */
-    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-        assert(routes[i].right > CFC_RIGHT_UNSET && routes[i].right < CFC_RIGHT_COUNT);
-    }
+    assert(cfc_api_check_routes(routes, sizeof(routes) / sizeof(routes[0])) == CONFCAST_OK);
     memset(api, 0, sizeof(*api));
     api->service = service;
     api->document_size_max = document_size_max;
@@ -107,8 +150,11 @@ tail_is_valid(enum cfc_api_tail tail, const char *rest)
         return cfc_scope_check(rest, strlen(rest)) == CONFCAST_OK;
     case CFC_TAIL_CONSUMER_ID:
         return cfc_consumer_id_check(rest, strlen(rest)) == CONFCAST_OK;
-    case CFC_TAIL_TOKEN_ID:
-        return cfc_token_id_check(rest);
+    case CFC_TAIL_TOKEN_ID: {
+        uint64_t id;
+
+        return cfc_token_id_parse(rest, &id);
+    }
     case CFC_TAIL_NONE:
         break;
     }
@@ -196,9 +242,10 @@ cfc_api_routes(size_t *count)
 }
 
 static bool
-forbid(struct cfc_api *api, struct cfc_reply *reply)
+forbid(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
 {
-    cfc_access_count(api->access, CFC_DENIAL_FORBIDDEN);
+    cfc_access_deny(api->access, CFC_DENIAL_FORBIDDEN, request->identity->name,
+                    request->target.path);
     cfc_reply_error(reply, 403, "forbidden", "no role of yours allows this here");
     return false;
 }
@@ -217,9 +264,12 @@ cfc_api_authorize(struct cfc_api *api, const struct cfc_request *request,
         return false;
     }
     if (route->right == CFC_RIGHT_IN_BODY) {
-        return true;
+        return cfc_identity_allows_somewhere(request->identity, CFC_RIGHT_WRITE) ||
+               cfc_identity_allows_somewhere(request->identity, CFC_RIGHT_RELEASE) ||
+               forbid(api, request, reply);
     }
-    return cfc_identity_allows(request->identity, route->right, scope) || forbid(api, reply);
+    return cfc_identity_allows(request->identity, route->right, scope) ||
+           forbid(api, request, reply);
 }
 
 bool
@@ -233,7 +283,7 @@ cfc_api_require(struct cfc_api *api, const struct cfc_request *request, enum cfc
         cfc_reply_error(reply, 503, "not_ready", "nobody is known here yet");
         return false;
     }
-    return cfc_identity_allows(request->identity, right, scope) || forbid(api, reply);
+    return cfc_identity_allows(request->identity, right, scope) || forbid(api, request, reply);
 }
 
 void

@@ -96,10 +96,16 @@ void cfc_api_init(struct cfc_api *api, struct cfc_service *service, size_t docum
 const struct cfc_api_route *cfc_api_find(struct cfc_request *request, const char *method,
                                          struct cfc_reply *reply);
 
+/* Whether a table may be served: every route has a rule that fits what it does (only /healthz and
+ * /readyz need nothing, what is no GET needs more than reading), a handler, and a path of its own.
+ * cfc_api_init() holds its own table to it.  CONFCAST_ERR_AUTHORITY, CONFCAST_ERR_EXISTS. */
+int cfc_api_check_routes(const struct cfc_api_route *table, size_t count);
+
 /* All routes, for tests that must miss none. */
 const struct cfc_api_route *cfc_api_routes(size_t *count);
 
-/* Whether who asks may use the route here; else *reply is a 403 (or 503, without an access). */
+/* Whether who asks may use the route here; else *reply is a 403 (or 503, without an access).  Where
+ * the scopes are in the body, who may change no scope at all is turned away before it is read. */
 bool cfc_api_authorize(struct cfc_api *api, const struct cfc_request *request,
                        const struct cfc_api_route *route, struct cfc_reply *reply);
 

@@ -140,9 +140,22 @@ cfc_reaper_stop(struct cfc_reaper *reaper)
     pthread_mutex_destroy(&reaper->lock);
 }
 
-void
+static uint32_t
+count_peer(const struct cfc_reaper *reaper, const struct cfc_connection *c)
+{
+    uint32_t count = 0;
+
+    for (const struct cfc_connection *other = reaper->first; other != NULL; other = other->next) {
+        count += !other->is_unix && memcmp(other->peer, c->peer, sizeof(c->peer)) == 0 ? 1 : 0;
+    }
+    return count;
+}
+
+uint32_t
 cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *c)
 {
+    uint32_t count;
+
     c->reaper = reaper;
     c->phase = CFC_CONNECTION_IDLE;
     c->deadline_ns = mono_ns() + reaper->timeout_ns;
@@ -153,9 +166,22 @@ cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *c)
         c->next->prev = c;
     }
     reaper->first = c;
+    count = c->is_unix ? 0 : count_peer(reaper, c);
     /* The thread may sleep without end: no other connection need have a deadline. */
     pthread_cond_signal(&reaper->changed);
     pthread_mutex_unlock(&reaper->lock);
+    return count;
+}
+
+void
+cfc_reaper_turn_away(struct cfc_connection *c, unsigned status, const char *reason,
+                     const char *body)
+{
+    pthread_mutex_lock(&c->reaper->lock);
+    cfc_connection_refuse(c, status, reason, body);
+    c->phase = CFC_CONNECTION_ENDED;
+    shutdown(c->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&c->reaper->lock);
 }
 
 void

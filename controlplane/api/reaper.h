@@ -36,6 +36,7 @@ struct cfc_connection {
     bool is_unix;
     bool is_tls; /* what goes over the socket belongs to a session that only its owner can use */
     uint32_t peer_uid; /* unix sockets: who connected */
+    uint8_t peer[16];  /* TCP: the address; of IPv6 its first 8 bytes; zeros = none */
 };
 
 struct cfc_reaper {
@@ -53,12 +54,17 @@ int cfc_reaper_start(struct cfc_reaper *reaper, uint64_t timeout_ns);
 /* Ends the thread; every connection must have been removed. */
 void cfc_reaper_stop(struct cfc_reaper *reaper);
 
-void cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *connection);
+/* Adds it and returns how many there are of its peer, itself included; 0 for the unix socket. */
+uint32_t cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *connection);
 void cfc_reaper_remove(struct cfc_connection *connection);
 
 /* Moves a connection to a phase but SENDING; IDLE sets a new deadline.  False: the reaper was
  * faster, the connection is shut down and its request must not be answered. */
 bool cfc_reaper_enter(struct cfc_connection *connection, enum cfc_connection_phase phase);
+
+/* Ends a connection that has only just begun with a bare error on plain TCP. */
+void cfc_reaper_turn_away(struct cfc_connection *connection, unsigned status, const char *reason,
+                          const char *body);
 
 /* An answer of `size` bytes goes out: the client takes it at CFC_SEND_RATE_MIN, or the connection
  * ends. */

@@ -10,17 +10,27 @@
 static const char media_type_json[] = "application/json";
 static const char document_key[] = "document";
 
+static void
+drop_body(struct cfc_reply *reply)
+{
+    if (reply->is_secret && reply->body != NULL) {
+        explicit_bzero(reply->body, reply->body_size);
+    }
+    free(reply->body);
+    reply->is_secret = false;
+}
+
 void
 cfc_reply_clear(struct cfc_reply *reply)
 {
-    free(reply->body);
+    drop_body(reply);
     memset(reply, 0, sizeof(*reply));
 }
 
 static void
 set(struct cfc_reply *reply, unsigned status, const char *type, char *body, size_t size)
 {
-    free(reply->body);
+    drop_body(reply);
     reply->status = status;
     reply->type = type;
     reply->body = body;

@@ -15,7 +15,9 @@ struct cfc_reply {
     const char *type; /* media type; static */
     char *body;       /* malloc'ed; NULL when there was no memory */
     size_t body_size;
-    bool is_replay; /* the idempotency key was known: this is the first answer again */
+    bool is_replay;   /* the idempotency key was known: this is the first answer again */
+    bool is_secret;   /* the body is wiped before its memory is given back */
+    unsigned retry_s; /* Retry-After in seconds; 0 = none */
 };
 
 /* Every one of these takes over the json_t that it is given, NULL included. */

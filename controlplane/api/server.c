@@ -1,16 +1,18 @@
 #include "controlplane/api/server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "confcast/error.h"
+#include "controlplane/api/connection.h"
+#include "controlplane/api/headers.h"
 #include "controlplane/api/listen.h"
 #include "controlplane/api/reaper.h"
 #include "controlplane/log/log.h"
@@ -36,6 +38,7 @@ struct cfc_server {
     struct MHD_Daemon *local;
     char *unix_path;
     uint16_t port;
+    bool is_loopback; /* TCP is */
     struct cfc_reaper reaper;
     atomic_ullong body_total;   /* bytes of bodies held now */
     atomic_ullong answer_total; /* bytes of answers that are not sent yet */
@@ -55,11 +58,10 @@ struct exchange {
     size_t body_size;
     size_t body_capacity;
     size_t body_size_max;
-    size_t dropped_size; /* bytes of body read and thrown away */
-    size_t answer_size;  /* bytes of the answer on its way out */
-    char idempotency_key[CFC_IDEMPOTENCY_KEY_SIZE_MAX + 1];
+    size_t dropped_size;        /* bytes of body read and thrown away */
+    size_t answer_size;         /* bytes of the answer on its way out */
+    struct cfc_headers headers; /* values are the library's, and live as long as the request */
     char author[CFC_AUTHOR_SIZE_MAX + 1];
-    char claimed[CFC_AUTHOR_SIZE_MAX + 1];
     struct cfc_identity identity;
 };
 
@@ -67,6 +69,9 @@ static const char no_memory_body[] =
     "{\"error\":{\"code\":\"oom\",\"message\":\"memory could not be allocated\"}}";
 static const char too_long_body[] =
     "{\"error\":{\"code\":\"limit\",\"message\":\"the body is above its limit\"}}";
+
+static const char too_many_body[] =
+    "{\"error\":{\"code\":\"rate\",\"message\":\"too many connections of one address\"}}";
 
 static struct cfc_connection *
 connection_of(struct MHD_Connection *mhd)
@@ -82,10 +87,10 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
               enum MHD_ConnectionNotificationCode code)
 {
     struct cfc_server *server = cls;
-    const union MHD_ConnectionInfo *info;
+    const union MHD_ConnectionInfo *address;
+    const union MHD_ConnectionInfo *fd;
     struct cfc_connection *c;
-    struct ucred peer;
-    socklen_t size = sizeof(peer);
+    char text[CFC_PEER_TEXT_SIZE];
 
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
         c = *context;
@@ -96,20 +101,24 @@ on_connection(void *cls, struct MHD_Connection *mhd, void **context,
         }
         return;
     }
-    c = calloc(1, sizeof(*c));
-    info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (c == NULL || info == NULL) {
-        free(c);
+    fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    address = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    c = fd != NULL
+            ? cfc_connection_new(fd->connect_fd, address != NULL ? address->client_addr : NULL,
+                                 server->config.tls != NULL)
+            : NULL;
+    if (c == NULL) {
         return;
     }
-    c->fd = info->connect_fd;
-    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid != (uid_t)-1) {
-        c->is_unix = true;
-        c->peer_uid = peer.uid;
-    }
-    c->is_tls = !c->is_unix && server->config.tls != NULL;
-    cfc_reaper_add(&server->reaper, c);
     *context = c;
+    if (cfc_reaper_add(&server->reaper, c) > server->config.peer_connection_max) {
+        cfc_reaper_turn_away(c, 429, "Too Many Requests", too_many_body);
+        cfc_api_count_reply(server->api, 429);
+        if (server->api->access != NULL) {
+            cfc_access_deny(server->api->access, CFC_DENIAL_CONNECTIONS, NULL,
+                            cfc_connection_peer(c, text));
+        }
+    }
 }
 
 /* Called with the raw target once the request line is known; what it returns is the exchange. */
@@ -175,6 +184,13 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     free(x);
 }
 
+static void
+wipe_and_free(void *body)
+{
+    explicit_bzero(body, malloc_usable_size(body));
+    free(body);
+}
+
 static struct MHD_Response *
 response_of(struct cfc_reply *reply)
 {
@@ -185,6 +201,10 @@ response_of(struct cfc_reply *reply)
         reply->type = "application/json";
         response = MHD_create_response_from_buffer(
             sizeof(no_memory_body) - 1, (void *)(uintptr_t)no_memory_body, MHD_RESPMEM_PERSISTENT);
+    } else if (reply->is_secret) {
+        response = MHD_create_response_from_buffer_with_free_callback(reply->body_size, reply->body,
+                                                                      wipe_and_free);
+        reply->body = response != NULL ? NULL : reply->body;
     } else {
         response =
             MHD_create_response_from_buffer(reply->body_size, reply->body, MHD_RESPMEM_MUST_FREE);
@@ -204,6 +224,7 @@ admit_answer(struct exchange *x)
         atomic_fetch_sub(&server->answer_total, size);
         cfc_reply_error(&x->reply, 503, "busy",
                         "too many answers are on their way; try again later");
+        x->reply.retry_s = 1;
         return;
     }
     x->answer_size = size;
@@ -224,6 +245,12 @@ answer(struct exchange *x, struct MHD_Connection *mhd)
         cfc_reaper_enter_sending(x->connection, x->answer_size);
     }
     x->is_answered = true;
+    if (x->reply.retry_s > 0) {
+        char seconds[16];
+
+        snprintf(seconds, sizeof(seconds), "%u", x->reply.retry_s);
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, x->reply.type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (x->reply.status == 401) {
@@ -246,23 +273,12 @@ refuse(struct exchange *x, unsigned status, const char *code, const char *messag
     cfc_reply_error(&x->reply, status, code, message);
 }
 
-static bool
-is_printable(const char *text)
-{
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p < 0x20 || *p > 0x7e) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static uint64_t
-unix_now_ns(void)
+clock_ns(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
 }
 
@@ -283,37 +299,54 @@ read_certificate(struct exchange *x, struct MHD_Connection *mhd, char name[CFC_A
     }
 }
 
-/* Who asks, proven by a token or a certificate, or by the kernel; and whether they may. */
+/* Who asks, proven by a token or a certificate, or by the kernel. */
+static bool
+identify(struct exchange *x, struct MHD_Connection *mhd)
+{
+    struct cfc_access *access = x->server->api->access;
+    char text[CFC_PEER_TEXT_SIZE];
+    char name[CFC_AUTHOR_SIZE_MAX + 1];
+    struct cfc_credentials credentials = {
+        .authorization = x->headers.authorization,
+        .is_unix = x->connection != NULL && x->connection->is_unix,
+        .peer_uid = x->connection != NULL ? x->connection->peer_uid : 0,
+        .peer = cfc_connection_peer(x->connection, text),
+        .unix_ns = clock_ns(CLOCK_REALTIME),
+    };
+    uint64_t wait_ns;
+    int rc;
+
+    read_certificate(x, mhd, name, &credentials);
+    rc = cfc_access_identify(access, &credentials, &x->identity);
+    if (rc == CONFCAST_ERR_AUTHORITY) {
+        refuse(x, 401, "unauthorized", "this needs a valid token or client certificate");
+        return false;
+    }
+    if (rc != CONFCAST_OK) {
+        refuse(x, 503, "not_ready", "tokens and roles cannot be read now; try again later");
+        return false;
+    }
+    if (!cfc_access_may_ask(access, &x->identity, clock_ns(CLOCK_MONOTONIC), &wait_ns)) {
+        cfc_access_deny(access, CFC_DENIAL_RATE, x->identity.name, credentials.peer);
+        refuse(x, 429, "rate", "this identity asks too often; wait as long as Retry-After says");
+        x->reply.retry_s = (unsigned)(wait_ns / CFC_S + 1);
+        return false;
+    }
+    x->request.identity = &x->identity;
+    return true;
+}
+
+/* And whether they may. */
 static bool
 admit(struct exchange *x, struct MHD_Connection *mhd)
 {
     struct cfc_api *api = x->server->api;
-    struct cfc_credentials credentials = {
-        .authorization =
-            MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION),
-        .is_unix = x->connection != NULL && x->connection->is_unix,
-        .peer_uid = x->connection != NULL ? x->connection->peer_uid : 0,
-        .unix_ns = unix_now_ns(),
-    };
-
-    char name[CFC_AUTHOR_SIZE_MAX + 1];
 
     if (x->route->right == CFC_RIGHT_PUBLIC) {
         return true;
     }
-    read_certificate(x, mhd, name, &credentials);
-    if (api->access != NULL) {
-        int rc = cfc_access_identify(api->access, &credentials, &x->identity);
-
-        if (rc == CONFCAST_ERR_AUTHORITY) {
-            refuse(x, 401, "unauthorized", "this needs a valid token or client certificate");
-            return false;
-        }
-        if (rc != CONFCAST_OK) {
-            refuse(x, 503, "not_ready", "tokens and roles cannot be read now; try again later");
-            return false;
-        }
-        x->request.identity = &x->identity;
+    if (api->access != NULL && !identify(x, mhd)) {
+        return false;
     }
     if (!cfc_api_authorize(api, &x->request, x->route, &x->reply)) {
         x->route = NULL;
@@ -324,47 +357,47 @@ admit(struct exchange *x, struct MHD_Connection *mhd)
 
 /* The author of a change is who was proven.  Where nothing has to be proven (the daemon then
  * listens on loopback only, unless told otherwise), it is whom the client names. */
-static bool
-read_author(struct exchange *x, struct MHD_Connection *mhd)
+static void
+set_author(struct exchange *x)
 {
-    const char *said = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Confcast-Author");
+    const struct cfc_access *access = x->server->api->access;
+    const char *said = x->headers.author;
+    bool may_say = access != NULL && !access->is_required && x->identity.proof <= CFC_PROOF_PEER;
 
-    if (said != NULL &&
-        (said[0] == '\0' || strlen(said) > CFC_AUTHOR_SIZE_MAX || !is_printable(said))) {
-        refuse(x, 400, "invalid", "Confcast-Author: 1 to 128 printable ASCII characters");
-        return false;
-    }
-    if (said != NULL && x->server->api->access != NULL && !x->server->api->access->is_required &&
-        x->identity.proof <= CFC_PROOF_PEER) {
-        memcpy(x->author, said, strlen(said) + 1);
+    if (said != NULL && may_say) {
+        snprintf(x->author, sizeof(x->author), "%s", said);
         x->identity.proof = CFC_PROOF_NONE;
     } else {
         snprintf(x->author, sizeof(x->author), "%s",
                  x->identity.name[0] != '\0' ? x->identity.name : "anonymous");
-        if (said != NULL && strcmp(said, x->author) != 0) {
-            memcpy(x->claimed, said, strlen(said) + 1);
-            x->request.claimed = x->claimed;
-        }
     }
     x->request.author = x->author;
-    return true;
+    x->request.claimed = said != NULL && strcmp(said, x->author) != 0 ? said : NULL;
+    x->request.idempotency_key = x->headers.idempotency_key;
 }
 
-static bool
-read_idempotency_key(struct exchange *x, struct MHD_Connection *mhd)
+static enum MHD_Result
+take_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-    const char *key = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Idempotency-Key");
+    (void)kind;
+    cfc_headers_add(cls, name, value);
+    return MHD_YES;
+}
 
-    if (key == NULL) {
-        return true;
+/* Headers that may not stand are refused whatever the route. */
+static void
+check_headers(struct exchange *x)
+{
+    const struct cfc_access *access = x->server->api->access;
+    bool is_local = access != NULL && !access->is_required && x->server->is_loopback &&
+                    x->connection != NULL && !x->connection->is_unix;
+
+    if (!cfc_headers_check(&x->headers, is_local, &x->reply)) {
+        x->route = NULL;
+        if (x->reply.status == 403 && access != NULL) {
+            cfc_access_deny(x->server->api->access, CFC_DENIAL_WEB_PAGE, NULL, NULL);
+        }
     }
-    if (key[0] == '\0' || strlen(key) > CFC_IDEMPOTENCY_KEY_SIZE_MAX || !is_printable(key)) {
-        refuse(x, 400, "invalid", "Idempotency-Key: 1 to 128 printable ASCII characters");
-        return false;
-    }
-    memcpy(x->idempotency_key, key, strlen(key) + 1);
-    x->request.idempotency_key = x->idempotency_key;
-    return true;
 }
 
 /* Headers are here, the body is not.  A refusal is kept until the body has been read, unless the
@@ -372,11 +405,12 @@ read_idempotency_key(struct exchange *x, struct MHD_Connection *mhd)
 static enum MHD_Result
 start(struct exchange *x, struct MHD_Connection *mhd, const char *method)
 {
-    const char *length = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Length");
-    const char *expect = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Expect");
+    const char *length;
     uint64_t size = 0;
 
     x->is_started = true;
+    MHD_get_connection_values(mhd, MHD_HEADER_KIND, take_header, &x->headers);
+    length = x->headers.content_length;
     if (x->target_rc != CONFCAST_OK) {
         refuse(x, 400, "invalid", "the request target is malformed or too long");
     } else {
@@ -384,9 +418,10 @@ start(struct exchange *x, struct MHD_Connection *mhd, const char *method)
     }
     if (x->route != NULL) {
         x->body_size_max = cfc_api_body_size_max(x->server->api, x->route);
+        check_headers(x);
     }
-    if (x->route != NULL && admit(x, mhd) && read_author(x, mhd)) {
-        read_idempotency_key(x, mhd);
+    if (x->route != NULL && admit(x, mhd)) {
+        set_author(x);
     }
     if (length != NULL && cfc_target_uint(length, UINT64_MAX, &size) != CONFCAST_OK) {
         size = UINT64_MAX;
@@ -394,8 +429,8 @@ start(struct exchange *x, struct MHD_Connection *mhd, const char *method)
     if (x->route != NULL && size > x->body_size_max) {
         refuse(x, 413, "limit", "the body is above its limit");
     }
-    if (x->route == NULL &&
-        (expect != NULL || size > (uint64_t)DRAIN_FACTOR * x->server->api->document_size_max)) {
+    if (x->route == NULL && (x->headers.expect != NULL ||
+                             size > (uint64_t)DRAIN_FACTOR * x->server->api->document_size_max)) {
         return answer(x, mhd);
     }
     return MHD_YES;
@@ -444,6 +479,7 @@ take_body(struct exchange *x, const char *bytes, size_t size)
         refuse(x, 413, "limit", "the body is above its limit");
     } else if (x->route != NULL && !reserve(x, size)) {
         refuse(x, 503, "busy", "too many bodies are on their way; try again later");
+        x->reply.retry_s = 1;
     }
     if (x->route != NULL) {
         memcpy(x->body + x->body_size, bytes, size);
@@ -472,7 +508,7 @@ finish(struct exchange *x, struct MHD_Connection *mhd)
     if (x->route != NULL) {
         x->request.body = x->body;
         x->request.body_size = x->body_size;
-        x->request.unix_ns = unix_now_ns();
+        x->request.unix_ns = clock_ns(CLOCK_REALTIME);
         cfc_api_handle(x->server->api, &x->request, x->route, &x->reply);
         drop_body(x);
     }
@@ -564,6 +600,7 @@ open_tcp(struct cfc_server *server)
     int rc = cfc_listen_tcp(address, &fd, &server->port);
 
     if (rc == CONFCAST_OK) {
+        server->is_loopback = cfc_listen_is_loopback(address);
         server->tcp = start_daemon(server, fd, server->config.tls);
         if (server->tcp == NULL) {
             close(fd);
@@ -618,6 +655,9 @@ set_defaults(struct cfc_server_config *config)
     }
     if (config->connection_max == 0) {
         config->connection_max = CONNECTION_MAX_DEFAULT;
+    }
+    if (config->peer_connection_max == 0) {
+        config->peer_connection_max = (config->connection_max + 1) / 2;
     }
     if (config->thread_count == 0) {
         config->thread_count = THREAD_COUNT_DEFAULT;

@@ -20,14 +20,15 @@
 struct cfc_server;
 
 struct cfc_server_config {
-    const char *listen;          /* "127.0.0.1:7400"; NULL = no TCP */
-    const char *unix_path;       /* NULL = no unix socket */
-    struct cfc_tls *tls;         /* for TCP; NULL = none.  Outlives the server */
-    size_t answer_total_max;     /* bytes of answers held at once; 0 = 512 MiB */
-    size_t body_total_max;       /* bytes of request bodies held at once; 0 = 256 MiB */
-    uint32_t request_timeout_ms; /* for a request to arrive as a whole; 0 = 30 s */
-    uint32_t connection_max;     /* per socket; 0 = 256 */
-    uint32_t thread_count;       /* per socket; 0 = 4 */
+    const char *listen;           /* "127.0.0.1:7400"; NULL = no TCP */
+    const char *unix_path;        /* NULL = no unix socket */
+    struct cfc_tls *tls;          /* for TCP; NULL = none.  Outlives the server */
+    size_t answer_total_max;      /* bytes of answers held at once; 0 = 512 MiB */
+    size_t body_total_max;        /* bytes of request bodies held at once; 0 = 256 MiB */
+    uint32_t request_timeout_ms;  /* for a request to arrive as a whole; 0 = 30 s */
+    uint32_t connection_max;      /* per socket; 0 = 256 */
+    uint32_t peer_connection_max; /* of one address (IPv6: one /64) on TCP; 0 = half of them */
+    uint32_t thread_count;        /* per socket; 0 = 4 */
 };
 
 /* Starts listening.  `api` must outlive the server.  CONFCAST_ERR_INVALID: an address or path that

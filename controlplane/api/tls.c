@@ -3,6 +3,7 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,20 +15,41 @@
 #include "controlplane/keys/files.h"
 
 enum {
-    CHAIN_COUNT_MAX = 8, /* certificates that a client may send */
+    CHAIN_COUNT_MAX = 8,      /* certificates that a client may send */
+    ALT_NAME_SIZE_MAX = 1024, /* bytes; a certificate with a longer one is refused */
+    ALT_NAME_COUNT_MAX = 64,
 };
 
 struct cfc_tls {
     char *cert;
-    char *key;
-    size_t key_size;
+    char *key; /* locked memory, kept out of core dumps */
     char *ca;
-    const char *crl_file;           /* the caller's */
+    const char *crl_file; /* the caller's */
+    enum cfc_tls_name client_name;
     pthread_mutex_t lock;           /* around `trust` and what it was made of */
     gnutls_x509_trust_list_t trust; /* NULL: nobody is let in */
-    struct timespec crl_time;       /* of the file that `trust` was made with */
-    off_t crl_size;
+    gnutls_x509_crl_t *crls;        /* what is in `trust`, to know whose they are */
+    unsigned crl_count;
+    struct stat crl_stat; /* of the file that `trust` was made with */
 };
+
+static const char *const name_words[CFC_TLS_NAME_COUNT] = {
+#define WORD_(name, word) word,
+    CFC_TLS_NAMES(WORD_)
+#undef WORD_
+};
+
+int
+cfc_tls_name_parse(const char *word, enum cfc_tls_name *name)
+{
+    for (int i = 0; i < CFC_TLS_NAME_COUNT; i++) {
+        if (strcmp(name_words[i], word) == 0) {
+            *name = (enum cfc_tls_name)i;
+            return CONFCAST_OK;
+        }
+    }
+    return CONFCAST_ERR_INVALID;
+}
 
 static int
 read_file(const char *path, bool is_secret, char **text, size_t *size, char why[CFC_TLS_WHY_SIZE])
@@ -40,22 +62,47 @@ read_file(const char *path, bool is_secret, char **text, size_t *size, char why[
     return rc;
 }
 
+static void
+drop_trust(struct cfc_tls *tls)
+{
+    if (tls->trust != NULL) {
+        gnutls_x509_trust_list_deinit(tls->trust, 1);
+    }
+    for (unsigned i = 0; i < tls->crl_count; i++) {
+        gnutls_x509_crl_deinit(tls->crls[i]);
+    }
+    gnutls_free(tls->crls);
+    tls->trust = NULL;
+    tls->crls = NULL;
+    tls->crl_count = 0;
+}
+
+/* Each CRL of the file must be one that the client CA signed. */
 static int
-add_crl(struct cfc_tls *tls, gnutls_x509_trust_list_t trust)
+add_crls(struct cfc_tls *tls, gnutls_x509_trust_list_t trust)
 {
     gnutls_datum_t datum;
     char *text = NULL;
     size_t size = 0;
     int count;
+    int rc = CONFCAST_OK;
 
     if (cfc_file_read(tls->crl_file, CFC_TLS_FILE_SIZE_MAX, false, &text, &size) != CONFCAST_OK) {
         return CONFCAST_ERR_IO;
     }
     datum = (gnutls_datum_t){.data = (unsigned char *)text, .size = (unsigned)size};
-    count = gnutls_x509_trust_list_add_trust_mem(trust, NULL, &datum, GNUTLS_X509_FMT_PEM, 0,
-                                                 GNUTLS_TL_VERIFY_CRL);
+    if (gnutls_x509_crl_list_import2(&tls->crls, &tls->crl_count, &datum, GNUTLS_X509_FMT_PEM, 0) <
+        0) {
+        tls->crls = NULL;
+        tls->crl_count = 0;
+        rc = CONFCAST_ERR_INVALID;
+    } else {
+        count = gnutls_x509_trust_list_add_trust_mem(trust, NULL, &datum, GNUTLS_X509_FMT_PEM, 0,
+                                                     GNUTLS_TL_VERIFY_CRL);
+        rc = count >= 1 && (unsigned)count == tls->crl_count ? CONFCAST_OK : CONFCAST_ERR_INVALID;
+    }
     free(text);
-    return count >= 1 ? CONFCAST_OK : CONFCAST_ERR_INVALID;
+    return rc;
 }
 
 /* Under the lock: what clients are held to, from the CA and the CRL as it is now. */
@@ -63,27 +110,33 @@ static int
 build_trust(struct cfc_tls *tls)
 {
     gnutls_datum_t ca = {.data = (unsigned char *)tls->ca, .size = (unsigned)strlen(tls->ca)};
-    gnutls_x509_trust_list_t trust = NULL;
     int rc = CONFCAST_OK;
 
-    if (tls->trust != NULL) {
-        gnutls_x509_trust_list_deinit(tls->trust, 1);
+    drop_trust(tls);
+    if (gnutls_x509_trust_list_init(&tls->trust, 0) != 0) {
         tls->trust = NULL;
-    }
-    if (gnutls_x509_trust_list_init(&trust, 0) != 0) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    if (gnutls_x509_trust_list_add_trust_mem(trust, &ca, NULL, GNUTLS_X509_FMT_PEM, 0, 0) < 1) {
+    if (gnutls_x509_trust_list_add_trust_mem(tls->trust, &ca, NULL, GNUTLS_X509_FMT_PEM, 0, 0) <
+        1) {
         rc = CONFCAST_ERR_INVALID;
     } else if (tls->crl_file != NULL) {
-        rc = add_crl(tls, trust);
+        rc = add_crls(tls, tls->trust);
     }
     if (rc != CONFCAST_OK) {
-        gnutls_x509_trust_list_deinit(trust, 1);
-        return rc;
+        drop_trust(tls);
     }
-    tls->trust = trust;
-    return CONFCAST_OK;
+    return rc;
+}
+
+/* A file replaced by one of the same size and time is another inode; one written in place has
+ * another time of change, which nobody can set. */
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_size == b->st_size && a->st_ino == b->st_ino && a->st_dev == b->st_dev &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
 /* Under the lock. */
@@ -93,15 +146,36 @@ refresh_trust(struct cfc_tls *tls)
     struct stat st = {0};
 
     if (tls->crl_file != NULL && stat(tls->crl_file, &st) != 0) {
-        st.st_size = -1;
+        st = (struct stat){.st_size = -1};
     }
-    if (tls->trust != NULL && st.st_size == tls->crl_size &&
-        st.st_mtim.tv_sec == tls->crl_time.tv_sec && st.st_mtim.tv_nsec == tls->crl_time.tv_nsec) {
+    if (tls->trust != NULL && is_same_file(&st, &tls->crl_stat)) {
         return CONFCAST_OK;
     }
-    tls->crl_size = st.st_size;
-    tls->crl_time = st.st_mtim;
+    tls->crl_stat = st;
     return build_trust(tls);
+}
+
+/* The key moves into memory that is locked, and left out of core dumps; the copy is wiped. */
+static int
+read_key(struct cfc_tls *tls, const char *path, char why[CFC_TLS_WHY_SIZE])
+{
+    char *text = NULL;
+    size_t size = 0;
+    int rc = read_file(path, true, &text, &size, why);
+
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
+    tls->key = sodium_malloc(size + 1);
+    if (tls->key != NULL) {
+        memcpy(tls->key, text, size + 1);
+    } else {
+        snprintf(why, CFC_TLS_WHY_SIZE, "no memory");
+        rc = CONFCAST_ERR_NO_MEMORY;
+    }
+    explicit_bzero(text, size);
+    free(text);
+    return rc;
 }
 
 int
@@ -118,9 +192,10 @@ cfc_tls_open(const struct cfc_tls_config *config, struct cfc_tls **out, char why
     }
     pthread_mutex_init(&tls->lock, NULL);
     tls->crl_file = config->client_crl_file;
+    tls->client_name = config->client_name;
     rc = read_file(config->cert_file, false, &tls->cert, &size, why);
     if (rc == CONFCAST_OK) {
-        rc = read_file(config->key_file, true, &tls->key, &tls->key_size, why);
+        rc = read_key(tls, config->key_file, why);
     }
     if (rc == CONFCAST_OK && config->client_ca_file != NULL) {
         rc = read_file(config->client_ca_file, false, &tls->ca, &size, why);
@@ -146,13 +221,8 @@ cfc_tls_close(struct cfc_tls *tls)
     if (tls == NULL) {
         return;
     }
-    if (tls->trust != NULL) {
-        gnutls_x509_trust_list_deinit(tls->trust, 1);
-    }
-    if (tls->key != NULL) {
-        explicit_bzero(tls->key, tls->key_size);
-    }
-    free(tls->key);
+    drop_trust(tls);
+    sodium_free(tls->key); /* which wipes it */
     free(tls->cert);
     free(tls->ca);
     pthread_mutex_destroy(&tls->lock);
@@ -178,6 +248,50 @@ cfc_tls_ca(const struct cfc_tls *tls)
 }
 
 static bool
+is_named(const gnutls_datum_t *name, struct cfc_tls *tls)
+{
+    bool is_found = false;
+
+    for (unsigned i = 0; i < tls->crl_count && !is_found; i++) {
+        gnutls_datum_t issuer = {0};
+
+        if (gnutls_x509_crl_get_raw_issuer_dn(tls->crls[i], &issuer) == 0) {
+            is_found =
+                issuer.size == name->size && memcmp(issuer.data, name->data, name->size) == 0;
+        }
+        gnutls_free(issuer.data);
+    }
+    return is_found;
+}
+
+/* Under the lock: GnuTLS takes a certificate for good whose issuer has no CRL at all, so that it
+ * has to be seen to that each has one.  A root at the end of the chain revokes nobody but itself.
+ */
+static bool
+has_crls(struct cfc_tls *tls, gnutls_x509_crt_t *chain, unsigned count)
+{
+    for (unsigned i = 0; i < count && tls->crl_file != NULL; i++) {
+        gnutls_datum_t issuer = {0};
+        gnutls_datum_t subject = {0};
+        bool is_root;
+        bool has_one = false;
+
+        if (gnutls_x509_crt_get_raw_issuer_dn(chain[i], &issuer) == 0 &&
+            gnutls_x509_crt_get_raw_dn(chain[i], &subject) == 0) {
+            is_root = i > 0 && issuer.size == subject.size &&
+                      memcmp(issuer.data, subject.data, subject.size) == 0;
+            has_one = is_root || is_named(&issuer, tls);
+        }
+        gnutls_free(issuer.data);
+        gnutls_free(subject.data);
+        if (!has_one) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
 is_good(struct cfc_tls *tls, gnutls_x509_crt_t *chain, unsigned count)
 {
     gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
@@ -189,9 +303,90 @@ is_good(struct cfc_tls *tls, gnutls_x509_crt_t *chain, unsigned count)
     if (refresh_trust(tls) == CONFCAST_OK) {
         error = gnutls_x509_trust_list_verify_crt2(tls->trust, chain, count, &purpose, 1, 0,
                                                    &status, NULL);
+        error = error == 0 && !has_crls(tls, chain, count) ? -1 : error;
     }
     pthread_mutex_unlock(&tls->lock);
     return error == 0 && status == 0;
+}
+
+/* The subject's one common name.  A NUL in it would end it early here and not where it was checked.
+ */
+static bool
+common_name(gnutls_x509_crt_t cert, char *name, size_t capacity)
+{
+    size_t size = capacity;
+    size_t none = 0;
+
+    return gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size) ==
+               0 &&
+           strlen(name) == size &&
+           gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 1, 0, NULL, &none) ==
+               GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
+}
+
+/* The one subjectAltName of the kind that counts. */
+static bool
+alt_name(gnutls_x509_crt_t cert, int kind, char *name, size_t capacity)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < ALT_NAME_COUNT_MAX; i++) {
+        char text[ALT_NAME_SIZE_MAX];
+        size_t size = sizeof(text);
+        int type = gnutls_x509_crt_get_subject_alt_name(cert, i, text, &size, NULL);
+
+        if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE) {
+            return found == 1;
+        }
+        if (type < 0 || (type == kind && (size >= capacity || memchr(text, '\0', size) != NULL))) {
+            return false;
+        }
+        if (type == kind) {
+            memcpy(name, text, size);
+            name[size] = '\0';
+            found++;
+        }
+    }
+    return false;
+}
+
+static bool
+read_name(const struct cfc_tls *tls, gnutls_x509_crt_t cert, char *name, size_t capacity)
+{
+    switch (tls->client_name) {
+    case CFC_TLS_NAME_CN:
+        return common_name(cert, name, capacity);
+    case CFC_TLS_NAME_URI:
+        return alt_name(cert, GNUTLS_SAN_URI, name, capacity);
+    case CFC_TLS_NAME_DNS:
+        return alt_name(cert, GNUTLS_SAN_DNSNAME, name, capacity);
+    case CFC_TLS_NAME_EMAIL:
+        return alt_name(cert, GNUTLS_SAN_RFC822NAME, name, capacity);
+    case CFC_TLS_NAME_COUNT:
+        break;
+    }
+    return false;
+}
+
+/* All that was sent, or nothing. */
+static unsigned
+import_chain(const gnutls_datum_t *raw, unsigned sent, gnutls_x509_crt_t chain[CHAIN_COUNT_MAX])
+{
+    unsigned count = 0;
+
+    while (count < sent && sent <= CHAIN_COUNT_MAX && gnutls_x509_crt_init(&chain[count]) == 0) {
+        count++;
+        if (gnutls_x509_crt_import(chain[count - 1], &raw[count - 1], GNUTLS_X509_FMT_DER) != 0) {
+            break;
+        }
+        if (count == sent) {
+            return count;
+        }
+    }
+    while (count > 0) {
+        gnutls_x509_crt_deinit(chain[--count]);
+    }
+    return 0;
 }
 
 bool
@@ -199,26 +394,20 @@ cfc_tls_peer(struct cfc_tls *tls, void *session, char *name, size_t capacity)
 {
     gnutls_x509_crt_t chain[CHAIN_COUNT_MAX];
     unsigned sent = 0;
-    unsigned count = 0;
+    unsigned count;
     const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &sent);
 
     name[0] = '\0';
     if (raw == NULL || sent == 0) {
         return false;
     }
-    while (count < sent && sent <= CHAIN_COUNT_MAX && gnutls_x509_crt_init(&chain[count]) == 0) {
-        count++;
-        if (gnutls_x509_crt_import(chain[count - 1], &raw[count - 1], GNUTLS_X509_FMT_DER) != 0) {
-            break;
-        }
-    }
-    if (count == sent && tls->ca != NULL && is_good(tls, chain, count) &&
-        gnutls_x509_crt_get_dn_by_oid(chain[0], GNUTLS_OID_X520_COMMON_NAME, 0, 0, name,
-                                      &capacity) != 0) {
+    count = import_chain(raw, sent, chain);
+    if (count == 0 || tls->ca == NULL || !is_good(tls, chain, count) ||
+        !read_name(tls, chain[0], name, capacity)) {
         name[0] = '\0';
     }
-    for (unsigned i = 0; i < count; i++) {
-        gnutls_x509_crt_deinit(chain[i]);
+    while (count > 0) {
+        gnutls_x509_crt_deinit(chain[--count]);
     }
     return true;
 }

@@ -19,12 +19,31 @@ enum {
 
 struct cfc_tls;
 
+/* Which name of a client certificate is its identity.  One kind is chosen and the others are never
+ * looked at, so that no certificate can be read in two ways (docs/adr/0060-authentication.md). */
+#define CFC_TLS_NAMES(X)                                                                           \
+    X(CN, "cn")   /* the common name of the subject */                                             \
+    X(URI, "uri") /* a subjectAltName: a URI, as SPIFFE ids are */                                 \
+    X(DNS, "dns") /* a subjectAltName: a host name */                                              \
+    X(EMAIL, "email")
+
+enum cfc_tls_name {
+#define CFC_ENUM_(name, word) CFC_TLS_NAME_##name,
+    CFC_TLS_NAMES(CFC_ENUM_)
+#undef CFC_ENUM_
+    CFC_TLS_NAME_COUNT
+};
+
 struct cfc_tls_config {
     const char *cert_file;       /* PEM: the chain, own certificate first */
     const char *key_file;        /* PEM; only its owner may be able to touch it */
     const char *client_ca_file;  /* PEM; NULL = no client certificates */
     const char *client_crl_file; /* PEM; NULL = none; read again when it changes */
+    enum cfc_tls_name client_name;
 };
+
+/* CONFCAST_ERR_INVALID: no such kind of name. */
+int cfc_tls_name_parse(const char *word, enum cfc_tls_name *name);
 
 /* CONFCAST_ERR_NOT_FOUND, _AUTHORITY (mode or owner of the key), _INVALID (no such PEM), _IO,
  * _NO_MEMORY, _LIMIT; `why` gets a sentence that names the file and holds nothing of its content.
@@ -39,9 +58,11 @@ const char *cfc_tls_key(const struct cfc_tls *tls);
 const char *cfc_tls_ca(const struct cfc_tls *tls);
 
 /* The client certificate of a session (gnutls_session_t).  False: none was shown.  True: one was,
- * and `name` is its identity, the common name of its subject; empty when it is expired, revoked,
- * not signed by the client CA or not meant for clients.  A CRL that cannot be read, or is past its
- * next update, lets nobody in. */
+ * and `name` is its identity; empty when it is expired, revoked, not signed by the client CA, not
+ * meant for clients (an extended key usage without clientAuth; RFC 5280, 4.2.1.12), or has not
+ * exactly one name of the chosen kind, of at most capacity - 1 bytes and without NUL.  With a CRL
+ * file each issuer in the chain needs its CRL in there; one that is missing, cannot be read or is
+ * past its next update lets nobody in whom that issuer signed. */
 bool cfc_tls_peer(struct cfc_tls *tls, void *session, char *name, size_t capacity);
 
 #endif

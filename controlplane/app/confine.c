@@ -43,14 +43,17 @@ drop_held(void)
 void
 cfc_confine_process(void)
 {
+    /* Each on its own: one that fails must not leave out the others. */
+    bool is_confined = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+
+    is_confined &= prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
     /* The bounding set first: shrinking it needs a capability that goes with the others. */
     for (int capability = 0; capability <= CAP_LAST_CAP; capability++) {
         if (!is_kept(capability) && prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1) {
             prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
         }
     }
-    if (drop_held() != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    if (drop_held() != 0 || !is_confined) {
         cfc_log(CFC_LOG_WARN, "main", "cannot confine the process reason=\"%s\"", strerror(errno));
     }
 }

@@ -31,7 +31,8 @@
 
 #define FREE_BYTES_KEPT ((size_t)64 << 20)
 
-/* Key material in use.  It stays in memory as long as the publisher runs. */
+/* Key material in use.  It stays as long as the publisher runs, in memory that is locked, fenced by
+ * guard pages and left out of core dumps. */
 struct keys {
     struct cfc_signing_key release;
     struct cfc_key report;
@@ -92,10 +93,11 @@ open_keys(struct daemon *d)
     if (d->options.engine_socket == NULL) {
         return CONFCAST_OK;
     }
-    d->keys = calloc(1, sizeof(*d->keys));
+    d->keys = sodium_malloc(sizeof(*d->keys));
     if (d->keys == NULL) {
         return failed("load keys", CONFCAST_ERR_NO_MEMORY);
     }
+    memset(d->keys, 0, sizeof(*d->keys));
     if ((rc = cfc_keys_load_signing(dir, CFC_KEY_RELEASE, &d->keys->release, why)) != CONFCAST_OK ||
         (rc = cfc_keys_load(dir, CFC_KEY_REPORT, d->keys->report.bytes, why)) != CONFCAST_OK ||
         (rc = cfc_keys_load_fleet(dir, &d->keys->fleet, why)) != CONFCAST_OK) {
@@ -157,7 +159,8 @@ open_tls(struct daemon *d)
     const struct cfc_tls_config config = {.cert_file = d->options.tls_cert,
                                           .key_file = d->options.tls_key,
                                           .client_ca_file = d->options.tls_client_ca,
-                                          .client_crl_file = d->options.tls_client_crl};
+                                          .client_crl_file = d->options.tls_client_crl,
+                                          .client_name = d->options.tls_client_name};
     char why[CFC_TLS_WHY_SIZE] = "";
     int rc;
 
@@ -186,6 +189,7 @@ open_api(struct daemon *d)
         return failed("read tokens and roles", rc);
     }
     d->has_access = true;
+    cfc_access_limit(&d->access, d->options.rate_per_s);
     rc = open_tls(d);
     if (rc != CONFCAST_OK) {
         return rc;
@@ -210,10 +214,7 @@ close_all(struct daemon *d)
     cfc_publisher_stop(d->publisher);
     cfc_service_close(d->service);
     cfc_store_close(d->store);
-    if (d->keys != NULL) {
-        sodium_memzero(d->keys, sizeof(*d->keys));
-        free(d->keys);
-    }
+    sodium_free(d->keys); /* which wipes it */
 }
 
 static int

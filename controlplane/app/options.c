@@ -19,6 +19,7 @@ enum {
     OPT_KEYS,
     OPT_LISTEN,
     OPT_LOG_LEVEL,
+    OPT_RATE_LIMIT,
     OPT_REQUEST_TIMEOUT_MS,
     OPT_REQUIRE_AUTH,
     OPT_ROLLOUT_LACKING_PPM,
@@ -28,10 +29,15 @@ enum {
     OPT_TLS_CERT,
     OPT_TLS_CLIENT_CA,
     OPT_TLS_CLIENT_CRL,
+    OPT_TLS_CLIENT_NAME,
     OPT_TLS_KEY,
     OPT_UNIX,
     OPT_VALIDATORS,
     OPT_VERSION,
+};
+
+enum {
+    RATE_PER_S_DEFAULT = 1000,
 };
 
 static const struct option table[] = {
@@ -44,6 +50,7 @@ static const struct option table[] = {
     {"keys", required_argument, NULL, OPT_KEYS},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+    {"rate-limit", required_argument, NULL, OPT_RATE_LIMIT},
     {"request-timeout-ms", required_argument, NULL, OPT_REQUEST_TIMEOUT_MS},
     {"require-auth", no_argument, NULL, OPT_REQUIRE_AUTH},
     {"rollout-lacking-ppm", required_argument, NULL, OPT_ROLLOUT_LACKING_PPM},
@@ -53,6 +60,7 @@ static const struct option table[] = {
     {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
     {"tls-client-ca", required_argument, NULL, OPT_TLS_CLIENT_CA},
     {"tls-client-crl", required_argument, NULL, OPT_TLS_CLIENT_CRL},
+    {"tls-client-name", required_argument, NULL, OPT_TLS_CLIENT_NAME},
     {"tls-key", required_argument, NULL, OPT_TLS_KEY},
     {"unix", required_argument, NULL, OPT_UNIX},
     {"validators", required_argument, NULL, OPT_VALIDATORS},
@@ -77,6 +85,12 @@ print_help(void)
          "  --tls-client-ca FILE     client certificates signed by these; needs --tls-cert, means\n"
          "                           --require-auth\n"
          "  --tls-client-crl FILE    those that are revoked; read again when it changes\n"
+         "  --tls-client-name KIND   which name of it says who somebody is: cn (the default), or "
+         "the\n"
+         "                           one uri, dns or email among its subjectAltNames\n"
+         "  --rate-limit N           requests a second of one token or certificate (1000); more "
+         "get\n"
+         "                           429\n"
          "  --insecure               listen beyond loopback although anybody may do anything\n"
          "  --request-timeout-ms N   for a request to arrive as a whole (30000)\n"
          "  --document-max-bytes N   of one definition (67108864)\n"
@@ -118,6 +132,8 @@ number_max(int opt)
     case OPT_ROLLOUT_REJECTED_PPM:
     case OPT_ROLLOUT_SILENT_PPM:
         return CFC_STAGE_PPM_ALL;
+    case OPT_RATE_LIMIT:
+        return 1000000;
     default:
         return 86400000;
     }
@@ -140,6 +156,9 @@ set_number(int opt, const char *name, struct cfc_options *options)
         break;
     case OPT_REQUEST_TIMEOUT_MS:
         options->request_timeout_ms = (uint32_t)value;
+        break;
+    case OPT_RATE_LIMIT:
+        options->rate_per_s = (uint32_t)value;
         break;
     case OPT_ROLLOUT_LACKING_PPM:
         options->rollout.lacking_ppm_max = (uint32_t)value;
@@ -195,6 +214,12 @@ set_option(int opt, const char *name, struct cfc_options *options)
         return true;
     case OPT_TLS_CLIENT_CRL:
         options->tls_client_crl = optarg;
+        return true;
+    case OPT_TLS_CLIENT_NAME:
+        if (cfc_tls_name_parse(optarg, &options->tls_client_name) != CONFCAST_OK) {
+            fprintf(stderr, "confcastd: --tls-client-name takes cn, uri, dns or email\n");
+            return false;
+        }
         return true;
     case OPT_REQUIRE_AUTH:
         options->requires_auth = true;
@@ -252,7 +277,8 @@ cfc_options_parse(int argc, char **argv, struct cfc_options *options)
     int index = 0;
     int opt;
 
-    *options = (struct cfc_options){.listen = "127.0.0.1:7400", .log_level = CFC_LOG_INFO};
+    *options = (struct cfc_options){
+        .listen = "127.0.0.1:7400", .log_level = CFC_LOG_INFO, .rate_per_s = RATE_PER_S_DEFAULT};
     while ((opt = getopt_long(argc, argv, "", table, &index)) != -1) {
         if (opt == '?') {
             return CFC_OPTIONS_WRONG;

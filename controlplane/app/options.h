@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "controlplane/api/tls.h"
 #include "controlplane/log/log.h"
 #include "controlplane/model/rollout.h"
 
@@ -19,6 +20,8 @@ struct cfc_options {
     const char *tls_key;        /* NULL only without tls_cert */
     const char *tls_client_ca;  /* NULL = no client certificates; else requires_auth is set */
     const char *tls_client_crl;
+    enum cfc_tls_name tls_client_name; /* CFC_TLS_NAME_CN unless given */
+    uint32_t rate_per_s;               /* requests of one proven identity; never 0 */
     bool requires_auth;                /* without credentials nobody may do anything */
     bool is_insecure;                  /* may listen beyond loopback without requires_auth */
     uint32_t request_timeout_ms;       /* 0 = the server's default */

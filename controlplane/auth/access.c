@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "confcast/error.h"
+#include "controlplane/log/log.h"
 
 #define BEARER "Bearer "
 
@@ -81,7 +83,7 @@ read_token(const json_t *record, struct cfc_access_token *token)
     const char *digest = json_string_value(json_object_get(record, "digest"));
     json_int_t expires = json_integer_value(json_object_get(record, "expires_unix_ns"));
 
-    if (id == NULL || !cfc_token_id_check(id) || digest == NULL || expires <= 0 ||
+    if (id == NULL || !cfc_token_id_parse(id, &token->id) || digest == NULL || expires <= 0 ||
         sodium_hex2bin(token->digest.bytes, sizeof(token->digest.bytes), digest, strlen(digest),
                        NULL, NULL, NULL) != 0 ||
         strlen(digest) != 2 * sizeof(token->digest.bytes) ||
@@ -90,7 +92,6 @@ read_token(const json_t *record, struct cfc_access_token *token)
                             &token->grant) != CONFCAST_OK) {
         return CONFCAST_ERR_CORRUPT;
     }
-    memcpy(token->id, id, CFC_TOKEN_ID_SIZE + 1);
     token->expires_unix_ns = (uint64_t)expires;
     return CONFCAST_OK;
 }
@@ -197,12 +198,21 @@ cfc_access_open(struct cfc_access *access, struct cfc_service *service, bool is_
     access->service = service;
     access->is_required = is_required;
     access->own_uid = geteuid();
+    cfc_rate_init(&access->rate, 0);
     pthread_rwlock_init(&access->lock, NULL);
     rc = load(access);
     if (rc != CONFCAST_OK) {
+        cfc_rate_destroy(&access->rate);
         pthread_rwlock_destroy(&access->lock);
     }
     return rc;
+}
+
+void
+cfc_access_limit(struct cfc_access *access, uint32_t requests_per_s)
+{
+    cfc_rate_destroy(&access->rate);
+    cfc_rate_init(&access->rate, requests_per_s);
 }
 
 void
@@ -210,6 +220,7 @@ cfc_access_close(struct cfc_access *access)
 {
     free(access->tokens);
     free(access->bindings);
+    cfc_rate_destroy(&access->rate);
     pthread_rwlock_destroy(&access->lock);
 }
 
@@ -245,16 +256,34 @@ cfc_denial_word(enum cfc_denial denial)
     return words[denial];
 }
 
+/* True once a second, for one of the threads that ask. */
+static bool
+is_time_to_log(struct cfc_access *access)
+{
+    unsigned long long now_s = (unsigned long long)time(NULL);
+    unsigned long long last_s = atomic_load(&access->logged_s);
+
+    return now_s != last_s && atomic_compare_exchange_strong(&access->logged_s, &last_s, now_s);
+}
+
 void
-cfc_access_count(struct cfc_access *access, enum cfc_denial denial)
+cfc_access_deny(struct cfc_access *access, enum cfc_denial denial, const char *who,
+                const char *what)
 {
     atomic_fetch_add_explicit(&access->denials[denial], 1, memory_order_relaxed);
+    if (!is_time_to_log(access)) {
+        atomic_fetch_add(&access->unlogged_count, 1);
+        return;
+    }
+    cfc_log(CFC_LOG_WARN, "access", "denied reason=%s who=%s at=%s unlogged=%llu",
+            cfc_denial_word(denial), who != NULL ? who : "-", what != NULL ? what : "-",
+            atomic_exchange(&access->unlogged_count, 0));
 }
 
 static int
-deny(struct cfc_access *access, enum cfc_denial denial)
+deny(struct cfc_access *access, enum cfc_denial denial, const struct cfc_credentials *credentials)
 {
-    cfc_access_count(access, denial);
+    cfc_access_deny(access, denial, credentials->certificate_name, credentials->peer);
     return CONFCAST_ERR_AUTHORITY;
 }
 
@@ -273,15 +302,13 @@ find_token(const struct cfc_access *access, const char *text)
     static const struct cfc_access_token none;
     const struct cfc_access_token *found = &none;
     struct cfc_digest digest;
-    char id[CFC_TOKEN_ID_SIZE + 1];
+    uint64_t id;
     bool is_equal;
 
     cfc_token_digest(text, &digest);
-    cfc_token_id(text, id);
+    cfc_token_id(text, &id);
     for (size_t i = 0; i < access->token_count; i++) {
-        bool is_it = sodium_memcmp(access->tokens[i].id, id, CFC_TOKEN_ID_SIZE) == 0;
-
-        found = is_it ? &access->tokens[i] : found;
+        found = access->tokens[i].id == id ? &access->tokens[i] : found;
     }
     is_equal = sodium_memcmp(found->digest.bytes, digest.bytes, sizeof(digest.bytes)) == 0;
     return is_equal && found != &none ? found : NULL;
@@ -296,14 +323,14 @@ identify_bearer(struct cfc_access *access, const struct cfc_credentials *credent
 
     if (strncasecmp(credentials->authorization, BEARER, sizeof(BEARER) - 1) != 0 ||
         strlen(text) > CFC_TOKEN_TEXT_MAX) {
-        return deny(access, CFC_DENIAL_BAD_TOKEN);
+        return deny(access, CFC_DENIAL_BAD_TOKEN, credentials);
     }
     token = find_token(access, text);
     if (token == NULL) {
-        return deny(access, CFC_DENIAL_BAD_TOKEN);
+        return deny(access, CFC_DENIAL_BAD_TOKEN, credentials);
     }
     if (token->expires_unix_ns <= credentials->unix_ns) {
-        return deny(access, CFC_DENIAL_EXPIRED_TOKEN);
+        return deny(access, CFC_DENIAL_EXPIRED_TOKEN, credentials);
     }
     identity->grants[identity->grant_count++] = token->grant;
     return set_name(identity, token->identity, CFC_PROOF_TOKEN);
@@ -335,14 +362,15 @@ static int
 identify(struct cfc_access *access, const struct cfc_credentials *credentials,
          struct cfc_identity *identity)
 {
+    if (credentials->has_certificate &&
+        (credentials->certificate_name == NULL ||
+         !cfc_identity_name_check(credentials->certificate_name, false))) {
+        return deny(access, CFC_DENIAL_CERTIFICATE, credentials);
+    }
     if (credentials->authorization != NULL) {
         return identify_bearer(access, credentials, identity);
     }
     if (credentials->has_certificate) {
-        if (credentials->certificate_name == NULL ||
-            !cfc_identity_name_check(credentials->certificate_name, false)) {
-            return deny(access, CFC_DENIAL_CERTIFICATE);
-        }
         set_name(identity, credentials->certificate_name, CFC_PROOF_CERTIFICATE);
         add_bindings(access, identity);
         return CONFCAST_OK;
@@ -351,7 +379,7 @@ identify(struct cfc_access *access, const struct cfc_credentials *credentials,
         return identify_peer(access, credentials->peer_uid, identity);
     }
     if (access->is_required) {
-        return deny(access, CFC_DENIAL_NO_CREDENTIAL);
+        return deny(access, CFC_DENIAL_NO_CREDENTIAL, credentials);
     }
     identity->is_all = true;
     return set_name(identity, "anonymous", CFC_PROOF_NONE);
@@ -382,4 +410,24 @@ cfc_identity_allows(const struct cfc_identity *identity, enum cfc_right right, c
     }
     return identity->is_all || right == CFC_RIGHT_PUBLIC ||
            cfc_grants_allow(identity->grants, identity->grant_count, right, scope);
+}
+
+bool
+cfc_identity_allows_somewhere(const struct cfc_identity *identity, enum cfc_right right)
+{
+    bool may = cfc_identity_allows(identity, right, NULL);
+
+    for (uint32_t i = 0; i < identity->grant_count && !may; i++) {
+        may = cfc_identity_allows(identity, right, identity->grants[i].scope);
+    }
+    return may;
+}
+
+bool
+cfc_access_may_ask(struct cfc_access *access, const struct cfc_identity *identity, uint64_t mono_ns,
+                   uint64_t *wait_ns)
+{
+    *wait_ns = 0;
+    return identity->proof <= CFC_PROOF_PEER ||
+           cfc_rate_take(&access->rate, identity->name, mono_ns, wait_ns);
 }

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "controlplane/auth/rate.h"
 #include "controlplane/auth/role.h"
 #include "controlplane/auth/token.h"
 #include "controlplane/model/service.h"
@@ -27,13 +28,16 @@ struct cfc_identity {
     struct cfc_grant grants[CFC_GRANTS_MAX];
 };
 
-/* Why somebody was turned away; counted, and never told to them. */
+/* Why somebody was turned away; counted, logged at most once a second, and never told to them. */
 #define CFC_DENIALS(X)                                                                             \
     X(NO_CREDENTIAL, "no_credential")                                                              \
     X(BAD_TOKEN, "bad_token") /* unknown, revoked or malformed */                                  \
     X(EXPIRED_TOKEN, "expired_token")                                                              \
     X(CERTIFICATE, "certificate") /* foreign, expired or revoked */                                \
-    X(FORBIDDEN, "forbidden")     /* known, and not allowed */
+    X(FORBIDDEN, "forbidden")     /* known, and not allowed */                                     \
+    X(RATE, "rate")               /* known, and too fast */                                        \
+    X(CONNECTIONS, "connections") /* too many of one address */                                    \
+    X(WEB_PAGE, "web_page")       /* a browser on behalf of a page */
 
 enum cfc_denial {
 #define CFC_ENUM_(name, word) CFC_DENIAL_##name,
@@ -43,7 +47,7 @@ enum cfc_denial {
 };
 
 struct cfc_access_token {
-    char id[CFC_TOKEN_ID_SIZE + 1];
+    uint64_t id; /* what cfc_token_id() makes of the text */
     struct cfc_digest digest;
     uint64_t expires_unix_ns;
     char identity[CFC_AUTHOR_SIZE_MAX + 1];
@@ -66,6 +70,9 @@ struct cfc_access {
     atomic_bool needs_load; /* memory may differ from the store */
     uid_t own_uid;
     atomic_ullong denials[CFC_DENIAL_COUNT];
+    atomic_ullong unlogged_count; /* denials since the last line of the log */
+    atomic_ullong logged_s;       /* wall clock, of that line */
+    struct cfc_rate rate;         /* of identities that were proven */
 };
 
 /* What came with a request. */
@@ -75,12 +82,18 @@ struct cfc_credentials {
     const char *certificate_name; /* NULL: it was refused */
     bool is_unix;                 /* over the unix socket, by */
     uint32_t peer_uid;
+    const char *peer; /* where from, for the log; NULL = unknown */
     uint64_t unix_ns; /* now */
 };
 
 /* Reads what the service holds.  `service` must outlive it.  Errors of the service; nothing is to
  * be closed then. */
 int cfc_access_open(struct cfc_access *access, struct cfc_service *service, bool is_required);
+
+/* Limits each identity that a token or certificate proves to so many requests a second; 0 = not.
+ * Before the first request. */
+void cfc_access_limit(struct cfc_access *access, uint32_t requests_per_s);
+
 void cfc_access_close(struct cfc_access *access);
 
 /* To be called after every change of tokens or roles, whatever came of it, before it is answered.
@@ -89,7 +102,9 @@ void cfc_access_reload(struct cfc_access *access);
 
 /* Who asks.  CONFCAST_ERR_AUTHORITY: 401, and the same for every reason.  CONFCAST_ERR_IO: memory
  * could not be brought up to date: 503.  A token is looked for and compared in a time that depends
- * on nothing but how many tokens there are. */
+ * on nothing but how many tokens there are.  What is shown is never passed over: a certificate that
+ * is refused is refused with a good token beside it too; of a good token and a good certificate the
+ * token says who it is. */
 int cfc_access_identify(struct cfc_access *access, const struct cfc_credentials *credentials,
                         struct cfc_identity *identity);
 
@@ -97,8 +112,22 @@ int cfc_access_identify(struct cfc_access *access, const struct cfc_credentials 
 bool cfc_identity_allows(const struct cfc_identity *identity, enum cfc_right right,
                          const char *scope);
 
+/* Whether there is any scope over which they may. */
+bool cfc_identity_allows_somewhere(const struct cfc_identity *identity, enum cfc_right right);
+
+/* Whether they may ask now, at `mono_ns`; if not, *wait_ns is how long to wait.  Nobody is held up
+ * whom only the kernel or nothing proves: the unix socket is for the day on which all else fails.
+ */
+bool cfc_access_may_ask(struct cfc_access *access, const struct cfc_identity *identity,
+                        uint64_t mono_ns, uint64_t *wait_ns);
+
 size_t cfc_access_token_count(struct cfc_access *access);
-void cfc_access_count(struct cfc_access *access, enum cfc_denial denial);
+
+/* Counts a denial and logs it, unless one was logged within the same second: the next line then
+ * says how many were left out.  `who` is a proven name, `what` the route or address; both may be
+ * NULL and hold no secret. */
+void cfc_access_deny(struct cfc_access *access, enum cfc_denial denial, const char *who,
+                     const char *what);
 const char *cfc_denial_word(enum cfc_denial denial);
 
 /* Names that a token or binding may have: 1 to 128 printable ASCII characters without blanks; only

@@ -40,25 +40,40 @@ is_hex(const char *text, size_t size)
     return true;
 }
 
+static uint64_t
+id_of(const char *digits)
+{
+    uint64_t id = 0;
+
+    for (size_t i = 0; i < CFC_TOKEN_ID_SIZE; i++) {
+        char c = digits[i];
+
+        id = id << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return id;
+}
+
 bool
-cfc_token_id(const char *text, char id[CFC_TOKEN_ID_SIZE + 1])
+cfc_token_id(const char *text, uint64_t *id)
 {
     const char *p = text + sizeof(CFC_TOKEN_PREFIX) - 1;
 
-    memset(id, '0', CFC_TOKEN_ID_SIZE);
-    id[CFC_TOKEN_ID_SIZE] = '\0';
+    *id = 0;
     if (strlen(text) != CFC_TOKEN_TEXT_SIZE ||
         memcmp(text, CFC_TOKEN_PREFIX, sizeof(CFC_TOKEN_PREFIX) - 1) != 0 ||
         !is_hex(p, CFC_TOKEN_ID_SIZE) || p[CFC_TOKEN_ID_SIZE] != '_' ||
         !is_hex(p + CFC_TOKEN_ID_SIZE + 1, 64)) {
         return false;
     }
-    memcpy(id, p, CFC_TOKEN_ID_SIZE);
+    *id = id_of(p);
     return true;
 }
 
 bool
-cfc_token_id_check(const char *id)
+cfc_token_id_parse(const char *text, uint64_t *id)
 {
-    return strlen(id) == CFC_TOKEN_ID_SIZE && is_hex(id, CFC_TOKEN_ID_SIZE);
+    bool is_id = strlen(text) == CFC_TOKEN_ID_SIZE && is_hex(text, CFC_TOKEN_ID_SIZE);
+
+    *id = is_id ? id_of(text) : 0;
+    return is_id;
 }

@@ -25,10 +25,11 @@ void cfc_token_make(char text[CFC_TOKEN_TEXT_SIZE + 1]);
 /* The digest that is kept and compared.  Any text of at most CFC_TOKEN_TEXT_MAX characters. */
 void cfc_token_digest(const char *text, struct cfc_digest *digest);
 
-/* The id of a token's text; false (and all zeroes) for what is no token. */
-bool cfc_token_id(const char *text, char id[CFC_TOKEN_ID_SIZE + 1]);
+/* The id of a token's text, as a number; false (and 0) for what is no token.  An id is no secret:
+ * lists show it. */
+bool cfc_token_id(const char *text, uint64_t *id);
 
-/* Whether this is the form of an id. */
-bool cfc_token_id_check(const char *id);
+/* The same from the id's own 16 digits, and whether this is the form of one. */
+bool cfc_token_id_parse(const char *text, uint64_t *id);
 
 #endif

@@ -1,0 +1,35 @@
+/* The request headers that mean something here, each given once.
+ *
+ * Two programs that read the same request must not read two: a header that decides something and
+ * comes twice is refused, as a parameter is.  So is what only a browser would send on behalf of a
+ * web page: this API serves no pages, and a page that an operator has open must not be able to use
+ * the operator's loopback (cross-site requests, RFC 6454 section 7; and names that a page's owner
+ * lets point to 127.0.0.1).  No state; values are borrowed. */
+#ifndef CFC_API_HEADERS_H
+#define CFC_API_HEADERS_H
+
+#include <stdbool.h>
+
+#include "controlplane/api/reply.h"
+
+struct cfc_headers {
+    const char *authorization; /* NULL = not given, for all of these */
+    const char *author;        /* Confcast-Author */
+    const char *content_length;
+    const char *expect;
+    const char *host;
+    const char *idempotency_key;
+    const char *origin;
+    bool has_twice; /* one of them came more than once */
+};
+
+/* Takes one header; names are compared without case, and those not listed are passed over.  `value`
+ * NULL counts as "". */
+void cfc_headers_add(struct cfc_headers *headers, const char *name, const char *value);
+
+/* Whether the request may go on; else *reply is a 400 or 403.  `is_local`: whoever reaches this
+ * socket may do everything since nobody else than this host's users can, so that a Host of the
+ * public name service is none of ours. */
+bool cfc_headers_check(const struct cfc_headers *headers, bool is_local, struct cfc_reply *reply);
+
+#endif
