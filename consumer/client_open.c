@@ -7,7 +7,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <urcu/urcu-memb.h>
+#include <urcu/urcu-bp.h>
 
 #include "consumer/client.h"
 #include "consumer/fork_guard.h"
@@ -367,7 +367,7 @@ confcast_open(const struct confcast_options *given, struct confcast **out)
     if (take_options(given, &options) != CONFCAST_OK) {
         return CONFCAST_ERR_INVALID;
     }
-    if (cfc_fork_guard_is_child()) {
+    if (cfc_fork_guard_is_frozen()) {
         return CONFCAST_ERR_CLOSED;
     }
     client = calloc(1, sizeof(*client));
@@ -477,9 +477,9 @@ confcast_close(struct confcast *client)
         close_scope(client->scopes[i]);
     }
     if (client->scope_count > 0) {
-        urcu_memb_synchronize_rcu();
+        urcu_bp_synchronize_rcu();
         cfc_grace_acquire();
-        urcu_memb_barrier(); /* retired views */
+        urcu_bp_barrier(); /* retired views */
     }
     free_client(client);
 }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <urcu/urcu-bp.h>
 
 #include "confcast/error.h"
 #include "consumer/client.h"
@@ -11,8 +12,8 @@ static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static int handlers_error;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list and descriptors */
 static struct confcast *clients;
-static bool was_used;
-static atomic_bool is_child;
+static bool is_rcu_told; /* of the fork that is under way; under the lock */
+static atomic_bool is_frozen;
 
 void
 cfc_fork_guard_lock(void)
@@ -26,24 +27,48 @@ cfc_fork_guard_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* Only what is async-signal-safe: other threads of the parent may have held any lock. */
+static void
+before_fork(void)
+{
+    cfc_fork_guard_lock();
+    is_rcu_told = urcu_bp_read_ongoing() == 0;
+    if (is_rcu_told) {
+        urcu_bp_call_rcu_before_fork();
+        urcu_bp_before_fork();
+    }
+}
+
+static void
+in_parent(void)
+{
+    if (is_rcu_told) {
+        urcu_bp_after_fork_parent();
+        urcu_bp_call_rcu_after_fork_parent();
+    }
+    cfc_fork_guard_unlock();
+}
+
+/* Only what is async-signal-safe: other threads of the parent may have held any lock but these. */
 static void
 in_child(void)
 {
+    if (is_rcu_told) {
+        urcu_bp_after_fork_child();
+        urcu_bp_call_rcu_after_fork_child();
+    } else {
+        atomic_store(&is_frozen, true);
+    }
     for (struct confcast *client = clients; client != NULL; client = client->fork_next) {
         cfc_client_abandon(client);
     }
     clients = NULL;
-    if (was_used) {
-        atomic_store(&is_child, true);
-    }
     pthread_mutex_unlock(&lock);
 }
 
 static void
 set_handlers(void)
 {
-    handlers_error = pthread_atfork(cfc_fork_guard_lock, cfc_fork_guard_unlock, in_child);
+    handlers_error = pthread_atfork(before_fork, in_parent, in_child);
 }
 
 int
@@ -54,7 +79,6 @@ cfc_fork_guard_add(struct confcast *client)
         return CONFCAST_ERR_RESOURCE;
     }
     pthread_mutex_lock(&lock);
-    was_used = true;
     client->fork_next = clients;
     clients = client;
     pthread_mutex_unlock(&lock);
@@ -75,7 +99,7 @@ cfc_fork_guard_remove(struct confcast *client)
 }
 
 bool
-cfc_fork_guard_is_child(void)
+cfc_fork_guard_is_frozen(void)
 {
-    return atomic_load_explicit(&is_child, memory_order_relaxed);
+    return atomic_load(&is_frozen);
 }

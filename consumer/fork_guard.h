@@ -3,7 +3,11 @@
  * A forked child has none of the threads that work for a client, so that a client is dead there:
  * its descriptors are closed in the child at once, lest the child hold the lock on the state
  * directory when its parent is gone.  Reader sections still work there, on what was served at the
- * moment of the fork: nothing is ever freed in the child. */
+ * moment of the fork, and the child may open clients of its own.
+ *
+ * RCU is told of every fork: fork() then waits for reader sections of other threads that hold up a
+ * grace period.  A fork() inside a reader section cannot wait for itself: its child is frozen,
+ * which means that it may read in the thread that it has, and nothing else. */
 #ifndef CFC_CONSUMER_FORK_GUARD_H
 #define CFC_CONSUMER_FORK_GUARD_H
 
@@ -20,8 +24,7 @@ void cfc_fork_guard_remove(struct confcast *client);
 void cfc_fork_guard_lock(void);
 void cfc_fork_guard_unlock(void);
 
-/* Whether this is a forked child of a process that had opened a client before: RCU knows of threads
- * that are not here. */
-bool cfc_fork_guard_is_child(void);
+/* Whether this is a child that was forked inside a reader section. */
+bool cfc_fork_guard_is_frozen(void);
 
 #endif

@@ -2,12 +2,10 @@
  * allocates, locks or enters the kernel, but for a thread's first section, which registers it with
  * RCU. */
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
-#include <urcu/urcu-memb.h>
+#include <urcu/urcu-bp.h>
 
 #include "confcast/confcast.h"
-#include "consumer/fork_guard.h"
 #include "consumer/scope.h"
 #include "consumer/view.h"
 #include "protocol/snapshot/body.h"
@@ -34,54 +32,17 @@ _Static_assert((int)CONFCAST_NULL == (int)CFC_TYPE_NULL &&
 
 /* ---- Reader sections ------------------------------------------------------------------------- */
 
-static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
-static pthread_key_t exit_key;
-static __thread bool is_registered;
-
-static void
-unregister_at_exit(void *arg)
-{
-    (void)arg;
-    if (!cfc_fork_guard_is_child()) {
-        urcu_memb_unregister_thread();
-    }
-}
-
-static void
-make_exit_key(void)
-{
-    /* Without the key a thread stays registered after its end, and its memory would be read. */
-    if (pthread_key_create(&exit_key, unregister_at_exit) != 0) {
-        abort();
-    }
-}
-
-static __attribute__((noinline, cold)) void
-register_thread(void)
-{
-    is_registered = true;
-    if (cfc_fork_guard_is_child()) {
-        return; /* nothing is freed in here, and a thread of the parent may have held RCU's locks */
-    }
-    pthread_once(&exit_key_once, make_exit_key);
-    urcu_memb_register_thread();
-    pthread_setspecific(exit_key, &is_registered);
-}
-
 static inline void
 lock(void)
 {
-    if (__builtin_expect(!is_registered, 0)) {
-        register_thread();
-    }
-    urcu_memb_read_lock();
+    urcu_bp_read_lock(); /* registers the thread on its first section */
 }
 
 static inline void
 unlock(void)
 {
     cfc_grace_release();
-    urcu_memb_read_unlock();
+    urcu_bp_read_unlock();
 }
 
 void

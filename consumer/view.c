@@ -145,5 +145,5 @@ cfc_view_retire(struct confcast_view *view, bool with_content, struct cfc_retire
     }
     atomic_fetch_add(&retired->size, view->retired_size);
     cfc_grace_release();
-    urcu_memb_call_rcu(&view->rcu, free_after_grace);
+    urcu_bp_call_rcu(&view->rcu, free_after_grace);
 }

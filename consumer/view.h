@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <urcu/urcu-memb.h>
+#include <urcu/urcu-bp.h>
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
 #endif
@@ -65,7 +65,7 @@ struct confcast_view *cfc_view_new(struct cfc_loaded *loaded, uint64_t epoch, ui
 void cfc_view_free(struct confcast_view *view); /* at once: nobody may see it */
 
 /* Frees it after a grace period, and counts it in `retired` until then; with its content when that
- * goes too.  NULL is fine.  `retired` must live until urcu_memb_barrier(). */
+ * goes too.  NULL is fine.  `retired` must live until urcu_bp_barrier(). */
 void cfc_view_retire(struct confcast_view *view, bool with_content, struct cfc_retired *retired);
 
 /* The pointer that readers load and one thread exchanges: rcu_dereference() and rcu_xchg_pointer(),

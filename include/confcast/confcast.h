@@ -4,7 +4,7 @@
  * A process opens one client, subscribes to scopes, and reads typed values inside reader sections.
  * The library receives, verifies and publishes new versions on a thread of its own; a reader
  * section sees exactly one version of a scope, at memory speed: no lock, no allocation, no system
- * call.  Publication is by RCU (liburcu, urcu-memb): Desnoyers et al., "User-Level Implementations
+ * call.  Publication is by RCU (liburcu, urcu-bp): Desnoyers et al., "User-Level Implementations
  * of Read-Copy Update", IEEE TPDS 2012.
  *
  *     struct confcast_options options = CONFCAST_OPTIONS_INIT;
@@ -29,8 +29,9 @@
  *
  * fork(): in a child (which does not exec) the client is dead.  Its reader sections still see the
  * version of the moment of the fork, for ever; other calls return CONFCAST_ERR_CLOSED, and
- * confcast_close() does nothing.  A process that wants to receive opens its client after the fork,
- * and its parent opened none before.
+ * confcast_close() does nothing.  The child may open a client of its own, with a credential and a
+ * state directory of its own.  fork() waits for reader sections of other threads; after one inside
+ * a reader section the child may only read, and only in its first thread.
  *
  * Structs that begin with `size` may grow: the library takes and gives what both sides know. */
 #ifndef CONFCAST_CONFCAST_H

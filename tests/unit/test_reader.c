@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <urcu/urcu-memb.h>
+#include <urcu/urcu-bp.h>
 
 #include "consumer/scope.h"
 #include "consumer/view.h"
@@ -105,7 +105,7 @@ one_call_reads_a_value_of_what_the_scope_serves(void)
     CU_ASSERT_EQUAL(confcast_read_string(&scope, CONFCAST_KEY("/s"), "", string, 4, &why), 3);
     CU_ASSERT_STRING_EQUAL(string, "hej");
     CU_ASSERT_EQUAL(why, CONFCAST_OK);
-    CU_ASSERT_FALSE(urcu_memb_read_ongoing());
+    CU_ASSERT_FALSE(urcu_bp_read_ongoing());
     cfc_view_free(scope.view);
 }
 
@@ -280,7 +280,7 @@ readers_see_whole_versions_that_only_rise_through_many_swaps(void)
         pthread_join(readers[i], NULL);
     }
     CU_ASSERT_EQUAL(atomic_load(&mixed), 0);
-    urcu_memb_barrier();
+    urcu_bp_barrier();
     CU_ASSERT_EQUAL(atomic_load(&retired.size), 0);
     cfc_view_free(scope.view);
     cfc_sha256_free(sha);
