@@ -187,6 +187,9 @@ item_json(const struct cfc_batch_item_result *item)
     if (item->kind != CFC_BATCH_RELEASE) {
         json_object_set_new(object, "revision", json_integer((json_int_t)item->revision));
         json_object_set_new(object, "digest", cfc_api_digest_json(&item->digest));
+        if (item->nulls.count > 0) {
+            json_object_set_new(object, "warnings", cfc_api_warnings_json(&item->nulls));
+        }
     }
     if (item->has_release) {
         json_object_set_new(object, "release", cfc_api_release_json(&item->release));
@@ -195,7 +198,8 @@ item_json(const struct cfc_batch_item_result *item)
 }
 
 static json_t *
-result_json(const struct cfc_batch_result *result, const struct cfc_change *change)
+result_json(struct cfc_api *api, const struct cfc_request *request,
+            const struct cfc_batch_result *result, const struct cfc_change *change)
 {
     json_t *object = json_object();
     json_t *items = json_array();
@@ -210,7 +214,9 @@ result_json(const struct cfc_batch_result *result, const struct cfc_change *chan
     if (!cfc_api_set(object, "items", items) ||
         !cfc_api_set(object, "version", json_integer((json_int_t)result->seq)) ||
         !cfc_api_set(object, "affected", json_integer((json_int_t)result->affected_count)) ||
-        (change->is_dry_run && !cfc_api_set(object, "dry_run", json_true()))) {
+        (change->is_dry_run &&
+         (!cfc_api_set(object, "dry_run", json_true()) ||
+          !cfc_api_set(object, "preview", cfc_api_preview_json(api, request, result->preview))))) {
         json_decref(object);
         return NULL;
     }
@@ -218,7 +224,8 @@ result_json(const struct cfc_batch_result *result, const struct cfc_change *chan
 }
 
 static void
-run(struct cfc_api *api, struct batch *batch, struct cfc_change *change, struct cfc_reply *reply)
+run(struct cfc_api *api, const struct cfc_request *request, struct batch *batch,
+    struct cfc_change *change, struct cfc_reply *reply)
 {
     struct cfc_refusal refusal = {0};
     struct cfc_batch_result result;
@@ -226,7 +233,7 @@ run(struct cfc_api *api, struct batch *batch, struct cfc_change *change, struct 
 
     if (rc == CONFCAST_OK) {
         reply->is_replay = result.is_replay;
-        cfc_reply_json(reply, 200, result_json(&result, change));
+        cfc_reply_json(reply, 200, result_json(api, request, &result, change));
         cfc_batch_result_free(&result);
     } else {
         cfc_api_refused(reply, rc, &refusal);
@@ -247,7 +254,7 @@ cfc_api_post_batch(struct cfc_api *api, const struct cfc_request *request, struc
         if (rc != CONFCAST_OK) {
             cfc_reply_failure(reply, rc, error.message, NULL);
         } else if (read_batch(&batch, &change, reply) && may_do_all(api, request, &batch, reply)) {
-            run(api, &batch, &change, reply);
+            run(api, request, &batch, &change, reply);
         }
     }
     json_decref(batch.body);

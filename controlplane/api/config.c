@@ -5,9 +5,32 @@
 #include "confcast/error.h"
 #include "controlplane/api/handlers.h"
 
+/* What promoting to all would do: {preview}, or {error} when it would be refused. */
+static json_t *
+promotion_json(struct cfc_api *api, const struct cfc_request *request,
+               const struct cfc_change *change, const struct cfc_put *put)
+{
+    struct cfc_batch_item items[2] = {
+        {.kind = CFC_BATCH_PUT, .put = *put},
+        {.kind = CFC_BATCH_RELEASE, .order = {.scope = put->scope, .action = CFC_ACTION_PROMOTE}},
+    };
+    struct cfc_refusal refusal = {0};
+    struct cfc_batch_result result;
+    json_t *object;
+    int rc = cfc_service_batch(api->service, change, items, 2, &result, &refusal);
+
+    if (rc != CONFCAST_OK) {
+        return json_pack("{s{ss ss}}", "error", "code", confcast_error_word(rc), "message",
+                         refusal.message);
+    }
+    object = json_pack("{so}", "preview", cfc_api_preview_json(api, request, result.preview));
+    cfc_batch_result_free(&result);
+    return object;
+}
+
 static void
 reply_put(struct cfc_reply *reply, const struct cfc_request *request,
-          const struct cfc_change *change, const struct cfc_put_result *result)
+          const struct cfc_change *change, const struct cfc_put_result *result, json_t *promotion)
 {
     json_t *object = json_object();
 
@@ -15,10 +38,14 @@ reply_put(struct cfc_reply *reply, const struct cfc_request *request,
     if (!cfc_api_set(object, "scope", json_string(request->rest)) ||
         !cfc_api_set(object, "revision", json_integer((json_int_t)result->revision)) ||
         !cfc_api_set(object, "digest", cfc_api_digest_json(&result->digest)) ||
-        (change->is_dry_run && !cfc_api_set(object, "dry_run", json_true()))) {
+        (result->nulls.count > 0 &&
+         !cfc_api_set(object, "warnings", cfc_api_warnings_json(&result->nulls))) ||
+        (change->is_dry_run && !cfc_api_set(object, "dry_run", json_true())) ||
+        (promotion != NULL && !cfc_api_set(object, "promotion", json_incref(promotion)))) {
         json_decref(object);
         object = NULL;
     }
+    json_decref(promotion);
     cfc_reply_json(reply, 200, object);
 }
 
@@ -42,7 +69,8 @@ cfc_api_put_config(struct cfc_api *api, const struct cfc_request *request, struc
         cfc_api_refused(reply, rc, &refusal);
         return;
     }
-    reply_put(reply, request, &change, &result);
+    reply_put(reply, request, &change, &result,
+              change.is_dry_run ? promotion_json(api, request, &change, &put) : NULL);
 }
 
 void
@@ -67,7 +95,7 @@ cfc_api_delete_config(struct cfc_api *api, const struct cfc_request *request,
         cfc_api_refused(reply, rc, &refusal);
         return;
     }
-    reply_put(reply, request, &change, &result);
+    reply_put(reply, request, &change, &result, NULL);
 }
 
 json_t *

@@ -222,6 +222,51 @@ cfc_api_release_json(const struct cfc_release *release)
     return object;
 }
 
+json_t *
+cfc_api_warnings_json(const struct cfc_json_nulls *nulls)
+{
+    json_t *list = json_array();
+    char text[320];
+
+    if (nulls->count > 0) {
+        snprintf(
+            text, sizeof(text),
+            "%zu member%s null, the first at %s: it deletes what the layers before have there, "
+            "and no config will have the null itself",
+            nulls->count, nulls->count == 1 ? " is" : "s are", nulls->first);
+        if (json_array_append_new(list, json_string(text)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+json_t *
+cfc_api_preview_json(struct cfc_api *api, const struct cfc_request *request, const json_t *preview)
+{
+    json_t *shown = json_copy((json_t *)(uintptr_t)preview);
+    json_t *list = json_array();
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(json_object_get(preview, "affected"), i, item)
+    {
+        const char *scope = json_string_value(json_object_get(item, "scope"));
+        struct cfc_reply refusal = {0};
+
+        if (cfc_api_require(api, request, CFC_RIGHT_READ, scope, &refusal)) {
+            json_array_append(list, item);
+        }
+        cfc_reply_clear(&refusal);
+    }
+    if (!cfc_api_set(shown, "affected", list)) {
+        json_decref(shown);
+        return NULL;
+    }
+    return shown;
+}
+
 void
 cfc_api_refused(struct cfc_reply *reply, int rc, const struct cfc_refusal *refusal)
 {

@@ -80,6 +80,12 @@ json_t *cfc_api_time_json(uint64_t unix_ns); /* RFC 3339 with microseconds; null
 json_t *cfc_api_digest_json(const struct cfc_digest *digest);
 json_t *cfc_api_meta_json(const struct cfc_definition_meta *meta);
 json_t *cfc_api_release_json(const struct cfc_release *release);
+/* What a put should be warned of: a list of sentences. */
+json_t *cfc_api_warnings_json(const struct cfc_json_nulls *nulls);
+
+/* What a dry run would do, without the scopes that who asks may not read. */
+json_t *cfc_api_preview_json(struct cfc_api *api, const struct cfc_request *request,
+                             const json_t *preview);
 
 /* Sets a member, taking over `value`; false without memory, or when value is NULL. */
 bool cfc_api_set(json_t *object, const char *key, json_t *value);

@@ -11,18 +11,21 @@
 #define NUMBER_MAX 9007199254740991.0 /* 2^53 - 1 */
 
 static void
-reply_release(struct cfc_reply *reply, const char *scope, const struct cfc_release_view *view,
-              bool is_change)
+reply_release(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply,
+              const struct cfc_release_view *view, bool is_change)
 {
     json_t *object = cfc_api_release_json(&view->release);
 
     reply->is_replay = view->is_replay;
-    if (!cfc_api_set(object, "scope", json_string(scope)) ||
+    if (!cfc_api_set(object, "scope", json_string(request->rest)) ||
         !cfc_api_set(object, "version", json_integer((json_int_t)view->version)) ||
         !cfc_api_set(object, "author", json_string(view->author)) ||
         !cfc_api_set(object, "message", json_string(view->message)) ||
         (is_change &&
-         !cfc_api_set(object, "affected", json_integer((json_int_t)view->affected_count)))) {
+         !cfc_api_set(object, "affected", json_integer((json_int_t)view->affected_count))) ||
+        (view->preview != NULL &&
+         (!cfc_api_set(object, "dry_run", json_true()) ||
+          !cfc_api_set(object, "preview", cfc_api_preview_json(api, request, view->preview))))) {
         json_decref(object);
         object = NULL;
     }
@@ -39,7 +42,7 @@ cfc_api_get_release(struct cfc_api *api, const struct cfc_request *request, stru
         cfc_reply_failure(reply, rc, NULL, NULL);
         return;
     }
-    reply_release(reply, request->rest, &view, false);
+    reply_release(api, request, reply, &view, false);
 }
 
 /* The body as an object; NULL: *reply is the error. */
@@ -209,7 +212,8 @@ cfc_api_post_release(struct cfc_api *api, const struct cfc_request *request,
         cfc_api_refused(reply, rc, &refusal);
         return;
     }
-    reply_release(reply, request->rest, &view, true);
+    reply_release(api, request, reply, &view, true);
+    json_decref(view.preview);
 }
 
 static void

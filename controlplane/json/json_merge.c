@@ -1,5 +1,7 @@
 #include "controlplane/json/json_merge.h"
 
+#include <string.h>
+
 #include "confcast/error.h"
 #include "protocol/base/limits.h"
 
@@ -104,4 +106,66 @@ cfc_json_merge_patch(json_t **target, const json_t *patch)
         *target = replaced;
     }
     return json_is_object(patch) ? merge_objects(*target, unconst(patch)) : CONFCAST_OK;
+}
+
+/* ---- Nulls ------------------------------------------------------------------------------------
+ */
+
+/* Writes the pointer of the member that each level stands at. */
+static void
+name_path(const struct level *levels, size_t depth, char *text, size_t capacity)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < depth; i++) {
+        const char *key = json_object_iter_key(levels[i].iter);
+        size_t key_size = json_object_iter_key_len(levels[i].iter);
+
+        if (size + 2 * key_size + 2 > capacity) {
+            memcpy(text, "...", sizeof("..."));
+            return;
+        }
+        text[size++] = '/';
+        for (size_t k = 0; k < key_size; k++) {
+            if (key[k] == '~' || key[k] == '/') {
+                text[size++] = '~';
+                text[size++] = key[k] == '~' ? '0' : '1';
+            } else {
+                text[size++] = key[k];
+            }
+        }
+    }
+    text[size] = '\0';
+}
+
+void
+cfc_json_find_nulls(const json_t *patch, struct cfc_json_nulls *nulls)
+{
+    struct level levels[CFC_DEPTH_MAX];
+    size_t depth = json_is_object(patch) ? 1 : 0;
+
+    memset(nulls, 0, sizeof(*nulls));
+    levels[0] = (struct level){.patch = unconst(patch), .iter = json_object_iter(unconst(patch))};
+    while (depth > 0) {
+        struct level *level = &levels[depth - 1];
+        json_t *value;
+
+        if (level->iter == NULL) {
+            depth--;
+            if (depth > 0) {
+                level--;
+                level->iter = json_object_iter_next(level->patch, level->iter);
+            }
+            continue;
+        }
+        value = json_object_iter_value(level->iter);
+        if (json_is_object(value) && depth < CFC_DEPTH_MAX) {
+            levels[depth++] = (struct level){.patch = value, .iter = json_object_iter(value)};
+            continue;
+        }
+        if (json_is_null(value) && nulls->count++ == 0) {
+            name_path(levels, depth, nulls->first, sizeof(nulls->first));
+        }
+        level->iter = json_object_iter_next(level->patch, level->iter);
+    }
 }

@@ -11,4 +11,12 @@
  * tree: throw it away). */
 int cfc_json_merge_patch(json_t **target, const json_t *patch);
 
+/* The members of a patch that are null: merging drops them, and what they name in the target. */
+struct cfc_json_nulls {
+    size_t count;
+    char first[128]; /* JSON Pointer of the first one that is found; cut to "..." when longer */
+};
+
+void cfc_json_find_nulls(const json_t *patch, struct cfc_json_nulls *nulls);
+
 #endif

@@ -26,6 +26,7 @@
 
 #include <jansson.h>
 
+#include "controlplane/json/json_merge.h"
 #include "controlplane/json/json_parse.h"
 #include "controlplane/model/apply.h"
 #include "controlplane/model/decision.h"
@@ -117,9 +118,10 @@ struct cfc_put {
 
 struct cfc_put_result {
     uint64_t revision;
-    struct cfc_digest digest; /* SHA-256 of the canonical text */
-    uint64_t seq;             /* commit; 0 for a dry run */
-    bool is_replay;           /* the idempotency key was known: this is the first answer again */
+    struct cfc_digest digest;    /* SHA-256 of the canonical text */
+    struct cfc_json_nulls nulls; /* that merging will drop; none in a replay */
+    uint64_t seq;                /* commit; 0 for a dry run */
+    bool is_replay;              /* the idempotency key was known: this is the first answer again */
 };
 
 /* Writes the next revision.  Consumers see nothing of it until a release names it.
@@ -193,6 +195,7 @@ struct cfc_release_view {
     uint64_t
         affected_count; /* answers of cfc_service_release(): consumer scopes that got the version */
     bool is_replay;
+    json_t *preview; /* a dry run: what it would do (preview.h), the caller's; else NULL */
 };
 
 /* CONFCAST_OK; CONFCAST_ERR_CONFLICT: expected_version is not the current one; CONFCAST_ERR_STATE:
@@ -230,7 +233,8 @@ struct cfc_batch_item_result {
     char scope[CFC_SCOPE_SIZE_MAX + 1];
     uint64_t revision; /* PUT, DELETE */
     struct cfc_digest digest;
-    bool has_release; /* RELEASE, and a DELETE that ended one: */
+    struct cfc_json_nulls nulls; /* PUT, as in cfc_put_result */
+    bool has_release;            /* RELEASE, and a DELETE that ended one: */
     struct cfc_release release;
 };
 
@@ -240,6 +244,7 @@ struct cfc_batch_result {
     bool is_replay;
     char author[CFC_AUTHOR_SIZE_MAX + 1];
     char message[CFC_MESSAGE_SIZE_MAX + 1];
+    json_t *preview; /* a dry run: what it would do (preview.h); else NULL */
     size_t count;
     struct cfc_batch_item_result *items; /* `count` of them, on the heap */
 };

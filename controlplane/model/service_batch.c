@@ -83,6 +83,7 @@ fill_result(const struct cfc_step *step, struct cfc_batch_result *result)
         snprintf(out->scope, sizeof(out->scope), "%s", item->scope->path);
         out->revision = item->meta.revision;
         out->digest = item->meta.digest;
+        out->nulls = item->nulls;
         out->has_release = item->has_release;
         if (item->has_release) {
             out->release = item->release.release;
@@ -212,8 +213,11 @@ commit(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_resu
 {
     int error;
 
-    if (result->is_replay || step->change.change->is_dry_run) {
+    if (result->is_replay) {
         return CONFCAST_OK;
+    }
+    if (step->change.change->is_dry_run) {
+        return cfc_preview_collect(&step->impact, &step->preview);
     }
     error = cfc_step_commit(service, step, answer_of(result), &result->seq);
     if (error == CONFCAST_ERR_LIMIT) {
@@ -309,6 +313,10 @@ cfc_service_batch(struct cfc_service *service, const struct cfc_change *change,
     if (error == CONFCAST_OK) {
         error = run(service, &step, result, &failed, refusal);
     }
+    if (error == CONFCAST_OK && change->is_dry_run) {
+        result->preview = cfc_preview_json(&step.preview);
+        error = result->preview != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+    }
     if (error != CONFCAST_OK && refusal != NULL) {
         refusal->has_item = failed < count;
         refusal->item_idx = failed < count ? failed : 0;
@@ -349,6 +357,7 @@ write_one(struct cfc_service *service, const struct cfc_change *change,
     if (error == CONFCAST_OK) {
         result->revision = batch.items[0].revision;
         result->digest = batch.items[0].digest;
+        result->nulls = batch.items[0].nulls;
         result->seq = batch.seq;
         result->is_replay = batch.is_replay;
         cfc_batch_result_free(&batch);
@@ -395,6 +404,7 @@ cfc_service_release(struct cfc_service *service, const struct cfc_change *change
         view->version = batch.seq;
         view->affected_count = batch.affected_count;
         view->is_replay = batch.is_replay;
+        view->preview = json_incref(batch.preview);
         memcpy(view->author, batch.author, sizeof(view->author));
         memcpy(view->message, batch.message, sizeof(view->message));
         cfc_batch_result_free(&batch);
@@ -406,5 +416,6 @@ void
 cfc_batch_result_free(struct cfc_batch_result *result)
 {
     free(result->items);
+    json_decref(result->preview);
     memset(result, 0, sizeof(*result));
 }

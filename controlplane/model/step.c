@@ -49,6 +49,7 @@ read_document(struct cfc_service *service, struct cfc_step_item *item, struct cf
     }
     cfc_sha256_once(sha, NULL, item->text, size, &item->meta.digest);
     cfc_sha256_free(sha);
+    cfc_json_find_nulls(item->root, &item->nulls);
     item->meta.size = size;
     return CONFCAST_OK;
 }
@@ -128,6 +129,7 @@ void
 cfc_step_reset(struct cfc_step *step)
 {
     cfc_impact_free(&step->impact);
+    cfc_preview_free(&step->preview);
     for (size_t i = 0; i < step->count; i++) {
         step->items[i].has_release = false;
     }

@@ -6,6 +6,7 @@
 #ifndef CFC_MODEL_STEP_H
 #define CFC_MODEL_STEP_H
 
+#include "controlplane/model/preview.h"
 #include "controlplane/model/service_internal.h"
 
 struct cfc_step_item {
@@ -13,6 +14,7 @@ struct cfc_step_item {
     struct cfc_scope *scope;
     /* PUT and DELETE: */
     struct cfc_definition_meta meta; /* of the next revision */
+    struct cfc_json_nulls nulls;     /* that no config will have */
     char *text;                      /* canonical; NULL = a tombstone */
     json_t *root;                    /* of the text */
     struct cfc_pending_doc pending;
@@ -27,6 +29,7 @@ struct cfc_step {
     struct cfc_step_item *items;
     size_t count;
     struct cfc_impact impact;
+    struct cfc_preview preview; /* of a dry run */
     bool is_decided;
 };
 

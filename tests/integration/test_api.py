@@ -202,6 +202,37 @@ class Releases(DaemonCase):
                          "invalid")
         self.refused(self.daemon.get("/v1/effective/nobody", explain="/a"), 404)
 
+    def test_a_dry_run_says_what_would_happen(self):
+        tenant, scope = self.tenant, f"{self.tenant}/web"
+        put = self.good(self.daemon.put(tenant, {"a": 1, "b": {"c": None}}))
+        self.assertEqual(len(put["warnings"]), 1)
+        self.assertIn("/b/c", put["warnings"][0])
+        self.assertNotIn("warnings", self.good(self.daemon.put(scope, {"w": [1]})))
+        self.good(self.daemon.release(tenant, "promote"))
+        self.good(self.daemon.release(scope, "promote"))
+        dry = self.good(self.daemon.put(tenant, {"a": 2, "n/m": {"x": 1}}, dry_run=1))
+        preview = dry["promotion"]["preview"]
+        self.assertEqual((preview["scopes"], preview["contents"], preview["consumers"]), (2, 2, 0))
+        self.assertEqual([item["scope"] for item in preview["affected"]], [tenant, scope])
+        for item in preview["affected"]:
+            self.assertEqual((item["added"], item["changed"], item["removed"]), (1, 1, 1))
+            self.assertEqual(item["keys"], [{"change": "changed", "key": "/a"},
+                                            {"change": "removed", "key": "/b"},
+                                            {"change": "added", "key": "/n~1m"}])
+        self.assertEqual(self.effective(scope)["document"], {"a": 1, "b": {}, "w": [1]})
+        self.good(self.daemon.put(tenant, {"a": 1}))
+        dry = self.good(self.daemon.request("POST", f"/v1/release/{tenant}?dry_run=1",
+                                            {"action": "promote", "strategy": "canary:5%"}))
+        self.assertEqual((dry["preview"]["scopes"], dry["state"]), (2, "ROLLING"))
+        self.assertEqual(dry["preview"]["affected"][1]["keys"],
+                         [{"change": "removed", "key": "/b"}])
+        self.good(self.daemon.release(tenant, "promote", strategy="canary:5%"))
+        dry = self.good(self.daemon.put(scope, {"w": [2]}, dry_run=1))
+        self.assertEqual(dry["promotion"]["preview"]["affected"][0]["keys"],
+                         [{"change": "changed", "key": "/w"}])
+        dry = self.good(self.daemon.put(tenant, {}, dry_run=1))
+        self.assertEqual(dry["promotion"]["error"]["code"], "state")
+
     def test_a_canary_has_two_variants_until_it_ends(self):
         scope = self.tenant
         for n in (1, 2):
