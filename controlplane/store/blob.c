@@ -75,9 +75,9 @@ cfc_store_put_blob(struct cfc_store *store, const struct cfc_digest *digest, con
         size_t left = size - offset;
 
         piece_key(key, digest, i);
-        error = store->ops->piece_put(
-            store, key, sizeof(key), p + offset,
-            left < CFC_STORE_BLOB_CHUNK_SIZE ? left : CFC_STORE_BLOB_CHUNK_SIZE, false);
+        error = store->ops->piece_put(store, key, sizeof(key), p + offset,
+                                      left < CFC_STORE_BLOB_CHUNK_SIZE ? left
+                                                                       : CFC_STORE_BLOB_CHUNK_SIZE);
         if (error != CONFCAST_OK) {
             return error;
         }
@@ -85,7 +85,7 @@ cfc_store_put_blob(struct cfc_store *store, const struct cfc_digest *digest, con
     }
     piece_key(key, digest, MANIFEST_IDX);
     cfc_put_u64(manifest, size);
-    error = store->ops->piece_put(store, key, sizeof(key), manifest, sizeof(manifest), true);
+    error = store->ops->piece_put(store, key, sizeof(key), manifest, sizeof(manifest));
     if (error == CONFCAST_OK) {
         cfc_store_crash_point("blob:complete");
     }

@@ -1,5 +1,6 @@
 #include "controlplane/store/folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -90,8 +91,8 @@ sync_folder(struct cfc_store_folder *folder)
     return error;
 }
 
-static int
-write_format(struct cfc_store_folder *folder)
+int
+cfc_store_folder_write_format(struct cfc_store_folder *folder)
 {
     char path[CFC_STORE_PATH_MAX];
     char temporary[CFC_STORE_PATH_MAX];
@@ -219,7 +220,7 @@ cfc_store_folder_open(struct cfc_store_folder *folder)
     }
     error = take_lock(folder);
     if (error == CONFCAST_OK && format == CONFCAST_ERR_NOT_FOUND) {
-        error = write_format(folder);
+        error = cfc_store_folder_write_format(folder);
     }
     if (error == CONFCAST_OK) {
         error = map_floor(folder);
@@ -238,4 +239,45 @@ cfc_store_folder_close(struct cfc_store_folder *folder)
         close(folder->lock_fd);
         folder->lock_fd = -1;
     }
+}
+
+void
+cfc_store_folder_remove(const struct cfc_store_folder *folder, const char *name)
+{
+    char path[CFC_STORE_PATH_MAX];
+    struct dirent *entry;
+    DIR *dir = NULL;
+
+    if (name == NULL) {
+        snprintf(path, sizeof(path), "%s", folder->path);
+    } else if (cfc_store_folder_path(folder, name, path) != CONFCAST_OK) {
+        return;
+    }
+    dir = opendir(path);
+    if (dir == NULL) {
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        /* Folders, "." and ".." among them, are refused and stay. */
+        (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    closedir(dir);
+    (void)rmdir(path);
+}
+
+bool
+cfc_store_path_is_free(const char *path)
+{
+    struct dirent *entry;
+    bool is_free = true;
+    DIR *dir = opendir(path);
+
+    if (dir == NULL) {
+        return errno == ENOENT;
+    }
+    while (is_free && (entry = readdir(dir)) != NULL) {
+        is_free = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    }
+    closedir(dir);
+    return is_free;
 }

@@ -3,19 +3,15 @@
  *   format   one line with the schema version; read before anything is touched
  *   lock     held (flock) for as long as the folder is open
  *   floor    the last acknowledged sequence, mapped: tells a log that lost acknowledged commits
- * from one whose last, never acknowledged record was torn db/      belongs to the engine
+ *            from one whose last, never acknowledged record was torn
+ *   db/      belongs to the engine
+ *   backup/  a checkpoint on its way out; removed at the next start when it was left behind
  *
  * For controlplane/store/ only; belongs to the thread that uses the store. */
 #ifndef CFC_STORE_FOLDER_H
 #define CFC_STORE_FOLDER_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-enum {
-    CFC_STORE_PATH_MAX = 4096 /* bytes of a path with its NUL */
-};
+#include "controlplane/store/internal.h"
 
 struct cfc_store_folder {
     char path[CFC_STORE_PATH_MAX];
@@ -36,6 +32,13 @@ void cfc_store_folder_close(struct cfc_store_folder *folder);
 int cfc_store_folder_path(const struct cfc_store_folder *folder, const char *name,
                           char out[CFC_STORE_PATH_MAX]);
 bool cfc_store_folder_has_space(const struct cfc_store_folder *folder);
+/* The line that check at the opening wants; durable on return.  CONFCAST_ERR_IO, _NO_SPACE. */
+int cfc_store_folder_write_format(struct cfc_store_folder *folder);
+/* Removes a folder of plain files in this one, or with NULL what is left of this one: its files,
+ * and itself when nothing else is in it.  What cannot be removed stays. */
+void cfc_store_folder_remove(const struct cfc_store_folder *folder, const char *name);
+/* Nothing is there, or an empty folder. */
+bool cfc_store_path_is_free(const char *path);
 /* 0 when nothing valid was noted. */
 uint64_t cfc_store_folder_floor(const struct cfc_store_folder *folder);
 void cfc_store_folder_set_floor(struct cfc_store_folder *folder, uint64_t seq);

@@ -4,6 +4,17 @@
 
 #include "controlplane/store/store.h"
 
+enum {
+    CFC_STORE_PATH_MAX = 4096 /* bytes of a path with its NUL */
+};
+
+/* A checkpoint: a folder of plain files that together are the engine's database at one moment. */
+struct cfc_checkpoint {
+    char path[CFC_STORE_PATH_MAX];
+    uint64_t epoch;
+    uint64_t sequence;
+};
+
 /* Copies bytes into a value for the caller.  CONFCAST_ERR_NO_MEMORY. */
 int cfc_store_value_set(struct cfc_store_value *value, const void *bytes, size_t size,
                         uint64_t mod_seq);

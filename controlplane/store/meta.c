@@ -5,8 +5,10 @@
 #include "confcast/error.h"
 #include "protocol/base/endian.h"
 
-#define KEY_EPOCH "m/epoch"
-#define KEY_FLOOR "m/floor"
+#define KEY_EPOCH         "m/epoch"
+#define KEY_FLOOR         "m/floor"
+#define KEY_PROOF_EPOCH   "m/proof-epoch"
+#define KEY_PROOF_VERSION "m/proof-version"
 
 /* JSON carries epochs and versions as integers, so they end where those do. */
 #define SEEN_MAX (UINT64_C(1) << 52)
@@ -83,12 +85,60 @@ cfc_store_get_epoch(struct cfc_store *store, uint64_t *epoch)
     return error;
 }
 
+static uint64_t
+greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+int
+cfc_store_get_proof(struct cfc_store *store, uint64_t *epoch, uint64_t *version)
+{
+    struct number proof_epoch;
+    struct number proof_version;
+    int error = get_number(store, KEY_PROOF_EPOCH, &proof_epoch);
+
+    if (error == CONFCAST_OK) {
+        error = get_number(store, KEY_PROOF_VERSION, &proof_version);
+    }
+    if (error == CONFCAST_OK) {
+        *epoch = proof_epoch.value;
+        *version = proof_version.value;
+    }
+    return error;
+}
+
+int
+cfc_store_note_proof(struct cfc_store *store, uint64_t epoch, uint64_t version)
+{
+    struct cfc_store_batch batch;
+    struct number seen_epoch;
+    struct number seen_version;
+    uint64_t seq;
+    int error = get_number(store, KEY_PROOF_EPOCH, &seen_epoch);
+
+    if (error == CONFCAST_OK) {
+        error = get_number(store, KEY_PROOF_VERSION, &seen_version);
+    }
+    if (error != CONFCAST_OK || (epoch <= seen_epoch.value && version <= seen_version.value)) {
+        return error;
+    }
+    cfc_store_batch_init(&batch);
+    put_number(&batch, KEY_PROOF_EPOCH, &seen_epoch, greater(epoch, seen_epoch.value));
+    put_number(&batch, KEY_PROOF_VERSION, &seen_version, greater(version, seen_version.value));
+    error = cfc_store_commit(store, &batch, &seq);
+    cfc_store_batch_clear(&batch);
+    return error;
+}
+
 int
 cfc_store_restore(struct cfc_store *store, uint64_t epoch_seen, uint64_t seq_seen, uint64_t *epoch)
 {
     struct cfc_store_batch batch;
     struct number seen;
     struct number floor;
+    uint64_t proof_epoch;
+    uint64_t proof_version;
     uint64_t next_epoch;
     uint64_t next_floor;
     uint64_t seq;
@@ -97,22 +147,24 @@ cfc_store_restore(struct cfc_store *store, uint64_t epoch_seen, uint64_t seq_see
     if (epoch_seen > SEEN_MAX || seq_seen > SEEN_MAX) {
         return CONFCAST_ERR_INVALID;
     }
-    error = get_number(store, KEY_EPOCH, &seen);
+    error = cfc_store_get_proof(store, &proof_epoch, &proof_version);
+    if (error == CONFCAST_OK) {
+        error = get_number(store, KEY_EPOCH, &seen);
+    }
     if (error == CONFCAST_OK) {
         error = get_number(store, KEY_FLOOR, &floor);
     }
     if (error != CONFCAST_OK) {
         return error;
     }
-    next_epoch = (epoch_seen > seen.value ? epoch_seen : seen.value) + 1;
-    next_floor = seq_seen + 1;
-    if (next_floor <= cfc_store_seq(store)) {
-        next_floor = cfc_store_seq(store) + 1;
-    }
+    next_epoch = greater(greater(epoch_seen, proof_epoch), seen.value) + 1;
+    next_floor = greater(greater(seq_seen, proof_version), cfc_store_seq(store)) + 1;
     cfc_store_batch_init(&batch);
     batch.seq_min = next_floor;
     put_number(&batch, KEY_EPOCH, &seen, next_epoch);
     put_number(&batch, KEY_FLOOR, &floor, next_floor);
+    cfc_store_delete(&batch, KEY_PROOF_EPOCH, strlen(KEY_PROOF_EPOCH));
+    cfc_store_delete(&batch, KEY_PROOF_VERSION, strlen(KEY_PROOF_VERSION));
     error = cfc_store_commit(store, &batch, &seq);
     cfc_store_batch_clear(&batch);
     if (error == CONFCAST_OK) {

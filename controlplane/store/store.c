@@ -290,12 +290,39 @@ cfc_store_batch_seq(const struct cfc_store_batch *batch, uint64_t last_seq)
 }
 
 int
+cfc_store_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
+{
+    return batch->error != CONFCAST_OK ? batch->error : store->ops->stage(store, batch, seq);
+}
+
+int
+cfc_store_sync(struct cfc_store *store)
+{
+    return store->ops->sync(store);
+}
+
+int
+cfc_store_settle(struct cfc_store *store)
+{
+    return store->ops->settle(store);
+}
+
+int
 cfc_store_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
 {
-    if (batch->error != CONFCAST_OK) {
-        return batch->error;
+    int error = cfc_store_stage(store, batch, seq);
+
+    if (error != CONFCAST_OK || *seq <= cfc_store_durable_seq(store)) {
+        return error;
     }
-    return store->ops->commit(store, batch, seq);
+    error = cfc_store_sync(store);
+    return error == CONFCAST_OK || cfc_store_settle(store) == CONFCAST_OK ? CONFCAST_OK : error;
+}
+
+uint64_t
+cfc_store_durable_seq(const struct cfc_store *store)
+{
+    return store->ops->durable_seq(store);
 }
 
 uint64_t

@@ -8,8 +8,13 @@
  * batch: it is the version space of confcast.  Each value remembers the sequence of the batch that
  * wrote it, its mod_seq.
  *
+ * A commit has two halves: cfc_store_stage() makes a batch visible, and cfc_store_sync() makes all
+ * that is staged durable, so that many batches share one sync of the disk.  What is staged and not
+ * yet durable must not be told to anybody.
+ *
  * What it is not: it knows nothing of scopes, releases or JSON, and it does not lock.  One thread
- * at a time uses a store; the service calls it under its own mutex.
+ * at a time uses a store (the service, under its own mutex); only cfc_store_sync(),
+ * cfc_store_durable_seq() and backups (backup.h) may run beside it in any thread.
  */
 #ifndef CFC_STORE_STORE_H
 #define CFC_STORE_STORE_H
@@ -30,6 +35,7 @@ enum {
 };
 
 struct cfc_store;
+struct cfc_checkpoint;
 
 /* A value that was read.  The bytes are on the heap and belong to the caller until
  * cfc_store_value_free(). */
@@ -105,15 +111,21 @@ struct cfc_store_ops {
                struct cfc_store_value *value);
     int (*scan)(struct cfc_store *store, const void *prefix, size_t prefix_size, const void *from,
                 size_t from_size, cfc_store_scan_fn fn, void *arg);
-    int (*commit)(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq);
+    int (*stage)(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq);
+    int (*sync)(struct cfc_store *store);
+    int (*settle)(struct cfc_store *store);
     uint64_t (*seq)(const struct cfc_store *store);
-    /* Pieces of blobs live beside the ordered keys and have no sequence.  A put with is_synced
-     * makes it and every earlier piece durable. */
+    uint64_t (*durable_seq)(const struct cfc_store *store);
+    /* Pieces of blobs live beside the ordered keys and have no sequence.  They become durable
+     * before any batch that is staged later. */
     int (*piece_put)(struct cfc_store *store, const void *key, size_t key_size, const void *bytes,
-                     size_t size, bool is_synced);
+                     size_t size);
     int (*piece_get)(struct cfc_store *store, const void *key, size_t key_size,
                      struct cfc_store_value *value);
     int (*piece_delete)(struct cfc_store *store, const void *key, size_t key_size);
+    /* For backup.c: a checkpoint, checked from end to end, and its removal. */
+    int (*checkpoint)(struct cfc_store *store, struct cfc_checkpoint *out);
+    void (*checkpoint_end)(struct cfc_store *store);
     void (*close)(struct cfc_store *store);
 };
 
@@ -144,14 +156,32 @@ int cfc_store_scan(struct cfc_store *store, const void *prefix, size_t prefix_si
  * without any put or delete only compares and yields the current sequence. */
 int cfc_store_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq);
 
-/* The sequence of the last commit; 0 for a new store. */
+/* The first half of a commit: all or nothing, visible on return to whoever uses the store, not yet
+ * durable.  A crash before the next sync may take it back, together with all that was staged later
+ * and nothing that was staged earlier.  Errors of cfc_store_commit(). */
+int cfc_store_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq);
+
+/* The second half, for everything staged before the call.  Any thread, beside all other calls.
+ * CONFCAST_ERR_IO, _NO_SPACE: nobody knows what is durable; the thread that uses the store calls
+ * cfc_store_settle() next. */
+int cfc_store_sync(struct cfc_store *store);
+
+/* Finds out what became of staged batches after a sync that failed, by opening the database again.
+ * CONFCAST_OK: all of them are durable.  CONFCAST_ERR_IO: some are not, or nobody knows yet; read
+ * everything again once cfc_store_seq() is known, which the next call that succeeds tells. */
+int cfc_store_settle(struct cfc_store *store);
+
+/* The last sequence that a crash cannot take back.  Any thread. */
+uint64_t cfc_store_durable_seq(const struct cfc_store *store);
+
+/* The sequence of the last batch, staged ones included; 0 for a new store. */
 uint64_t cfc_store_seq(const struct cfc_store *store);
 
-/* Content-addressed bytes of any size up to CFC_STORE_BLOB_SIZE_MAX, durable on return; name and
- * check are plain SHA-256, which the caller has computed.  Putting what is there already writes
- * nothing.  CONFCAST_ERR_LIMIT above the limit.  A blob is no part of a batch: put it first, then
- * commit the key that names it; a crash in between leaves an unreferenced blob and nothing worse.
- */
+/* Content-addressed bytes of any size up to CFC_STORE_BLOB_SIZE_MAX; name and check are plain
+ * SHA-256, which the caller has computed.  Putting what is there already writes nothing.
+ * CONFCAST_ERR_LIMIT above the limit.  A blob is no part of a batch: put it first, then commit the
+ * key that names it, which makes both durable; a crash in between leaves an unreferenced blob and
+ * nothing worse. */
 int cfc_store_put_blob(struct cfc_store *store, const struct cfc_digest *digest, const void *bytes,
                        size_t size);
 /* CONFCAST_OK; CONFCAST_ERR_NOT_FOUND; CONFCAST_ERR_CORRUPT when the bytes do not match `digest`.
@@ -183,20 +213,20 @@ int cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct
 
 /* Wraps a store and fails calls on purpose.  Owns `inner`: closing closes both. */
 struct cfc_store_fault {
-    uint64_t fail_at; /* the n-th call from now (1 = the next) fails; 0 = none.  get, scan, commit
-                       * and the piece functions count */
+    uint64_t fail_at; /* the n-th call from now (1 = the next) fails; 0 = none.  get, scan, stage,
+                       * sync and the piece functions count */
     bool is_lasting;  /* every later call fails too */
     int error;        /* what it fails with */
-    bool is_after;    /* a failing commit or piece write takes effect and then reports the error */
+    bool is_after;    /* a failing write or sync takes effect and then reports the error */
     uint64_t call_count; /* calls seen since the plan was set */
 };
 int cfc_store_fault_open(struct cfc_store *inner, struct cfc_store **store);
 /* The plan of a store made by cfc_store_fault_open(): set it at any time between calls. */
 struct cfc_store_fault *cfc_store_fault_plan(struct cfc_store *store);
 
-/* A test hook: called with the name of each step of a write ("commit:compared", "commit:written",
- * "blob:piece", "blob:complete", ...) so that crash tests can stop the process right there.  NULL
- * (the default) costs one load. */
+/* A test hook: called with the name of each step of a write ("commit:compared", "commit:staged",
+ * "commit:written", "blob:piece", "blob:complete", "backup:checkpoint", "restore:lifted", ...) so
+ * that crash tests can stop the process right there.  NULL (the default) costs one load. */
 extern void (*cfc_store_crash_hook)(const char *point);
 
 #endif

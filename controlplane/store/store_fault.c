@@ -43,17 +43,64 @@ fault_scan(struct cfc_store *store, const void *prefix, size_t prefix_size, cons
 }
 
 static int
-fault_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
+fault_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
 {
     struct store_fault *fault = (struct store_fault *)store;
 
     if (!is_failing(fault)) {
-        return fault->inner->ops->commit(fault->inner, batch, seq);
+        return fault->inner->ops->stage(fault->inner, batch, seq);
     }
     if (fault->plan.is_after) {
-        (void)fault->inner->ops->commit(fault->inner, batch, seq);
+        (void)fault->inner->ops->stage(fault->inner, batch, seq);
     }
     return fault->plan.error;
+}
+
+static int
+fault_sync(struct cfc_store *store)
+{
+    struct store_fault *fault = (struct store_fault *)store;
+
+    if (!is_failing(fault)) {
+        return fault->inner->ops->sync(fault->inner);
+    }
+    if (fault->plan.is_after) {
+        (void)fault->inner->ops->sync(fault->inner);
+    }
+    return fault->plan.error;
+}
+
+static int
+fault_settle(struct cfc_store *store)
+{
+    struct store_fault *fault = (struct store_fault *)store;
+
+    return is_failing(fault) ? fault->plan.error : fault->inner->ops->settle(fault->inner);
+}
+
+static uint64_t
+fault_durable_seq(const struct cfc_store *store)
+{
+    return cfc_store_durable_seq(((const struct store_fault *)store)->inner);
+}
+
+static int
+fault_checkpoint(struct cfc_store *store, struct cfc_checkpoint *out)
+{
+    struct store_fault *fault = (struct store_fault *)store;
+
+    if (is_failing(fault)) {
+        return fault->plan.error;
+    }
+    return fault->inner->ops->checkpoint(fault->inner, out);
+}
+
+static void
+fault_checkpoint_end(struct cfc_store *store)
+{
+    struct store_fault *fault = (struct store_fault *)store;
+
+    fault->inner->ops->checkpoint_end(fault->inner);
 }
 
 static uint64_t
@@ -64,16 +111,16 @@ fault_seq(const struct cfc_store *store)
 
 static int
 fault_piece_put(struct cfc_store *store, const void *key, size_t key_size, const void *bytes,
-                size_t size, bool is_synced)
+                size_t size)
 {
     struct store_fault *fault = (struct store_fault *)store;
     struct cfc_store *inner = fault->inner;
 
     if (!is_failing(fault)) {
-        return inner->ops->piece_put(inner, key, key_size, bytes, size, is_synced);
+        return inner->ops->piece_put(inner, key, key_size, bytes, size);
     }
     if (fault->plan.is_after) {
-        (void)inner->ops->piece_put(inner, key, key_size, bytes, size, is_synced);
+        (void)inner->ops->piece_put(inner, key, key_size, bytes, size);
     }
     return fault->plan.error;
 }
@@ -111,11 +158,16 @@ fault_close(struct cfc_store *store)
 static const struct cfc_store_ops fault_ops = {
     .get = fault_get,
     .scan = fault_scan,
-    .commit = fault_commit,
+    .stage = fault_stage,
+    .sync = fault_sync,
+    .settle = fault_settle,
     .seq = fault_seq,
+    .durable_seq = fault_durable_seq,
     .piece_put = fault_piece_put,
     .piece_get = fault_piece_get,
     .piece_delete = fault_piece_delete,
+    .checkpoint = fault_checkpoint,
+    .checkpoint_end = fault_checkpoint_end,
     .close = fault_close,
 };
 

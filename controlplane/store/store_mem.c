@@ -194,7 +194,7 @@ mem_scan(struct cfc_store *store, const void *prefix, size_t prefix_size, const 
 }
 
 static int
-mem_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
+mem_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
 {
     struct store_mem *mem = (struct store_mem *)store;
     struct entry *made;
@@ -241,6 +241,21 @@ mem_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_
     return CONFCAST_OK;
 }
 
+static int
+mem_sync(struct cfc_store *store)
+{
+    (void)store;
+    return CONFCAST_OK;
+}
+
+static int
+mem_checkpoint(struct cfc_store *store, struct cfc_checkpoint *out)
+{
+    (void)store;
+    (void)out;
+    return CONFCAST_ERR_UNSUPPORTED;
+}
+
 static uint64_t
 mem_seq(const struct cfc_store *store)
 {
@@ -249,13 +264,12 @@ mem_seq(const struct cfc_store *store)
 
 static int
 mem_piece_put(struct cfc_store *store, const void *key, size_t key_size, const void *bytes,
-              size_t size, bool is_synced)
+              size_t size)
 {
     struct table *table = &((struct store_mem *)store)->pieces;
     struct entry entry;
     int error = table_reserve(table, 1);
 
-    (void)is_synced;
     if (error == CONFCAST_OK) {
         error = entry_make(&entry, key, key_size, bytes, size, 0);
     }
@@ -301,11 +315,15 @@ mem_close(struct cfc_store *store)
 static const struct cfc_store_ops mem_ops = {
     .get = mem_get,
     .scan = mem_scan,
-    .commit = mem_commit,
+    .stage = mem_stage,
+    .sync = mem_sync,
+    .settle = mem_sync,
     .seq = mem_seq,
+    .durable_seq = mem_seq,
     .piece_put = mem_piece_put,
     .piece_get = mem_piece_get,
     .piece_delete = mem_piece_delete,
+    .checkpoint = mem_checkpoint,
     .close = mem_close,
 };
 

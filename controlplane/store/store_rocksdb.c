@@ -1,16 +1,14 @@
 /* The store on RocksDB.  In the database "k" + key holds a value behind its mod_seq, "p" + key a
  * piece of a blob, "s" the sequence of the last commit. */
+#include "controlplane/store/store_rocksdb.h"
+
 #include <assert.h>
 #include <dirent.h>
-#include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
-#include "controlplane/store/folder.h"
-#include "controlplane/store/internal.h"
-#include "controlplane/store/store.h"
 #include "protocol/base/endian.h"
 
 enum {
@@ -22,20 +20,9 @@ enum {
     WRITE_BUFFER_BYTES = 32 * 1024 * 1024,
 };
 
-struct store_rocksdb {
-    struct cfc_store base;
-    struct cfc_store_folder folder;
-    rocksdb_options_t *options;
-    rocksdb_writeoptions_t *write_synced;
-    rocksdb_writeoptions_t *write_unsynced;
-    rocksdb_readoptions_t *read;
-    rocksdb_t *db; /* NULL after a failure, until a later call can open it again */
-    uint64_t seq;
-};
-
 /* RocksDB names a damaged table but not a damaged log: names every log there is, into `out`. */
 static void
-name_logs(const struct store_rocksdb *rocks, char *out, size_t out_size)
+name_logs(const struct cfc_store_folder *folder, char *out, size_t out_size)
 {
     char path[CFC_STORE_PATH_MAX];
     struct dirent *entry;
@@ -43,7 +30,7 @@ name_logs(const struct store_rocksdb *rocks, char *out, size_t out_size)
     DIR *dir = NULL;
 
     out[0] = '\0';
-    if (cfc_store_folder_path(&rocks->folder, "db", path) == CONFCAST_OK) {
+    if (cfc_store_folder_path(folder, "db", path) == CONFCAST_OK) {
         dir = opendir(path);
     }
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
@@ -60,8 +47,8 @@ name_logs(const struct store_rocksdb *rocks, char *out, size_t out_size)
 }
 
 /* The C API gives sentences only; their beginnings are those of rocksdb::Status::ToString(). */
-static int
-error_of(const struct store_rocksdb *rocks, const char *what, char *text)
+int
+cfc_store_rocksdb_error(const struct cfc_store_folder *folder, const char *what, char *text)
 {
     char detail[1024];
     char logs[256];
@@ -75,22 +62,81 @@ error_of(const struct store_rocksdb *rocks, const char *what, char *text)
         error = CONFCAST_ERR_BUSY;
     }
     if (error == CONFCAST_ERR_CORRUPT && strchr(text, '/') == NULL) {
-        name_logs(rocks, logs, sizeof(logs));
+        name_logs(folder, logs, sizeof(logs));
         snprintf(detail, sizeof(detail), "%.600s in one of%s", text, logs);
-        cfc_store_folder_say(&rocks->folder, what, detail);
+        cfc_store_folder_say(folder, what, detail);
     } else {
-        cfc_store_folder_say(&rocks->folder, what, text);
+        cfc_store_folder_say(folder, what, text);
     }
     rocksdb_free(text);
     return error;
 }
 
 static int
-read_seq(struct store_rocksdb *rocks, uint64_t *seq)
+error_of(const struct cfc_store_rocksdb *rocks, const char *what, char *text)
+{
+    return cfc_store_rocksdb_error(&rocks->folder, what, text);
+}
+
+/* ---- The handle -------------------------------------------------------------------------------
+ */
+
+rocksdb_t *
+cfc_store_rocksdb_pin(struct cfc_store_rocksdb *rocks)
+{
+    rocksdb_t *db;
+
+    pthread_mutex_lock(&rocks->lock);
+    db = rocks->db;
+    rocks->pin_count += db != NULL;
+    pthread_mutex_unlock(&rocks->lock);
+    return db;
+}
+
+void
+cfc_store_rocksdb_unpin(struct cfc_store_rocksdb *rocks)
+{
+    pthread_mutex_lock(&rocks->lock);
+    assert(rocks->pin_count > 0);
+    rocks->pin_count--;
+    pthread_cond_broadcast(&rocks->unpinned);
+    pthread_mutex_unlock(&rocks->lock);
+}
+
+static void
+set_db(struct cfc_store_rocksdb *rocks, rocksdb_t *db)
+{
+    pthread_mutex_lock(&rocks->lock);
+    while (rocks->pin_count > 0) {
+        pthread_cond_wait(&rocks->unpinned, &rocks->lock);
+    }
+    if (rocks->db != NULL) {
+        rocksdb_close(rocks->db);
+    }
+    rocks->db = db;
+    pthread_mutex_unlock(&rocks->lock);
+}
+
+/* What this sequence and all below it name is durable now. */
+static void
+set_durable(struct cfc_store_rocksdb *rocks, uint64_t seq)
+{
+    pthread_mutex_lock(&rocks->lock);
+    if (seq > cfc_store_folder_floor(&rocks->folder)) {
+        cfc_store_folder_set_floor(&rocks->folder, seq);
+    }
+    if (seq > atomic_load(&rocks->durable)) {
+        atomic_store(&rocks->durable, seq);
+    }
+    pthread_mutex_unlock(&rocks->lock);
+}
+
+static int
+read_seq(const struct cfc_store_rocksdb *rocks, rocksdb_t *db, uint64_t *seq)
 {
     char *text = NULL;
     size_t size = 0;
-    char *bytes = rocksdb_get(rocks->db, rocks->read, "s", 1, &size, &text);
+    char *bytes = rocksdb_get(db, rocks->read, "s", 1, &size, &text);
     int error = CONFCAST_OK;
 
     if (text != NULL) {
@@ -108,51 +154,66 @@ read_seq(struct store_rocksdb *rocks, uint64_t *seq)
 
 /* Opens the database and learns its sequence.  The log of RocksDB tolerates a torn last record,
  * since a power loss may tear what was never acknowledged; the floor tells that from a damaged log
- * that lost what was. */
+ * that lost what was.  Opening for writing moves what the log kept into new files, durably; opening
+ * for reading does not, so nothing more counts as durable then. */
 static int
-open_db(struct store_rocksdb *rocks)
+open_db(struct cfc_store_rocksdb *rocks, bool is_read_only)
 {
     char path[CFC_STORE_PATH_MAX];
+    rocksdb_t *db;
+    uint64_t seq = 0;
     char *text = NULL;
     int error = cfc_store_folder_path(&rocks->folder, "db", path);
 
     if (error != CONFCAST_OK) {
         return error;
     }
-    rocks->db = rocksdb_open(rocks->options, path, &text);
+    db = is_read_only ? rocksdb_open_for_read_only(rocks->options, path, 0, &text)
+                      : rocksdb_open(rocks->options, path, &text);
     if (text != NULL) {
-        rocks->db = NULL;
         return error_of(rocks, "opening the database", text);
     }
-    error = read_seq(rocks, &rocks->seq);
-    if (error == CONFCAST_OK && rocks->seq < cfc_store_folder_floor(&rocks->folder)) {
+    error = read_seq(rocks, db, &seq);
+    if (error == CONFCAST_OK && seq < cfc_store_folder_floor(&rocks->folder)) {
         cfc_store_folder_say(&rocks->folder, "opening the database",
                              "db/*.log lost acknowledged commits");
         error = CONFCAST_ERR_CORRUPT;
     }
     if (error != CONFCAST_OK) {
-        rocksdb_close(rocks->db);
-        rocks->db = NULL;
+        rocksdb_close(db);
+        return error;
     }
-    return error;
+    rocks->is_read_only = is_read_only;
+    atomic_store(&rocks->seq, seq);
+    if (!is_read_only) {
+        atomic_store(&rocks->durable, seq);
+    }
+    set_db(rocks, db);
+    return CONFCAST_OK;
 }
 
 /* After a failure RocksDB refuses writes until it is opened anew, which also makes what its log
- * kept durable in new files (an fsync that failed must never be tried again on the same data). */
+ * kept durable in new files (an fsync that failed must never be tried again on the same data).  On
+ * a full disk it can be opened for reading only. */
 static int
-ensure_db(struct store_rocksdb *rocks)
+ensure_readable(struct cfc_store_rocksdb *rocks)
 {
     if (rocks->db != NULL) {
         return CONFCAST_OK;
     }
-    return cfc_store_folder_has_space(&rocks->folder) ? open_db(rocks) : CONFCAST_ERR_NO_SPACE;
+    return open_db(rocks, !cfc_store_folder_has_space(&rocks->folder));
 }
 
-static void
-drop_db(struct store_rocksdb *rocks)
+static int
+ensure_writable(struct cfc_store_rocksdb *rocks)
 {
-    rocksdb_close(rocks->db);
-    rocks->db = NULL;
+    if (!cfc_store_folder_has_space(&rocks->folder)) {
+        return CONFCAST_ERR_NO_SPACE;
+    }
+    if (rocks->db != NULL && rocks->is_read_only) {
+        set_db(rocks, NULL);
+    }
+    return rocks->db != NULL ? CONFCAST_OK : open_db(rocks, false);
 }
 
 /* key[] = the table's letter and the caller's key. */
@@ -166,7 +227,7 @@ table_key(char key[STORE_KEY_SIZE_MAX], char table, const void *name, size_t nam
 }
 
 static int
-rocks_read(struct store_rocksdb *rocks, char table, const void *name, size_t name_size,
+rocks_read(struct cfc_store_rocksdb *rocks, char table, const void *name, size_t name_size,
            size_t prefix_size, struct cfc_store_value *value)
 {
     char key[STORE_KEY_SIZE_MAX];
@@ -175,7 +236,7 @@ rocks_read(struct store_rocksdb *rocks, char table, const void *name, size_t nam
     const char *bytes;
     char *text = NULL;
     size_t size;
-    int error = ensure_db(rocks);
+    int error = ensure_readable(rocks);
 
     if (error != CONFCAST_OK) {
         return error;
@@ -201,7 +262,7 @@ rocks_read(struct store_rocksdb *rocks, char table, const void *name, size_t nam
 static int
 rocks_get(struct cfc_store *store, const void *key, size_t key_size, struct cfc_store_value *value)
 {
-    return rocks_read((struct store_rocksdb *)store, 'k', key, key_size, MOD_SEQ_SIZE, value);
+    return rocks_read((struct cfc_store_rocksdb *)store, 'k', key, key_size, MOD_SEQ_SIZE, value);
 }
 
 static int
@@ -237,14 +298,14 @@ static int
 rocks_scan(struct cfc_store *store, const void *prefix, size_t prefix_size, const void *from,
            size_t from_size, cfc_store_scan_fn fn, void *arg)
 {
-    struct store_rocksdb *rocks = (struct store_rocksdb *)store;
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
     char first[STORE_KEY_SIZE_MAX];
     char start[STORE_KEY_SIZE_MAX];
     size_t first_size = table_key(first, 'k', prefix_size > 0 ? prefix : "", prefix_size);
     size_t start_size = table_key(start, 'k', from_size > 0 ? from : "", from_size);
     rocksdb_iterator_t *it;
     char *text = NULL;
-    int result = ensure_db(rocks);
+    int result = ensure_readable(rocks);
 
     if (result != CONFCAST_OK) {
         return result;
@@ -295,29 +356,55 @@ fill_batch(rocksdb_writebatch_t *writes, const struct cfc_store_batch *batch, ui
     rocksdb_writebatch_put(writes, "s", 1, (const char *)seq_bytes, sizeof(seq_bytes));
 }
 
-/* A write failed.  Opens the database again to learn whether the batch is in its log: then it is
- * durable now and the failure need not be told. */
+/* Opens the database again after a failed write or sync: what is in its log then is durable.
+ * CONFCAST_OK when that is everything up to `seq`. */
 static int
-settle(struct store_rocksdb *rocks, int error, uint64_t seq)
+settle(struct cfc_store_rocksdb *rocks, uint64_t seq)
 {
-    int reopened;
+    int error;
 
-    drop_db(rocks);
-    reopened = ensure_db(rocks);
-    if (reopened == CONFCAST_OK) {
-        return rocks->seq == seq ? CONFCAST_OK : error;
+    set_db(rocks, NULL);
+    error = ensure_readable(rocks);
+    if (error == CONFCAST_OK && !rocks->is_read_only) {
+        set_durable(rocks, atomic_load(&rocks->seq));
+        return atomic_load(&rocks->seq) >= seq ? CONFCAST_OK : CONFCAST_ERR_IO;
     }
-    return reopened == CONFCAST_ERR_CORRUPT ? reopened : CONFCAST_ERR_IO;
+    return error == CONFCAST_ERR_CORRUPT ? error : CONFCAST_ERR_IO;
 }
 
 static int
-rocks_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
+rocks_settle(struct cfc_store *store)
 {
-    struct store_rocksdb *rocks = (struct store_rocksdb *)store;
-    rocksdb_writebatch_t *writes;
-    uint64_t next_seq;
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
+
+    return settle(rocks, atomic_load(&rocks->seq));
+}
+
+static int
+write_batch(struct cfc_store_rocksdb *rocks, const struct cfc_store_batch *batch, uint64_t seq)
+{
+    rocksdb_writebatch_t *writes = rocksdb_writebatch_create();
     char *text = NULL;
-    int error = ensure_db(rocks);
+    int settled;
+    int error;
+
+    fill_batch(writes, batch, seq);
+    rocksdb_write(rocks->db, rocks->write_unsynced, writes, &text);
+    rocksdb_writebatch_destroy(writes);
+    if (text == NULL) {
+        return CONFCAST_OK;
+    }
+    error = error_of(rocks, "committing", text);
+    settled = settle(rocks, seq);
+    return settled == CONFCAST_ERR_IO ? error : settled;
+}
+
+static int
+rocks_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
+{
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
+    uint64_t next_seq;
+    int error = ensure_readable(rocks);
 
     if (error == CONFCAST_OK) {
         error = cfc_store_check_compares(store, batch);
@@ -326,58 +413,78 @@ rocks_commit(struct cfc_store *store, const struct cfc_store_batch *batch, uint6
         return error;
     }
     if (!cfc_store_batch_has_writes(batch)) {
-        *seq = rocks->seq;
+        *seq = atomic_load(&rocks->seq);
         return CONFCAST_OK;
     }
-    if (!cfc_store_folder_has_space(&rocks->folder)) {
-        return CONFCAST_ERR_NO_SPACE;
+    error = ensure_writable(rocks);
+    if (error != CONFCAST_OK) {
+        return error;
     }
     cfc_store_crash_point("commit:compared");
-    next_seq = cfc_store_batch_seq(batch, rocks->seq);
-    writes = rocksdb_writebatch_create();
-    fill_batch(writes, batch, next_seq);
-    rocksdb_write(rocks->db, rocks->write_synced, writes, &text);
-    rocksdb_writebatch_destroy(writes);
-    if (text != NULL) {
-        error = settle(rocks, error_of(rocks, "committing", text), next_seq);
-        if (error != CONFCAST_OK) {
-            return error;
-        }
+    next_seq = cfc_store_batch_seq(batch, atomic_load(&rocks->seq));
+    error = write_batch(rocks, batch, next_seq);
+    if (error != CONFCAST_OK) {
+        return error;
     }
-    cfc_store_crash_point("commit:written");
-    rocks->seq = next_seq;
-    cfc_store_folder_set_floor(&rocks->folder, next_seq);
+    cfc_store_crash_point("commit:staged");
+    atomic_store(&rocks->seq, next_seq);
     *seq = next_seq;
     return CONFCAST_OK;
+}
+
+/* The sequence is read before the sync begins, so that it covers nothing that came later. */
+static int
+rocks_sync(struct cfc_store *store)
+{
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
+    rocksdb_t *db = cfc_store_rocksdb_pin(rocks);
+    uint64_t seq = atomic_load(&rocks->seq);
+    char *text = NULL;
+    int error = CONFCAST_OK;
+
+    if (db == NULL) {
+        return CONFCAST_ERR_IO;
+    }
+    rocksdb_flush_wal(db, 1, &text);
+    if (text != NULL) {
+        error = error_of(rocks, "syncing the log", text);
+    } else {
+        cfc_store_crash_point("commit:written");
+        set_durable(rocks, seq);
+    }
+    cfc_store_rocksdb_unpin(rocks);
+    return error;
 }
 
 static uint64_t
 rocks_seq(const struct cfc_store *store)
 {
-    return ((const struct store_rocksdb *)store)->seq;
+    return atomic_load(&((const struct cfc_store_rocksdb *)store)->seq);
+}
+
+static uint64_t
+rocks_durable_seq(const struct cfc_store *store)
+{
+    return atomic_load(&((const struct cfc_store_rocksdb *)store)->durable);
 }
 
 static int
 rocks_piece_put(struct cfc_store *store, const void *key, size_t key_size, const void *bytes,
-                size_t size, bool is_synced)
+                size_t size)
 {
-    struct store_rocksdb *rocks = (struct store_rocksdb *)store;
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
     char piece[STORE_KEY_SIZE_MAX];
     size_t piece_size = table_key(piece, 'p', key, key_size);
     char *text = NULL;
-    int error = ensure_db(rocks);
+    int error = ensure_writable(rocks);
 
     if (error != CONFCAST_OK) {
         return error;
     }
-    if (!cfc_store_folder_has_space(&rocks->folder)) {
-        return CONFCAST_ERR_NO_SPACE;
-    }
-    rocksdb_put(rocks->db, is_synced ? rocks->write_synced : rocks->write_unsynced, piece,
-                piece_size, bytes, size, &text);
+    rocksdb_put(rocks->db, rocks->write_unsynced, piece, piece_size, bytes, size, &text);
     if (text != NULL) {
         error = error_of(rocks, "writing a blob", text);
-        drop_db(rocks);
+        (void)settle(rocks, 0);
     }
     return error;
 }
@@ -386,17 +493,17 @@ static int
 rocks_piece_get(struct cfc_store *store, const void *key, size_t key_size,
                 struct cfc_store_value *value)
 {
-    return rocks_read((struct store_rocksdb *)store, 'p', key, key_size, 0, value);
+    return rocks_read((struct cfc_store_rocksdb *)store, 'p', key, key_size, 0, value);
 }
 
 static int
 rocks_piece_delete(struct cfc_store *store, const void *key, size_t key_size)
 {
-    struct store_rocksdb *rocks = (struct store_rocksdb *)store;
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
     char piece[STORE_KEY_SIZE_MAX];
     size_t piece_size = table_key(piece, 'p', key, key_size);
     char *text = NULL;
-    int error = ensure_db(rocks);
+    int error = ensure_writable(rocks);
 
     if (error != CONFCAST_OK) {
         return error;
@@ -404,7 +511,7 @@ rocks_piece_delete(struct cfc_store *store, const void *key, size_t key_size)
     rocksdb_delete(rocks->db, rocks->write_unsynced, piece, piece_size, &text);
     if (text != NULL) {
         error = error_of(rocks, "deleting a blob", text);
-        drop_db(rocks);
+        (void)settle(rocks, 0);
     }
     return error;
 }
@@ -412,32 +519,36 @@ rocks_piece_delete(struct cfc_store *store, const void *key, size_t key_size)
 static void
 rocks_close(struct cfc_store *store)
 {
-    struct store_rocksdb *rocks = (struct store_rocksdb *)store;
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
 
-    if (rocks->db != NULL) {
-        rocksdb_close(rocks->db);
-    }
+    set_db(rocks, NULL);
     rocksdb_readoptions_destroy(rocks->read);
     rocksdb_writeoptions_destroy(rocks->write_unsynced);
-    rocksdb_writeoptions_destroy(rocks->write_synced);
     rocksdb_options_destroy(rocks->options);
     cfc_store_folder_close(&rocks->folder);
+    pthread_cond_destroy(&rocks->unpinned);
+    pthread_mutex_destroy(&rocks->lock);
     free(rocks);
 }
 
 static const struct cfc_store_ops rocks_ops = {
     .get = rocks_get,
     .scan = rocks_scan,
-    .commit = rocks_commit,
+    .stage = rocks_stage,
+    .sync = rocks_sync,
+    .settle = rocks_settle,
     .seq = rocks_seq,
+    .durable_seq = rocks_durable_seq,
     .piece_put = rocks_piece_put,
     .piece_get = rocks_piece_get,
     .piece_delete = rocks_piece_delete,
+    .checkpoint = cfc_store_rocksdb_checkpoint,
+    .checkpoint_end = cfc_store_rocksdb_checkpoint_end,
     .close = rocks_close,
 };
 
 static void
-set_options(struct store_rocksdb *rocks)
+set_options(struct cfc_store_rocksdb *rocks)
 {
     rocksdb_options_set_create_if_missing(rocks->options, 1);
     rocksdb_options_set_paranoid_checks(rocks->options, 1);
@@ -449,27 +560,27 @@ set_options(struct store_rocksdb *rocks)
      * a full disk refused.  What fails reaches us as a status anyway. */
     rocksdb_options_set_info_log_level(rocks->options, INFO_LOG_FATAL);
     rocksdb_options_set_stats_dump_period_sec(rocks->options, 0);
-    rocksdb_writeoptions_set_sync(rocks->write_synced, 1);
     rocksdb_readoptions_set_verify_checksums(rocks->read, 1);
 }
 
 int
 cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct cfc_store **store)
 {
-    struct store_rocksdb *rocks = calloc(1, sizeof(*rocks));
+    struct cfc_store_rocksdb *rocks = calloc(1, sizeof(*rocks));
     int error;
 
     if (rocks == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
     rocks->base.ops = &rocks_ops;
+    pthread_mutex_init(&rocks->lock, NULL);
+    pthread_cond_init(&rocks->unpinned, NULL);
     rocks->folder.lock_fd = -1;
     rocks->folder.log = config->log;
     rocks->folder.log_arg = config->log_arg;
     rocks->folder.space_min_bytes =
         config->space_min_bytes != 0 ? config->space_min_bytes : SPACE_MIN_DEFAULT_BYTES;
     rocks->options = rocksdb_options_create();
-    rocks->write_synced = rocksdb_writeoptions_create();
     rocks->write_unsynced = rocksdb_writeoptions_create();
     rocks->read = rocksdb_readoptions_create();
     set_options(rocks);
@@ -480,7 +591,8 @@ cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct cfc
     memcpy(rocks->folder.path, config->path, strlen(config->path) + 1);
     error = cfc_store_folder_open(&rocks->folder);
     if (error == CONFCAST_OK) {
-        error = open_db(rocks);
+        cfc_store_folder_remove(&rocks->folder, "backup");
+        error = open_db(rocks, false);
     }
     if (error != CONFCAST_OK) {
         goto err_close;

@@ -447,6 +447,9 @@ a_disk_that_fills_up_within_a_commit_loses_nothing_acknowledged(void)
     } while (error == CONFCAST_OK && acknowledged < 100);
     CU_ASSERT_TRUE(error == CONFCAST_ERR_NO_SPACE || error == CONFCAST_ERR_IO);
     CU_ASSERT_TRUE(acknowledged < 100);
+    /* Reads go on, whatever RocksDB makes of it. */
+    CU_ASSERT_EQUAL(get_u64(store, "before", &n), CONFCAST_OK);
+    CU_ASSERT_EQUAL(n, 5);
     unlink(filler);
     n = 6;
     CU_ASSERT_EQUAL(put_bytes(store, "after", &n, sizeof(n)), CONFCAST_OK);
@@ -491,7 +494,7 @@ fsync(int fd)
 }
 
 static void
-every_commit_and_every_finished_blob_is_synced(void)
+every_commit_is_synced_and_takes_the_blobs_before_it_along(void)
 {
     struct temp_dir dir = temp_dir_make();
     struct cfc_digest digest = {.bytes = {1}};
@@ -505,7 +508,72 @@ every_commit_and_every_finished_blob_is_synced(void)
     }
     sync_count = 0;
     CU_ASSERT_EQUAL(cfc_store_put_blob(store, &digest, "abc", 3), CONFCAST_OK);
+    CU_ASSERT_EQUAL(sync_count, 0);
+    CU_ASSERT_EQUAL(put_bytes(store, "a", "1", 1), CONFCAST_OK);
     CU_ASSERT_TRUE(sync_count >= 1);
+    cfc_store_close(store);
+    temp_dir_remove(&dir);
+}
+
+static int
+stage_bytes(struct cfc_store *store, const char *key, const void *bytes, size_t size, uint64_t *seq)
+{
+    struct cfc_store_batch batch;
+    int error;
+
+    cfc_store_batch_init(&batch);
+    cfc_store_put(&batch, key, strlen(key), bytes, size);
+    error = cfc_store_stage(store, &batch, seq);
+    cfc_store_batch_clear(&batch);
+    return error;
+}
+
+static void
+what_is_staged_is_seen_at_once_and_durable_by_one_sync_for_all(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    struct cfc_store *store;
+    uint64_t seq = 0;
+    uint64_t n;
+
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    n = 0;
+    CU_ASSERT_EQUAL(put_bytes(store, "a", &n, sizeof(n)), CONFCAST_OK); /* syncs the folder too */
+    sync_count = 0;
+    for (n = 1; n <= 10; n++) {
+        CU_ASSERT_EQUAL(stage_bytes(store, "a", &n, sizeof(n), &seq), CONFCAST_OK);
+        CU_ASSERT_EQUAL(seq, n + 1);
+    }
+    CU_ASSERT_EQUAL(sync_count, 0);
+    CU_ASSERT_EQUAL(get_u64(store, "a", &n), CONFCAST_OK);
+    CU_ASSERT_EQUAL(n, 10);
+    CU_ASSERT_EQUAL(cfc_store_seq(store), 11);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 1);
+    CU_ASSERT_EQUAL(cfc_store_sync(store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(sync_count, 1);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 11);
+    cfc_store_close(store);
+    temp_dir_remove(&dir);
+}
+
+static void
+a_failed_sync_makes_nothing_durable_until_it_is_settled(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    struct cfc_store *store;
+    uint64_t seq = 0;
+    uint64_t n = 1;
+
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(stage_bytes(store, "a", &n, sizeof(n), &seq), CONFCAST_OK);
+    sync_errno = EIO;
+    CU_ASSERT_EQUAL(cfc_store_sync(store), CONFCAST_ERR_IO);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 0);
+    CU_ASSERT_EQUAL(cfc_store_settle(store), CONFCAST_ERR_IO);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 0);
+    sync_errno = 0;
+    CU_ASSERT_EQUAL(cfc_store_settle(store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 1);
     cfc_store_close(store);
     temp_dir_remove(&dir);
 }
@@ -658,7 +726,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_log_cut_short_is_corrupt_since_it_lost_acknowledged_commits),
     CFC_CASE(a_full_disk_refuses_commits_and_takes_them_again_when_there_is_room),
     CFC_CASE(a_disk_that_fills_up_within_a_commit_loses_nothing_acknowledged),
-    CFC_CASE(every_commit_and_every_finished_blob_is_synced),
+    CFC_CASE(every_commit_is_synced_and_takes_the_blobs_before_it_along),
+    CFC_CASE(what_is_staged_is_seen_at_once_and_durable_by_one_sync_for_all),
+    CFC_CASE(a_failed_sync_makes_nothing_durable_until_it_is_settled),
     CFC_CASE(a_failing_sync_is_an_error_and_a_later_commit_works_on_new_files),
     CFC_CASE(kill_at_every_point_keeps_what_was_acknowledged_and_nothing_half_done),
 };

@@ -1,0 +1,46 @@
+/* The inside of the store on RocksDB, for the files that make it up.  For controlplane/store/ only.
+ *
+ * The thread that uses the store owns the database handle.  Other threads (a sync, a backup) pin
+ * it, which keeps it open: closing waits for them. */
+#ifndef CFC_STORE_STORE_ROCKSDB_H
+#define CFC_STORE_STORE_ROCKSDB_H
+
+#include <pthread.h>
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+
+#include "controlplane/store/folder.h"
+#include "controlplane/store/internal.h"
+
+struct cfc_store_rocksdb {
+    struct cfc_store base;
+    struct cfc_store_folder folder;
+    rocksdb_options_t *options;
+    rocksdb_writeoptions_t *write_unsynced;
+    rocksdb_readoptions_t *read;
+    rocksdb_t *db;         /* NULL after a failure, until a later call can open it again */
+    bool is_read_only;     /* opened so, since the disk was full */
+    atomic_ullong seq;     /* last batch, staged ones included */
+    atomic_ullong durable; /* last sequence known to be durable */
+    pthread_mutex_t lock;  /* guards what follows, the floor, and changes of `db` */
+    pthread_cond_t unpinned;
+    unsigned pin_count;
+    bool has_checkpoint; /* a backup is under way */
+};
+
+/* The error of a sentence of RocksDB, which is logged and freed. */
+int cfc_store_rocksdb_error(const struct cfc_store_folder *folder, const char *what, char *text);
+
+/* NULL when the database is not open. */
+rocksdb_t *cfc_store_rocksdb_pin(struct cfc_store_rocksdb *rocks);
+void cfc_store_rocksdb_unpin(struct cfc_store_rocksdb *rocks);
+
+/* Reads every block of the database at found->path, and what its sequence and epoch are.
+ * CONFCAST_ERR_CORRUPT, _IO. */
+int cfc_store_rocksdb_inspect(const struct cfc_store_folder *folder, struct cfc_checkpoint *found);
+
+/* ops->checkpoint and ops->checkpoint_end. */
+int cfc_store_rocksdb_checkpoint(struct cfc_store *store, struct cfc_checkpoint *out);
+void cfc_store_rocksdb_checkpoint_end(struct cfc_store *store);
+
+#endif
