@@ -490,10 +490,12 @@ restore_killed_at(const char *point, int after)
 static void
 remove_other(void)
 {
-    char command[1200];
+    struct temp_dir dir;
 
-    snprintf(command, sizeof(command), "rm -rf '%s' '%s.restoring'", b.other, b.other);
-    CU_ASSERT_EQUAL(system(command), 0);
+    snprintf(dir.path, sizeof(dir.path), "%.240s", b.other);
+    temp_dir_remove(&dir);
+    snprintf(dir.path, sizeof(dir.path), "%.240s.restoring", b.other);
+    temp_dir_remove(&dir);
 }
 
 static void
