@@ -7,6 +7,7 @@
 #include "controlplane/ctl/commands.h"
 #include "controlplane/ctl/http.h"
 #include "controlplane/ctl/output.h"
+#include "controlplane/ctl/terminal.h"
 #include "controlplane/ctl/walk.h"
 
 /* One value that has nothing below it, with the JSON Pointer (RFC 6901) to it. */
@@ -137,18 +138,25 @@ leaves_of(json_t *document, struct leaves *leaves)
 }
 
 static void
+report_line(char sign, enum cfc_color color, const char *pointer, const char *value)
+{
+    if (!cfc_terminal_has_color(stdout)) {
+        color = CFC_COLOR_NONE;
+    }
+    if (value != NULL) {
+        printf("%s%c %s: %s%s\n", cfc_color_on(color), sign, pointer, value, cfc_color_off(color));
+    }
+}
+
+static void
 report(json_t *list, const struct cfc_ctl *ctl, const char *pointer, const char *before,
        const char *after)
 {
     json_t *row;
 
     if (ctl->format == CFC_FORMAT_TABLE) {
-        if (before != NULL) {
-            printf("- %s: %s\n", pointer, before);
-        }
-        if (after != NULL) {
-            printf("+ %s: %s\n", pointer, after);
-        }
+        report_line('-', CFC_COLOR_RED, pointer, before);
+        report_line('+', CFC_COLOR_GREEN, pointer, after);
         return;
     }
     row = json_object();

@@ -141,13 +141,53 @@ cfc_ctl_show_release(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     return scope != NULL ? print_get(ctl, "/v1/release/", scope) : CFC_EXIT_USAGE;
 }
 
+/* The digest that begins with the digits that were read, if that revision has it: whole digits go
+ * to the server as they are. */
+static int
+whole_digest(struct cfc_ctl *ctl, const char *scope, const char *revision, const char *digits,
+             char digest[CFC_CTL_DIGEST_SIZE + 1])
+{
+    size_t size = strlen(digits);
+    struct cfc_ctl_path path;
+    json_t *answer = NULL;
+    const char *found;
+    int rc;
+
+    if (size < CFC_CTL_DIGEST_DIGITS || size > CFC_CTL_DIGEST_SIZE ||
+        strspn(digits, "0123456789abcdef") != size) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "a digest is at least %d of its hex digits",
+                            CFC_CTL_DIGEST_DIGITS);
+    }
+    memcpy(digest, digits, size + 1);
+    if (size == CFC_CTL_DIGEST_SIZE) {
+        return CFC_EXIT_OK;
+    }
+    cfc_ctl_path_init(&path, "/v1/config/", scope);
+    cfc_ctl_path_param(&path, "revision", revision);
+    rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &answer);
+    if (rc != CFC_EXIT_OK) {
+        return rc;
+    }
+    found = json_string_value(json_object_get(answer, "digest"));
+    if (found == NULL || strlen(found) != CFC_CTL_DIGEST_SIZE || memcmp(found, digits, size) != 0) {
+        rc = cfc_ctl_fail(CFC_EXIT_CONFLICT, "revision %s of %s has the digest %s", revision, scope,
+                          found != NULL ? found : "of nothing");
+    } else {
+        memcpy(digest, found, CFC_CTL_DIGEST_SIZE + 1);
+    }
+    json_decref(answer);
+    return rc;
+}
+
 int
 cfc_ctl_approve(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
 {
     const char *scope = cfc_ctl_scope(args);
     const char *revision = cfc_ctl_positional(args, 1);
+    char digest[CFC_CTL_DIGEST_SIZE + 1];
     struct cfc_ctl_path path;
     uint64_t value;
+    int rc;
 
     if (scope == NULL) {
         return CFC_EXIT_USAGE;
@@ -155,12 +195,15 @@ cfc_ctl_approve(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     if (!cfc_ctl_uint(revision, INT64_MAX, &value)) {
         return cfc_ctl_fail(CFC_EXIT_USAGE, "%s is no revision", revision);
     }
+    rc = whole_digest(ctl, scope, revision, cfc_ctl_positional(args, 2), digest);
+    if (rc != CFC_EXIT_OK) {
+        return rc;
+    }
     cfc_ctl_path_init(&path, "/v1/approve/", scope);
     cfc_ctl_path_param(&path, "message", cfc_ctl_option(args, "message"));
     cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
-    return send_object(
-        ctl, "POST", &path,
-        json_pack("{so ss}", "revision", number(revision), "digest", cfc_ctl_positional(args, 2)));
+    return send_object(ctl, "POST", &path,
+                       json_pack("{so ss}", "revision", number(revision), "digest", digest));
 }
 
 int

@@ -1,6 +1,5 @@
-/* status, wait, consumers. */
+/* status, once or for as long as one watches, and consumers. */
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,22 +8,23 @@
 #include "controlplane/ctl/commands.h"
 #include "controlplane/ctl/http.h"
 #include "controlplane/ctl/output.h"
+#include "controlplane/ctl/terminal.h"
 
 enum {
-    WAIT_STEP_MS = 50,
+    WATCH_PERIOD_MS_DEFAULT = 500,
+    WATCH_PERIOD_MS_MIN = 20,
 };
 
 static const struct cfc_ctl_column scope_columns[] = {
     {"SCOPE", "scope"},         {"STATE", "state"},     {"VERSION", "version"},
-    {"PUBLISHED", "published"}, {"CONSUMERS", "total"}, {"ACCEPTED", "accepted"},
-    {"PREPARED", "prepared"},   {"APPLIED", "applied"}, {"DURABLE", "durable"},
-    {"REJECTED", "rejected"},   {"STALE", "stale"},
+    {"PUBLISHED", "published"}, {"TOTAL", "total"},     {"PREPARED", "prepared"},
+    {"APPLIED", "applied"},     {"DURABLE", "durable"}, {"REJECTED", "rejected"},
+    {"STALE", "stale"},
 };
 
 static const struct cfc_ctl_column consumer_columns[] = {
-    {"CONSUMER", "consumer"}, {"SCOPE", "scope"},       {"STATE", "state"},
-    {"REASON", "reason"},     {"ACCEPTED", "accepted"}, {"SERVING", "serving"},
-    {"DURABLE", "durable"},   {"STALE", "stale"},       {"SEEN", "seen"},
+    {"CONSUMER", "consumer"}, {"SCOPE", "scope"},     {"STATE", "state"}, {"REASON", "reason"},
+    {"SERVING", "serving"},   {"DURABLE", "durable"}, {"STALE", "stale"}, {"SEEN", "seen"},
 };
 
 #define COLUMNS(list) (list), sizeof(list) / sizeof((list)[0])
@@ -37,7 +37,7 @@ integer_at(const json_t *object, const char *key)
 
 /* The rollout that a scope takes part in, as lines of "name  value". */
 static void
-print_rollout(const json_t *rollout)
+write_rollout(FILE *out, const json_t *rollout)
 {
     static const struct {
         const char *key;
@@ -55,224 +55,226 @@ print_rollout(const json_t *rollout)
     const json_t *consumers = json_object_get(rollout, "consumers");
     const json_t *stage = json_object_get(rollout, "stage");
 
-    puts("\nrollout:");
+    fputs("\nrollout:\n", out);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         const json_t *value = json_object_get(rollout, lines[i].key);
 
         if (json_is_string(value)) {
-            printf("  %-18s %s\n", lines[i].label, json_string_value(value));
+            fprintf(out, "  %-18s %s\n", lines[i].label, json_string_value(value));
         } else if (json_is_integer(value)) {
-            printf("  %-18s %lld\n", lines[i].label, (long long)json_integer_value(value));
+            fprintf(out, "  %-18s %lld\n", lines[i].label, (long long)json_integer_value(value));
         }
     }
-    printf("  %-18s %s, stage %lld%s\n", "strategy",
-           json_string_value(json_object_get(stage, "strategy")),
-           (long long)integer_at(stage, "index") + 1,
-           json_is_true(json_object_get(rollout, "waiting")) ? ", not activated" : "");
-    printf("  %-18s %lld of %lld alive; candidate %lld, applied %lld, rejected %lld\n", "prepared",
-           (long long)integer_at(consumers, "prepared"), (long long)integer_at(consumers, "alive"),
-           (long long)integer_at(consumers, "candidate"),
-           (long long)integer_at(consumers, "candidate_applied"),
-           (long long)integer_at(consumers, "candidate_rejected"));
+    fprintf(out, "  %-18s %s, stage %lld%s\n", "strategy",
+            json_string_value(json_object_get(stage, "strategy")),
+            (long long)integer_at(stage, "index") + 1,
+            json_is_true(json_object_get(rollout, "waiting")) ? ", not activated" : "");
+    fprintf(out, "  %-18s %lld of %lld alive; candidate %lld, applied %lld, rejected %lld\n",
+            "prepared", (long long)integer_at(consumers, "prepared"),
+            (long long)integer_at(consumers, "alive"),
+            (long long)integer_at(consumers, "candidate"),
+            (long long)integer_at(consumers, "candidate_applied"),
+            (long long)integer_at(consumers, "candidate_rejected"));
 }
 
-/* One scope: its row, and who is behind. */
-static int
-print_scope_status(const struct cfc_ctl *ctl, json_t *answer)
+/* All scopes, or one: its row, its rollout, and who is behind. */
+static void
+write_status(FILE *out, json_t *answer, bool has_color)
 {
-    json_t *rows;
-    int rc;
+    const json_t *stragglers = json_object_get(answer, "stragglers");
+    json_t *rows = json_object_get(answer, "scopes");
 
-    if (ctl->format != CFC_FORMAT_TABLE) {
-        return cfc_ctl_print_object(ctl, answer);
+    if (rows != NULL) {
+        cfc_grid_write(out, rows, COLUMNS(scope_columns), has_color);
+        return;
     }
-    rows = json_pack("{s[O]}", "scopes", answer);
-    rc = cfc_ctl_print_rows(ctl, rows, "scopes", COLUMNS(scope_columns));
+    rows = json_pack("[O]", answer);
+    cfc_grid_write(out, rows, COLUMNS(scope_columns), has_color);
     json_decref(rows);
-    if (rc == CFC_EXIT_OK && json_is_object(json_object_get(answer, "rollout"))) {
-        print_rollout(json_object_get(answer, "rollout"));
+    if (json_is_object(json_object_get(answer, "rollout"))) {
+        write_rollout(out, json_object_get(answer, "rollout"));
     }
-    if (rc == CFC_EXIT_OK && json_array_size(json_object_get(answer, "stragglers")) > 0) {
-        puts("\nbehind:");
-        rc = cfc_ctl_print_rows(ctl, answer, "stragglers", COLUMNS(consumer_columns));
+    if (json_array_size(stragglers) > 0) {
+        fputs("\nbehind:\n", out);
+        cfc_grid_write(out, stragglers, COLUMNS(consumer_columns), has_color);
     }
-    return rc;
+}
+
+/* What a watch keeps between two looks. */
+struct watch {
+    struct cfc_ctl *ctl;
+    struct cfc_ctl_path path;
+    uint64_t period_ms;
+    json_t *last;    /* what was shown, by scope */
+    int drawn_lines; /* on the terminal, above the cursor */
+    bool is_lost;    /* the last look had no answer */
+};
+
+static void
+time_text(char text[32])
+{
+    struct timespec now;
+    struct tm utc;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+/* Draws over what was drawn before, as far as the terminal has lines. */
+static void
+redraw(struct watch *w, json_t *answer)
+{
+    int line_max = cfc_terminal_rows(stdout) - 2;
+    char now[32];
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    if (out == NULL) {
+        return;
+    }
+    time_text(now);
+    write_status(out, answer, cfc_terminal_has_color(stdout));
+    fclose(out);
+    /* What is too wide for the terminal is cut, not wrapped: lines are counted. */
+    fputs("\033[?7l", stdout);
+    if (w->drawn_lines > 0) {
+        printf("\033[%dA\r\033[J", w->drawn_lines);
+    }
+    w->drawn_lines = 1;
+    for (char *line = text; *line != '\0' && w->drawn_lines < line_max; w->drawn_lines++) {
+        size_t line_size = strcspn(line, "\n") + 1;
+
+        fwrite(line, 1, line_size, stdout);
+        line += line_size;
+    }
+    printf("%s%s\n\033[?7h", now, w->is_lost ? "  no answer, trying again" : "");
+    fflush(stdout);
+    free(text);
+}
+
+static void
+print_change(const struct watch *w, json_t *row, const char *now)
+{
+    if (w->ctl->format == CFC_FORMAT_TABLE) {
+        printf("%s %s %s version %lld published %lld applied %lld/%lld prepared %lld rejected %lld "
+               "stale %lld\n",
+               now, json_string_value(json_object_get(row, "scope")),
+               json_string_value(json_object_get(row, "state")),
+               (long long)integer_at(row, "version"), (long long)integer_at(row, "published"),
+               (long long)integer_at(row, "applied"), (long long)integer_at(row, "total"),
+               (long long)integer_at(row, "prepared"), (long long)integer_at(row, "rejected"),
+               (long long)integer_at(row, "stale"));
+        return;
+    }
+    row = json_copy(row);
+    json_object_set_new(row, "time", json_string(now));
+    if (w->ctl->format == CFC_FORMAT_YAML) {
+        puts("---");
+    }
+    cfc_ctl_print_machine(w->ctl, row);
+    json_decref(row);
+}
+
+/* A line for each scope that is not as it was; stragglers come and go without one. */
+static void
+print_changes(struct watch *w, json_t *answer)
+{
+    json_t *rows = json_object_get(answer, "scopes");
+    json_t *row;
+    size_t i;
+    char now[32];
+
+    rows = rows != NULL ? json_incref(rows) : json_pack("[O]", answer);
+    time_text(now);
+    json_array_foreach(rows, i, row)
+    {
+        const char *scope = json_string_value(json_object_get(row, "scope"));
+
+        json_object_del(row, "stragglers");
+        if (scope != NULL && !json_equal(json_object_get(w->last, scope), row)) {
+            print_change(w, row, now);
+            json_object_set(w->last, scope, row);
+        }
+    }
+    json_decref(rows);
+    fflush(stdout);
+}
+
+static bool
+may_pass(int rc)
+{
+    return rc == CFC_EXIT_CONNECT || rc == CFC_EXIT_TIMEOUT;
+}
+
+/* Until the server refuses; its absence is told once and waited out. */
+static int
+watch(struct watch *w)
+{
+    bool is_drawn = w->ctl->format == CFC_FORMAT_TABLE && cfc_terminal_is(stdout);
+    json_t *answer = NULL;
+    json_t *next = NULL;
+    int rc = cfc_ctl_call_json(w->ctl, "GET", &w->path, NULL, 0, &answer);
+
+    while (rc == CFC_EXIT_OK) {
+        if (is_drawn) {
+            redraw(w, answer);
+        } else if (!w->is_lost) {
+            print_changes(w, answer);
+        }
+        cfc_ctl_sleep_ms(w->period_ms);
+        w->ctl->is_quiet = true;
+        rc = cfc_ctl_call_json(w->ctl, "GET", &w->path, NULL, 0, &next);
+        w->ctl->is_quiet = false;
+        if (rc == CFC_EXIT_OK) {
+            json_decref(answer);
+            answer = next;
+        } else if (may_pass(rc) && !w->is_lost && !is_drawn) {
+            cfc_ctl_fail(CFC_EXIT_CONNECT, "%s: no answer, trying again", w->ctl->server);
+        }
+        w->is_lost = rc != CFC_EXIT_OK;
+        rc = may_pass(rc) ? CFC_EXIT_OK : rc;
+    }
+    json_decref(answer);
+    /* Asked once more, so that the reason is said. */
+    return w->is_lost ? cfc_ctl_call_json(w->ctl, "GET", &w->path, NULL, 0, &next) : rc;
 }
 
 int
 cfc_ctl_status(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
 {
-    struct cfc_ctl_path path;
+    struct watch w = {.ctl = ctl, .period_ms = WATCH_PERIOD_MS_DEFAULT};
+    const char *period = cfc_ctl_option(args, "interval");
     const char *scope = NULL;
     json_t *answer = NULL;
     int rc;
 
-    if (args->positional_count > 0) {
-        scope = cfc_ctl_scope(args);
-        if (scope == NULL) {
-            return CFC_EXIT_USAGE;
-        }
+    if (args->positional_count > 0 && (scope = cfc_ctl_scope(args)) == NULL) {
+        return CFC_EXIT_USAGE;
     }
-    cfc_ctl_path_init(&path, scope != NULL ? "/v1/status/" : "/v1/status", scope);
-    rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &answer);
+    if (period != NULL &&
+        (!cfc_ctl_has(args, "watch") || !cfc_ctl_duration_ms(period, &w.period_ms) ||
+         w.period_ms < WATCH_PERIOD_MS_MIN)) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "--interval goes with --watch and is a time like 1s");
+    }
+    cfc_ctl_path_init(&w.path, scope != NULL ? "/v1/status/" : "/v1/status", scope);
+    if (cfc_ctl_has(args, "watch")) {
+        w.last = json_object();
+        rc = watch(&w);
+        json_decref(w.last);
+        return rc;
+    }
+    rc = cfc_ctl_call_json(ctl, "GET", &w.path, NULL, 0, &answer);
     if (rc == CFC_EXIT_OK) {
-        rc = scope != NULL ? print_scope_status(ctl, answer)
-                           : cfc_ctl_print_rows(ctl, answer, "scopes", COLUMNS(scope_columns));
+        if (ctl->format == CFC_FORMAT_TABLE) {
+            write_status(stdout, answer, cfc_terminal_has_color(stdout));
+        } else {
+            rc = cfc_ctl_print_machine(ctl, answer);
+        }
         json_decref(answer);
     }
     return rc;
-}
-
-static uint64_t
-mono_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* What is waited for: so many consumers, or such a share of them. */
-struct goal {
-    const char *what; /* "applied" or "prepared" */
-    double percent;   /* < 0: a count */
-    uint64_t count;
-    uint64_t version; /* 0 = the one in force when the wait began */
-};
-
-static bool
-parse_goal(const char *text, struct goal *goal)
-{
-    size_t size = strlen(text);
-    char *end = NULL;
-
-    if (size > 1 && text[size - 1] == '%') {
-        goal->percent = strtod(text, &end);
-        return text[0] >= '0' && text[0] <= '9' && end == text + size - 1 && goal->percent > 0 &&
-               goal->percent <= 100;
-    }
-    goal->percent = -1;
-    return cfc_ctl_uint(text, UINT32_MAX, &goal->count) && goal->count > 0;
-}
-
-static bool
-is_reached(const json_t *status, const struct goal *goal)
-{
-    double total = (double)integer_at(status, "total");
-    double applied = (double)integer_at(status, goal->what);
-
-    if ((uint64_t)integer_at(status, "published") < goal->version ||
-        (uint64_t)integer_at(status, "version") < goal->version || goal->version == 0) {
-        return false;
-    }
-    /* A share of nobody is nobody: it is not reached. */
-    return goal->percent < 0 ? applied >= (double)goal->count
-                             : total > 0 && applied >= ceil(total * goal->percent / 100 - 1e-9);
-}
-
-static int
-print_wait(const struct cfc_ctl *ctl, json_t *status, const struct goal *goal, uint64_t waited_ms,
-           bool reached)
-{
-    json_t *answer;
-
-    if (status == NULL) {
-        return CFC_EXIT_OK;
-    }
-    if (ctl->format == CFC_FORMAT_TABLE) {
-        printf("%s version %llu: %lld of %lld %s after %llu ms%s\n",
-               json_string_value(json_object_get(status, "scope")),
-               (unsigned long long)goal->version, (long long)integer_at(status, goal->what),
-               (long long)integer_at(status, "total"), goal->what, (unsigned long long)waited_ms,
-               reached ? "" : ", not reached");
-        return CFC_EXIT_OK;
-    }
-    answer = json_pack("{sO sb sI sI}", "status", status, "reached", (int)reached, "version",
-                       (json_int_t)goal->version, "waited_ms", (json_int_t)waited_ms);
-    cfc_ctl_print_object(ctl, answer);
-    json_decref(answer);
-    return CFC_EXIT_OK;
-}
-
-static void
-sleep_ms(uint64_t ms)
-{
-    struct timespec delay = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    nanosleep(&delay, NULL);
-}
-
-/* Asks until the goal is reached.  A daemon that is away for a moment does not end the wait. */
-static int
-wait_for(struct cfc_ctl *ctl, const char *scope, struct goal *goal, uint64_t timeout_ms)
-{
-    uint64_t start_ms = mono_ms();
-    json_t *last = NULL;
-    struct cfc_ctl_path path;
-    bool reached = false;
-    int rc;
-
-    cfc_ctl_path_init(&path, "/v1/status/", scope);
-    cfc_ctl_path_param(&path, "stragglers", "0");
-    for (;;) {
-        json_t *status = NULL;
-        uint64_t waited_ms;
-
-        ctl->is_quiet = last != NULL;
-        rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &status);
-        waited_ms = mono_ms() - start_ms;
-        if (rc == CFC_EXIT_OK) {
-            json_decref(last);
-            last = status;
-            goal->version =
-                goal->version > 0 ? goal->version : (uint64_t)integer_at(status, "version");
-            reached = is_reached(status, goal);
-        } else if (last == NULL) {
-            return rc;
-        }
-        if (reached || waited_ms >= timeout_ms) {
-            print_wait(ctl, last, goal, waited_ms, reached);
-            json_decref(last);
-            break;
-        }
-        sleep_ms(timeout_ms - waited_ms < WAIT_STEP_MS ? timeout_ms - waited_ms : WAIT_STEP_MS);
-    }
-    if (reached) {
-        return CFC_EXIT_OK;
-    }
-    return timeout_ms == 0 ? CFC_EXIT_NEGATIVE
-                           : cfc_ctl_fail(CFC_EXIT_TIMEOUT, "%s: not reached in time", scope);
-}
-
-int
-cfc_ctl_wait(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
-{
-    const char *scope = cfc_ctl_scope(args);
-    const char *applied = cfc_ctl_option(args, "applied");
-    const char *prepared = cfc_ctl_option(args, "prepared");
-    const char *timeout = cfc_ctl_option(args, "timeout");
-    const char *version = cfc_ctl_option(args, "version");
-    uint64_t timeout_ms = 60000;
-    struct goal goal = {0};
-
-    if (scope == NULL) {
-        return CFC_EXIT_USAGE;
-    }
-    if (applied != NULL && prepared != NULL) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "wait for applied or for prepared, not for both");
-    }
-    goal.what = prepared != NULL ? "prepared" : "applied";
-    if (!parse_goal(prepared != NULL ? prepared : applied != NULL ? applied : "100%", &goal)) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "--%s needs a share like 99.9%% or a count", goal.what);
-    }
-    if (timeout != NULL && !cfc_ctl_duration_ms(timeout, &timeout_ms)) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "--timeout needs a time like 60s");
-    }
-    if (version != NULL &&
-        (!cfc_ctl_uint(version, INT64_MAX, &goal.version) || goal.version == 0)) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "--version needs a version from 1");
-    }
-    return wait_for(ctl, scope, &goal, timeout_ms);
 }
 
 int

@@ -41,6 +41,11 @@ int cfc_ctl_role_change(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_key_init(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_key_enroll(struct cfc_ctl *, const struct cfc_ctl_args *);
 
+enum {
+    CFC_CTL_DIGEST_SIZE = 64,   /* hex digits */
+    CFC_CTL_DIGEST_DIGITS = 16, /* of a digest, in tables; approve takes no fewer */
+};
+
 /* The first positional as a scope path; NULL (said on stderr, CFC_EXIT_USAGE) when it is none. */
 const char *cfc_ctl_scope(const struct cfc_ctl_args *args);
 
@@ -54,5 +59,7 @@ int cfc_ctl_read_input(const char *path, char **bytes, size_t *size);
 
 /* An option that must be a whole number when it is given; false (said) when it is not. */
 bool cfc_ctl_check_uint(const struct cfc_ctl_args *args, const char *name);
+
+void cfc_ctl_sleep_ms(uint64_t ms);
 
 #endif

@@ -7,16 +7,15 @@
 #include <stdio.h>
 
 #include "controlplane/ctl/ctl.h"
-
-struct cfc_ctl_column {
-    const char *title;
-    const char *key; /* member of a row */
-};
+#include "controlplane/ctl/grid.h"
 
 /* The list at `key` of an answer as a table with these columns; as JSON and YAML the answer whole.
  * CFC_EXIT_OK. */
 int cfc_ctl_print_rows(const struct cfc_ctl *ctl, json_t *answer, const char *key,
                        const struct cfc_ctl_column *columns, size_t column_count);
+
+/* The value as JSON on one line, or as YAML.  CFC_EXIT_OK, CFC_EXIT_REFUSED: nested too deeply. */
+int cfc_ctl_print_machine(const struct cfc_ctl *ctl, json_t *value);
 
 /* An object: one "member  value" per line as a table. */
 int cfc_ctl_print_object(const struct cfc_ctl *ctl, json_t *object);
@@ -27,9 +26,5 @@ int cfc_ctl_print_document(const struct cfc_ctl *ctl, const char *text, size_t s
 /* A value without members as JSON on the heap; a number in the shortest form that reads back as
  * itself.  NULL without memory. */
 char *cfc_ctl_scalar_text(const json_t *value);
-
-/* Block YAML with every string quoted as JSON does, which YAML 1.2 reads the same.  False: nested
- * too deeply. */
-bool cfc_ctl_write_yaml(FILE *out, json_t *value);
 
 #endif

@@ -142,7 +142,11 @@ const struct cfc_ctl_command cfc_ctl_commands[] = {
     {"approve", "SCOPE REV DIGEST", "approve what another wrote, by the digest that was read",
      OPTIONS(MESSAGE, DRY_RUN), 3, 3, cfc_ctl_approve, NULL},
 
-    {"status", "[SCOPE]", "published and applied, per scope", NULL, 0, 1, cfc_ctl_status, "Views"},
+    {"status", "[SCOPE]", "published and applied, per scope",
+     OPTIONS(
+         {"watch", 'w', NULL, "go on: drawn over again on a terminal, elsewhere a line per change"},
+         {"interval", '\0', "TIME", "between two looks of --watch (500ms)"}),
+     0, 1, cfc_ctl_status, "Views"},
     {"wait", "SCOPE", "wait until so many consumers serve what is published, or are prepared to",
      OPTIONS({"applied", '\0', "SHARE", "99.9% of them, or a count (100%)"},
              {"prepared", '\0', "SHARE", "the same, of those that hold the bytes"},

@@ -76,7 +76,7 @@ class Cli(DaemonCase):
         self.assertIn("ACTIVE", out)
         self.assertEqual(self.run_ctl(OK, "get", scope), '{"a":0.1,"b":1}\n')
         self.assertEqual(self.run_ctl(OK, "-o", "json", "get", scope), '{"a":0.1,"b":1}\n')
-        self.assertEqual(self.run_ctl(OK, "get", scope, "-o", "yaml"), '"a": 0.1\n"b": 1\n')
+        self.assertEqual(self.run_ctl(OK, "get", scope, "-o", "yaml"), 'a: 0.1\nb: 1\n')
         self.assertEqual(self.run_ctl(OK, "effective", scope), '{"a":0.1,"b":1}\n')
         meta = json.loads(self.run_ctl(OK, "get", scope, "--meta"))
         self.assertEqual((meta["revision"], meta["author"], meta["message"]),
@@ -85,7 +85,7 @@ class Cli(DaemonCase):
         self.assertEqual((release["state"], release["author"]), ("ACTIVE", "ann"))
         out = self.run_ctl(OK, "history", scope)
         self.assertRegex(out.splitlines()[0], r"^REVISION +TIME +AUTHOR")
-        self.assertRegex(out.splitlines()[1], r"^1 +\d{4}-.* ann .*first words$")
+        self.assertRegex(out.splitlines()[1], r"^ *1 +\d{4}-.* ann .*first words$")
 
     def test_standard_input_and_unix_sockets(self):
         for n, server in enumerate((f"unix:{self.daemon.unix}", f"unix://{self.daemon.unix}")):
@@ -227,10 +227,22 @@ class Cli(DaemonCase):
         self.assertGreaterEqual(time.monotonic() - start, 0.3)
         self.run_ctl(NOT_FOUND, "wait", self.tenant + "/none")
 
+    def test_what_is_approved_is_named_by_the_digits_that_history_shows(self):
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", "--author", "ann", stdin='{"a":1}')
+        digest = json.loads(self.run_ctl(OK, "get", self.tenant, "--meta"))["digest"]
+        digits = self.run_ctl(OK, "history", self.tenant).splitlines()[1].split()[4]
+        self.assertEqual(digits, digest[:16])
+        self.run_ctl(USAGE, "approve", self.tenant, "1", digest[:15], "--author", "bob")
+        self.run_ctl(USAGE, "approve", self.tenant, "1", digest.upper(), "--author", "bob")
+        wrong = digits[:-1] + ("0" if digits[-1] != "0" else "1")
+        self.assertIn(digest, self.run_ctl(CONFLICT, "approve", self.tenant, "1", wrong, "--author", "bob"))
+        self.run_ctl(OK, "approve", self.tenant, "1", digits, "--author", "bob")
+        self.run_ctl(OK, "approve", self.tenant, "1", digest, "--author", "cid")
+
     def test_status_and_inventory(self):
         self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", stdin="{}")
         out = self.run_ctl(OK, "status", self.tenant)
-        self.assertRegex(out.splitlines()[0], r"^SCOPE +STATE +VERSION +PUBLISHED +CONSUMERS")
+        self.assertRegex(out.splitlines()[0], r"^SCOPE +STATE +VERSION +PUBLISHED +TOTAL +PREPARED")
         self.assertRegex(out.splitlines()[1], rf"^{self.tenant} +ACTIVE +\d+")
         self.assertIn(self.tenant, self.run_ctl(OK, "status"))
         self.assertIn("scopes", json.loads(self.run_ctl(OK, "-o", "json", "status")))

@@ -1,4 +1,4 @@
-/* The parts of confcastctl that need no server: command line, raw members, YAML. */
+/* The parts of confcastctl that need no server: command line, raw members, walks. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,6 @@
 #include "controlplane/ctl/args.h"
 #include "controlplane/ctl/ctl.h"
 #include "controlplane/ctl/http.h"
-#include "controlplane/ctl/output.h"
 #include "controlplane/ctl/walk.h"
 #include "tests/unit/cunit_main.h"
 
@@ -195,33 +194,6 @@ a_raw_member_keeps_its_bytes(void)
 }
 
 static void
-yaml_is(const char *json, const char *expected)
-{
-    json_t *value = json_loads(json, JSON_DECODE_ANY, NULL);
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-
-    CU_ASSERT_PTR_NOT_NULL_FATAL(value);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(out);
-    CU_ASSERT(cfc_ctl_write_yaml(out, value));
-    fclose(out);
-    CU_ASSERT_STRING_EQUAL(text, expected);
-    free(text);
-    json_decref(value);
-}
-
-static void
-yaml_is_blocks_of_quoted_strings(void)
-{
-    yaml_is("{\"a\":{\"b\":[1,{\"c\":null}],\"d\":{}},\"e\":\"yes: no\",\"f\":0.1,\"g\":[]}",
-            "\"a\":\n  \"b\":\n    - 1\n    -\n      \"c\": null\n  \"d\": {}\n\"e\": \"yes: no\"\n"
-            "\"f\": 0.1\n\"g\": []\n");
-    yaml_is("{}", "{}\n");
-    yaml_is("5", "5\n");
-}
-
-static void
 a_value_nested_too_deeply_ends_the_walk(void)
 {
     struct cfc_walk walk;
@@ -250,7 +222,6 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(sixty_four_options_fit_and_no_more),
     CFC_CASE(numbers_and_durations_are_strict),
     CFC_CASE(a_raw_member_keeps_its_bytes),
-    CFC_CASE(yaml_is_blocks_of_quoted_strings),
     CFC_CASE(a_value_nested_too_deeply_ends_the_walk),
 };
 

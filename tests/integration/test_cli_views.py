@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""What confcastctl shows: tables, YAML, colours on a terminal, and what it says while it watches and waits."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import threading
+import time
+import unittest
+
+import yaml
+
+import control
+from control import DaemonCase, ctl
+
+OK, NEGATIVE, CONNECT, USAGE, CONFLICT, REFUSED, TIMEOUT, FENCED, FORBIDDEN, NOT_FOUND = range(10)
+ESCAPE = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
+
+
+class Terminal:
+    """confcastctl on a pseudo-terminal of `rows` lines; stdout or stderr only, the other one is a pipe."""
+
+    def __init__(self, args, stream="stdout", rows=24, env=None):
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 100, 0, 0))
+        other = "stderr" if stream == "stdout" else "stdout"
+        base = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        self.process = subprocess.Popen([control.CONFCASTCTL, *args], stdin=subprocess.DEVNULL,
+                                        env={**base, "TERM": "xterm", **(env or {})},
+                                        **{stream: slave, other: subprocess.PIPE})
+        os.close(slave)
+        self.text = ""
+
+    def read_until(self, what, timeout_s=20):
+        deadline = time.monotonic() + timeout_s
+        while not what(self.text):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not seen in time: {self.text!r}")
+            if select.select([self.master], [], [], 0.05)[0]:
+                try:
+                    self.text += os.read(self.master, 65536).decode()
+                except OSError:  # the other side is closed
+                    if what(self.text):
+                        break
+                    raise AssertionError(f"ended early: {self.text!r}") from None
+        return self.text
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+        os.close(self.master)
+
+
+def screen(text):
+    """The lines that a terminal shows after `text`: it knows what confcastctl uses."""
+    lines, row = [""], 0
+    for piece in re.findall(r"\x1b\[(?:[?0-9;]*)[A-Za-z]|[^\x1b]", text):
+        if piece == "\n":
+            row += 1
+            if row == len(lines):
+                lines.append("")
+        elif piece == "\r":
+            continue
+        elif piece.startswith("\x1b") and piece.endswith("A"):
+            row -= int(piece[2:-1])
+            assert row >= 0, "above the top"
+        elif piece == "\x1b[J":
+            del lines[row:]
+            lines.append("")
+        elif not piece.startswith("\x1b"):
+            lines[row] += piece
+    return lines
+
+
+class Views(DaemonCase):
+    def run_ctl(self, code, *args, **kwargs):
+        result = self.daemon.ctl(*args, **kwargs)
+        self.assertEqual(result.returncode, code, f"{args}: {result.stdout}{result.stderr}")
+        return result.stdout if code in (OK, NEGATIVE) else result.stderr
+
+    def put(self, scope, document="{}", *more):
+        self.run_ctl(OK, "put", scope, "-f", "-", "--promote", *more, stdin=document)
+
+    def terminal(self, *args, **kwargs):
+        terminal = Terminal(["--server", self.daemon.url, *args], **kwargs)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def test_every_result_is_yaml_where_that_is_asked(self):
+        document = {"no": "no", "e": ["1e3", "null", "", "y", "0x1", "2026-01-01", 1e22, 0.1, -0.5, True, None, {}, []],
+                    "lines": "one\n  two\n\nthree\n", "odd": " \t'\"\\:#\u0085\u2028\u00e9\U0001f600", "k: v": {"a b": "x"}}
+        self.put(self.tenant, json.dumps(document), "-m", "why: not")
+        self.assertEqual(yaml.safe_load(self.run_ctl(OK, "-o", "yaml", "get", self.tenant)), document)
+        self.assertEqual(yaml.safe_load(self.run_ctl(OK, "-o", "yaml", "effective", self.tenant)),
+                         {**document, "e": document["e"]})
+        for args in (("get", self.tenant, "--meta"), ("history", self.tenant), ("release", self.tenant), ("status",),
+                     ("status", self.tenant), ("layers", self.tenant), ("consumers",), ("audit", "--limit", "3"),
+                     ("token", "list"), ("role", "show"), ("audit", "--verify"), ("promote", self.tenant),
+                     ("wait", self.tenant, "--timeout", "0")):
+            with self.subTest(args=args):
+                result = [self.daemon.ctl("-o", form, *args) for form in ("yaml", "json")]
+                kept = [yaml.safe_load(result[0].stdout), json.loads(result[1].stdout)]
+                self.assertIsInstance(kept[0], dict)
+                self.assertEqual(kept[0].keys(), kept[1].keys())
+
+    def test_tables_fit_a_hundred_columns(self):
+        scope = "/".join([self.tenant] + [f"segment-{n}-{'x' * 40}" for n in range(6)])
+        self.put(scope, "{}", "-m", "a message that has many words, " * 20, "--author", "somebody-with-a-long-name" * 3)
+        for args in (("status",), ("status", scope), ("history", scope), ("audit", "--limit", "5"), ("--help",),
+                     *((*name.split(), "--help") for name in command_names())):
+            with self.subTest(args=args):
+                for line in self.run_ctl(OK, *args).splitlines():
+                    self.assertLessEqual(len(line), 100, line)
+        self.assertRegex(self.run_ctl(OK, "status", scope), rf"\n{self.tenant}/\S*\.\.\.x+ ")
+        self.assertIn(scope, self.run_ctl(OK, "-o", "json", "status", scope))
+
+    def test_colours_are_for_terminals_that_want_them(self):
+        self.put(self.tenant)
+        args = ("status", self.tenant)
+        seen = lambda text: "STALE" in text and text.count("\n") >= 2
+        self.assertIn("\x1b[32mACTIVE", self.terminal(*args).read_until(seen))
+        for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": ""}):
+            with self.subTest(env=env):
+                self.assertNotIn("\x1b", self.terminal(*args, env=env).read_until(seen))
+        self.assertIn("\x1b", self.terminal(*args, env={"NO_COLOR": ""}).read_until(seen))
+        self.assertNotIn("\x1b", self.run_ctl(OK, *args, env={"TERM": "xterm"}))
+
+    def test_a_watched_terminal_is_drawn_over(self):
+        self.put(self.tenant)
+        terminal = self.terminal("status", self.tenant, "--watch", "--interval", "50ms")
+        terminal.read_until(lambda text: text.count("ACTIVE") >= 3 and text.endswith("\x1b[?7h"))
+        self.assertEqual(terminal.text.count("\x1b[?7l") - terminal.text.count("\x1b[?7h"), 0)
+        shown = [ESCAPE.sub("", line) for line in screen(terminal.text)]
+        self.assertEqual(sum("ACTIVE" in line for line in shown), 1, shown)
+        self.assertTrue(shown[0].startswith("SCOPE"), shown)
+        self.put(self.tenant, "{}")
+        self.put(self.tenant, '{"a":1}', "--strategy", "canary:5%")
+        terminal.read_until(lambda text: "rollout:" in text)
+        shown = screen(terminal.text)
+        self.assertEqual(sum("SCOPE" in line for line in shown), 1, shown)
+        terminal.process.send_signal(signal.SIGINT)
+        self.assertEqual(terminal.process.wait(20), -signal.SIGINT)
+
+    def test_a_small_terminal_is_not_scrolled(self):
+        for n in range(12):
+            self.put(f"{self.tenant}/s{n}")
+        terminal = self.terminal("status", "--watch", "--interval", "50ms", rows=8)
+        terminal.read_until(lambda text: text.count("SCOPE") >= 3)
+        self.assertLessEqual(len(screen(terminal.text)), 8)
+
+    def watch(self, *args, server=None):
+        process = subprocess.Popen([control.CONFCASTCTL, "--server", server or self.daemon.url, *args, "--watch",
+                                    "--interval", "30ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: (process.kill(), process.wait(), process.stdout.close(), process.stderr.close()))
+        return process
+
+    def test_elsewhere_a_watch_is_a_line_per_change(self):
+        self.put(self.tenant)
+        process = self.watch("status", self.tenant)
+        self.assertRegex(process.stdout.readline(), rf"^\S+Z {self.tenant} ACTIVE version \d+ ")
+        time.sleep(0.2)  # in which nothing changes
+        self.run_ctl(OK, "disable", self.tenant)
+        self.assertIn(" DISABLED ", process.stdout.readline())
+        rows = self.watch("-o", "json", "status")
+        row = json.loads(rows.stdout.readline())
+        while row["scope"] != self.tenant:
+            row = json.loads(rows.stdout.readline())
+        self.run_ctl(OK, "enable", self.tenant)
+        row = json.loads(rows.stdout.readline())
+        self.assertEqual((row["scope"], row["state"]), (self.tenant, "ACTIVE"))
+        self.assertIn("time", row)
+        documents = self.watch("-o", "yaml", "status", self.tenant)
+        self.assertEqual(documents.stdout.readline(), "---\n")
+
+    def test_a_watch_that_cannot_begin_ends(self):
+        for server, scope, code in (("http://127.0.0.1:1", "a", CONNECT), (None, f"{self.tenant}/none", NOT_FOUND)):
+            process = self.watch("status", scope, server=server)
+            _, err = process.communicate(timeout=20)
+            self.assertEqual(process.returncode, code)
+            self.assertNotEqual(err, "")
+        self.run_ctl(USAGE, "status", "--interval", "1s")
+        self.run_ctl(USAGE, "status", "--watch", "--interval", "1ms")
+
+    def test_progress_is_for_terminals_and_goes_away(self):
+        self.put(self.tenant)
+        waiting = ("wait", self.tenant, "--applied", "1", "--timeout", "700ms")
+        terminal = self.terminal(*waiting, stream="stderr")
+        text = terminal.read_until(lambda seen: "not reached in time" in seen)
+        self.assertRegex(text, r"\r\x1b\[K" + self.tenant + r" version \d+: 0 of 0 applied, 0 s")
+        self.assertIn("\r\x1b[K", text.split("applied, 0 s")[-1])
+        self.assertEqual(terminal.process.wait(20), TIMEOUT)
+        self.assertNotIn("\x1b", terminal.process.stdout.read().decode())
+        result = self.daemon.ctl(*waiting, env={"TERM": "xterm"})
+        self.assertNotIn("\x1b", result.stderr)
+
+
+class Restart(DaemonCase):
+    def test_a_watch_survives_the_server(self):
+        self.good(self.daemon.put(self.tenant, {}))
+        process = subprocess.Popen([control.CONFCASTCTL, "--server", f"unix:{self.daemon.unix}", "status", "--watch",
+                                    "--interval", "30ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            self.assertIn(self.tenant, process.stdout.readline())
+            self.daemon.kill()
+            self.assertIn("trying again", process.stderr.readline())
+            self.daemon.start()
+            self.good(self.daemon.put(f"{self.tenant}/x", {}))
+            self.assertIn(f"{self.tenant}/x", process.stdout.readline())
+        finally:
+            process.kill()
+            _, err = process.communicate()
+        self.assertEqual(err, "")
+
+
+def command_names():
+    table = json.loads(ctl("--dump-commands").stdout)
+    return [command["name"] for command in table["commands"]]
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
