@@ -37,6 +37,10 @@ struct cfc_engine {
     struct cfc_engine_snapshot snapshot;
 };
 
+/* One turn of the lcore: reads the clocks, receives, hears the control socket now and then, sends.
+ * The amount of work that it found; *rx_count of it were received frames. */
+uint32_t cfc_engine_turn(struct cfc_engine *engine, uint32_t *rx_count);
+
 /* Copies the counters for other threads. */
 void cfc_engine_publish(struct cfc_engine *engine);
 

@@ -201,12 +201,12 @@ watch(struct cfc_engine *engine)
     return cfc_port_watch(&engine->port);
 }
 
-/* One turn.  The amount of work that it found. */
-static uint32_t
-turn(struct cfc_engine *engine, uint32_t *rx_count)
+uint32_t
+cfc_engine_turn(struct cfc_engine *engine, uint32_t *rx_count)
 {
     uint32_t work;
 
+    engine->now = cfc_clock_now(&engine->clock);
     engine->turns++;
     *rx_count = cfc_port_rx(&engine->port, on_frame, engine);
     work = *rx_count;
@@ -231,8 +231,7 @@ cfc_engine_run(struct cfc_engine *engine)
         uint64_t time_ns;
         uint32_t work;
 
-        engine->now = cfc_clock_now(&engine->clock);
-        work = turn(engine, &rx_count);
+        work = cfc_engine_turn(engine, &rx_count);
         if (has_slept) {
             adapt_sleep(engine, rx_count);
             has_slept = false;

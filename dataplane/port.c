@@ -1,6 +1,5 @@
 #include "dataplane/port.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <net/if.h>
 #include <rte_bus.h>
@@ -16,12 +15,12 @@
 
 #include "confcast/error.h"
 #include "dataplane/log.h"
+#include "dataplane/port_internal.h"
 #include "protocol/base/limits.h"
 
 enum {
-    QUEUE = 0,
     DESCRIPTORS = 1024,
-    POOL_CACHE = 64,
+    POOL_CACHE = 128,
     /* All descriptors, what waits, and what the cache keeps to itself. */
     TX_POOL_SIZE = 2 * DESCRIPTORS - 1,
     /* net_af_xdp fills a ring of 2,048 from it and copies what it sends into the rest. */
@@ -81,11 +80,11 @@ choose_mtu(struct cfc_port *port)
 }
 
 static struct rte_mempool *
-make_pool(const char *name, unsigned count, size_t room)
+make_pool(const char *name, unsigned count, uint16_t private_size, size_t room)
 {
     struct rte_mempool *pool = rte_pktmbuf_pool_create(
-        name, count, POOL_CACHE, 0, (uint16_t)(room == 0 ? 0 : RTE_PKTMBUF_HEADROOM + room),
-        SOCKET_ID_ANY);
+        name, count, POOL_CACHE, private_size,
+        (uint16_t)(room == 0 ? 0 : RTE_PKTMBUF_HEADROOM + room), SOCKET_ID_ANY);
 
     if (pool == NULL) {
         cfc_log_error("memory pool %s: %s: give more huge pages, or use --no-huge", name,
@@ -101,16 +100,17 @@ make_pools(struct cfc_port *port)
     size_t rx_room = RTE_MAX((size_t)RX_ROOM_MIN, (size_t)rte_align32pow2(port->mtu + 256u));
 
     port->payload_offset = CFC_NET_HEADER_SIZE;
-    port->rx_pool = make_pool("confcast_rx", RX_POOL_SIZE, rx_room);
+    port->rx_pool = make_pool("confcast_rx", RX_POOL_SIZE, 0, rx_room);
     port->header_pool =
-        make_pool("confcast_header", TX_POOL_SIZE, CFC_NET_HEADER_SIZE + port->datagram_max);
-    port->ext_pool = make_pool("confcast_ext", TX_POOL_SIZE, 0);
+        make_pool("confcast_header", TX_POOL_SIZE, 0, CFC_NET_HEADER_SIZE + port->datagram_max);
+    port->ext_pool = make_pool("confcast_ext", TX_POOL_SIZE, CFC_PORT_EXT_PRIVATE_SIZE, 0);
     port->bounce = malloc(BOUNCE_SIZE);
     port->shares = calloc(port->config.slots_max, sizeof(*port->shares));
     if (port->rx_pool == NULL || port->header_pool == NULL || port->ext_pool == NULL ||
         port->bounce == NULL || port->shares == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
+    cfc_port_tx_init(port);
     return CONFCAST_OK;
 }
 
@@ -124,20 +124,6 @@ free_pools(struct cfc_port *port)
     free(port->shares);
 }
 
-/* The last reference to a slot's memory is gone: rte_pktmbuf_free() calls this on our own thread.
- */
-static void
-on_share_free(void *addr, void *opaque)
-{
-    struct cfc_port_share *share = opaque;
-    uint32_t count = share->mbuf_count;
-
-    (void)addr;
-    share->mbuf_count = 0;
-    share->port->mbufs_out -= count;
-    share->port->config.payload_done(share->port->config.ctx, share->slot, count);
-}
-
 static int
 start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
 {
@@ -146,7 +132,7 @@ start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
     uint16_t tx_count = DESCRIPTORS;
     int rc;
 
-    if (port->is_chained) {
+    if (port->is_chained && (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0) {
         conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     }
     if (port->needs_dma) {
@@ -157,10 +143,11 @@ start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
         rc = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx_count, &tx_count);
     }
     if (rc == 0) {
-        rc = rte_eth_rx_queue_setup(port->id, QUEUE, rx_count, SOCKET_ID_ANY, NULL, port->rx_pool);
+        rc = rte_eth_rx_queue_setup(port->id, CFC_PORT_QUEUE, rx_count, SOCKET_ID_ANY, NULL,
+                                    port->rx_pool);
     }
     if (rc == 0) {
-        rc = rte_eth_tx_queue_setup(port->id, QUEUE, tx_count, SOCKET_ID_ANY, NULL);
+        rc = rte_eth_tx_queue_setup(port->id, CFC_PORT_QUEUE, tx_count, SOCKET_ID_ANY, NULL);
     }
     if (rc == 0) {
         rc = rte_eth_dev_start(port->id);
@@ -171,6 +158,13 @@ start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
     }
     port->rx_descriptors = rx_count;
     return CONFCAST_OK;
+}
+
+static bool
+takes_chains(const struct rte_eth_dev_info *info)
+{
+    return (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 ||
+           strcmp(info->driver_name, "net_null") == 0;
 }
 
 static int
@@ -192,8 +186,7 @@ find_device(struct cfc_port *port, struct rte_eth_dev_info *info)
     strncpy(port->driver, info->driver_name, sizeof(port->driver) - 1);
     strncpy(port->name, rte_dev_name(info->device), sizeof(port->name) - 1);
     port->needs_dma = strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") != 0;
-    port->is_chained = !port->config.is_linear &&
-                       (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 &&
+    port->is_chained = !port->config.is_linear && takes_chains(info) &&
                        (!port->needs_dma || rte_eal_iova_mode() == RTE_IOVA_VA);
     return CONFCAST_OK;
 }
@@ -225,8 +218,6 @@ cfc_port_open(const struct cfc_port_config *config, struct cfc_port *port)
     for (uint32_t i = 0; i < config->slots_max; i++) {
         port->shares[i].port = port;
         port->shares[i].slot = i;
-        port->shares[i].shared.free_cb = on_share_free;
-        port->shares[i].shared.fcb_opaque = &port->shares[i];
     }
     rc = start_device(port, &info);
     if (rc != CONFCAST_OK) {
@@ -242,11 +233,10 @@ err_pools:
 void
 cfc_port_close(struct cfc_port *port)
 {
-    /* NULL is fine for each of them. */
     rte_pktmbuf_free_bulk(port->queue, port->queue_count);
     port->queue_count = 0;
-    rte_pktmbuf_free(port->spare_header);
-    rte_pktmbuf_free(port->spare_ext);
+    rte_pktmbuf_free_bulk(port->headers, port->header_count);
+    rte_pktmbuf_free_bulk(port->exts, port->ext_count);
     rte_eth_dev_stop(port->id);
     rte_eth_dev_close(port->id);
     free_pools(port);
@@ -348,7 +338,7 @@ cfc_port_rx(struct cfc_port *port, void (*on_frame)(void *ctx, const uint8_t *fr
             void *ctx)
 {
     struct rte_mbuf *burst[RX_BURST];
-    uint16_t count = rte_eth_rx_burst(port->id, QUEUE, burst, RX_BURST);
+    uint16_t count = rte_eth_rx_burst(port->id, CFC_PORT_QUEUE, burst, RX_BURST);
 
     for (uint16_t i = 0; i < count; i++) {
         const uint8_t *frame = make_contiguous(port, burst[i]);
@@ -359,139 +349,4 @@ cfc_port_rx(struct cfc_port *port, void (*on_frame)(void *ctx, const uint8_t *fr
     }
     rte_pktmbuf_free_bulk(burst, count);
     return count;
-}
-
-static int
-take_mbuf(struct cfc_port *port, struct rte_mempool *pool, struct rte_mbuf **spare)
-{
-    if (*spare == NULL) {
-        *spare = rte_pktmbuf_alloc(pool);
-    }
-    if (*spare == NULL) {
-        port->stats.mbuf_shortage++;
-        return CONFCAST_ERR_RESOURCE;
-    }
-    return CONFCAST_OK;
-}
-
-int
-cfc_port_tx_begin(struct cfc_port *port, uint8_t **room)
-{
-    int rc;
-
-    if (port->queue_count == CFC_PORT_BURST) {
-        return CONFCAST_ERR_BUSY;
-    }
-    rc = take_mbuf(port, port->header_pool, &port->spare_header);
-    if (rc == CONFCAST_OK && port->is_chained) {
-        rc = take_mbuf(port, port->ext_pool, &port->spare_ext);
-    }
-    if (rc != CONFCAST_OK) {
-        return rc;
-    }
-    *room = rte_pktmbuf_mtod_offset(port->spare_header, uint8_t *, port->payload_offset);
-    return CONFCAST_OK;
-}
-
-static void
-push(struct cfc_port *port, struct rte_mbuf *m)
-{
-    port->queue[port->queue_count++] = m;
-}
-
-static void
-chain(struct cfc_port *port, struct rte_mbuf *head, const uint8_t *payload, uint16_t size,
-      uint32_t slot)
-{
-    struct cfc_port_share *share = &port->shares[slot];
-    struct rte_mbuf *ext = port->spare_ext;
-
-    if (share->mbuf_count == 0) {
-        rte_mbuf_ext_refcnt_set(&share->shared, 1);
-    } else {
-        rte_mbuf_ext_refcnt_update(&share->shared, 1);
-    }
-    share->mbuf_count++;
-    port->mbufs_out++;
-    rte_pktmbuf_attach_extbuf(ext, (void *)(uintptr_t)payload, (rte_iova_t)(uintptr_t)payload, size,
-                              &share->shared);
-    ext->data_off = 0;
-    ext->data_len = size;
-    head->next = ext;
-    head->nb_segs = 2;
-    head->pkt_len += size;
-    port->spare_ext = NULL;
-}
-
-void
-cfc_port_tx_commit(struct cfc_port *port, const struct cfc_net_template *to, size_t room_size,
-                   const uint8_t *payload, size_t payload_size, uint32_t slot)
-{
-    struct rte_mbuf *head = port->spare_header;
-    uint8_t *bytes = rte_pktmbuf_mtod(head, uint8_t *);
-    size_t size = CFC_NET_HEADER_SIZE + room_size;
-
-    assert(head != NULL && room_size + payload_size <= port->datagram_max);
-    cfc_net_template_write(to, room_size + payload_size, bytes);
-    port->spare_header = NULL;
-    if (payload != NULL && !port->is_chained) {
-        memcpy(bytes + size, payload, payload_size);
-        size += payload_size;
-    }
-    head->data_len = (uint16_t)size;
-    head->pkt_len = (uint32_t)size;
-    if (payload != NULL && port->is_chained) {
-        assert(slot < port->config.slots_max);
-        chain(port, head, payload, (uint16_t)payload_size, slot);
-    }
-    push(port, head);
-    if (payload != NULL && !port->is_chained) {
-        port->config.payload_done(port->config.ctx, slot, 1);
-    }
-}
-
-int
-cfc_port_tx_raw(struct cfc_port *port, const uint8_t *frame, size_t size)
-{
-    struct rte_mbuf *m;
-    uint8_t *room;
-    int rc = cfc_port_tx_begin(port, &room);
-
-    if (rc != CONFCAST_OK) {
-        return rc;
-    }
-    m = port->spare_header;
-    port->spare_header = NULL;
-    memcpy(rte_pktmbuf_mtod(m, uint8_t *), frame, size);
-    m->data_len = (uint16_t)size;
-    m->pkt_len = (uint32_t)size;
-    push(port, m);
-    return CONFCAST_OK;
-}
-
-uint32_t
-cfc_port_tx_flush(struct cfc_port *port)
-{
-    uint16_t sent;
-
-    if (port->queue_count == 0) {
-        return 0;
-    }
-    sent = rte_eth_tx_burst(port->id, QUEUE, port->queue, port->queue_count);
-    port->stats.frames_out += sent;
-    port->queue_count -= sent;
-    if (port->queue_count > 0) {
-        port->stats.tx_full++;
-        memmove(port->queue, port->queue + sent, port->queue_count * sizeof(port->queue[0]));
-    }
-    return sent;
-}
-
-void
-cfc_port_tx_reclaim(struct cfc_port *port)
-{
-    if (port->mbufs_out > 0) {
-        /* Not every PMD can; its next burst reclaims then. */
-        rte_eth_tx_done_cleanup(port->id, QUEUE, 0);
-    }
 }

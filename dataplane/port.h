@@ -3,7 +3,8 @@
  * Datagrams are sent as a chain of two mbufs, a header and an external buffer over the content's
  * own memory, where the PMD takes multi-segment mbufs (RTE_ETH_TX_OFFLOAD_MULTI_SEGS in its
  * capabilities).  Everywhere else they are copied into one: net_af_xdp accepts chains, counts them
- * as sent and puts other bytes on the wire.
+ * as sent and puts other bytes on the wire.  (net_null does not report it and takes chains: it
+ * looks at no byte.)
  *
  * External memory needs no registration for vdev PMDs, which copy or pass on virtual addresses.
  * For a device behind a real bus, cfc_port_add_memory() registers it with EAL and maps it for DMA;
@@ -44,12 +45,12 @@ struct cfc_port_stats {
     uint64_t rx_chained;    /* made contiguous */
 };
 
-/* What a slot's external buffers share.  While references are out, mbuf_count of them are. */
+/* The payloads of a slot that are in the port. */
 struct cfc_port_share {
-    struct rte_mbuf_ext_shared_info shared;
     struct cfc_port *port;
     uint32_t slot;
-    uint32_t mbuf_count;
+    uint32_t out_count;  /* still in the port */
+    uint32_t done_count; /* have left since it was empty: told when the last one has */
 };
 
 struct cfc_port {
@@ -69,10 +70,12 @@ struct cfc_port {
     struct rte_mempool *rx_pool;
     struct rte_mempool *header_pool;
     struct rte_mempool *ext_pool;
-    struct cfc_port_share *shares; /* by slot */
-    struct rte_mbuf *spare_header; /* of the frame in the making */
-    struct rte_mbuf *spare_ext;
+    struct cfc_port_share *shares;            /* by slot */
+    struct rte_mbuf *headers[CFC_PORT_BURST]; /* at hand for the next frames */
+    struct rte_mbuf *exts[CFC_PORT_BURST];
     struct rte_mbuf *queue[CFC_PORT_BURST]; /* frames that wait for the PMD */
+    uint16_t header_count;
+    uint16_t ext_count;
     uint16_t queue_count;
     uint32_t mbufs_out; /* chained payloads that are not done */
     uint8_t *bounce;    /* where chained received mbufs are made contiguous */

@@ -272,6 +272,7 @@ cfc_sender_put_head(struct cfc_sender *s, const uint8_t *bytes, size_t size,
             return CONFCAST_ERR_NOT_FOUND;
         }
     }
+    s->calm_until_ns = 0;
     code = pass_fence(s, head.shard, head.epoch);
     if (code == CONFCAST_OK) {
         code = cfc_head_tx_put(&s->heads, &frame, &head, now->mono_ns);
@@ -303,6 +304,7 @@ cfc_sender_put_fresh(struct cfc_sender *s, const uint8_t *bytes, size_t size, bo
     struct cfc_fresh fresh;
     int code = open_frame(s, bytes, size, CFC_FRAME_FRESH, &frame);
 
+    s->calm_until_ns = 0;
     (void)now;
     if (code == CONFCAST_OK) {
         code = cfc_fresh_decode(&frame, &fresh);
@@ -324,6 +326,7 @@ cfc_sender_ask_reports(struct cfc_sender *s, const struct cfc_now *now)
 {
     s->link.windows.report_generation++;
     cfc_roster_forget_reports(&s->roster);
+    s->calm_until_ns = 0;
     s->status_due_ns = now->mono_ns;
 }
 

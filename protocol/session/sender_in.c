@@ -228,6 +228,7 @@ cfc_sender_on_frame(struct cfc_sender *s, const uint8_t *frame, size_t size,
 {
     int code = take_frame(s, frame, size, from, now->mono_ns);
 
+    s->calm_until_ns = 0;
     s->stats.frames_in++;
     if (code != CONFCAST_OK) {
         assert(-code > 0 && (size_t)-code < sizeof(s->stats.errors) / sizeof(s->stats.errors[0]));

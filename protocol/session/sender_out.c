@@ -132,6 +132,39 @@ count_frame(struct cfc_sender_stats *stats, const uint8_t *header, size_t size)
     }
 }
 
+/* When anything but the next frame of a content may be due, at the soonest. */
+static uint64_t
+calm_until(const struct cfc_sender *s)
+{
+    uint64_t due_ns = s->status_due_ns;
+
+    if (s->link.reply_count > 0 || !cfc_slot_list_is_empty(&s->roster.echoes)) {
+        return 0;
+    }
+    due_ns = cfc_sender_min(due_ns, cfc_head_tx_deadline(&s->heads));
+    due_ns = cfc_sender_min(due_ns, cfc_beacon_tx_deadline(&s->beacons));
+    due_ns = cfc_sender_min(due_ns, cfc_beacon_tx_sweep_deadline(&s->beacons));
+    return cfc_sender_min(due_ns, cfc_repair_deadline(&s->repair, 0));
+}
+
+/* The frame that goes next.  While contents stream and nothing else can be due, one comparison
+ * stands for all the questions of poll_next(). */
+static int
+poll_any(struct cfc_sender *s, const struct cfc_now *now, bool may_multicast, uint8_t *header,
+         size_t capacity, struct cfc_tx *out)
+{
+    bool is_calm = may_multicast && now->mono_ns < s->calm_until_ns;
+
+    if (is_calm && cfc_content_tx_poll(&s->contents, header, capacity, out) == CONFCAST_OK) {
+        return CONFCAST_OK;
+    }
+    if (poll_next(s, now, may_multicast, header, capacity, out) != CONFCAST_OK) {
+        return CONFCAST_ERR_AGAIN;
+    }
+    s->calm_until_ns = cfc_content_tx_is_busy(&s->contents) ? calm_until(s) : 0;
+    return CONFCAST_OK;
+}
+
 int
 cfc_sender_poll_frame(struct cfc_sender *s, const struct cfc_now *now, uint8_t *header,
                       size_t capacity, struct cfc_tx *out)
@@ -141,7 +174,7 @@ cfc_sender_poll_frame(struct cfc_sender *s, const struct cfc_now *now, uint8_t *
 
     assert(capacity >= s->config.frame_size_max);
     *out = (struct cfc_tx){.slot = CFC_SENDER_NO_SLOT};
-    if (poll_next(s, now, may_multicast, header, capacity, out) != CONFCAST_OK) {
+    if (poll_any(s, now, may_multicast, header, capacity, out) != CONFCAST_OK) {
         return CONFCAST_ERR_AGAIN;
     }
     size = out->header_size + out->payload_size;

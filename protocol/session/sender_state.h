@@ -35,7 +35,9 @@ struct cfc_sender {
     struct cfc_repair_tx repair;
     struct cfc_pacer pacer; /* multicast bytes */
     uint64_t status_due_ns;
-    bool is_repair_turn; /* repair and contents alternate when both have something to send */
+    uint64_t calm_until_ns; /* before it nothing but contents can be due; 0: look again.  Whatever
+                               may add something else sets it to 0 */
+    bool is_repair_turn;    /* repair and contents alternate when both have something to send */
     struct cfc_sender_stats stats;
 };
 

@@ -211,9 +211,35 @@ sending_waits_for_mbufs_and_goes_on(void)
     CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 1);
     CU_ASSERT_EQUAL(receive_all(&port), 1);
     CU_ASSERT_EQUAL(seen.wrong_count, 0);
-    /* Nothing stayed behind: all but the spares are back in their pools. */
-    CU_ASSERT_EQUAL(rte_mempool_in_use_count(port.ext_pool), 0);
-    CU_ASSERT_EQUAL(rte_mempool_in_use_count(port.header_pool), 0);
+    /* Nothing stayed behind: all but those at hand are back in their pools. */
+    CU_ASSERT_EQUAL(rte_mempool_in_use_count(port.ext_pool), port.ext_count);
+    CU_ASSERT_EQUAL(rte_mempool_in_use_count(port.header_pool), port.header_count);
+    cfc_port_close(&port);
+}
+
+static void
+a_pool_that_has_but_one_mbuf_left_gives_that_one(void)
+{
+    static struct rte_mbuf *held[SEEN_MAX];
+    uint32_t count = 0;
+    struct cfc_port port;
+
+    open_port(&port, false);
+    while (count < SEEN_MAX && (held[count] = rte_pktmbuf_alloc(port.header_pool)) != NULL) {
+        count++;
+    }
+    rte_pktmbuf_free(held[--count]);
+    CU_ASSERT_EQUAL(send_symbol(&port, 3, 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(send_symbol(&port, 4, 1), CONFCAST_ERR_RESOURCE);
+    CU_ASSERT_EQUAL(port.stats.mbuf_shortage, 1);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 1);
+    CU_ASSERT_EQUAL(receive_all(&port), 1);
+    CU_ASSERT_EQUAL(send_symbol(&port, 4, 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 1);
+    CU_ASSERT_EQUAL(receive_all(&port), 1);
+    CU_ASSERT_EQUAL(seen.wrong_count, 0);
+    CU_ASSERT_EQUAL(done[1], 2);
+    rte_pktmbuf_free_bulk(held, count);
     cfc_port_close(&port);
 }
 
@@ -315,6 +341,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(copies_arrive_whole_and_give_their_payload_back_at_once),
     CFC_CASE(frames_wait_while_the_queue_is_full),
     CFC_CASE(sending_waits_for_mbufs_and_goes_on),
+    CFC_CASE(a_pool_that_has_but_one_mbuf_left_gives_that_one),
     CFC_CASE(closing_gives_back_what_was_never_sent),
     CFC_CASE(a_frame_without_payload_and_a_raw_one_go_out_as_they_are),
     CFC_CASE(a_port_refuses_an_mtu_below_the_protocols),
@@ -340,7 +367,8 @@ main(void)
                        "--vdev=net_ring3",
                        "--vdev=net_ring4",
                        "--vdev=net_ring5",
-                       "--vdev=net_ring6"};
+                       "--vdev=net_ring6",
+                       "--vdev=net_ring7"};
     enum {
         ARG_COUNT = sizeof(args) / sizeof(args[0])
     };
