@@ -57,12 +57,13 @@ parse_share(const char **text)
 int
 cfc_share_parse(const char *text, uint32_t *ppm)
 {
-    uint32_t share = parse_share(&text);
+    uint32_t share;
 
-    if (share == 0 && strcmp(text, "0%") == 0) {
+    if (strcmp(text, "0%") == 0) {
         *ppm = 0;
         return CONFCAST_OK;
     }
+    share = parse_share(&text);
     if (share == 0 || *text != '\0') {
         return CONFCAST_ERR_INVALID;
     }
