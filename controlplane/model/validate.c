@@ -291,23 +291,36 @@ has_rules(const struct cfc_layer_set *set)
 }
 
 static int
+judge_body(struct cfc_service *service, const struct cfc_scope *scope,
+           const struct cfc_layer_set *set, struct cfc_config_body *body,
+           struct cfc_validation *validation, struct cfc_refusal *refusal)
+{
+    struct candidate candidate = {
+        .scope = scope, .body = body, .active = active_of(scope->decision)};
+
+    if (is_given(scope->decision, body)) {
+        return CONFCAST_OK;
+    }
+    return judge(service, &candidate, set, validation, refusal);
+}
+
+static int
 judge_decision(struct cfc_service *service, const struct cfc_scope *scope,
                const struct cfc_layer_set *set, const struct cfc_decision *decision,
                struct cfc_validation *validation, struct cfc_refusal *refusal)
 {
+    struct cfc_config_body *fallback = decision->arms[decision->arm_count - 1].fallback;
     int error = CONFCAST_OK;
 
     if (!has_rules(set)) {
         return CONFCAST_OK;
     }
     for (uint32_t i = 0; error == CONFCAST_OK && i < decision->arm_count; i++) {
-        struct candidate candidate = {.scope = scope,
-                                      .body = decision->arms[i].content,
-                                      .active = active_of(scope->decision)};
-
-        if (!is_given(scope->decision, candidate.body)) {
-            error = judge(service, &candidate, set, validation, refusal);
-        }
+        error = judge_body(service, scope, set, decision->arms[i].content, validation, refusal);
+    }
+    /* What an unconfirmed candidate for everybody gives way to has no arm of its own. */
+    if (error == CONFCAST_OK && fallback != NULL) {
+        error = judge_body(service, scope, set, fallback, validation, refusal);
     }
     return error;
 }
