@@ -221,6 +221,7 @@ reply_layers(struct cfc_reply *reply, const char *scope, const struct cfc_layers
 {
     json_t *list = json_array();
 
+    reply->is_replay = layers->is_replay;
     for (uint32_t i = 0; i < layers->count; i++) {
         if (json_array_append_new(list, json_string(layers->scopes[i])) != 0) {
             json_decref(list);

@@ -119,7 +119,7 @@ struct cfc_put {
 struct cfc_put_result {
     uint64_t revision;
     struct cfc_digest digest;    /* SHA-256 of the canonical text */
-    struct cfc_json_nulls nulls; /* that merging will drop; none in a replay */
+    struct cfc_json_nulls nulls; /* that merging will drop */
     uint64_t seq;                /* commit; 0 for a dry run */
     bool is_replay;              /* the idempotency key was known: this is the first answer again */
 };
@@ -295,6 +295,7 @@ struct cfc_layers {
     uint32_t count;
     bool is_default;  /* the path's prefixes */
     uint64_t version; /* commit of the last setting; 0 = never set */
+    bool is_replay;   /* set_layers: the idempotency key was known */
 };
 
 /* Sets what is merged for a consumer scope; count 0 = back to the path's prefixes.  Every layer is

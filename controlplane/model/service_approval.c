@@ -163,9 +163,9 @@ check_approver(const struct cfc_change_state *state, const struct cfc_definition
 
 static int
 commit_approval(struct cfc_service *service, const struct cfc_change_state *state, const char *path,
-                uint64_t revision, json_t *record, uint64_t mod_seq)
+                const struct cfc_approval *approval, json_t *record, uint64_t mod_seq)
 {
-    struct cfc_record_key key = cfc_record_key_numbered('o', path, revision);
+    struct cfc_record_key key = cfc_record_key_numbered('o', path, approval->revision);
     struct cfc_store_batch batch;
     uint64_t seq;
     int error;
@@ -173,53 +173,73 @@ commit_approval(struct cfc_service *service, const struct cfc_change_state *stat
     cfc_store_batch_init(&batch);
     cfc_record_guard(&batch, &key, mod_seq);
     cfc_record_put(&batch, &key, json_incref(record));
-    cfc_change_record(service, state, &batch, "approve", path, revision, json_incref(record));
+    cfc_change_record(service, state, &batch, "approve", path, approval->revision,
+                      json_pack("{sI sI}", "count", (json_int_t)approval->count, "required",
+                                (json_int_t)approval->required));
     error = cfc_service_commit(service, &batch, &seq);
     cfc_store_batch_clear(&batch);
     return error;
 }
 
+/* The first answer again. */
+static int
+read_answer(const json_t *answer, struct cfc_approval *approval)
+{
+    uint64_t count;
+    uint64_t required;
+
+    if (!cfc_record_u64(answer, "count", &count) ||
+        !cfc_record_u64(answer, "required", &required)) {
+        return CONFCAST_ERR_CORRUPT;
+    }
+    approval->count = (uint32_t)count;
+    approval->required = (uint32_t)required;
+    approval->is_replay = true;
+    return CONFCAST_OK;
+}
+
 /* Under the lock. */
 static int
 approve(struct cfc_service *service, const struct cfc_change_state *state, const char *path,
-        uint64_t revision, const struct cfc_digest *digest, struct cfc_approval *approval,
-        struct cfc_refusal *refusal)
+        const struct cfc_digest *digest, struct cfc_approval *approval, struct cfc_refusal *refusal)
 {
     struct cfc_definition_meta meta;
     struct cfc_scope *scope;
     json_t *record = NULL;
-    json_t *answer = NULL;
+    json_t *answer;
+    json_t *by;
     uint64_t mod_seq;
     uint64_t seq;
-    int replay = cfc_change_replay(service, state, &answer, &seq);
-    int error = cfc_service_find(service, path, &scope);
+    int error = cfc_change_replay(service, state, &answer, &seq);
 
-    json_decref(answer);
-    if (replay != CONFCAST_OK && replay != CONFCAST_ERR_NOT_FOUND) {
-        return replay;
+    if (error == CONFCAST_OK) {
+        error = read_answer(answer, approval);
+        json_decref(answer);
+        return error;
+    }
+    if (error == CONFCAST_ERR_NOT_FOUND) {
+        error = cfc_service_find(service, path, &scope);
     }
     if (error == CONFCAST_OK) {
-        error = cfc_definition_read_meta(service->store, path, revision, &meta);
+        error = cfc_definition_read_meta(service->store, path, approval->revision, &meta);
     }
     if (error == CONFCAST_OK) {
         error = read_approvals(service, path, &meta, &record, &mod_seq);
     }
-    if (error == CONFCAST_OK && replay == CONFCAST_ERR_NOT_FOUND) {
-        json_t *by = json_object_get(record, "by");
-
-        error = check_approver(state, &meta, digest, by, refusal);
-        if (error == CONFCAST_OK && json_array_append_new(by, json_string(state->author)) != 0) {
-            error = CONFCAST_ERR_NO_MEMORY;
-        }
-        if (error == CONFCAST_OK && !state->change->is_dry_run) {
-            error = commit_approval(service, state, path, revision, record, mod_seq);
-        }
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    by = json_object_get(record, "by");
+    error = check_approver(state, &meta, digest, by, refusal);
+    if (error == CONFCAST_OK && json_array_append_new(by, json_string(state->author)) != 0) {
+        error = CONFCAST_ERR_NO_MEMORY;
     }
     if (error == CONFCAST_OK) {
-        approval->revision = revision;
         approval->count = count_approvals(record, &meta);
-        approval->is_replay = replay == CONFCAST_OK;
         approval->required = required_for(service, path);
+        error = state->change->is_dry_run
+                    ? CONFCAST_OK
+                    : commit_approval(service, state, path, approval, record, mod_seq);
     }
     json_decref(record);
     return error;
@@ -245,7 +265,8 @@ cfc_service_approve(struct cfc_service *service, const struct cfc_change *change
     if (error != CONFCAST_OK) {
         return error;
     }
-    error = approve(service, &state, path, revision, digest, approval, refusal);
+    approval->revision = revision;
+    error = approve(service, &state, path, digest, approval, refusal);
     cfc_service_leave(service);
     return error;
 }

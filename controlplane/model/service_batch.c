@@ -180,6 +180,10 @@ prepare(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_res
     if (error == CONFCAST_OK) {
         error = read_answer(answer, seq, result);
         json_decref(answer);
+        /* The same request has the same nulls. */
+        for (size_t i = 0; i < result->count && i < step->count; i++) {
+            result->items[i].nulls = step->items[i].nulls;
+        }
         return error;
     }
     if (error != CONFCAST_ERR_NOT_FOUND) {

@@ -204,12 +204,14 @@ set_layers(struct cfc_service *service, struct setting *setting, const char *pat
            struct cfc_layers *result, struct cfc_refusal *refusal)
 {
     uint64_t version = 0;
+    bool is_replay;
     json_t *answer;
     int error = cfc_change_replay(service, &setting->change, &answer, &version);
 
     if (error != CONFCAST_OK && error != CONFCAST_ERR_NOT_FOUND) {
         return error;
     }
+    is_replay = error == CONFCAST_OK;
     json_decref(answer);
     setting->scope = cfc_catalog_ensure(&service->catalog, path);
     if (setting->scope == NULL) {
@@ -234,6 +236,7 @@ set_layers(struct cfc_service *service, struct setting *setting, const char *pat
     }
     if (error == CONFCAST_OK) {
         fill_layers(result, setting->layers, setting->count, setting->is_default, version);
+        result->is_replay = is_replay;
     }
     return error;
 }
