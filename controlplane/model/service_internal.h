@@ -119,9 +119,9 @@ struct cfc_release_change {
 
 /* Applies a request to the scope's release; nothing follows from it yet, and nothing has to be
  * freed.  CONFCAST_ERR_STATE (with refusal). */
-int cfc_release_change_begin(struct cfc_scope *scope, const struct cfc_release_request *request,
-                             uint64_t unix_ns, struct cfc_release_change *change,
-                             struct cfc_refusal *refusal);
+int cfc_release_change_begin(struct cfc_service *service, struct cfc_scope *scope,
+                             const struct cfc_release_request *request, uint64_t unix_ns,
+                             struct cfc_release_change *change, struct cfc_refusal *refusal);
 /* The same for an order, whose guard is checked and whose revision is found first. */
 int cfc_release_order_begin(struct cfc_service *service, struct cfc_scope *scope,
                             const struct cfc_release_order *order, uint64_t unix_ns,

@@ -25,11 +25,31 @@ cfc_release_change_free(struct cfc_release_change *change)
     memset(change, 0, sizeof(*change));
 }
 
-int
-cfc_release_change_begin(struct cfc_scope *scope, const struct cfc_release_request *request,
-                         uint64_t unix_ns, struct cfc_release_change *change,
-                         struct cfc_refusal *refusal)
+/* What was active before a revision that was active once.  CONFCAST_ERR_NOT_FOUND: it never was. */
+static int
+read_previous(struct cfc_service *service, const struct cfc_scope *scope, uint64_t revision,
+              uint64_t *previous)
 {
+    struct cfc_record_key key = cfc_record_key_numbered('v', scope->path, revision);
+    json_t *record;
+    int error = cfc_record_get(service->store, &key, &record, NULL);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    if (!cfc_record_u64(record, "previous", previous)) {
+        error = CONFCAST_ERR_CORRUPT;
+    }
+    json_decref(record);
+    return error;
+}
+
+int
+cfc_release_change_begin(struct cfc_service *service, struct cfc_scope *scope,
+                         const struct cfc_release_request *request, uint64_t unix_ns,
+                         struct cfc_release_change *change, struct cfc_refusal *refusal)
+{
+    struct cfc_release *release = &change->release;
     char why[128] = "";
     int error;
 
@@ -44,8 +64,12 @@ cfc_release_change_begin(struct cfc_scope *scope, const struct cfc_release_reque
         cfc_refusal_release(refusal, scope);
         return error;
     }
-    change->release.changed_unix_ns = unix_ns;
-    return CONFCAST_OK;
+    release->changed_unix_ns = unix_ns;
+    /* Deleted meanwhile and back again: before it was what was before it the first time. */
+    return release->active_revision != 0 && release->previous_revision == release->active_revision
+               ? read_previous(service, scope, release->active_revision,
+                               &release->previous_revision)
+               : CONFCAST_OK;
 }
 
 int
@@ -67,7 +91,7 @@ cfc_release_change_prepare(struct cfc_service *service, struct cfc_scope *scope,
                            const struct cfc_release_request *request, uint64_t unix_ns,
                            struct cfc_release_change *change, struct cfc_refusal *refusal)
 {
-    int error = cfc_release_change_begin(scope, request, unix_ns, change, refusal);
+    int error = cfc_release_change_begin(service, scope, request, unix_ns, change, refusal);
 
     return error == CONFCAST_OK ? cfc_release_change_decide(service, change, refusal) : error;
 }
@@ -104,25 +128,6 @@ cfc_release_change_committed(struct cfc_service *service, struct cfc_release_cha
 
 /* ---- Orders ------------------------------------------------------------------------------------
  */
-
-/* What was active before a revision that was active once.  CONFCAST_ERR_NOT_FOUND: it never was. */
-static int
-read_previous(struct cfc_service *service, const struct cfc_scope *scope, uint64_t revision,
-              uint64_t *previous)
-{
-    struct cfc_record_key key = cfc_record_key_numbered('v', scope->path, revision);
-    json_t *record;
-    int error = cfc_record_get(service->store, &key, &record, NULL);
-
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    if (!cfc_record_u64(record, "previous", previous)) {
-        error = CONFCAST_ERR_CORRUPT;
-    }
-    json_decref(record);
-    return error;
-}
 
 /* Finds the target of a rollback and what was active before it. */
 static int
@@ -319,7 +324,7 @@ cfc_release_order_begin(struct cfc_service *service, struct cfc_scope *scope,
     }
     error = resolve(service, scope, unix_ns, order, &request, refusal);
     return error == CONFCAST_OK
-               ? cfc_release_change_begin(scope, &request, unix_ns, change, refusal)
+               ? cfc_release_change_begin(service, scope, &request, unix_ns, change, refusal)
                : error;
 }
 

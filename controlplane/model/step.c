@@ -223,7 +223,8 @@ begin_write(struct cfc_service *service, const struct cfc_step *step, struct cfc
 
 /* What ends with a definition: the release of it. */
 static int
-begin_delete(const struct cfc_step *step, struct cfc_step_item *item, struct cfc_refusal *refusal)
+begin_delete(struct cfc_service *service, const struct cfc_step *step, struct cfc_step_item *item,
+             struct cfc_refusal *refusal)
 {
     struct cfc_release_request request = {.action = CFC_ACTION_DELETE,
                                           .unix_ns = step->change.change->unix_ns};
@@ -233,7 +234,7 @@ begin_delete(const struct cfc_step *step, struct cfc_step_item *item, struct cfc
         return CONFCAST_OK;
     }
     item->has_release = true;
-    return cfc_release_change_begin(item->scope, &request, step->change.change->unix_ns,
+    return cfc_release_change_begin(service, item->scope, &request, step->change.change->unix_ns,
                                     &item->release, refusal);
 }
 
@@ -290,7 +291,7 @@ cfc_step_begin(struct cfc_service *service, struct cfc_step *step, size_t *faile
             error = begin_write(service, step, item, refusal);
         }
         if (error == CONFCAST_OK && item->order->kind == CFC_BATCH_DELETE) {
-            error = begin_delete(step, item, refusal);
+            error = begin_delete(service, step, item, refusal);
         }
         *failed = error != CONFCAST_OK ? i : step->count;
     }
