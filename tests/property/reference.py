@@ -1,0 +1,792 @@
+"""What confcastd promises, as a small program without a disk, a clock or a thread.
+
+Written from docs/api.md, docs/operators.md and the RFCs, not from the daemon.  An operation is judged
+first: either some refusals hold, and the daemon has to answer with one of them, or it has to be
+done, with the answer that is expected here.  Commit sequences are the daemon's own; what is held to
+is that they rise, and that a version is the highest one of what a scope consists of."""
+
+import dataclasses
+import json
+from typing import NamedTuple
+
+import canonical
+
+ANY = object()  # some value that is not null
+EVERYBODY = 1_000_000
+ACTIONS = ("promote", "advance", "pause", "resume", "abort", "rollback", "disable", "enable",
+           "quarantine", "confirm")
+# docs/operators.md, "What is possible when"; delete stands below that table.
+POSSIBLE = {
+    "EMPTY": {"promote", "quarantine"},
+    "ACTIVE": {"promote", "rollback", "disable", "quarantine", "delete"},
+    "ROLLING": {"advance", "pause", "abort", "rollback", "confirm", "disable", "quarantine"},
+    "PAUSED": {"resume", "abort", "rollback", "confirm", "disable", "quarantine"},
+    "DISABLED": {"enable", "rollback", "quarantine", "delete"},
+    "DELETED": {"promote", "rollback", "quarantine"},
+}
+POISON = "poison"  # what the validator command of these tests refuses
+
+
+class Refusal(NamedTuple):
+    status: int
+    code: str
+    current: dict = None  # members that error.current must have
+
+
+class Refused(Exception):
+    """One item of a step cannot be done."""
+
+    def __init__(self, *refusals):
+        super().__init__(refusals)
+        self.refusals = refusals
+
+
+class Strategy(NamedTuple):
+    label: str = None       # "key=value"
+    ppm: tuple = (EVERYBODY,)
+
+    @property
+    def is_all(self):
+        return self.label is None and self.ppm == (EVERYBODY,)
+
+    @property
+    def text(self):
+        if self.is_all:
+            return "all"
+        if self.label:
+            return "label:" + self.label
+        return ("canary:" if len(self.ppm) == 1 else "stages:") + ",".join(map(percent, self.ppm))
+
+
+def percent(ppm):
+    return f"{ppm / 10000:g}%"
+
+
+def read_percent(word):
+    """Parts per million, or None."""
+    if not word.endswith("%") or not word[:1].isdigit() or word.count(".") > 1:
+        return None
+    whole, dot, fraction = word[:-1].partition(".")
+    if not whole.isdigit() or (dot and (not fraction.isdigit() or len(fraction) > 4)):
+        return None
+    ppm = int(whole) * 10000 + int((fraction + "0000")[:4])
+    return ppm if ppm <= EVERYBODY else None
+
+
+def read_strategy(word):
+    """A Strategy, or None where the text names none."""
+    if word in (None, "all"):
+        return Strategy()
+    kind, _, rest = word.partition(":")
+    if kind in ("canary", "stages"):
+        shares = [read_percent(part) for part in rest.split(",")]
+        if None in shares or (kind == "canary" and len(shares) > 1):
+            return None
+        if any(b <= a for a, b in zip([0] + shares, shares)):
+            return None
+        if shares[-1] == EVERYBODY:
+            shares.pop()  # the end of every rollout
+        return Strategy(None, tuple(shares)) if 0 < len(shares) <= 16 else None
+    label = rest if kind == "label" else word
+    key, equals, value = label.partition("=")
+    return Strategy(label) if equals and key and value else None
+
+
+@dataclasses.dataclass
+class Release:
+    state: str = "EMPTY"
+    origin: str = "EMPTY"  # the state that abort goes back to
+    active: int = 0
+    previous: int = 0
+    candidate: int = 0
+    release_version: int = 0
+    version: int = 0
+    author: str = ""
+    message: str = ""
+    last_action: str = None
+    strategy: Strategy = Strategy()
+    stage: int = 0
+    activate: str = "now"  # now, hold or at
+    at_s: int = 0          # how far ahead an activation was set
+    is_late: bool = False  # and it has passed, in vain
+    is_waiting: bool = False
+    require_ppm: int = 0
+    bake_s: int = 0
+    confirm_s: int = 0
+    has_deadline: bool = False
+    has_reason: bool = False
+    quarantined: tuple = ()
+    before: dict = dataclasses.field(default_factory=dict)  # revision -> what was active before it
+
+    def copy(self):
+        return dataclasses.replace(self, before=dict(self.before))
+
+    @property
+    def is_rolling(self):
+        return self.state in ("ROLLING", "PAUSED")
+
+    @property
+    def covers_all(self):
+        return self.is_rolling and (self.strategy.is_all or self.stage == len(self.strategy.ppm))
+
+    @property
+    def stable(self):
+        """What the layer gives to those outside of a rollout; 0 = nothing."""
+        return self.active if self.state in ("ACTIVE", "ROLLING", "PAUSED") else 0
+
+    def view(self):
+        """As GET /v1/release shows it."""
+        shown = {
+            "state": self.state, "release_version": self.release_version,
+            "active_revision": self.active or None, "previous_revision": self.previous or None,
+            "candidate_revision": self.candidate or None, "last_action": self.last_action,
+            "quarantined": list(self.quarantined), "stage": None,
+        }
+        if self.is_rolling:
+            shown.update({
+                "stage": {"index": self.stage, "strategy": self.strategy.text,
+                          "percents": [ppm / 10000 for ppm in self.strategy.ppm]},
+                "activate": self.activate, "waiting": self.is_waiting,
+                "activate_at": ANY if self.activate == "at" else None,
+                "require_prepared": percent(self.require_ppm) if self.require_ppm else None,
+                "bake_s": self.bake_s or None, "confirm_within_s": self.confirm_s or None,
+                "confirm_by": ANY if self.has_deadline else None,
+                "reason": ANY if self.has_reason else None,
+            })
+        return shown
+
+    # ---- The lifecycle ------------------------------------------------------------------------
+
+    def _end_rollout(self):
+        self.candidate = self.stage = self.require_ppm = self.bake_s = self.confirm_s = 0
+        self.activate = "now"
+        self.is_waiting = self.is_late = self.has_deadline = self.has_reason = False
+
+    def _make_active(self, revision):
+        if self.active and self.active != revision:
+            self.previous = self.active
+        elif not self.active and self.previous == revision:
+            self.previous = self.before.get(revision, 0)  # deleted meanwhile, and back again
+        self.active = revision
+        self.before[revision] = self.previous
+        self._end_rollout()
+        self.state = "ACTIVE"
+
+    def _drop_candidate(self):
+        self._end_rollout()
+        self.state = self.origin
+
+    def begin(self):
+        """The activation of the first stage."""
+        self.is_waiting = False
+        self.activate = "now"
+        self.require_ppm = 0
+        self.has_deadline = self.confirm_s > 0
+        if self.covers_all and not self.confirm_s:
+            self._make_active(self.candidate)
+
+    def refuse(self, why):
+        raise Refused(Refusal(409, "state", {"state": self.state,
+                                             "release_version": self.release_version}), *why)
+
+    def act(self, action, item, also=()):
+        """Does an action to the record; `also` are the refusals that hold besides."""
+        if action not in POSSIBLE[self.state]:
+            self.refuse(also)
+        getattr(self, "_" + action)(item, also)
+        if also:
+            raise Refused(*also)
+        self.last_action = action
+        self.release_version += 1
+
+    def _promote(self, item, also):
+        revision = item["revision"]
+        strategy = read_strategy(item.get("strategy"))
+        require_ppm = read_percent(item.get("require_prepared", "0%"))
+        is_plain = (strategy is not None and strategy.is_all and not require_ppm and
+                    item.get("activate") in (None, "now") and not item.get("confirm_within_s"))
+        if revision in self.quarantined or (not is_plain and revision == self.active):
+            self.refuse(also)
+        if also:
+            raise Refused(*also)
+        self.strategy = strategy
+        if is_plain:
+            self._make_active(revision)
+            return
+        self.origin = self.state
+        self.state = "ROLLING"
+        self.candidate = revision
+        self.stage = 0
+        self._set_activation(item)
+        self.require_ppm = require_ppm
+        self.bake_s = item.get("bake_s", 0)
+        self.confirm_s = item.get("confirm_within_s", 0)
+        self.is_waiting = True
+        if self.activate == "at":
+            self.has_deadline = self.confirm_s > 0
+        elif self.activate == "now" and not self.require_ppm:
+            self.begin()
+
+    def _set_activation(self, item):
+        self.activate, _, ahead = (item.get("activate") or "now").partition("=")
+        self.at_s = int(ahead or 0)
+
+    def _advance(self, item, also):
+        is_at = (item.get("activate") or "").startswith("at=")
+        if self.is_waiting:
+            given = item.get("require_prepared")
+            if (read_percent(given) if given is not None else self.require_ppm) > 0:
+                self.refuse(also)  # nobody follows these scopes, and a share of nobody is never enough
+            if is_at:
+                self._set_activation(item)
+                self.require_ppm = 0
+                self.has_deadline = self.confirm_s > 0
+            else:
+                self.begin()
+        elif is_at or self.covers_all:
+            self.refuse(also)
+        elif self.stage + 1 < len(self.strategy.ppm) or self.confirm_s:
+            self.stage += 1
+        else:
+            self._make_active(self.candidate)
+
+    def _pause(self, _item, _also):
+        self.state = "PAUSED"
+
+    def _resume(self, _item, _also):
+        self.state = "ROLLING"
+        self.has_reason = False
+        if self.is_late and self.is_waiting:  # from now on as soon as enough are prepared
+            self.activate = "now"
+            self.is_late = self.has_deadline = False
+
+    def _abort(self, _item, _also):
+        self._drop_candidate()
+
+    def _rollback(self, item, also):
+        target = item.get("revision", 0)
+        if self.is_rolling and target in (0, self.active):
+            self._drop_candidate()
+            return
+        if not target:
+            target = self.previous
+            while target in self.quarantined:
+                target = self.before.get(target, 0)
+            if not target:
+                self.refuse(also)
+        if target in self.quarantined or target == self.active:
+            self.refuse(also)
+        if also:
+            raise Refused(*also)
+        was_disabled = self.state == "DISABLED"
+        before = self.before[target]
+        self._make_active(target)
+        self.previous = self.before[target] = before
+        if was_disabled:
+            self.state = "DISABLED"
+
+    def _disable(self, _item, _also):
+        if self.is_rolling:
+            self._drop_candidate()
+        self.state = "DISABLED"
+
+    def _enable(self, _item, _also):
+        self.state = "ACTIVE" if self.active else self.origin
+
+    def _quarantine(self, item, also):
+        revision = item.get("revision", 0)
+        if revision and revision in (self.active, self.candidate, *self.quarantined):
+            self.refuse(also)
+        if also:
+            raise Refused(*also)
+        self.quarantined += (revision,)
+
+    def _confirm(self, _item, also):
+        if not self.confirm_s or self.is_waiting:
+            self.refuse(also)
+        self.confirm_s = 0
+        self.has_deadline = False
+        if self.covers_all:
+            self._make_active(self.candidate)
+
+    def _delete(self, _item, _also):
+        if self.active:
+            self.previous = self.active
+        self.active = 0
+        self.state = "DELETED"
+
+    def subject(self):
+        """The revision that the audit log names."""
+        if self.last_action == "quarantine":
+            return self.quarantined[-1]
+        return self.candidate or self.active
+
+
+class Revision(NamedTuple):
+    document: dict  # None = a tombstone
+    author: str
+    message: str
+
+    def meta(self, number):
+        size = len(canonical.text(self.document).encode()) if self.document is not None else 0
+        return {"revision": number, "author": self.author, "message": self.message, "size": size,
+                "deleted": self.document is None,
+                "digest": None if self.document is None else canonical.digest(self.document)}
+
+
+class Scope:
+    def __init__(self):
+        self.is_known = False
+        self.revisions = []
+        self.release = Release()
+        self.layers = None  # None = the prefixes of the path
+        self.layers_version = 0
+        self.rules = {"schema": [], "settings": []}
+        self.approvals = {}  # revision -> names
+
+    def copy(self):
+        other = Scope()
+        other.is_known = self.is_known
+        other.revisions = list(self.revisions)
+        other.release = self.release.copy()
+        other.layers = self.layers
+        other.layers_version = self.layers_version
+        other.rules = {kind: list(items) for kind, items in self.rules.items()}
+        other.approvals = dict(self.approvals)
+        return other
+
+    @property
+    def latest(self):
+        return len(self.revisions)
+
+    @property
+    def is_deleted(self):
+        return bool(self.revisions) and self.revisions[-1].document is None
+
+    def document(self, revision):
+        return self.revisions[revision - 1].document
+
+    def rule(self, kind):
+        return self.rules[kind][-1].document if self.rules[kind] else {}
+
+
+def prefixes(path):
+    parts = path.split("/")
+    return ["/".join(parts[:i + 1]) for i in range(len(parts))]
+
+
+def is_whole(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value)
+
+
+TYPES = {
+    "object": lambda v: isinstance(v, dict), "array": lambda v: isinstance(v, list),
+    "string": lambda v: isinstance(v, str), "boolean": lambda v: isinstance(v, bool),
+    "integer": is_whole, "null": lambda v: v is None,
+    "number": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
+}
+
+
+def fits(schema, value):
+    """The few keywords of JSON Schema that these tests use."""
+    is_number = TYPES["number"](value)
+    if "type" in schema and not TYPES[schema["type"]](value):
+        return False
+    if is_number and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+        return False
+    if "enum" in schema and canonical.text(value) not in map(canonical.text, schema["enum"]):
+        return False
+    if isinstance(value, dict):
+        if any(name not in value for name in schema.get("required", ())):
+            return False
+        return all(fits(inner, value[name]) for name, inner in schema.get("properties", {}).items()
+                   if name in value)
+    return True
+
+
+class Done(NamedTuple):
+    """What is true when an operation is done."""
+
+    answer: dict
+    entries: list        # of the audit log: (action, scope, revision)
+    has_version: bool    # the answer names the commit
+    commit: object       # function of that version
+    asks_validators: bool = False
+
+
+class Model:
+    def __init__(self):
+        self.scopes = {}
+        self.version = 0     # the highest that was ever named
+        self.answers = {}    # (author, key) -> (request, answer)
+        self.audit = []
+        self.unnamed = set()  # scopes whose release moved under a version that no answer named
+
+    def copy(self):
+        other = Model()
+        other.unnamed = set(self.unnamed)
+        other.scopes = {path: scope.copy() for path, scope in self.scopes.items()}
+        other.version = self.version
+        other.answers = dict(self.answers)
+        other.audit = list(self.audit)
+        return other
+
+    def scope(self, path):
+        return self.scopes.get(path) or Scope()
+
+    def known(self, path):
+        return self.scope(path).is_known
+
+    # ---- Effective config ---------------------------------------------------------------------
+
+    def layers_of(self, path):
+        return self.scope(path).layers or prefixes(path)
+
+    def rolling_layer(self, path):
+        for layer in self.layers_of(path):
+            if self.scope(layer).release.is_rolling:
+                return layer
+        return None
+
+    def merged(self, path, candidate_of=None):
+        document = {}
+        for layer in self.layers_of(path):
+            scope = self.scope(layer)
+            release = scope.release
+            revision = release.candidate if layer == candidate_of else release.stable
+            if revision:
+                document = canonical.merge(document, scope.document(revision))
+        return document
+
+    def version_of(self, path):
+        return max([self.scope(path).layers_version] +
+                   [self.scope(layer).release.version for layer in self.layers_of(path)])
+
+    def contents(self, path):
+        """All that consumers of a scope are given: what is stable first."""
+        rolling = self.rolling_layer(path)
+        return [self.merged(path)] + ([self.merged(path, rolling)] if rolling else [])
+
+    def effective(self, path, variant):
+        """(version, variant shown, document), or None where nothing was ever released."""
+        version = self.version_of(path)
+        rolling = self.rolling_layer(path)
+        if not version:
+            return None
+        if rolling:
+            release = self.scope(rolling).release
+            if variant == "candidate" or (release.covers_all and not release.is_waiting):
+                return version, "candidate", self.merged(path, rolling)
+        return version, "stable", self.merged(path)
+
+    # ---- Judging ------------------------------------------------------------------------------
+
+    def judge(self, op):
+        """Refusals, of which one has to be the answer, or Done."""
+        known = self.answers.get((op["author"], op.get("key")))
+        if op.get("key") and not op.get("dry_run") and known:
+            if known[0] == name_request(op):
+                return known[1]
+            # What is wrong with the request alone may be said first.
+            verdict = self.judge({name: value for name, value in op.items() if name != "key"})
+            return [Refusal(422, "replay")] + [
+                refusal for refusal in (verdict if isinstance(verdict, list) else [])
+                if refusal.status == 400 or refusal.code.startswith("schema_")]
+        kind = op["op"]
+        try:
+            if kind in ("put", "delete", "release", "batch"):
+                return self._step(op)
+            return getattr(self, "_judge_" + kind)(op)
+        except Refused as refused:
+            return list(refused.refusals)
+
+    def take(self, op, done, version, answer):
+        """The operation was done, under this version."""
+        done.commit(version)
+        if done.has_version:
+            self.version = version
+        for action, path, revision in done.entries:
+            self.audit.append((op["author"], action, path, revision, op.get("message", "")))
+        if op.get("key"):
+            self.answers[(op["author"], op["key"])] = (name_request(op), answer)
+
+    def _step(self, op):
+        items = op["items"] if op["op"] == "batch" else [op]
+        after = self.copy()
+        moved, begun, shown, entries = set(), set(), [], []
+        refusals = []
+        has_promote = False
+        for index, item in enumerate(items):
+            refusals += [Refusal(400, "invalid", {"item": index})
+                         for other in items[:index] if is_twice(other, item)]
+        for index, item in enumerate(items):
+            path = item["scope"]
+            before = after.scope(path).release.is_rolling
+            try:
+                shown.append(after._item(item, op))
+            except Refused as refused:
+                if op["op"] != "batch":
+                    raise
+                raise Refused(*refusals, *(place(refusal, index) for refusal in refused.refusals)
+                              ) from refused
+            release = after.scope(path).release
+            if item["op"] == "release" or "release" in shown[-1]:
+                moved.add(path)
+                if release.is_rolling and not before:
+                    begun.add(path)
+                has_promote |= item.get("action") == "promote"
+            entries.append((item.get("action", item["op"]), path,
+                            release.subject() if item["op"] == "release" else shown[-1]["revision"]))
+        affected = sorted(path for path, scope in after.scopes.items()
+                          if scope.is_known and moved & set(after.layers_of(path)))
+        refusals += after._overlaps(affected, begun)
+        asks_validators = False
+        if has_promote and not refusals:
+            refusals, asks_validators = after._validate(self, affected, op.get("override"))
+        if refusals:
+            raise Refused(*refusals)
+
+        def commit(version):
+            self.scopes = after.scopes
+            for path in moved:
+                release = self.scopes[path].release
+                release.version = version or self.version + 0.5
+                (self.unnamed.discard if version else self.unnamed.add)(path)
+                release.author = op["author"]
+                release.message = op.get("message", "")
+
+        answer = self._step_answer(op, shown, len(affected))
+        return Done(answer, entries, op["op"] in ("release", "batch"), commit, asks_validators)
+
+    @staticmethod
+    def _step_answer(op, shown, affected):
+        if op["op"] == "batch":
+            answer = {"items": shown, "affected": affected}
+        elif op["op"] == "release":
+            answer = {**shown[0]["release"], "scope": op["scope"], "affected": affected,
+                      "author": op["author"], "message": op.get("message", "")}
+        else:
+            answer = {name: shown[0][name] for name in ("scope", "revision", "digest")}
+        if op.get("dry_run") and op["op"] != "release":
+            answer["dry_run"] = True
+        return answer
+
+    def _item(self, item, op):
+        """Does one item to this copy; returns what a batch shows of it."""
+        path = item["scope"]
+        shown = {"action": item["op"], "scope": path}
+        if item["op"] == "release":
+            if not self.known(path):
+                raise Refused(Refusal(404, "not_found"))
+            self._release_item(path, item)
+            shown["release"] = self.scope(path).release.view()
+            return shown
+        scope = self.scope(path)
+        refusals = []
+        expected = item.get("expected_revision")
+        if expected not in (None, scope.latest) and not (expected == 0 and scope.is_deleted):
+            refusals.append(Refusal(409, "conflict", {"revision": scope.latest}))
+        if item["op"] == "delete":
+            if not scope.revisions or scope.is_deleted:
+                refusals.append(Refusal(404, "not_found"))
+            elif scope.release.is_rolling:
+                refusals.append(Refusal(409, "state", {"state": scope.release.state}))
+        if refusals:
+            raise Refused(*refusals)
+        scope = self.scopes.setdefault(path, scope)
+        scope.is_known = True
+        document = item["document"] if item["op"] == "put" else None
+        scope.revisions.append(Revision(document, op["author"], op.get("message", "")))
+        shown.update({"revision": scope.latest, "digest": scope.revisions[-1].meta(0)["digest"]})
+        if item["op"] == "delete" and scope.release.state not in ("EMPTY", "DELETED"):
+            scope.release.act("delete", {})
+            shown["release"] = scope.release.view()
+        return shown
+
+    def _release_item(self, path, item):
+        scope = self.scope(path)
+        release = scope.release
+        action = item["action"]
+        item = dict(item)
+        refusals = plan_refusals(item)
+        expected = item.get("expected_release_version")
+        if expected not in (None, release.release_version):
+            refusals.append(Refusal(409, "conflict", {"release_version": release.release_version}))
+        if action == "promote":
+            item["revision"] = item.get("revision") or scope.latest
+            if read_strategy(item.get("strategy")) is None:
+                refusals.append(Refusal(400, "invalid"))
+        revision = item.get("revision", 0)
+        if action in ("promote", "quarantine"):
+            if action == "quarantine" and not revision:
+                refusals.append(Refusal(400, "invalid"))
+            elif not 0 < revision <= scope.latest or scope.document(revision) is None:
+                refusals.append(Refusal(404, "not_found"))
+            elif action == "promote":
+                required = self.approvals_required(path)
+                if len(scope.approvals.get(revision, ())) < required:
+                    refusals.append(Refusal(403, "approval"))
+        if action == "rollback" and revision and revision not in release.before:
+            refusals.append(Refusal(404, "not_found"))
+        release.act(action, item, refusals)
+
+    def _overlaps(self, affected, begun):
+        """A rollout that began meets another one at the same consumers."""
+        refusals = []
+        for path in affected:
+            rolling = [layer for layer in self.layers_of(path)
+                       if self.scope(layer).release.is_rolling]
+            if len(rolling) > 1 and begun & set(rolling):
+                refusals += [Refusal(409, "state", {"holder": layer}) for layer in rolling]
+        return refusals
+
+    def _validate(self, before, affected, is_override):
+        """What schemas, limits and validators say to contents that consumers were not given yet."""
+        refusals = []
+        asks_validators = False
+        for path in affected:
+            given = before.contents(path) if before.version_of(path) else []
+            for content in self.contents(path):
+                if content in given:
+                    continue
+                for layer in self.layers_of(path):
+                    scope = self.scope(layer)
+                    settings = scope.rule("settings")
+                    if not fits(scope.rule("schema"), content):
+                        refusals.append(Refusal(422, "schema_mismatch"))
+                    if settings.get("validators"):
+                        asks_validators = True
+                        if POISON in canonical.text(content):
+                            refusals.append(Refusal(422, "validation"))
+                    if given and given[0] and not is_override:
+                        ratio = canonical.count(content) / canonical.count(given[0])
+                        if max(ratio, 1 / ratio) > settings.get("key_ratio_max", float("inf")):
+                            refusals.append(Refusal(422, "validation"))
+        return refusals, asks_validators
+
+    def approvals_required(self, path):
+        for prefix in reversed(prefixes(path)):
+            required = self.scope(prefix).rule("settings").get("approval")
+            if required is not None:
+                return required
+        return 0
+
+    def _judge_layers(self, op):
+        path, layers = op["scope"], op["layers"]
+        scope = self.scope(path)
+        refusals = []
+        if (len(set(layers)) != len(layers) or
+                any(layer.split("/")[0] != path.split("/")[0] for layer in layers)):
+            refusals.append(Refusal(400, "invalid"))
+        if op.get("expected_version") not in (None, scope.layers_version):
+            refusals.append(Refusal(409, "conflict"))
+        rolling = [layer for layer in layers or prefixes(path)
+                   if self.scope(layer).release.is_rolling]
+        if len(rolling) > 1:
+            refusals += [Refusal(409, "state", {"holder": layer}) for layer in rolling]
+        if refusals:
+            return refusals
+
+        def commit(version):
+            changed = self.scopes.setdefault(path, scope)
+            changed.is_known = True
+            changed.layers = layers or None
+            changed.layers_version = version
+
+        return Done({"scope": path, "layers": layers or prefixes(path), "default": not layers},
+                    [("layers", path, 0)], True, commit)
+
+    def _judge_rule(self, op):
+        path, kind = op["scope"], op["kind"]
+        scope = self.scope(path)
+        refusals = [Refusal(*op["wrong"])] if op.get("wrong") else []
+        if op.get("expected_revision") not in (None, len(scope.rules[kind])):
+            refusals.append(Refusal(409, "conflict", {"revision": len(scope.rules[kind])}))
+        if refusals:
+            return refusals
+        revision = Revision(op["document"], op["author"], op.get("message", ""))
+        number = len(scope.rules[kind]) + 1
+        answer = {"scope": path, "revision": number, "digest": canonical.digest(op["document"])}
+        if op.get("dry_run"):
+            answer["dry_run"] = True
+
+        def commit(_version):
+            self.scopes.setdefault(path, scope).rules[kind].append(revision)
+
+        return Done(answer, [(kind, path, number)], False, commit)
+
+    def _judge_approve(self, op):
+        path, number = op["scope"], op["revision"]
+        scope = self.scope(path)
+        if not 0 < number <= scope.latest or scope.document(number) is None:
+            return [Refusal(404, "not_found")]
+        revision = scope.revisions[number - 1]
+        names = scope.approvals.get(number, ())
+        refusals = []
+        if op["digest"] != canonical.digest(revision.document):
+            refusals.append(Refusal(409, "conflict"))
+        if op["author"] in (revision.author, "anonymous"):
+            refusals.append(Refusal(403, "approval"))
+        if op["author"] in names:
+            refusals.append(Refusal(409, "exists"))
+        if refusals:
+            return refusals
+
+        def commit(_version):
+            scope.approvals[number] = names + (op["author"],)
+
+        return Done({"scope": path, "revision": number, "approvals": len(names) + 1,
+                     "required": self.approvals_required(path)},
+                    [("approve", path, number)], False, commit)
+
+    # ---- What happens by itself ----------------------------------------------------------------
+
+    def by_itself(self, path, action, version, message):
+        """A rollout's time has come: its activation, its pause or its rollback."""
+        release = self.scopes[path].release
+        if action == "advance":
+            release.begin()
+        else:
+            getattr(release, "_" + action)({}, ())
+            release.has_reason = release.is_late = action == "pause"
+        release.last_action = action
+        release.release_version += 1
+        release.version = self.version = version
+        release.author = "confcastd"
+        release.message = message
+        self.audit.append(("confcastd", action, path, release.subject(), message))
+
+
+def is_twice(a, b):
+    if a["scope"] != b["scope"]:
+        return False
+    is_one_release = (a["op"] == "release") != (b["op"] == "release")
+    return not is_one_release or "delete" in (a["op"], b["op"])
+
+
+def place(refusal, index):
+    return refusal._replace(current={**(refusal.current or {}), "item": index})
+
+
+def plan_refusals(item):
+    """What contradicts itself whatever the state."""
+    action = item["action"]
+    activate = item.get("activate") or "now"
+    strategy = read_strategy(item.get("strategy"))
+    is_wrong = False
+    if action != "promote":
+        is_wrong |= bool(item.get("bake_s") or item.get("confirm_within_s")) or activate == "hold"
+        if action != "advance":
+            is_wrong |= activate != "now" or "require_prepared" in item
+    elif item.get("bake_s") and strategy is not None and strategy.is_all:
+        is_wrong = True
+    if item.get("bake_s", 0) > 30 * 86400 or item.get("confirm_within_s", 0) > 7 * 86400:
+        is_wrong = True
+    if activate.startswith("at=") and not 0 < int(activate[3:]) <= 366 * 86400:
+        is_wrong = True
+    return [Refusal(400, "invalid")] if is_wrong else []
+
+
+def name_request(op):
+    """What makes two requests the same."""
+    return json.dumps({name: value for name, value in op.items() if name != "id"}, sort_keys=True)
