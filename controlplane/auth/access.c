@@ -310,7 +310,7 @@ find_token(const struct cfc_access *access, const char *text)
     for (size_t i = 0; i < access->token_count; i++) {
         found = access->tokens[i].id == id ? &access->tokens[i] : found;
     }
-    is_equal = sodium_memcmp(found->digest.bytes, digest.bytes, sizeof(digest.bytes)) == 0;
+    is_equal = cfc_token_digest_equal(&found->digest, &digest);
     return is_equal && found != &none ? found : NULL;
 }
 

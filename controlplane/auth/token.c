@@ -27,6 +27,12 @@ cfc_token_digest(const char *text, struct cfc_digest *digest)
     crypto_hash_sha256(digest->bytes, (const uint8_t *)text, strlen(text));
 }
 
+bool
+cfc_token_digest_equal(const struct cfc_digest *a, const struct cfc_digest *b)
+{
+    return sodium_memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
 static bool
 is_hex(const char *text, size_t size)
 {

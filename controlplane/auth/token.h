@@ -25,6 +25,9 @@ void cfc_token_make(char text[CFC_TOKEN_TEXT_SIZE + 1]);
 /* The digest that is kept and compared.  Any text of at most CFC_TOKEN_TEXT_MAX characters. */
 void cfc_token_digest(const char *text, struct cfc_digest *digest);
 
+/* Whether two digests are the same, by as many instructions wherever they differ. */
+bool cfc_token_digest_equal(const struct cfc_digest *a, const struct cfc_digest *b);
+
 /* The id of a token's text, as a number; false (and 0) for what is no token.  An id is no secret:
  * lists show it. */
 bool cfc_token_id(const char *text, uint64_t *id);

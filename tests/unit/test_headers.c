@@ -1,0 +1,125 @@
+/* Headers that decide something: known by name, given once, and not a browser's. */
+#include "controlplane/api/headers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/cunit_main.h"
+
+static struct cfc_headers headers;
+static struct cfc_reply reply;
+
+/* The status that the headers so far are refused with; 0 = not. */
+static unsigned
+checked(bool is_local)
+{
+    bool may;
+
+    cfc_reply_clear(&reply);
+    may = cfc_headers_check(&headers, is_local, &reply);
+    CU_ASSERT_EQUAL(may, reply.status == 0);
+    return reply.status;
+}
+
+static unsigned
+checked_one(const char *name, const char *value, bool is_local)
+{
+    memset(&headers, 0, sizeof(headers));
+    cfc_headers_add(&headers, name, value);
+    return checked(is_local);
+}
+
+static void
+names_are_taken_without_case_and_others_passed_over(void)
+{
+    memset(&headers, 0, sizeof(headers));
+    cfc_headers_add(&headers, "AUTHORIZATION", "Bearer x");
+    cfc_headers_add(&headers, "confcast-author", "ann");
+    cfc_headers_add(&headers, "content-length", "7");
+    cfc_headers_add(&headers, "Expect", NULL);
+    cfc_headers_add(&headers, "Idempotency-Key", "k");
+    cfc_headers_add(&headers, "host", "x");
+    cfc_headers_add(&headers, "Accept", "a");
+    cfc_headers_add(&headers, "Accept", "b");
+    CU_ASSERT_STRING_EQUAL(headers.authorization, "Bearer x");
+    CU_ASSERT_STRING_EQUAL(headers.author, "ann");
+    CU_ASSERT_STRING_EQUAL(headers.content_length, "7");
+    CU_ASSERT_STRING_EQUAL(headers.expect, "");
+    CU_ASSERT_STRING_EQUAL(headers.idempotency_key, "k");
+    CU_ASSERT_STRING_EQUAL(headers.host, "x");
+    CU_ASSERT_PTR_NULL(headers.origin);
+    CU_ASSERT_EQUAL(checked(true), 0);
+}
+
+static void
+a_header_that_counts_is_given_once(void)
+{
+    static const char *const names[] = {
+        "Authorization", "Confcast-Author", "Content-Length", "Expect",
+        "Host",          "Idempotency-Key", "Origin"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        memset(&headers, 0, sizeof(headers));
+        cfc_headers_add(&headers, names[i], "1");
+        CU_ASSERT_FALSE(headers.has_twice);
+        cfc_headers_add(&headers, names[i], "1");
+        CU_ASSERT_EQUAL(checked(false), 400);
+    }
+}
+
+static void
+web_pages_are_refused(void)
+{
+    CU_ASSERT_EQUAL(checked_one("Origin", "https://evil.example", false), 403);
+    CU_ASSERT_EQUAL(checked_one("Origin", "null", false), 403);
+    CU_ASSERT_EQUAL(checked_one("Origin", "", true), 403);
+}
+
+static void
+on_loopback_without_credentials_a_public_host_name_is_refused(void)
+{
+    static const char *const good[] = {
+        "127.0.0.1:7400", "localhost:7400", "[::1]:7400", "x", "::1", "10.0.0.1", ""};
+    static const char *const bad[] = {"evil.example", "evil.example:7400", "127.0.0.1.evil.example",
+                                      "localhost.", "1.2.3.4x"};
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        CU_ASSERT_EQUAL(checked_one("Host", good[i], true), 0);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CU_ASSERT_EQUAL(checked_one("Host", bad[i], true), 403);
+        CU_ASSERT_EQUAL(checked_one("Host", bad[i], false), 0);
+    }
+}
+
+static void
+names_and_keys_have_1_to_128_printable_characters(void)
+{
+    static const char *const names[] = {"Confcast-Author", "Idempotency-Key"};
+    char text[130];
+
+    for (size_t i = 0; i < 2; i++) {
+        memset(text, 'a', sizeof(text));
+        text[128] = '\0';
+        CU_ASSERT_EQUAL(checked_one(names[i], text, false), 0);
+        text[128] = 'a';
+        text[129] = '\0';
+        CU_ASSERT_EQUAL(checked_one(names[i], text, false), 400);
+        CU_ASSERT_PTR_NOT_NULL(strstr(reply.body, names[i]));
+        CU_ASSERT_EQUAL(checked_one(names[i], "", false), 400);
+        CU_ASSERT_EQUAL(checked_one(names[i], "a\tb", false), 400);
+        CU_ASSERT_EQUAL(checked_one(names[i], "a\xc3\xa9", false), 400);
+        CU_ASSERT_EQUAL(checked_one(names[i], "a b", false), 0);
+    }
+    cfc_reply_clear(&reply);
+}
+
+static const struct cfc_test_case cases[] = {
+    CFC_CASE(names_are_taken_without_case_and_others_passed_over),
+    CFC_CASE(a_header_that_counts_is_given_once),
+    CFC_CASE(web_pages_are_refused),
+    CFC_CASE(on_loopback_without_credentials_a_public_host_name_is_refused),
+    CFC_CASE(names_and_keys_have_1_to_128_printable_characters),
+};
+
+CFC_TEST_MAIN("headers", cases)
