@@ -53,6 +53,13 @@ send_as(const struct cfc_identity *identity, const char *method, const char *tar
     return reply.status;
 }
 
+/* Bodies end where their size says; not all are texts. */
+static bool
+answer_has(const char *text)
+{
+    return reply.body != NULL && memmem(reply.body, reply.body_size, text, strlen(text)) != NULL;
+}
+
 static const struct cfc_identity root = {.name = "root", .is_all = true};
 
 /* Makes a token; the secret is static. */
@@ -222,19 +229,19 @@ the_secret_is_in_one_answer_only(void)
     }
     CU_ASSERT_EQUAL(send_as(&root, "POST", "/v1/tokens", ANN, "key-1"), 200);
     CU_ASSERT(reply.is_replay);
-    CU_ASSERT_PTR_NOT_NULL(strstr(reply.body, "\"token\":null"));
-    CU_ASSERT_PTR_NULL(strstr(reply.body, text + 22));
+    CU_ASSERT(answer_has("\"token\":null"));
+    CU_ASSERT_FALSE(answer_has(text + 22));
     CU_ASSERT_EQUAL(send_as(&root, "GET", "/v1/tokens", NULL, NULL), 200);
-    CU_ASSERT_PTR_NOT_NULL(strstr(reply.body, "\"identity\":\"ann\""));
-    CU_ASSERT_PTR_NULL(strstr(reply.body, text + 22));
-    CU_ASSERT_PTR_NULL(strstr(reply.body, hex));
+    CU_ASSERT(answer_has("\"identity\":\"ann\""));
+    CU_ASSERT_FALSE(answer_has(text + 22));
+    CU_ASSERT_FALSE(answer_has(hex));
     CU_ASSERT_EQUAL(send_as(&root, "GET", "/v1/audit?format=lines", NULL, NULL), 200);
-    CU_ASSERT_PTR_NOT_NULL(strstr(reply.body, "token-create"));
-    CU_ASSERT_PTR_NULL(strstr(reply.body, text + 22));
-    CU_ASSERT_PTR_NULL(strstr(reply.body, hex));
+    CU_ASSERT(answer_has("token-create"));
+    CU_ASSERT_FALSE(answer_has(text + 22));
+    CU_ASSERT_FALSE(answer_has(hex));
     snprintf(hex, sizeof(hex), "w/token:%.16s", text + 5);
     CU_ASSERT_EQUAL_FATAL(cfc_store_get(m.store, hex, strlen(hex), &value), CONFCAST_OK);
-    CU_ASSERT_PTR_NULL(strstr((const char *)value.bytes, text + 22));
+    CU_ASSERT_PTR_NULL(memmem(value.bytes, value.size, text + 22, strlen(text + 22)));
     cfc_store_value_free(&value);
     close_all();
 }
@@ -298,7 +305,7 @@ roles_are_replaced_on_their_version_only(void)
     CU_ASSERT_EQUAL(send_as(&root, "PUT", "/v1/roles?expected_version=0", body, NULL), 200);
     CU_ASSERT_EQUAL(send_as(&root, "PUT", "/v1/roles?expected_version=0", body, NULL), 409);
     CU_ASSERT_EQUAL(send_as(&root, "GET", "/v1/roles", NULL, NULL), 200);
-    CU_ASSERT_PTR_NOT_NULL(strstr(reply.body, "\"identity\":\"uid:7\""));
+    CU_ASSERT(answer_has("\"identity\":\"uid:7\""));
     CU_ASSERT_EQUAL(cfc_access_identify(&acl, &peer, &who), CONFCAST_OK);
     CU_ASSERT_STRING_EQUAL(who.name, "uid:7");
     CU_ASSERT_EQUAL(who.proof, CFC_PROOF_PEER);
@@ -464,9 +471,9 @@ a_viewer_sees_the_audit_log_and_neither_tokens_nor_roles(void)
     CU_ASSERT_EQUAL(send_as(&viewer, "GET", "/v1/tokens", NULL, NULL), 403);
     CU_ASSERT_EQUAL(send_as(&viewer, "GET", "/v1/roles", NULL, NULL), 403);
     CU_ASSERT_EQUAL(send_as(&viewer, "GET", "/v1/audit", NULL, NULL), 200);
-    CU_ASSERT_PTR_NOT_NULL(strstr(reply.body, "\"action\":\"token-create\""));
-    CU_ASSERT_PTR_NOT_NULL(strstr(reply.body, "\"author\":\"root\""));
-    CU_ASSERT_PTR_NULL(strstr(reply.body, CFC_TOKEN_PREFIX));
+    CU_ASSERT(answer_has("\"action\":\"token-create\""));
+    CU_ASSERT(answer_has("\"author\":\"root\""));
+    CU_ASSERT_FALSE(answer_has(CFC_TOKEN_PREFIX));
     CU_ASSERT_EQUAL(send_as(&of_acme, "GET", "/v1/audit", NULL, NULL), 403);
     CU_ASSERT_EQUAL(send_as(&of_acme, "GET", "/metrics", NULL, NULL), 403);
     CU_ASSERT_EQUAL(send_as(&of_acme, "GET", "/v1/consumers", NULL, NULL), 403);
@@ -482,10 +489,8 @@ denials_are_counted_in_the_metrics(void)
     CU_ASSERT_EQUAL(send_as(&nobody, "GET", "/v1/status", NULL, NULL), 403);
     bear_at("x", NOW);
     CU_ASSERT_EQUAL(send_as(&root, "GET", "/metrics", NULL, NULL), 200);
-    CU_ASSERT_PTR_NOT_NULL(
-        strstr(reply.body, "confcast_access_denied_total{reason=\"forbidden\"} 1\n"));
-    CU_ASSERT_PTR_NOT_NULL(
-        strstr(reply.body, "confcast_access_denied_total{reason=\"bad_token\"} 1\n"));
+    CU_ASSERT(answer_has("confcast_access_denied_total{reason=\"forbidden\"} 1\n"));
+    CU_ASSERT(answer_has("confcast_access_denied_total{reason=\"bad_token\"} 1\n"));
     close_all();
 }
 
