@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "confcast/error.h"
 #include "controlplane/keys/files.h"
@@ -247,6 +248,16 @@ cfc_tls_ca(const struct cfc_tls *tls)
     return tls->ca;
 }
 
+/* A list that is read in time also goes out of date while it stays in memory. */
+static bool
+is_current(gnutls_x509_crl_t crl)
+{
+    time_t now = time(NULL);
+    time_t next = gnutls_x509_crl_get_next_update(crl);
+
+    return gnutls_x509_crl_get_this_update(crl) <= now && next != (time_t)-1 && next >= now;
+}
+
 static bool
 is_named(const gnutls_datum_t *name, struct cfc_tls *tls)
 {
@@ -255,7 +266,8 @@ is_named(const gnutls_datum_t *name, struct cfc_tls *tls)
     for (unsigned i = 0; i < tls->crl_count && !is_found; i++) {
         gnutls_datum_t issuer = {0};
 
-        if (gnutls_x509_crl_get_raw_issuer_dn(tls->crls[i], &issuer) == 0) {
+        if (is_current(tls->crls[i]) &&
+            gnutls_x509_crl_get_raw_issuer_dn(tls->crls[i], &issuer) == 0) {
             is_found =
                 issuer.size == name->size && memcmp(issuer.data, name->data, name->size) == 0;
         }
@@ -309,8 +321,8 @@ is_good(struct cfc_tls *tls, gnutls_x509_crt_t *chain, unsigned count)
     return error == 0 && status == 0;
 }
 
-/* The subject's one common name.  A NUL in it would end it early here and not where it was checked.
- */
+/* The subject's one common name.  GnuTLS gives it as RFC 4514 writes names: what it had to escape,
+ * or to write as hexadecimal digits, is no plain name, and could be taken for another. */
 static bool
 common_name(gnutls_x509_crt_t cert, char *name, size_t capacity)
 {
@@ -319,7 +331,7 @@ common_name(gnutls_x509_crt_t cert, char *name, size_t capacity)
 
     return gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size) ==
                0 &&
-           strlen(name) == size &&
+           strlen(name) == size && name[0] != '#' && strchr(name, '\\') == NULL &&
            gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 1, 0, NULL, &none) ==
                GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
 }

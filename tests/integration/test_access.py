@@ -99,33 +99,76 @@ def make_ca(folder, name):
         file.write("01\n")
 
 
-def make_cert(folder, ca, name, usage, start="20200101000000Z", end="20400101000000Z"):
+def make_cert(folder, ca, name, usage, start="20200101000000Z", end="20400101000000Z", subject=None, names=None):
+    """`usage` is a section of the CA's file; with `names` (a subjectAltName) it is made for this one."""
     openssl(folder, "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-            f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+            subject or f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+    if names:
+        with open(os.path.join(folder, f"{ca}.cnf"), "a", encoding="ascii") as file:
+            file.write(f"[{name}]\nextendedKeyUsage=clientAuth\nsubjectAltName={names}\n")
+        usage = name
     openssl(folder, "ca", "-batch", "-config", f"{ca}.cnf", "-extensions", usage, "-startdate", start, "-enddate", end,
             "-in", f"{name}.csr", "-out", f"{name}.pem", "-notext")
 
 
-class Certificates(DaemonCase):
+def split_der(der):
+    """The contents of a DER SEQUENCE, as the encodings of its members."""
+    def header(at):
+        size, at = der[at + 1], at + 2
+        if size & 0x80:
+            size, at = int.from_bytes(der[at:at + (size & 0x7f)], "big"), at + (size & 0x7f)
+        return size, at
+
+    members = []
+    at = header(0)[1]
+    while at < len(der):
+        size, content = header(at)
+        members.append(der[at:content + size])
+        at = content + size
+    return members
+
+
+def der(tag, content):
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([0x82]) + size.to_bytes(2, "big")
+    return bytes([tag]) + length + content
+
+
+def resign(folder, ca, name, old, new):
+    """Changes bytes of a certificate where no tool would put them, and signs it again."""
+    with open(os.path.join(folder, f"{name}.pem"), encoding="ascii") as file:
+        body, algorithm, _ = split_der(ssl.PEM_cert_to_DER_cert(file.read()))
+    assert body.count(old) == 1 and len(old) == len(new)
+    body = body.replace(old, new)
+    signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", f"{ca}.key"], input=body, cwd=folder, check=True,
+                               stdout=subprocess.PIPE).stdout
+    with open(os.path.join(folder, f"{name}.pem"), "w", encoding="ascii") as file:
+        file.write(ssl.DER_cert_to_PEM_cert(der(0x30, body + algorithm + der(0x03, b"\0" + signature))))
+
+
+class WithCertificates(DaemonCase):
+    name_kind = "cn"
+
+    @classmethod
+    def make(cls):
+        """Makes further certificates, before the daemon starts."""
+
     @classmethod
     def setUpClass(cls):
         cls.certs = tempfile.mkdtemp(prefix="confcast-certs-")
         make_ca(cls.certs, "ca")
-        make_ca(cls.certs, "foreign")
         make_cert(cls.certs, "ca", "server", "server")
         make_cert(cls.certs, "ca", "ann", "client")
-        make_cert(cls.certs, "ca", "bob", "client")
-        make_cert(cls.certs, "ca", "late", "client", end="20210101000000Z")
-        make_cert(cls.certs, "foreign", "mallory", "client")
+        cls.make()
         cls.crl()
         path = lambda name: os.path.join(cls.certs, name)
-        cls.options = ("--tls-cert", path("server.pem"), "--tls-key", path("server.key"),
-                       "--tls-client-ca", path("ca.pem"), "--tls-client-crl", path("ca.crl"))
+        cls.options = ("--tls-cert", path("server.pem"), "--tls-key", path("server.key"), "--tls-client-ca",
+                       path("ca.pem"), "--tls-client-crl", path("ca.crl"), "--tls-client-name", cls.name_kind)
         super().setUpClass()
 
     @classmethod
-    def crl(cls):
-        openssl(cls.certs, "ca", "-config", "ca.cnf", "-gencrl", "-out", "new.crl")
+    def crl(cls, *options):
+        openssl(cls.certs, "ca", "-config", "ca.cnf", "-gencrl", "-out", "new.crl", *options)
         os.rename(os.path.join(cls.certs, "new.crl"), os.path.join(cls.certs, "ca.crl"))
 
     @classmethod
@@ -133,7 +176,7 @@ class Certificates(DaemonCase):
         super().tearDownClass()
         shutil.rmtree(cls.certs)
 
-    def ask(self, name, path="/v1/status", version=None):
+    def ask(self, name, path="/v1/status", version=None, token=None):
         context = ssl.create_default_context(cafile=os.path.join(self.certs, "ca.pem"))
         if version:
             context.maximum_version = version
@@ -141,23 +184,84 @@ class Certificates(DaemonCase):
             context.load_cert_chain(os.path.join(self.certs, name + ".pem"), os.path.join(self.certs, name + ".key"))
         connection = control.http.client.HTTPSConnection("127.0.0.1", self.daemon.port, timeout=20, context=context)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
             return control.Reply(connection.getresponse())
         finally:
             connection.close()
 
-    def test_good_certificates_get_in_and_others_get_401(self):
+    def bind(self, *names):
         self.good(self.daemon.request("PUT", "/v1/roles", {"bindings": [
-            {"identity": name, "roles": ["viewer"], "scope": "*"} for name in ("ann", "bob", "late", "mallory", "server")]},
-            unix=True))
+            {"identity": name, "roles": ["viewer"], "scope": "*"} for name in names]}, unix=True))
+
+
+class Certificates(WithCertificates):
+    @classmethod
+    def make(cls):
+        make_ca(cls.certs, "foreign")
+        make_cert(cls.certs, "ca", "bob", "client")
+        make_cert(cls.certs, "ca", "dan", "client")
+        make_cert(cls.certs, "ca", "late", "client", end="20210101000000Z")
+        make_cert(cls.certs, "ca", "early", "client", start="20390101000000Z")
+        make_cert(cls.certs, "foreign", "mallory", "client")
+
+    def test_good_certificates_get_in_and_others_get_401(self):
+        self.bind("ann", "bob", "late", "early", "mallory", "server")
         self.good(self.ask("ann"))
         self.good(self.ask("bob"))
-        for name in (None, "late", "mallory", "server"):
+        for name in (None, "late", "early", "mallory", "server"):
             with self.subTest(name=name):
                 self.refused(self.ask(name), 401, "unauthorized")
         openssl(self.certs, "ca", "-config", "ca.cnf", "-revoke", "bob.pem")
         self.crl()
         self.refused(self.ask("bob"), 401)
+        self.good(self.ask("ann"))
+
+    def test_a_revoked_certificate_is_not_saved_by_a_good_token(self):
+        self.bind("ann", "dan")
+        token = self.good(self.daemon.request("POST", "/v1/tokens", {
+            "identity": "dan", "roles": ["viewer"], "scope": "*"}, unix=True))["token"]
+        self.good(self.ask("dan", token=token))
+        self.good(self.ask(None, token=token))
+        self.refused(self.ask("dan", token=token[:-1] + "z"), 401)
+        openssl(self.certs, "ca", "-config", "ca.cnf", "-revoke", "dan.pem")
+        self.crl()
+        self.refused(self.ask("dan", token=token), 401)
+        self.good(self.ask(None, token=token))
+
+    def test_a_revocation_holds_on_a_connection_that_is_open(self):
+        make_cert(self.certs, "ca", "eli", "client")
+        self.bind("ann", "eli")
+        context = ssl.create_default_context(cafile=os.path.join(self.certs, "ca.pem"))
+        context.load_cert_chain(os.path.join(self.certs, "eli.pem"), os.path.join(self.certs, "eli.key"))
+        connection = control.http.client.HTTPSConnection("127.0.0.1", self.daemon.port, timeout=20, context=context)
+        for revoked in (False, True):
+            connection.request("GET", "/v1/status")
+            self.assertEqual(control.Reply(connection.getresponse()).status, 401 if revoked else 200)
+            if not revoked:
+                openssl(self.certs, "ca", "-config", "ca.cnf", "-revoke", "eli.pem")
+                self.crl()
+        connection.close()
+
+    def test_a_crl_that_is_late_broken_foreign_or_gone_lets_nobody_in(self):
+        self.bind("ann")
+        crl = os.path.join(self.certs, "ca.crl")
+
+        def replace(text):
+            with open(crl + ".new", "w", encoding="ascii") as file:
+                file.write(text)
+            os.rename(crl + ".new", crl)
+
+        self.crl("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200102000000Z")
+        self.refused(self.ask("ann"), 401)
+        replace("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
+        self.refused(self.ask("ann"), 401)
+        openssl(self.certs, "ca", "-config", "foreign.cnf", "-gencrl", "-out", "other.crl")
+        with open(os.path.join(self.certs, "other.crl"), encoding="ascii") as file:
+            replace(file.read())
+        self.refused(self.ask("ann"), 401)
+        os.unlink(crl)
+        self.refused(self.ask("ann"), 401)
+        self.crl()
         self.good(self.ask("ann"))
 
     def test_a_certificate_without_a_role_is_known_and_may_nothing(self):
@@ -168,6 +272,88 @@ class Certificates(DaemonCase):
         self.assertRaises((ssl.SSLError, ConnectionError), self.ask, None, "/healthz", ssl.TLSVersion.TLSv1_2)
         self.good(self.ask(None, "/healthz"))
         self.assertFalse(self.daemon.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP"))
+
+
+
+class CommonNames(WithCertificates):
+    @classmethod
+    def make(cls):
+        make_cert(cls.certs, "ca", "nul", "client", subject="/CN=annQevil")
+        resign(cls.certs, "ca", "nul", b"annQevil", b"ann\0evil")
+        make_cert(cls.certs, "ca", "whole", "client", subject="/CN=carQevil")
+        resign(cls.certs, "ca", "whole", b"carQevil", b"carPevil")
+        make_cert(cls.certs, "ca", "two", "client", subject="/CN=bob/CN=ann")
+        make_cert(cls.certs, "ca", "blank", "client", subject="/CN=a b")
+        make_cert(cls.certs, "ca", "uid", "client", subject="/CN=uid:0")
+        make_cert(cls.certs, "ca", "alt", "client", subject="/CN=zoe", names="DNS:ann,URI:ann,email:ann")
+
+    def test_a_name_with_a_nul_or_a_second_name_is_nobodys(self):
+        self.bind("ann", "bob", "carPevil")
+        self.good(self.ask("ann"))
+        self.good(self.ask("whole"))  # so that it is the NUL, and not the signature, that is refused
+        for name in ("nul", "two", "blank", "uid"):
+            with self.subTest(name=name):
+                self.refused(self.ask(name), 401)
+
+    def test_alternative_names_are_not_looked_at(self):
+        self.bind("ann")
+        self.refused(self.ask("alt"), 403)
+
+
+class AlternativeNames(WithCertificates):
+    name_kind = "uri"
+
+    @classmethod
+    def make(cls):
+        make_cert(cls.certs, "ca", "one", "client", names="URI:spiffe://corp/ci,DNS:ci.corp,email:ci@corp")
+        make_cert(cls.certs, "ca", "two", "client", names="URI:spiffe://corp/ci,URI:spiffe://corp/root")
+        make_cert(cls.certs, "ca", "none", "client", subject="/CN=spiffe:..corp.ci", names="DNS:ci.corp")
+        make_cert(cls.certs, "ca", "long", "client", names="URI:spiffe://corp/" + "x" * 120)
+
+    def test_the_one_name_of_the_chosen_kind_is_the_identity(self):
+        self.bind("spiffe://corp/ci", "spiffe://corp/root", "ann", "ci.corp", "spiffe://corp/" + "x" * 114)
+        self.good(self.ask("one"))
+        for name in ("two", "none", "ann", "long"):
+            with self.subTest(name=name):
+                self.refused(self.ask(name), 401)
+
+    def test_an_unknown_kind_ends_the_start(self):
+        result = subprocess.run([control.CONFCASTD, "--data", self.certs, "--tls-client-name", "serial"],
+                                stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("cn, uri, dns or email", result.stderr)
+
+
+class MailNames(AlternativeNames):
+    name_kind = "email"
+
+    def test_the_one_name_of_the_chosen_kind_is_the_identity(self):
+        self.bind("ci@corp")
+        self.good(self.ask("one"))
+        self.refused(self.ask("two"), 401)
+
+
+class TwoIssuers(WithCertificates):
+    """Two CAs and the CRL of one: who was signed by the other might be revoked, for all that is known."""
+
+    @classmethod
+    def make(cls):
+        make_ca(cls.certs, "second")
+        make_cert(cls.certs, "second", "eve", "client")
+        with open(os.path.join(cls.certs, "ca.pem"), "a", encoding="ascii") as out, \
+             open(os.path.join(cls.certs, "second.pem"), encoding="ascii") as file:
+            out.write(file.read())
+
+    def test_an_issuer_without_a_crl_lets_nobody_in(self):
+        self.bind("ann", "eve")
+        self.good(self.ask("ann"))
+        self.refused(self.ask("eve"), 401)
+        openssl(self.certs, "ca", "-config", "second.cnf", "-gencrl", "-out", "second.crl")
+        with open(os.path.join(self.certs, "ca.crl"), "a", encoding="ascii") as out, \
+             open(os.path.join(self.certs, "second.crl"), encoding="ascii") as file:
+            out.write(file.read())
+        self.good(self.ask("eve"))
+        self.good(self.ask("ann"))
 
 
 if __name__ == "__main__":
