@@ -3,331 +3,434 @@
 
 #include "controlplane/model/apply_table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
+#include <xxhash.h>
 
 #include "confcast/error.h"
-#include "controlplane/model/record.h"
-#include "protocol/base/cursor.h"
-#include "protocol/base/scope.h"
+#include "protocol/base/time.h"
 
 enum {
-    COUNTED_ACCEPTED = 1u << 0,
-    COUNTED_PREPARED = 1u << 1,
-    COUNTED_APPLIED = 1u << 2,
-    COUNTED_DURABLE = 1u << 3,
-    COUNTED_REJECTED = 1u << 4,
-    COUNTED_ALIVE = 1u << 5,
-    COUNTED_TIMELY = 1u << 6,
-    COUNTED_SILENT = 1u << 7,
-    COUNTED_ARM_SHIFT = 8, /* the arm, when ACCEPTED */
+    SLOT_COUNT_MIN = 1024,
+    FORGET_COUNT_MAX = 4096, /* in one tick */
+    CLONE_AFTER_S = 5,       /* frames of the life before are late by less than this */
+    CLONE_SHOWN_S = 600,     /* after the last sign */
 };
-
-enum {
-    STATE_FORMAT = 1,
-    STATE_SIZE = 1 + 9 * 8 + 1 + 1 + 2 + 4,
-    FLUSH_COUNT_MAX = 256, /* states written in one batch */
-};
-
-/* Whether a consumer that says APPLIED serves what its arm of the decision names.  Of an older
- * version the decision is gone, and its word is all there is. */
-static bool
-serves_its_arm(const struct cfc_scope *scope, const struct cfc_report_entry *entry)
-{
-    const struct cfc_decision *decision = scope->decision;
-
-    if (decision == NULL || decision->version != entry->accepted) {
-        return true;
-    }
-    return entry->arm < decision->arm_count &&
-           cfc_digest_key(&decision->arms[entry->arm].content->id) == entry->serving_content;
-}
-
-/* What an entry adds to the counts of the published version. */
-static uint32_t
-classify_entry(const struct cfc_scope *scope, const struct cfc_report_entry *entry)
-{
-    uint32_t counted = COUNTED_ACCEPTED;
-
-    if (scope->apply.counts.published == 0 || entry->accepted != scope->apply.counts.published) {
-        return 0;
-    }
-    switch (entry->state) {
-    case CFC_APPLY_PREPARED:
-        return counted | COUNTED_PREPARED;
-    case CFC_APPLY_APPLIED:
-        if (entry->serving_version != entry->accepted || !serves_its_arm(scope, entry)) {
-            return counted;
-        }
-        counted |= COUNTED_PREPARED | COUNTED_APPLIED;
-        return entry->durable >= entry->accepted ? counted | COUNTED_DURABLE : counted;
-    case CFC_APPLY_REJECTED:
-    case CFC_APPLY_REVERTED:
-    case CFC_APPLY_DEGRADED:
-        return counted | COUNTED_REJECTED;
-    default:
-        return counted;
-    }
-}
-
-static uint32_t
-classify(const struct cfc_apply_entry *state)
-{
-    const struct cfc_apply_consumer *consumer = state->consumer;
-    uint32_t counted = classify_entry(state->scope, &state->entry);
-
-    counted |= (uint32_t)state->entry.arm << COUNTED_ARM_SHIFT;
-    if (consumer->is_stale) {
-        return state->is_silent ? counted | COUNTED_SILENT : counted;
-    }
-    return counted | COUNTED_ALIVE | (consumer->is_timely ? COUNTED_TIMELY : 0);
-}
-
-static void
-count_alive(struct cfc_apply_counts *counts, uint32_t counted, uint64_t one)
-{
-    struct cfc_arm_counts *arm = &counts->arms[counted >> COUNTED_ARM_SHIFT];
-    bool is_prepared = (counted & COUNTED_PREPARED) != 0;
-
-    counts->alive += one;
-    counts->alive_prepared += is_prepared ? one : 0;
-    if ((counted & COUNTED_TIMELY) != 0) {
-        counts->timely += one;
-        counts->timely_prepared += is_prepared ? one : 0;
-    }
-    if ((counted & COUNTED_ACCEPTED) != 0) {
-        arm->alive += one;
-        arm->applied += (counted & COUNTED_APPLIED) != 0 ? one : 0;
-        arm->rejected += (counted & COUNTED_REJECTED) != 0 ? one : 0;
-    }
-}
-
-static void
-count(struct cfc_apply_counts *counts, uint32_t counted, bool is_added)
-{
-    uint64_t one = is_added ? 1 : UINT64_MAX;
-
-    if ((counted & COUNTED_ALIVE) != 0) {
-        count_alive(counts, counted, one);
-    }
-    counts->silent += (counted & COUNTED_SILENT) != 0 ? one : 0;
-
-    counts->accepted += (counted & COUNTED_ACCEPTED) != 0 ? one : 0;
-    counts->prepared += (counted & COUNTED_PREPARED) != 0 ? one : 0;
-    counts->applied += (counted & COUNTED_APPLIED) != 0 ? one : 0;
-    counts->durable += (counted & COUNTED_DURABLE) != 0 ? one : 0;
-    counts->rejected += (counted & COUNTED_REJECTED) != 0 ? one : 0;
-}
-
-static void
-leave_list(struct cfc_apply_entry *state)
-{
-    struct cfc_scope_apply *apply = &state->scope->apply;
-
-    if (state->is_current) {
-        DL_DELETE(apply->current, state);
-    } else {
-        DL_DELETE(apply->behind, state);
-    }
-}
-
-static void
-enter_list(struct cfc_apply_entry *state)
-{
-    struct cfc_scope_apply *apply = &state->scope->apply;
-
-    state->is_current = (state->counted & COUNTED_APPLIED) != 0;
-    if (state->is_current) {
-        DL_APPEND(apply->current, state);
-    } else {
-        DL_APPEND(apply->behind, state);
-    }
-}
-
-/* Brings the counts and lists of its scope up to date with the state. */
-static void
-recount(struct cfc_apply_entry *state)
-{
-    struct cfc_apply_counts *counts = &state->scope->apply.counts;
-    uint32_t counted = classify(state);
-    bool is_current = (counted & COUNTED_APPLIED) != 0;
-
-    count(counts, state->counted, false);
-    count(counts, counted, true);
-    if (is_current != state->is_current) {
-        leave_list(state);
-        state->counted = counted;
-        enter_list(state);
-    }
-    state->counted = counted;
-}
 
 void
-cfc_apply_table_published(struct cfc_scope *scope, uint64_t version, uint64_t unix_ns)
+cfc_apply_table_init(struct cfc_apply_table *table, uint64_t stale_after_ns, uint64_t seed)
 {
-    struct cfc_apply_counts *counts = &scope->apply.counts;
-    struct cfc_apply_entry *all;
+    memset(table, 0, sizeof(*table));
+    table->stale_after_ns = stale_after_ns;
+    table->seed = seed;
+}
+
+/* ---- Consumers --------------------------------------------------------------------------------
+ */
+
+static uint64_t
+hash_id(const struct cfc_apply_table *table, const char *id, size_t id_size)
+{
+    return XXH3_64bits_withSeed(id, id_size, table->seed);
+}
+
+static struct cfc_apply_slot *
+find_slot(const struct cfc_apply_table *table, uint64_t hash, const char *id, size_t id_size)
+{
+    size_t mask = table->slot_count - 1;
+    size_t at = hash & mask;
+
+    for (; table->slots[at].consumer != NULL; at = (at + 1) & mask) {
+        const struct cfc_apply_consumer *consumer = table->slots[at].consumer;
+
+        if (table->slots[at].hash == hash && consumer->id_size == id_size &&
+            memcmp(consumer->id, id, id_size) == 0) {
+            break;
+        }
+    }
+    return &table->slots[at];
+}
+
+struct cfc_apply_consumer *
+cfc_apply_table_find(const struct cfc_apply_table *table, const char *id, size_t id_size)
+{
+    if (table->slot_count == 0) {
+        return NULL;
+    }
+    return find_slot(table, hash_id(table, id, id_size), id, id_size)->consumer;
+}
+
+/* Room for one more consumer. */
+static int
+grow(struct cfc_apply_table *table)
+{
+    size_t count = table->slot_count > 0 ? table->slot_count * 2 : SLOT_COUNT_MIN;
+    struct cfc_apply_slot *slots;
+
+    if ((table->consumer_count + 1) * 4 <= table->slot_count * 3) {
+        return CONFCAST_OK;
+    }
+    slots = calloc(count, sizeof(*slots));
+    if (slots == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < table->slot_count; i++) {
+        size_t at = table->slots[i].hash & (count - 1);
+
+        if (table->slots[i].consumer == NULL) {
+            continue;
+        }
+        while (slots[at].consumer != NULL) {
+            at = (at + 1) & (count - 1);
+        }
+        slots[at] = table->slots[i];
+    }
+    free(table->slots);
+    table->slots = slots;
+    table->slot_count = count;
+    return CONFCAST_OK;
+}
+
+/* Takes a consumer out of the index; those behind it move up. */
+static void
+unindex(struct cfc_apply_table *table, const struct cfc_apply_consumer *consumer)
+{
+    size_t mask = table->slot_count - 1;
+    struct cfc_apply_slot *slot = find_slot(table, hash_id(table, consumer->id, consumer->id_size),
+                                            consumer->id, consumer->id_size);
+    size_t hole = (size_t)(slot - table->slots);
+
+    for (size_t at = (hole + 1) & mask; table->slots[at].consumer != NULL; at = (at + 1) & mask) {
+        if (((at - table->slots[at].hash) & mask) >= ((at - hole) & mask)) {
+            table->slots[hole] = table->slots[at];
+            hole = at;
+        }
+    }
+    table->slots[hole].consumer = NULL;
+    table->consumer_count--;
+}
+
+static uint64_t
+wheel_width_ns(const struct cfc_apply_table *table)
+{
+    uint64_t width_ns = table->stale_after_ns / CFC_APPLY_WHEEL_COUNT;
+
+    return width_ns > 0 ? width_ns : 1;
+}
+
+/* When a consumer that is not heard any more becomes stale.  Nobody listened before the first look:
+ * what was restored gets the whole time from there. */
+static uint64_t
+deadline_of(const struct cfc_apply_table *table, const struct cfc_apply_consumer *consumer)
+{
+    bool is_restored = consumer->life_unix_ns == 0 && consumer->seen_unix_ns < table->start_unix_ns;
+
+    return (is_restored ? table->start_unix_ns : consumer->seen_unix_ns) + table->stale_after_ns;
+}
+
+static void
+enter_wheel(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer)
+{
+    uint64_t slot = deadline_of(table, consumer) / wheel_width_ns(table) + 1;
+    uint64_t last = table->wheel_slot + CFC_APPLY_WHEEL_COUNT - 1;
+
+    if (table->wheel_slot != 0 && slot > last) {
+        slot = last;
+    }
+    if (slot <= table->wheel_slot) {
+        slot = table->wheel_slot + 1;
+    }
+    LL_PREPEND(table->wheel[slot % CFC_APPLY_WHEEL_COUNT], consumer);
+}
+
+static void
+drop_labels(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer)
+{
+    struct cfc_apply_labels *labels = consumer->labels;
+
+    consumer->labels = NULL;
+    if (labels != NULL && --labels->use_count == 0) {
+        HASH_DEL(table->labels, labels);
+        free(labels);
+    }
+}
+
+static void
+drop_clone(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer)
+{
+    struct cfc_apply_entry *state;
+    struct cfc_apply_clone *clone = consumer->clone;
+
+    if (clone == NULL) {
+        return;
+    }
+    LL_FOREACH2(consumer->states, state, sibling)
+    {
+        state->scope->apply.counts.cloned--;
+        cfc_apply_note_change(table, state->scope);
+    }
+    DL_DELETE(table->clones, clone);
+    consumer->clone = NULL;
+    table->totals.cloned--;
+    free(clone);
+}
+
+/* Forgets a consumer that is stale. */
+static void
+forget(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer)
+{
     struct cfc_apply_entry *state;
     struct cfc_apply_entry *next;
 
-    if (version <= counts->published) {
-        return;
-    }
-    counts->published = version;
-    counts->published_unix_ns = unix_ns;
-    DL_CONCAT(scope->apply.behind, scope->apply.current);
-    all = scope->apply.behind;
-    scope->apply.behind = NULL;
-    scope->apply.current = NULL;
-    DL_FOREACH_SAFE(all, state, next)
+    assert(consumer->is_stale);
+    drop_clone(table, consumer);
+    LL_FOREACH_SAFE2(consumer->states, state, next, sibling)
     {
-        count(counts, state->counted, false);
-        state->is_silent = false;
-        state->counted = classify(state);
-        count(counts, state->counted, true);
-        enter_list(state);
+        cfc_apply_count_leave(table, state);
+        cfc_apply_place_free(table, state);
+        table->state_count--;
     }
-}
-
-static void
-mark_dirty(struct cfc_apply_table *table, struct cfc_apply_entry *state)
-{
-    if (state->is_dirty) {
-        return;
-    }
-    state->is_dirty = true;
-    state->dirty_next = NULL;
-    if (table->dirty_last != NULL) {
-        table->dirty_last->dirty_next = state;
-    } else {
-        table->dirty = state;
-    }
-    table->dirty_last = state;
+    drop_labels(table, consumer);
+    unindex(table, consumer);
+    DL_DELETE(table->stale, consumer);
+    free(consumer);
 }
 
 static int
-make_consumer(struct cfc_apply_table *table, const char *id, struct cfc_apply_consumer **made)
+make_consumer(struct cfc_apply_table *table, const char *id, size_t id_size,
+              struct cfc_apply_consumer **made)
 {
     struct cfc_apply_consumer *consumer;
-    bool is_out_of_memory = false;
+    uint64_t hash = hash_id(table, id, id_size);
+    struct cfc_apply_slot *slot;
 
-    if (HASH_COUNT(table->by_id) >= CFC_CONSUMER_COUNT_MAX) {
+    if (table->consumer_count >= CFC_CONSUMER_COUNT_MAX && table->stale != NULL) {
+        forget(table, table->stale);
+    }
+    if (table->consumer_count >= CFC_CONSUMER_COUNT_MAX) {
         return CONFCAST_ERR_LIMIT;
     }
-    consumer = calloc(1, sizeof(*consumer));
-    if (consumer == NULL) {
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    consumer->id = strdup(id);
-    if (consumer->id != NULL) {
-        HASH_ADD_KEYPTR(hh, table->by_id, consumer->id, strlen(consumer->id), consumer);
-    }
-    if (consumer->id == NULL || is_out_of_memory) {
-        free(consumer->id);
+    consumer = calloc(1, sizeof(*consumer) + id_size + 1);
+    if (consumer == NULL || grow(table) != CONFCAST_OK) {
         free(consumer);
         return CONFCAST_ERR_NO_MEMORY;
     }
-    DL_APPEND(table->heard, consumer);
+    memcpy(consumer->id, id, id_size);
+    consumer->id_size = (uint8_t)id_size;
+    slot = find_slot(table, hash, id, id_size);
+    *slot = (struct cfc_apply_slot){.hash = hash, .consumer = consumer};
+    table->consumer_count++;
     *made = consumer;
     return CONFCAST_OK;
 }
 
 static int
-ensure_state(struct cfc_apply_table *table, const char *id, struct cfc_scope *scope,
-             struct cfc_apply_entry **found)
+ensure_detail(struct cfc_scope_apply *apply)
 {
-    struct cfc_apply_consumer *consumer = NULL;
-    struct cfc_apply_entry *state;
-    int error = CONFCAST_OK;
-
-    HASH_FIND(hh, table->by_id, id, strlen(id), consumer);
-    if (consumer == NULL) {
-        error = make_consumer(table, id, &consumer);
+    if (apply->detail != NULL) {
+        return CONFCAST_OK;
     }
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    LL_FOREACH2(consumer->states, state, sibling)
-    {
-        if (state->scope == scope) {
-            *found = state;
-            return CONFCAST_OK;
-        }
-    }
-    state = calloc(1, sizeof(*state));
-    if (state == NULL) {
+    apply->detail = calloc(1, sizeof(*apply->detail));
+    if (apply->detail == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    state->consumer = consumer;
-    state->scope = scope;
-    LL_PREPEND2(consumer->states, state, sibling);
-    scope->apply.counts.total++;
-    scope->apply.counts.stale += consumer->is_stale;
-    enter_list(state);
-    recount(state);
-    *found = state;
+    if (apply->counts.published != 0) {
+        cfc_apply_lack_push(apply, apply->counts.published, apply->counts.published_unix_ns);
+    }
     return CONFCAST_OK;
 }
 
-/* `after_ns`: how long the consumer was silent for. */
+/* Makes a state, filled or zero, part of the table: of its consumer, its scope, lists and counts.
+ */
 static void
-count_stale(struct cfc_apply_consumer *consumer, bool is_stale, uint64_t after_ns)
+link_state(struct cfc_apply_table *table, struct cfc_apply_entry *state,
+           struct cfc_apply_consumer *consumer, struct cfc_scope *scope)
+{
+    state->consumer = consumer;
+    state->scope = scope;
+    if (consumer->hint != NULL) {
+        state->sibling = consumer->hint->sibling;
+        consumer->hint->sibling = state;
+    } else {
+        LL_PREPEND2(consumer->states, state, sibling);
+    }
+    consumer->hint = state;
+    cfc_apply_count_enter(table, state);
+    table->state_count++;
+}
+
+/* The state of a scope.  Reports name their scopes in the same order each time, so that the next
+ * one is mostly the one after the last. */
+static struct cfc_apply_entry *
+find_state(struct cfc_apply_consumer *consumer, const struct cfc_scope *scope)
+{
+    struct cfc_apply_entry *start = consumer->hint != NULL ? consumer->hint->sibling : NULL;
+    struct cfc_apply_entry *state;
+
+    for (state = start; state != NULL; state = state->sibling) {
+        if (state->scope == scope) {
+            consumer->hint = state;
+            return state;
+        }
+    }
+    for (state = consumer->states; state != start; state = state->sibling) {
+        if (state->scope == scope) {
+            consumer->hint = state;
+            return state;
+        }
+    }
+    return NULL;
+}
+
+static int
+make_state(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
+           struct cfc_scope *scope, struct cfc_apply_entry **made)
 {
     struct cfc_apply_entry *state;
 
-    consumer->is_stale = is_stale;
+    if (ensure_detail(&scope->apply) != CONFCAST_OK) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    state = cfc_apply_place_take(table);
+    if (state == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    link_state(table, state, consumer, scope);
+    *made = state;
+    return CONFCAST_OK;
+}
+
+static void
+set_stale(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer, bool is_stale)
+{
+    struct cfc_apply_entry *state;
+
+    /* Every state leaves its list by what the consumer was, and enters by what it is. */
     LL_FOREACH2(consumer->states, state, sibling)
     {
-        struct cfc_apply_counts *counts = &state->scope->apply.counts;
+        const struct cfc_apply_counts *counts = &state->scope->apply.counts;
+        struct cfc_apply_change change;
 
-        counts->stale += is_stale ? 1 : UINT64_MAX;
-        state->is_silent = is_stale && counts->published != 0 &&
-                           consumer->seen_unix_ns + after_ns >= counts->published_unix_ns;
-        recount(state);
+        consumer->is_stale = !is_stale;
+        change = cfc_apply_change_begin(state);
+        consumer->is_stale = is_stale;
+        state->is_silent =
+            is_stale && counts->published != 0 &&
+            consumer->seen_unix_ns + table->stale_after_ns >= counts->published_unix_ns;
+        state->scope->apply.counts.stale += is_stale ? 1 : UINT64_MAX;
+        cfc_apply_change_end(table, state, &change);
+        cfc_apply_mark_dirty(table, state);
     }
+    consumer->is_stale = is_stale;
 }
 
+/* A consumer gave a sign of life. */
 static void
-hear(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer, uint64_t unix_ns)
+hear(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer, uint64_t incarnation,
+     uint64_t unix_ns)
 {
-    if (consumer->is_stale) {
-        count_stale(consumer, false, 0);
-    } else {
-        DL_DELETE(table->heard, consumer);
+    if (incarnation > consumer->incarnation) {
+        consumer->incarnation = incarnation;
+        consumer->life_unix_ns = unix_ns;
+    } else if (consumer->life_unix_ns == 0) {
+        consumer->life_unix_ns = 1; /* It lived before this process did. */
     }
-    DL_APPEND(table->heard, consumer);
     consumer->seen_unix_ns = unix_ns;
-}
-
-void
-cfc_apply_table_find_stale(struct cfc_apply_table *table, uint64_t unix_ns, uint64_t after_ns)
-{
-    while (table->heard != NULL && unix_ns > table->heard->seen_unix_ns &&
-           unix_ns - table->heard->seen_unix_ns > after_ns) {
-        struct cfc_apply_consumer *consumer = table->heard;
-
-        DL_DELETE(table->heard, consumer);
-        count_stale(consumer, true, after_ns);
+    if (consumer->is_stale) {
+        DL_DELETE(table->stale, consumer);
+        set_stale(table, consumer, false);
+        enter_wheel(table, consumer);
     }
 }
 
 void
-cfc_apply_table_clock(struct cfc_apply_table *table, const char *id, bool is_timely)
+cfc_apply_table_clock(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
+                      bool is_timely)
 {
-    struct cfc_apply_consumer *consumer = NULL;
     struct cfc_apply_entry *state;
 
-    HASH_FIND(hh, table->by_id, id, strlen(id), consumer);
-    if (consumer == NULL || consumer->is_timely == is_timely) {
+    if (consumer->is_timely == is_timely) {
         return;
     }
-    consumer->is_timely = is_timely;
     LL_FOREACH2(consumer->states, state, sibling)
     {
-        recount(state);
+        struct cfc_apply_change change = cfc_apply_change_begin(state);
+
+        consumer->is_timely = is_timely;
+        cfc_apply_change_end(table, state, &change);
+    }
+    consumer->is_timely = is_timely;
+}
+
+int
+cfc_apply_table_label(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
+                      const char *text)
+{
+    struct cfc_apply_labels *labels = NULL;
+    bool is_out_of_memory = false;
+    size_t size = strlen(text);
+
+    if (size > CFC_LABELS_TEXT_MAX) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    if (strcmp(consumer->labels != NULL ? consumer->labels->text : "", text) == 0) {
+        return CONFCAST_OK;
+    }
+    if (size > 0) {
+        HASH_FIND(hh, table->labels, text, size, labels);
+        if (labels == NULL) {
+            labels = calloc(1, sizeof(*labels) + size + 1);
+            if (labels == NULL) {
+                return CONFCAST_ERR_NO_MEMORY;
+            }
+            memcpy(labels->text, text, size);
+            HASH_ADD_KEYPTR(hh, table->labels, labels->text, size, labels);
+            if (is_out_of_memory) {
+                free(labels);
+                return CONFCAST_ERR_NO_MEMORY;
+            }
+        }
+        labels->use_count++;
+    }
+    drop_labels(table, consumer);
+    consumer->labels = labels;
+    if (consumer->states != NULL) {
+        cfc_apply_mark_dirty(table, consumer->states);
+    }
+    return CONFCAST_OK;
+}
+
+void
+cfc_apply_table_note_clone(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
+                           uint64_t unix_ns)
+{
+    struct cfc_apply_clone *clone = consumer->clone;
+    struct cfc_apply_entry *state;
+
+    if (clone != NULL) {
+        clone->unix_ns = unix_ns;
+        return;
+    }
+    clone = calloc(1, sizeof(*clone));
+    if (clone == NULL) {
+        return;
+    }
+    clone->consumer = consumer;
+    clone->unix_ns = unix_ns;
+    consumer->clone = clone;
+    DL_APPEND(table->clones, clone);
+    table->totals.cloned++;
+    LL_FOREACH2(consumer->states, state, sibling)
+    {
+        state->scope->apply.counts.cloned++;
+        cfc_apply_note_change(table, state->scope);
     }
 }
+
+/* ---- Reports ----------------------------------------------------------------------------------
+ */
 
 /* A consumer cannot follow what nobody decided, nor serve or keep what it did not accept. */
 static bool
@@ -340,234 +443,270 @@ is_possible(const struct cfc_scope *scope, const struct cfc_report_entry *entry)
            entry->arm < CFC_ARM_COUNT_MAX;
 }
 
+/* How long it took, of a consumer that was there when the version went out. */
+static void
+observe_lag(struct cfc_apply_table *table, const struct cfc_apply_entry *state,
+            const struct cfc_apply_change *change, uint64_t unix_ns)
+{
+    struct cfc_scope_apply *apply = &state->scope->apply;
+    const struct cfc_apply_lack *lack = cfc_apply_lack_of(apply, change->good);
+    uint64_t since = lack != NULL ? lack->unix_ns : 0;
+
+    if (lack == NULL || !cfc_apply_is_current(state)) {
+        return;
+    }
+    if (change->was_rejected) {
+        since = apply->counts.published_unix_ns;
+    }
+    if (state->consumer->life_unix_ns <= since && unix_ns >= since) {
+        cfc_apply_lag_observe(&table->totals.lag, unix_ns - since);
+    }
+}
+
+static void
+overwrite(struct cfc_apply_table *table, struct cfc_apply_entry *state,
+          const struct cfc_apply_source *source, const struct cfc_report_entry *entry,
+          bool was_stale)
+{
+    struct cfc_apply_change change = cfc_apply_change_begin(state);
+    bool is_first = state->incarnation == 0 && state->report_seq == 0;
+
+    state->entry = *entry;
+    state->good = cfc_apply_good_of(state->scope, entry);
+    state->incarnation = source->incarnation;
+    state->report_seq = source->report_seq;
+    if (!is_first && !was_stale) {
+        observe_lag(table, state, &change, source->unix_ns);
+    }
+    cfc_apply_change_end(table, state, &change);
+    if (entry->state == CFC_APPLY_APPLIED && entry->serving_version > state->highest_applied) {
+        state->highest_applied = entry->serving_version;
+    }
+    cfc_apply_mark_dirty(table, state);
+}
+
+/* The consumer of a report, made where it is not known. */
+static int
+ensure_consumer(struct cfc_apply_table *table, struct cfc_apply_source *source)
+{
+    int error;
+
+    if (source->consumer != NULL) {
+        return CONFCAST_OK;
+    }
+    source->consumer = cfc_apply_table_find(table, source->id, source->id_size);
+    if (source->consumer != NULL) {
+        return CONFCAST_OK;
+    }
+    error = make_consumer(table, source->id, source->id_size, &source->consumer);
+    if (error == CONFCAST_OK) {
+        hear(table, source->consumer, source->incarnation, source->unix_ns);
+        enter_wheel(table, source->consumer);
+    }
+    return error;
+}
+
+/* A report of an earlier life: late, or there are two. */
+static void
+hear_old_life(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer, uint64_t unix_ns)
+{
+    uint64_t since = consumer->life_unix_ns > 1 ? consumer->life_unix_ns : table->start_unix_ns;
+
+    if (!consumer->is_stale && since != 0 && unix_ns > since + CLONE_AFTER_S * CFC_S) {
+        cfc_apply_table_note_clone(table, consumer, unix_ns);
+    }
+}
+
 int
-cfc_apply_table_report(struct cfc_apply_table *table, struct cfc_scope *scope, const char *consumer,
-                       uint64_t incarnation, uint64_t report_seq,
-                       const struct cfc_report_entry *entry, uint64_t unix_ns,
+cfc_apply_table_report(struct cfc_apply_table *table, struct cfc_apply_source *source,
+                       struct cfc_scope *scope, const struct cfc_report_entry *entry,
                        enum cfc_apply_verdict *verdict)
 {
     struct cfc_apply_entry *state;
+    bool was_stale;
     int error;
 
     *verdict = CFC_APPLY_REFUSED;
     if (!is_possible(scope, entry)) {
+        table->totals.refused++;
         return CONFCAST_OK;
     }
-    error = ensure_state(table, consumer, scope, &state);
+    error = ensure_consumer(table, source);
     if (error != CONFCAST_OK) {
         return error;
     }
     *verdict = CFC_APPLY_REPEATED;
-    if (incarnation < state->incarnation) {
+    if (source->incarnation < source->consumer->incarnation) {
+        hear_old_life(table, source->consumer, source->unix_ns);
+        table->totals.repeated++;
         return CONFCAST_OK;
     }
-    hear(table, state->consumer, unix_ns);
-    if (incarnation == state->incarnation && report_seq <= state->report_seq) {
+    was_stale = source->consumer->is_stale;
+    hear(table, source->consumer, source->incarnation, source->unix_ns);
+    state = find_state(source->consumer, scope);
+    if (state == NULL) {
+        error = make_state(table, source->consumer, scope, &state);
+    } else if (source->incarnation == state->incarnation &&
+               source->report_seq <= state->report_seq) {
+        table->totals.repeated++;
         return CONFCAST_OK;
     }
-    *verdict = CFC_APPLY_TAKEN;
-    if (entry->accepted > scope->apply.counts.published) {
-        cfc_apply_table_published(scope, entry->accepted, unix_ns);
-    }
-    state->incarnation = incarnation;
-    state->report_seq = report_seq;
-    state->entry = *entry;
-    recount(state);
-    if (entry->state == CFC_APPLY_APPLIED && entry->serving_version > state->highest_applied) {
-        state->highest_applied = entry->serving_version;
-    }
-    mark_dirty(table, state);
-    return CONFCAST_OK;
-}
-
-static void
-encode(const struct cfc_apply_entry *state, uint8_t bytes[STATE_SIZE])
-{
-    struct cfc_writer w = cfc_writer_of(bytes, STATE_SIZE);
-
-    cfc_write_u8(&w, STATE_FORMAT);
-    cfc_write_u64(&w, state->incarnation);
-    cfc_write_u64(&w, state->report_seq);
-    cfc_write_u64(&w, state->highest_applied);
-    cfc_write_u64(&w, state->consumer->seen_unix_ns);
-    cfc_write_u64(&w, state->entry.epoch);
-    cfc_write_u64(&w, state->entry.accepted);
-    cfc_write_u64(&w, state->entry.serving_version);
-    cfc_write_u64(&w, state->entry.durable);
-    cfc_write_u64(&w, state->entry.serving_content);
-    cfc_write_u8(&w, state->entry.state);
-    cfc_write_u8(&w, state->entry.arm);
-    cfc_write_u16(&w, state->entry.reason);
-    cfc_write_u32(&w, state->entry.flags);
-}
-
-static bool
-decode(const uint8_t *bytes, size_t size, struct cfc_apply_entry *state, uint64_t *seen_unix_ns)
-{
-    struct cfc_reader r = cfc_reader_of(bytes, size);
-
-    if (cfc_read_u8(&r) != STATE_FORMAT || size != STATE_SIZE) {
-        return false;
-    }
-    state->incarnation = cfc_read_u64(&r);
-    state->report_seq = cfc_read_u64(&r);
-    state->highest_applied = cfc_read_u64(&r);
-    *seen_unix_ns = cfc_read_u64(&r);
-    state->entry.epoch = cfc_read_u64(&r);
-    state->entry.accepted = cfc_read_u64(&r);
-    state->entry.serving_version = cfc_read_u64(&r);
-    state->entry.durable = cfc_read_u64(&r);
-    state->entry.serving_content = cfc_read_u64(&r);
-    state->entry.state = cfc_read_u8(&r);
-    state->entry.arm = cfc_read_u8(&r);
-    state->entry.reason = cfc_read_u16(&r);
-    state->entry.flags = cfc_read_u32(&r);
-    return !r.has_failed && state->entry.arm < CFC_ARM_COUNT_MAX;
-}
-
-int
-cfc_apply_table_flush(struct cfc_apply_table *table, struct cfc_store *store, uint64_t *seq,
-                      bool *is_done)
-{
-    struct cfc_store_batch batch;
-    size_t written = 0;
-    int error = CONFCAST_OK;
-
-    cfc_store_batch_init(&batch);
-    for (struct cfc_apply_entry *state = table->dirty; state != NULL && written < FLUSH_COUNT_MAX;
-         state = state->dirty_next) {
-        struct cfc_record_key key =
-            cfc_record_key_numbered('p', state->consumer->id, state->scope->id);
-        uint8_t bytes[STATE_SIZE];
-
-        encode(state, bytes);
-        cfc_store_put(&batch, key.bytes, key.size, bytes, sizeof(bytes));
-        written++;
-    }
-    if (written > 0) {
-        error = cfc_store_commit(store, &batch, seq);
-    }
-    cfc_store_batch_clear(&batch);
-    if (error == CONFCAST_OK) {
-        for (; written > 0; written--) {
-            struct cfc_apply_entry *state = table->dirty;
-
-            state->is_dirty = false;
-            table->dirty = state->dirty_next;
-        }
-        if (table->dirty == NULL) {
-            table->dirty_last = NULL;
-        }
-    }
-    *is_done = table->dirty == NULL;
-    return error;
-}
-
-struct load {
-    struct cfc_apply_table *table;
-    struct cfc_catalog *catalog;
-};
-
-static int
-load_item(void *arg, const struct cfc_store_item *item)
-{
-    const struct load *load = arg;
-    struct cfc_apply_entry read = {0};
-    struct cfc_apply_entry *state;
-    struct cfc_scope *scope;
-    char id[CFC_CONSUMER_ID_SIZE_MAX + 1];
-    uint64_t seen_unix_ns;
-    size_t id_size = item->key_size - 2 - 1 - 8;
-    int error;
-
-    if (item->key_size < 2 + 1 + 1 + 8 || id_size > CFC_CONSUMER_ID_SIZE_MAX ||
-        cfc_consumer_id_check((const char *)item->key + 2, id_size) != CONFCAST_OK ||
-        !decode(item->value, item->value_size, &read, &seen_unix_ns)) {
-        return CONFCAST_ERR_CORRUPT;
-    }
-    memcpy(id, item->key + 2, id_size);
-    id[id_size] = '\0';
-    scope = cfc_catalog_find_id(load->catalog, cfc_be64_get(item->key + item->key_size - 8));
-    if (scope == NULL) {
-        return CONFCAST_ERR_CORRUPT;
-    }
-    error = ensure_state(load->table, id, scope, &state);
     if (error != CONFCAST_OK) {
         return error;
     }
-    if (state->incarnation > read.incarnation ||
-        (state->incarnation == read.incarnation && state->report_seq >= read.report_seq)) {
-        return CONFCAST_OK; /* What is in memory is newer and waits to be written. */
+    *verdict = CFC_APPLY_TAKEN;
+    table->totals.taken++;
+    if (entry->accepted > scope->apply.counts.published) {
+        cfc_apply_table_published(table, scope, entry->accepted, source->unix_ns);
     }
-    state->incarnation = read.incarnation;
-    state->report_seq = read.report_seq;
-    state->highest_applied = read.highest_applied;
-    state->entry = read.entry;
-    state->entry.scope_id = scope->id;
-    recount(state);
-    if (seen_unix_ns > state->consumer->seen_unix_ns) {
-        state->consumer->seen_unix_ns = seen_unix_ns;
-    }
+    overwrite(table, state, source, entry, was_stale);
     return CONFCAST_OK;
 }
 
-static int
-compare_seen(const struct cfc_apply_consumer *a, const struct cfc_apply_consumer *b)
+int
+cfc_apply_table_restore(struct cfc_apply_table *table, const struct cfc_apply_restored *read,
+                        struct cfc_scope *scope, struct cfc_apply_entry *place)
 {
-    return (a->seen_unix_ns > b->seen_unix_ns) - (a->seen_unix_ns < b->seen_unix_ns);
+    struct cfc_apply_consumer *consumer = cfc_apply_table_find(table, read->id, read->id_size);
+    int error = ensure_detail(&scope->apply);
+
+    if (error == CONFCAST_OK && consumer == NULL) {
+        error = make_consumer(table, read->id, read->id_size, &consumer);
+        if (error == CONFCAST_OK) {
+            consumer->is_stale = read->is_stale;
+            consumer->seen_unix_ns = read->seen_unix_ns;
+            if (consumer->is_stale) {
+                DL_APPEND(table->stale, consumer);
+            } else {
+                enter_wheel(table, consumer);
+            }
+        }
+    }
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    if (find_state(consumer, scope) != NULL) {
+        return CONFCAST_ERR_EXISTS;
+    }
+    if (place->incarnation > consumer->incarnation) {
+        consumer->incarnation = place->incarnation;
+    }
+    if (read->seen_unix_ns > consumer->seen_unix_ns) {
+        consumer->seen_unix_ns = read->seen_unix_ns;
+    }
+    if (place->entry.accepted > scope->apply.counts.published) {
+        cfc_apply_table_published(table, scope, place->entry.accepted, read->seen_unix_ns);
+    }
+    link_state(table, place, consumer, scope);
+    return read->labels[0] != '\0' ? cfc_apply_table_label(table, consumer, read->labels)
+                                   : CONFCAST_OK;
 }
 
-int
-cfc_apply_table_load(struct cfc_apply_table *table, struct cfc_catalog *catalog,
-                     struct cfc_store *store)
-{
-    struct load load = {.table = table, .catalog = catalog};
-    int error = cfc_store_scan(store, "p/", 2, NULL, 0, load_item, &load);
+/* ---- Time -------------------------------------------------------------------------------------
+ */
 
-    DL_SORT(table->heard, compare_seen);
-    return error;
+static void
+look_at(struct cfc_apply_table *table, uint64_t slot, uint64_t unix_ns)
+{
+    struct cfc_apply_consumer **list = &table->wheel[slot % CFC_APPLY_WHEEL_COUNT];
+    struct cfc_apply_consumer *due = *list;
+    struct cfc_apply_consumer *next;
+
+    *list = NULL;
+    for (; due != NULL; due = next) {
+        next = due->next;
+        due->next = NULL;
+        if (deadline_of(table, due) < unix_ns) {
+            DL_APPEND(table->stale, due);
+            set_stale(table, due, true);
+        } else {
+            enter_wheel(table, due);
+        }
+    }
+}
+
+/* Sorts everybody in anew: at the first look, and after the clock went back. */
+static void
+restart_wheel(struct cfc_apply_table *table, uint64_t slot)
+{
+    struct cfc_apply_consumer *all = NULL;
+    struct cfc_apply_consumer *next;
+
+    for (size_t i = 0; i < CFC_APPLY_WHEEL_COUNT; i++) {
+        LL_CONCAT(all, table->wheel[i]);
+        table->wheel[i] = NULL;
+    }
+    table->wheel_slot = slot;
+    for (; all != NULL; all = next) {
+        next = all->next;
+        all->next = NULL;
+        enter_wheel(table, all);
+    }
+}
+
+static void
+expire_clones(struct cfc_apply_table *table, uint64_t unix_ns)
+{
+    struct cfc_apply_clone *clone;
+    struct cfc_apply_clone *next;
+
+    DL_FOREACH_SAFE(table->clones, clone, next)
+    {
+        if (clone->unix_ns + CLONE_SHOWN_S * CFC_S < unix_ns) {
+            drop_clone(table, clone->consumer);
+        }
+    }
+}
+
+void
+cfc_apply_table_tick(struct cfc_apply_table *table, uint64_t unix_ns, uint64_t forget_after_ns)
+{
+    uint64_t slot = unix_ns / wheel_width_ns(table);
+
+    if (table->start_unix_ns == 0) {
+        table->start_unix_ns = unix_ns;
+        restart_wheel(table, slot - 1);
+    } else if (slot < table->wheel_slot) {
+        restart_wheel(table, slot - 1);
+    }
+    if (slot - table->wheel_slot > CFC_APPLY_WHEEL_COUNT) {
+        table->wheel_slot = slot - CFC_APPLY_WHEEL_COUNT;
+    }
+    while (table->wheel_slot < slot) {
+        table->wheel_slot++;
+        look_at(table, table->wheel_slot, unix_ns);
+    }
+    for (int i = 0; i < FORGET_COUNT_MAX && table->stale != NULL; i++) {
+        uint64_t since = table->stale->seen_unix_ns > table->start_unix_ns
+                             ? table->stale->seen_unix_ns
+                             : table->start_unix_ns;
+
+        if (unix_ns <= since || unix_ns - since <= forget_after_ns) {
+            break;
+        }
+        forget(table, table->stale);
+    }
+    expire_clones(table, unix_ns);
 }
 
 void
 cfc_apply_table_free(struct cfc_apply_table *table)
 {
-    struct cfc_apply_consumer *consumer;
-    struct cfc_apply_consumer *next;
+    struct cfc_apply_clone *clone;
+    struct cfc_apply_clone *next;
 
-    HASH_ITER(hh, table->by_id, consumer, next)
+    DL_FOREACH_SAFE(table->clones, clone, next)
     {
-        struct cfc_apply_entry *state;
-        struct cfc_apply_entry *sibling;
-
-        HASH_DEL(table->by_id, consumer);
-        LL_FOREACH_SAFE2(consumer->states, state, sibling, sibling)
-        {
-            free(state);
-        }
-        free(consumer->id);
-        free(consumer);
+        free(clone);
     }
-}
+    for (size_t i = 0; i < table->slot_count; i++) {
+        struct cfc_apply_consumer *consumer = table->slots[i].consumer;
 
-void
-cfc_apply_view_of(const struct cfc_apply_entry *state, struct cfc_apply_view *view)
-{
-    memset(view, 0, sizeof(*view));
-    snprintf(view->consumer, sizeof(view->consumer), "%s", state->consumer->id);
-    snprintf(view->scope, sizeof(view->scope), "%s", state->scope->path);
-    view->entry = state->entry;
-    view->highest_applied = state->highest_applied;
-    view->incarnation = state->incarnation;
-    view->report_seq = state->report_seq;
-    view->seen_unix_ns = state->consumer->seen_unix_ns;
-    view->is_stale = state->consumer->is_stale;
-}
-
-int
-cfc_apply_compare_consumers(const void *a, const void *b)
-{
-    const struct cfc_apply_consumer *const *x = a;
-    const struct cfc_apply_consumer *const *y = b;
-
-    return strcmp((*x)->id, (*y)->id);
+        if (consumer != NULL) {
+            drop_labels(table, consumer);
+            free(consumer);
+        }
+    }
+    free(table->slots);
+    cfc_apply_pages_free(table);
 }

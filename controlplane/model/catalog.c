@@ -30,6 +30,7 @@ cfc_catalog_free(struct cfc_catalog *catalog)
         cfc_rules_free(scope->rules);
         free(scope->dependents);
         free(scope->path);
+        free(scope->apply.detail);
         free(scope);
     }
 }

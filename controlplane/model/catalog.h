@@ -16,14 +16,22 @@
 #include "controlplane/model/release.h"
 #include "controlplane/model/service.h"
 
+struct cfc_apply_detail;
 struct cfc_apply_entry;
 struct cfc_rules;
+struct cfc_scope;
 
 /* What consumers report for one scope; kept by apply_table.h. */
 struct cfc_scope_apply {
     struct cfc_apply_counts counts;  /* version is filled in by whoever reads */
-    struct cfc_apply_entry *behind;  /* lists: not serving what is published ... */
+    struct cfc_apply_entry *behind;  /* lists: not known to serve what is published ... */
     struct cfc_apply_entry *current; /* ... and serving it */
+    struct cfc_apply_detail *detail; /* NULL = no consumer follows it */
+    uint64_t level;                  /* consumers that said they lack nothing, stale ones too */
+    uint64_t change;                 /* when anything of it changed, in changes of all scopes */
+    uint32_t generation;             /* rises with each published version */
+    bool is_dirty;                   /* what is published is not written yet */
+    struct cfc_scope *next_dirty;
 };
 
 struct cfc_scope {

@@ -14,7 +14,7 @@
  *   a/N(8)               audit entries, 1, 2, 3, ..., each with the SHA-256 of the value of the one
  *                        before as "prev" (zero in the first); m/audit is the last N (little
  *                        endian) and the digest of its value
- *   p/CONSUMER 0 ID(8)   apply states (binary)
+ *   q/N(8)  u/SCOPE      apply states and what is published: apply_page.c
  *   y/HASH(32)           answers under idempotency keys; z/TIME(8)HASH(32) orders them by age
  *
  * Numbers in keys are big endian, so that their order is the order of keys.  No state; any thread.

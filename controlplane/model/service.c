@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -18,7 +19,8 @@ enum {
     STALE_AFTER_DEFAULT_S = 30,
     IDEMPOTENCY_TTL_DEFAULT_S = 24 * 60 * 60,
     CLOCK_ERROR_MAX_DEFAULT_S = 1,
-    FLUSH_BATCHES_MAX = 32, /* batches of apply states in one tick */
+    FORGET_AFTER_DEFAULT_S = 7 * 24 * 60 * 60,
+    EPOCH_SHIFT = 40, /* changes of one process, so that those of the next are higher */
 };
 
 static void
@@ -57,6 +59,7 @@ cfc_service_install(struct cfc_service *service, struct cfc_scope *scope,
     service->has_idle_bodies = true;
     cfc_decision_unref(scope->decision);
     scope->decision = decision;
+    scope->apply.change = ++service->apply.change;
     if (decision != NULL) {
         enqueue(service, scope);
     }
@@ -315,6 +318,9 @@ set_config(struct cfc_service *service, const struct cfc_service_config *config)
     if (service->config.stale_after_ns == 0) {
         service->config.stale_after_ns = STALE_AFTER_DEFAULT_S * CFC_S;
     }
+    if (service->config.forget_after_ns == 0) {
+        service->config.forget_after_ns = FORGET_AFTER_DEFAULT_S * CFC_S;
+    }
     if (service->config.document_size_max == 0) {
         service->config.document_size_max = CFC_JSON_SIZE_MAX_DEFAULT;
     }
@@ -332,6 +338,7 @@ cfc_service_open(struct cfc_store *store, const struct cfc_service_config *confi
 {
     struct cfc_service *made = calloc(1, sizeof(*made));
     int error = CONFCAST_ERR_NO_MEMORY;
+    uint64_t seed = 0;
 
     *service = NULL;
     if (made == NULL) {
@@ -353,7 +360,13 @@ cfc_service_open(struct cfc_store *store, const struct cfc_service_config *confi
         goto err_close;
     }
     cfc_catalog_init(&made->catalog, made->sha);
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+        error = CONFCAST_ERR_RESOURCE;
+        goto err_close;
+    }
+    cfc_apply_table_init(&made->apply, made->config.stale_after_ns, seed);
     error = cfc_store_take_epoch(store, &made->epoch);
+    made->apply.change = made->epoch << EPOCH_SHIFT;
     if (error == CONFCAST_OK) {
         error = load(made);
     }
@@ -502,7 +515,7 @@ cfc_service_note_published(struct cfc_service *service, const char *path, uint64
     pthread_mutex_lock(&service->lock);
     scope = cfc_catalog_find_known(&service->catalog, path);
     if (scope != NULL) {
-        cfc_apply_table_published(scope, version, unix_ns);
+        cfc_apply_table_published(&service->apply, scope, version, unix_ns);
     }
     pthread_mutex_unlock(&service->lock);
 }
@@ -514,7 +527,7 @@ cfc_service_tick(struct cfc_service *service, uint64_t unix_ns)
     int error = CONFCAST_OK;
 
     /* The lock is let go between batches, so that a fleet's reports do not keep others waiting. */
-    for (int i = 0; !is_done && error == CONFCAST_OK && i < FLUSH_BATCHES_MAX; i++) {
+    for (int i = 0; !is_done && error == CONFCAST_OK && i < CFC_APPLY_FLUSH_BATCH_MAX; i++) {
         uint64_t seq = 0;
 
         error = cfc_service_enter(service);
@@ -530,7 +543,7 @@ cfc_service_tick(struct cfc_service *service, uint64_t unix_ns)
         cfc_service_leave(service);
     }
     pthread_mutex_lock(&service->lock);
-    cfc_apply_table_find_stale(&service->apply, unix_ns, service->config.stale_after_ns);
+    cfc_apply_table_tick(&service->apply, unix_ns, service->config.forget_after_ns);
     if (service->has_idle_bodies) {
         cfc_bodies_sweep(service->bodies);
         /* The publisher may hold some for a while: they are looked for at the next change. */

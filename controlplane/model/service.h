@@ -46,6 +46,7 @@ enum {
 
 struct cfc_service_config {
     uint64_t stale_after_ns;           /* a consumer silent for longer is stale; 0 = 30 s */
+    uint64_t forget_after_ns;          /* one silent for longer is forgotten; 0 = 7 days */
     const char *validators_dir;        /* folder of the validator commands, copied; NULL = none */
     size_t document_size_max;          /* bytes of one definition; 0 = CFC_JSON_SIZE_MAX_DEFAULT */
     uint64_t idempotency_ttl_ns;       /* how long a key is remembered; 0 = 24 h */
@@ -425,9 +426,24 @@ struct cfc_report_result {
         refused; /* claims a version that was never published, or a state that does not exist */
 };
 
+struct cfc_report_source {
+    const char *id; /* of the consumer; need not end in NUL */
+    size_t id_size;
+    uint64_t incarnation;
+    uint64_t report_seq;
+    uint64_t unix_ns; /* now */
+    bool has_clock;   /* the report speaks of the consumer's clock: */
+    int64_t clock_error_ns;
+    uint32_t clock_bound_us; /* 0 = it has seen no signed time yet */
+};
+
 /* One report (or one part of it) of a consumer; `result` may be NULL.  CONFCAST_OK whatever became
  * of the entries; CONFCAST_ERR_INVALID for a consumer id that is not well formed;
- * CONFCAST_ERR_NO_MEMORY. */
+ * CONFCAST_ERR_NO_MEMORY; CONFCAST_ERR_LIMIT: too many consumers, and none of them is silent. */
+int cfc_service_take_report(struct cfc_service *service, const struct cfc_report_source *source,
+                            const struct cfc_report_entry *entries, size_t count,
+                            struct cfc_report_result *result);
+/* The same without a clock. */
 int cfc_service_report(struct cfc_service *service, const char *consumer, uint64_t incarnation,
                        uint64_t report_seq, const struct cfc_report_entry *entries, size_t count,
                        uint64_t unix_ns, struct cfc_report_result *result);
@@ -435,6 +451,16 @@ int cfc_service_report(struct cfc_service *service, const char *consumer, uint64
 /* The clock of a consumer that has reported, as its report says; kept in memory only. */
 void cfc_service_report_clock(struct cfc_service *service, const char *consumer,
                               int64_t clock_error_ns, uint32_t clock_bound_us);
+
+/* The labels of a consumer that has reported, "k=v,k=v", at most CFC_LABELS_TEXT_MAX bytes.
+ * CONFCAST_ERR_NOT_FOUND: it never did; CONFCAST_ERR_LIMIT, CONFCAST_ERR_NO_MEMORY. */
+int cfc_service_note_labels(struct cfc_service *service, const char *id, size_t id_size,
+                            const char *labels);
+
+/* There is a sign that two live consumers use this id: both are shown as cloned, until there was
+ * none for ten minutes.  An id that never reported is ignored. */
+void cfc_service_note_clone(struct cfc_service *service, const char *id, size_t id_size,
+                            uint64_t unix_ns);
 
 /* Call every second or so: writes changed apply states in batches, finds silent consumers, moves
  * rollouts on (activations, stages, pauses, rollbacks of what nobody confirmed; each is a change by
@@ -445,6 +471,16 @@ int cfc_service_tick(struct cfc_service *service, uint64_t unix_ns);
 /* CONFCAST_ERR_NOT_FOUND. */
 int cfc_service_status(struct cfc_service *service, const char *scope,
                        struct cfc_apply_counts *counts);
+
+/* The same with all that is computed for whoever looks.  It takes the same time whatever the size
+ * of the fleet. */
+int cfc_service_scope_status(struct cfc_service *service, const char *scope, uint64_t unix_ns,
+                             struct cfc_scope_status *status);
+
+/* Rises with every change of any scope's status; not comparable with that of another process. */
+uint64_t cfc_service_change(struct cfc_service *service);
+
+void cfc_service_apply_totals(struct cfc_service *service, struct cfc_apply_totals *totals);
 
 /* The rollout that this scope takes part in.  CONFCAST_ERR_NOT_FOUND: none. */
 struct cfc_rollout_view {
@@ -461,8 +497,28 @@ int cfc_service_rollout(struct cfc_service *service, const char *scope,
 int cfc_service_stragglers(struct cfc_service *service, const char *scope, size_t count_max,
                            struct cfc_apply_view **items, size_t *count);
 
-/* Apply states in the order of (consumer, scope): of one consumer, or of all with consumer NULL,
- * after the consumer `after` (NULL = from the first).  `*items` is on the heap (free). */
+/* Which apply states to show.  All conditions have to hold. */
+struct cfc_consumer_query {
+    const char *consumer; /* only of this one; NULL = of all */
+    const char *scope;    /* only of this one; NULL = of all */
+    const char *label;    /* only of consumers with this label, "k=v"; NULL = of all */
+    bool is_behind;       /* only those not known to serve what is published */
+    bool is_stale;        /* only those of consumers that are silent */
+    bool is_cloned;       /* only those of consumers that are cloned */
+    bool has_state;       /* only those in this state, of consumers that are not silent: */
+    uint8_t state;
+    const char *after;    /* go on after this consumer ... */
+    uint64_t after_place; /* ... or, without one, where the last answer said; 0 = from the first */
+    size_t count_max;     /* states */
+};
+
+/* Apply states by consumer, in the order in which the consumers were heard first.  `*items` is on
+ * the heap (free).  *next: where to go on; 0 = this was the end.  An answer may hold fewer states
+ * than it has room for, or none, and yet not be the last one: it looks at a bounded number of them.
+ * CONFCAST_ERR_NOT_FOUND: no such scope, or no such consumer to go on after. */
+int cfc_service_find_consumers(struct cfc_service *service, const struct cfc_consumer_query *query,
+                               struct cfc_apply_view **items, size_t *count, uint64_t *next);
+/* All states of one consumer, or of all with consumer NULL. */
 int cfc_service_consumers(struct cfc_service *service, const char *consumer, const char *after,
                           size_t count_max, struct cfc_apply_view **items, size_t *count);
 

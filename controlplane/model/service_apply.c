@@ -1,21 +1,21 @@
 /* Reports, status, inventory. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "confcast/error.h"
 #include "controlplane/model/service_internal.h"
 #include "protocol/base/scope.h"
 
 enum {
-    VIEW_COUNT_MAX = 100000 /* views in one answer */
+    VIEW_COUNT_MAX = 100000,  /* views in one answer */
+    PLACES_SEEN_MAX = 200000, /* looked at for one answer, which then says where to go on */
 };
 
 /* Under the lock. */
 static int
-report_entry(struct cfc_service *service, const char *consumer, uint64_t incarnation,
-             uint64_t report_seq, const struct cfc_report_entry *entry, uint64_t unix_ns,
-             struct cfc_report_result *result)
+report_entry(struct cfc_service *service, struct cfc_apply_source *source,
+             const struct cfc_report_entry *entry, struct cfc_report_result *result)
 {
     struct cfc_scope *scope = cfc_catalog_find_id(&service->catalog, entry->scope_id);
     enum cfc_apply_verdict verdict;
@@ -23,14 +23,15 @@ report_entry(struct cfc_service *service, const char *consumer, uint64_t incarna
 
     if (scope == NULL) {
         result->unknown++;
+        service->apply.totals.unknown++;
         return CONFCAST_OK;
     }
     if (entry->epoch > service->epoch) {
         result->refused++;
+        service->apply.totals.refused++;
         return CONFCAST_OK;
     }
-    error = cfc_apply_table_report(&service->apply, scope, consumer, incarnation, report_seq, entry,
-                                   unix_ns, &verdict);
+    error = cfc_apply_table_report(&service->apply, source, scope, entry, &verdict);
     if (error != CONFCAST_OK) {
         return error;
     }
@@ -40,21 +41,39 @@ report_entry(struct cfc_service *service, const char *consumer, uint64_t incarna
     return CONFCAST_OK;
 }
 
+/* A bound of 0: the consumer has seen no signed time yet. */
+static bool
+is_timely(const struct cfc_service *service, int64_t clock_error_ns, uint32_t clock_bound_us)
+{
+    int64_t max_ns = (int64_t)service->config.clock_error_max_ns;
+
+    return clock_bound_us != 0 && clock_error_ns >= -max_ns && clock_error_ns <= max_ns;
+}
+
 int
-cfc_service_report(struct cfc_service *service, const char *consumer, uint64_t incarnation,
-                   uint64_t report_seq, const struct cfc_report_entry *entries, size_t count,
-                   uint64_t unix_ns, struct cfc_report_result *result)
+cfc_service_take_report(struct cfc_service *service, const struct cfc_report_source *from,
+                        const struct cfc_report_entry *entries, size_t count,
+                        struct cfc_report_result *result)
 {
     struct cfc_report_result taken = {0};
-    int error = cfc_consumer_id_check(consumer, strlen(consumer));
+    struct cfc_apply_source source = {.id = from->id,
+                                      .id_size = from->id_size,
+                                      .incarnation = from->incarnation,
+                                      .report_seq = from->report_seq,
+                                      .unix_ns = from->unix_ns};
+    int error = cfc_consumer_id_check(from->id, from->id_size);
 
     if (error != CONFCAST_OK) {
         return error;
     }
     pthread_mutex_lock(&service->lock);
     for (size_t i = 0; error == CONFCAST_OK && i < count; i++) {
-        error =
-            report_entry(service, consumer, incarnation, report_seq, &entries[i], unix_ns, &taken);
+        error = report_entry(service, &source, &entries[i], &taken);
+    }
+    if (from->has_clock && source.consumer != NULL &&
+        from->incarnation == source.consumer->incarnation) {
+        cfc_apply_table_clock(&service->apply, source.consumer,
+                              is_timely(service, from->clock_error_ns, from->clock_bound_us));
     }
     pthread_mutex_unlock(&service->lock);
     if (result != NULL) {
@@ -63,35 +82,119 @@ cfc_service_report(struct cfc_service *service, const char *consumer, uint64_t i
     return error;
 }
 
+int
+cfc_service_report(struct cfc_service *service, const char *consumer, uint64_t incarnation,
+                   uint64_t report_seq, const struct cfc_report_entry *entries, size_t count,
+                   uint64_t unix_ns, struct cfc_report_result *result)
+{
+    struct cfc_report_source source = {.id = consumer,
+                                       .id_size = strlen(consumer),
+                                       .incarnation = incarnation,
+                                       .report_seq = report_seq,
+                                       .unix_ns = unix_ns};
+
+    return cfc_service_take_report(service, &source, entries, count, result);
+}
+
 void
-cfc_service_report_clock(struct cfc_service *service, const char *consumer, int64_t clock_error_ns,
+cfc_service_report_clock(struct cfc_service *service, const char *id, int64_t clock_error_ns,
                          uint32_t clock_bound_us)
 {
-    int64_t max_ns = (int64_t)service->config.clock_error_max_ns;
+    struct cfc_apply_consumer *consumer;
 
-    /* A bound of 0: the consumer has seen no signed time yet. */
     pthread_mutex_lock(&service->lock);
-    cfc_apply_table_clock(&service->apply, consumer,
-                          clock_bound_us != 0 && clock_error_ns >= -max_ns &&
-                              clock_error_ns <= max_ns);
+    consumer = cfc_apply_table_find(&service->apply, id, strlen(id));
+    if (consumer != NULL) {
+        cfc_apply_table_clock(&service->apply, consumer,
+                              is_timely(service, clock_error_ns, clock_bound_us));
+    }
+    pthread_mutex_unlock(&service->lock);
+}
+
+int
+cfc_service_note_labels(struct cfc_service *service, const char *id, size_t id_size,
+                        const char *labels)
+{
+    struct cfc_apply_consumer *consumer;
+    int error = CONFCAST_ERR_NOT_FOUND;
+
+    pthread_mutex_lock(&service->lock);
+    consumer = cfc_apply_table_find(&service->apply, id, id_size);
+    if (consumer != NULL) {
+        error = cfc_apply_table_label(&service->apply, consumer, labels);
+    }
+    pthread_mutex_unlock(&service->lock);
+    return error;
+}
+
+void
+cfc_service_note_clone(struct cfc_service *service, const char *id, size_t id_size,
+                       uint64_t unix_ns)
+{
+    struct cfc_apply_consumer *consumer;
+
+    pthread_mutex_lock(&service->lock);
+    consumer = cfc_apply_table_find(&service->apply, id, id_size);
+    if (consumer != NULL) {
+        cfc_apply_table_note_clone(&service->apply, consumer, unix_ns);
+    }
     pthread_mutex_unlock(&service->lock);
 }
 
 int
 cfc_service_status(struct cfc_service *service, const char *path, struct cfc_apply_counts *counts)
 {
+    struct cfc_scope_status status;
+    int error = cfc_service_scope_status(service, path, 0, &status);
+
+    *counts = status.counts;
+    return error;
+}
+
+int
+cfc_service_scope_status(struct cfc_service *service, const char *path, uint64_t unix_ns,
+                         struct cfc_scope_status *status)
+{
     struct cfc_scope *scope;
     int error;
 
-    memset(counts, 0, sizeof(*counts));
+    memset(status, 0, sizeof(*status));
     pthread_mutex_lock(&service->lock);
     error = cfc_service_find(service, path, &scope);
     if (error == CONFCAST_OK) {
-        *counts = scope->apply.counts;
-        counts->version = scope->decision != NULL ? scope->decision->version : 0;
+        cfc_apply_status_of(scope, unix_ns, cfc_service_bound_ns(scope), status);
     }
     pthread_mutex_unlock(&service->lock);
     return error;
+}
+
+uint64_t
+cfc_service_bound_ns(const struct cfc_scope *scope)
+{
+    (void)scope;
+    return 0;
+}
+
+uint64_t
+cfc_service_change(struct cfc_service *service)
+{
+    uint64_t change;
+
+    pthread_mutex_lock(&service->lock);
+    change = service->apply.change;
+    pthread_mutex_unlock(&service->lock);
+    return change;
+}
+
+void
+cfc_service_apply_totals(struct cfc_service *service, struct cfc_apply_totals *totals)
+{
+    pthread_mutex_lock(&service->lock);
+    *totals = service->apply.totals;
+    totals->consumers = service->apply.consumer_count;
+    totals->states = service->apply.state_count;
+    totals->unwritten_pages = service->apply.dirty_count;
+    pthread_mutex_unlock(&service->lock);
 }
 
 /* Under the lock. */
@@ -136,96 +239,177 @@ cfc_service_stragglers(struct cfc_service *service, const char *path, size_t cou
     return error;
 }
 
-static int
-compare_scopes(const void *a, const void *b)
-{
-    const struct cfc_apply_view *x = a;
-    const struct cfc_apply_view *y = b;
+/* ---- Inventory --------------------------------------------------------------------------------
+ */
 
-    return strcmp(x->scope, y->scope);
+/* Whether "k=v" is one of the labels "k=v,k=v". */
+static bool
+has_label(const struct cfc_apply_consumer *consumer, const char *label)
+{
+    size_t size = strlen(label);
+    const char *p = consumer->labels != NULL ? consumer->labels->text : "";
+
+    for (; *p != '\0'; p += p[strcspn(p, ",")] == ',' ? strcspn(p, ",") + 1 : strcspn(p, ",")) {
+        if (strcspn(p, ",") == size && memcmp(p, label, size) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
-/* The views of one consumer, in the order of scopes; as many as there is room for. */
+static bool
+is_wanted(const struct cfc_apply_entry *state, const struct cfc_consumer_query *query,
+          const struct cfc_scope *scope)
+{
+    const struct cfc_apply_consumer *consumer = state->consumer;
+
+    return (scope == NULL || state->scope == scope) &&
+           (!query->is_behind || consumer->is_stale ||
+            state->good < state->scope->apply.counts.published) &&
+           (!query->is_stale || consumer->is_stale) && (!query->is_cloned || consumer->clone) &&
+           (!query->has_state || (!consumer->is_stale && state->entry.state == query->state)) &&
+           (query->label == NULL || has_label(consumer, query->label));
+}
+
 static size_t
-view_consumer(const struct cfc_apply_consumer *consumer, struct cfc_apply_view *items,
-              size_t count_max)
+count_wanted(const struct cfc_apply_consumer *consumer, const struct cfc_consumer_query *query,
+             const struct cfc_scope *scope)
 {
     const struct cfc_apply_entry *state;
     size_t count = 0;
 
-    for (state = consumer->states; state != NULL && count < count_max; state = state->sibling) {
-        cfc_apply_view_of(state, &items[count++]);
+    for (state = consumer->states; state != NULL; state = state->sibling) {
+        count += is_wanted(state, query, scope);
     }
-    qsort(items, count, sizeof(*items), compare_scopes);
     return count;
 }
 
-/* The consumers to show, in the order of ids; NULL without memory. */
-static struct cfc_apply_consumer **
-choose_consumers(struct cfc_service *service, const char *id, const char *after, size_t *count)
-{
-    size_t known = HASH_COUNT(service->apply.by_id);
-    struct cfc_apply_consumer **chosen = calloc(known + 1, sizeof(*chosen));
-    struct cfc_apply_consumer *consumer;
-
-    *count = 0;
-    if (chosen == NULL) {
-        return NULL;
-    }
-    if (id != NULL) {
-        HASH_FIND(hh, service->apply.by_id, id, strlen(id), consumer);
-        if (consumer != NULL) {
-            chosen[(*count)++] = consumer;
-        }
-        return chosen;
-    }
-    for (consumer = service->apply.by_id; consumer != NULL; consumer = consumer->hh.next) {
-        if (after == NULL || strcmp(consumer->id, after) > 0) {
-            chosen[(*count)++] = consumer;
-        }
-    }
-    qsort(chosen, *count, sizeof(struct cfc_apply_consumer *), cfc_apply_compare_consumers);
-    return chosen;
-}
-
+/* The wanted states of a consumer, as many as there is room for. */
 static size_t
-count_views(struct cfc_apply_consumer *const *consumers, size_t consumer_count, size_t count_max)
+view_consumer(const struct cfc_apply_consumer *consumer, const struct cfc_consumer_query *query,
+              const struct cfc_scope *scope, struct cfc_apply_view *items, size_t room)
 {
+    const struct cfc_apply_entry *state;
     size_t count = 0;
 
-    for (size_t i = 0; i < consumer_count && count < count_max; i++) {
-        const struct cfc_apply_entry *state;
-
-        for (state = consumers[i]->states; state != NULL; state = state->sibling) {
-            count++;
+    for (state = consumer->states; state != NULL && count < room; state = state->sibling) {
+        if (is_wanted(state, query, scope)) {
+            cfc_apply_view_of(state, &items[count++]);
         }
     }
-    return count < count_max ? count : count_max;
+    return count;
+}
+
+/* The place of a consumer among all: that of its first state, counted from 1. */
+static uint64_t
+place_of(const struct cfc_apply_consumer *consumer)
+{
+    const struct cfc_apply_entry *state = consumer->states;
+    const struct cfc_apply_entry *first = state - state->place;
+    const struct cfc_apply_page *page =
+        (const struct cfc_apply_page *)((const char *)first -
+                                        offsetof(struct cfc_apply_page, entries));
+
+    return page->number * CFC_APPLY_PAGE_COUNT + state->place + 1;
+}
+
+/* Consumers in the order of their places, each where its first state lies.  A consumer whose states
+ * do not fit any more begins the next answer, unless it would fill one alone. */
+static void
+collect_places(struct cfc_service *service, const struct cfc_consumer_query *query,
+               const struct cfc_scope *scope, struct cfc_apply_view *items, size_t *count,
+               uint64_t *next)
+{
+    const struct cfc_apply_table *table = &service->apply;
+    uint64_t end = (uint64_t)table->page_count * CFC_APPLY_PAGE_COUNT;
+    uint64_t place = query->after_place;
+    uint64_t last = place + PLACES_SEEN_MAX;
+
+    for (; place < end && place < last; place++) {
+        const struct cfc_apply_page *page = table->pages[place / CFC_APPLY_PAGE_COUNT];
+        const struct cfc_apply_entry *state;
+
+        if (page == NULL || page->used == 0) {
+            place |= CFC_APPLY_PAGE_COUNT - 1;
+            continue;
+        }
+        state = &page->entries[place % CFC_APPLY_PAGE_COUNT];
+        if (state->consumer == NULL || state->consumer->states != state) {
+            continue;
+        }
+        if (*count > 0 && *count + count_wanted(state->consumer, query, scope) > query->count_max) {
+            break;
+        }
+        *count +=
+            view_consumer(state->consumer, query, scope, items + *count, query->count_max - *count);
+    }
+    *next = place < end ? place : 0;
+}
+
+static int
+resume(struct cfc_service *service, struct cfc_consumer_query *query)
+{
+    const struct cfc_apply_consumer *consumer;
+
+    if (query->after == NULL) {
+        return CONFCAST_OK;
+    }
+    consumer = cfc_apply_table_find(&service->apply, query->after, strlen(query->after));
+    if (consumer == NULL || consumer->states == NULL) {
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    query->after_place = place_of(consumer);
+    return CONFCAST_OK;
+}
+
+int
+cfc_service_find_consumers(struct cfc_service *service, const struct cfc_consumer_query *wanted,
+                           struct cfc_apply_view **items, size_t *count, uint64_t *next)
+{
+    struct cfc_consumer_query query = *wanted;
+    const struct cfc_apply_consumer *one;
+    struct cfc_scope *scope = NULL;
+    int error = CONFCAST_OK;
+
+    *count = 0;
+    *next = 0;
+    if (query.count_max > VIEW_COUNT_MAX) {
+        query.count_max = VIEW_COUNT_MAX;
+    }
+    *items = calloc(query.count_max + 1, sizeof(**items));
+    if (*items == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    pthread_mutex_lock(&service->lock);
+    if (query.scope != NULL) {
+        error = cfc_service_find(service, query.scope, &scope);
+    }
+    if (error == CONFCAST_OK) {
+        error = resume(service, &query);
+    }
+    if (error == CONFCAST_OK && query.consumer != NULL) {
+        one = cfc_apply_table_find(&service->apply, query.consumer, strlen(query.consumer));
+        if (one != NULL) {
+            *count = view_consumer(one, &query, scope, *items, query.count_max);
+        }
+    } else if (error == CONFCAST_OK) {
+        collect_places(service, &query, scope, *items, count, next);
+    }
+    pthread_mutex_unlock(&service->lock);
+    if (error != CONFCAST_OK) {
+        free(*items);
+        *items = NULL;
+    }
+    return error;
 }
 
 int
 cfc_service_consumers(struct cfc_service *service, const char *consumer, const char *after,
                       size_t count_max, struct cfc_apply_view **items, size_t *count)
 {
-    struct cfc_apply_consumer **consumers;
-    size_t consumer_count;
-    size_t room = 0;
+    struct cfc_consumer_query query = {
+        .consumer = consumer, .after = after, .count_max = count_max};
+    uint64_t next;
 
-    *items = NULL;
-    *count = 0;
-    if (count_max > VIEW_COUNT_MAX) {
-        count_max = VIEW_COUNT_MAX;
-    }
-    pthread_mutex_lock(&service->lock);
-    consumers = choose_consumers(service, consumer, after, &consumer_count);
-    if (consumers != NULL) {
-        room = count_views(consumers, consumer_count, count_max);
-        *items = calloc(room + 1, sizeof(**items));
-    }
-    for (size_t i = 0; *items != NULL && i < consumer_count && *count < room; i++) {
-        *count += view_consumer(consumers[i], *items + *count, room - *count);
-    }
-    pthread_mutex_unlock(&service->lock);
-    free(consumers);
-    return *items != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+    return cfc_service_find_consumers(service, &query, items, count, &next);
 }

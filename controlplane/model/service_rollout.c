@@ -42,7 +42,7 @@ add_scope(const struct cfc_scope *scope, struct cfc_rollout_counts *counts, bool
     if (from->published_unix_ns > counts->published_unix_ns) {
         counts->published_unix_ns = from->published_unix_ns;
     }
-    counts->prepared += from->alive_prepared;
+    counts->prepared += from->prepared;
     counts->timely += from->timely;
     counts->timely_prepared += from->timely_prepared;
     for (uint32_t i = 0; i < scope->decision->arm_count; i++) {

@@ -12,7 +12,7 @@ cfc_report_intake(struct cfc_service *service, struct cfc_sha256 *sha,
                   const uint8_t *frame_bytes, size_t frame_size, uint64_t unix_ns)
 {
     struct cfc_report_entry entries[CFC_REPORT_ENTRIES_MAX];
-    char consumer[CFC_CONSUMER_ID_SIZE_MAX + 1];
+    struct cfc_report_source source;
     struct cfc_report report;
     struct cfc_frame frame;
     struct cfc_key key;
@@ -40,12 +40,13 @@ cfc_report_intake(struct cfc_service *service, struct cfc_sha256 *sha,
     for (uint32_t i = 0; i < report.entry_count; i++) {
         cfc_report_entry_at(&report, i, &entries[i]);
     }
-    memcpy(consumer, id, id_size);
-    consumer[id_size] = '\0';
-    error = cfc_service_report(service, consumer, report.incarnation, report.report_seq, entries,
-                               report.entry_count, unix_ns, NULL);
-    if (error == CONFCAST_OK) {
-        cfc_service_report_clock(service, consumer, report.clock_error_ns, report.clock_bound_us);
-    }
-    return error;
+    source = (struct cfc_report_source){.id = id,
+                                        .id_size = id_size,
+                                        .incarnation = report.incarnation,
+                                        .report_seq = report.report_seq,
+                                        .unix_ns = unix_ns,
+                                        .has_clock = true,
+                                        .clock_error_ns = report.clock_error_ns,
+                                        .clock_bound_us = report.clock_bound_us};
+    return cfc_service_take_report(service, &source, entries, report.entry_count, NULL);
 }
