@@ -53,14 +53,15 @@ cfc_arenas_begin_connection(struct cfc_arenas *a)
 static int
 check_memory(int fd, uint64_t size)
 {
-    const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    const int wanted = F_SEAL_SHRINK | F_SEAL_GROW;
     int seals = fcntl(fd, F_GET_SEALS);
     struct stat st;
 
     if (size == 0 || size > CFC_ARENA_SIZE_MAX) {
         return CONFCAST_ERR_LIMIT;
     }
-    if (seals < 0 || (seals & wanted) != wanted) {
+    if (seals < 0 || (seals & wanted) != wanted ||
+        (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0) {
         return CONFCAST_ERR_INVALID;
     }
     if (fstat(fd, &st) != 0 || (uint64_t)st.st_size != size) {

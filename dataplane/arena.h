@@ -52,7 +52,8 @@ void cfc_arenas_begin_connection(struct cfc_arenas *a);
 
 /* Checks and maps a memfd.  `fd` stays the caller's, who closes it in every case: the mapping keeps
  * the memory.  EXISTS: the number was used in this connection; INVALID: not sealed against
- * shrinking, growing and writing, or not `size` bytes; LIMIT: size 0 or above CFC_ARENA_SIZE_MAX,
+ * shrinking, growing and writing (F_SEAL_FUTURE_WRITE is enough: who made it may add to it), or not
+ * `size` bytes; LIMIT: size 0 or above CFC_ARENA_SIZE_MAX,
  * or the table is full; RESOURCE: the mapping failed.  Refuse the arena; the table is unchanged. */
 int cfc_arenas_add(struct cfc_arenas *a, uint64_t number, int fd, uint64_t size, uint32_t *idx);
 

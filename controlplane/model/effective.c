@@ -481,6 +481,7 @@ cfc_effective_decide(struct cfc_effective_pass *pass, const struct cfc_scope *sc
     if (decider.seq == 0) {
         return CONFCAST_OK;
     }
+    pass->decide_count++;
     made = calloc(1, sizeof(*made));
     if (made == NULL) {
         return CONFCAST_ERR_NO_MEMORY;

@@ -32,7 +32,8 @@ struct cfc_effective_pass {
     uint64_t floor;                        /* no version is below this */
     const struct cfc_pending_doc *pending; /* set after cfc_effective_begin() */
     struct cfc_doc *docs;
-    size_t docs_size; /* bytes of their texts */
+    size_t docs_size;      /* bytes of their texts */
+    uint64_t decide_count; /* decisions that were computed */
 };
 
 void cfc_effective_begin(struct cfc_effective_pass *pass, struct cfc_store *store,

@@ -146,6 +146,7 @@ decide(struct cfc_service *service, const struct cfc_impact_request *request,
         }
     }
     cfc_effective_end(&pass);
+    service->decided += pass.decide_count;
     service->has_idle_bodies = true;
     return error;
 }

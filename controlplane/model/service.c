@@ -260,6 +260,7 @@ decide_all(struct cfc_service *service)
         }
     }
     cfc_effective_end(&pass);
+    service->decided += pass.decide_count;
     if (error == CONFCAST_OK) {
         enqueue_sorted(service, changed, count);
     }
@@ -447,6 +448,17 @@ cfc_service_seq(struct cfc_service *service)
     seq = service->seq;
     pthread_mutex_unlock(&service->lock);
     return seq;
+}
+
+uint64_t
+cfc_service_decided(struct cfc_service *service)
+{
+    uint64_t decided;
+
+    pthread_mutex_lock(&service->lock);
+    decided = service->decided;
+    pthread_mutex_unlock(&service->lock);
+    return decided;
 }
 
 /* ---- The publisher ----------------------------------------------------------------------------

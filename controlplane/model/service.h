@@ -65,6 +65,8 @@ void cfc_service_close(struct cfc_service *service); /* NULL is fine */
 
 uint64_t cfc_service_epoch(struct cfc_service *service);
 uint64_t cfc_service_seq(struct cfc_service *service); /* last commit */
+/* Decisions computed since opening, for consumer scopes: what a change costs. */
+uint64_t cfc_service_decided(struct cfc_service *service);
 
 /* How the author of a change was proven. */
 #define CFC_PROOFS(X)                                                                              \

@@ -63,6 +63,7 @@ decide_new(struct cfc_service *service, struct cfc_scope *scope)
     cfc_effective_begin(&pass, service->store, service->sha, service->bodies, service->floor);
     error = cfc_effective_decide(&pass, scope, &set, NULL, &decision);
     cfc_effective_end(&pass);
+    service->decided += pass.decide_count;
     if (error == CONFCAST_OK && decision != NULL) {
         cfc_service_install(service, scope, decision);
     }

@@ -33,6 +33,7 @@ struct cfc_service {
     struct cfc_audit audit;
     bool needs_load; /* memory may differ from the store */
     bool has_idle_bodies;
+    uint64_t decided; /* decisions computed since opening */
     struct cfc_catalog catalog;
     struct cfc_bodies *bodies;
     struct cfc_apply_table apply;

@@ -123,6 +123,7 @@ decide_setting(struct cfc_service *service, struct setting *setting)
     cfc_effective_begin(&pass, service->store, service->sha, service->bodies, service->floor);
     error = cfc_effective_decide(&pass, setting->scope, &set, NULL, &setting->decision);
     cfc_effective_end(&pass);
+    service->decided += pass.decide_count;
     return error;
 }
 

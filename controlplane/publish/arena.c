@@ -79,10 +79,64 @@ err_free:
     return error;
 }
 
+int
+cfc_arena_open(size_t size, struct cfc_arena **out)
+{
+    struct cfc_arena *arena = calloc(1, sizeof(*arena));
+    void *room;
+
+    *out = NULL;
+    if (arena == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    arena->fd = memfd_create("confcast-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (arena->fd < 0) {
+        goto err_free;
+    }
+    if (ftruncate(arena->fd, (off_t)size) != 0) {
+        goto err_close;
+    }
+    room = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, arena->fd, 0);
+    if (room == MAP_FAILED) {
+        goto err_close;
+    }
+    if (fcntl(arena->fd, F_ADD_SEALS,
+              F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+        goto err_unmap;
+    }
+    arena->bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, arena->fd, 0);
+    if (arena->bytes == MAP_FAILED) {
+        goto err_unmap;
+    }
+    arena->size = size;
+    arena->room = room;
+    arena->number = next_number();
+    *out = arena;
+    return CONFCAST_OK;
+
+err_unmap:
+    munmap(room, size);
+err_close:
+    close(arena->fd);
+err_free:
+    free(arena);
+    return CONFCAST_ERR_RESOURCE;
+}
+
+void
+cfc_arena_end(struct cfc_arena *arena)
+{
+    if (arena->room != NULL) {
+        munmap(arena->room, arena->size);
+        arena->room = NULL;
+    }
+}
+
 void
 cfc_arena_free(struct cfc_arena *arena)
 {
     if (arena != NULL) {
+        cfc_arena_end(arena);
         munmap((void *)(uintptr_t)arena->bytes, arena->size);
         close(arena->fd);
         free(arena);

@@ -10,6 +10,12 @@
 int cfc_arena_new(size_t size, int (*fill)(void *arg, uint8_t *bytes), void *arg,
                   struct cfc_arena **out);
 
+/* An empty arena to add to: `size` bytes of room.  Nobody but the holder of `room` can write to it
+ * (F_SEAL_FUTURE_WRITE, Linux 5.1).  Errors as above; RESOURCE on an older kernel. */
+int cfc_arena_open(size_t size, struct cfc_arena **out);
+/* Nothing is added any more. */
+void cfc_arena_end(struct cfc_arena *arena);
+
 /* Unmaps and closes; what the engine mapped lives on there.  NULL is fine. */
 void cfc_arena_free(struct cfc_arena *arena);
 

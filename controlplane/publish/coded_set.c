@@ -12,7 +12,9 @@
 
 enum {
     BUCKET_COUNT = 16384,
-    ALIGNMENT = 64
+    ALIGNMENT = 64,
+    SMALL_SIZE_MAX = 256 * 1024, /* bytes that are added together to the open arena */
+    OPEN_SIZE = 4 * 1024 * 1024, /* bytes of it */
 };
 
 struct cfc_coded_set {
@@ -21,7 +23,8 @@ struct cfc_coded_set {
     struct cfc_coder *coder;
     struct cfc_coded *buckets[BUCKET_COUNT];
     size_t count;
-    size_t retained_size; /* coded bytes that no head names */
+    size_t retained_size;   /* coded bytes that no head names */
+    struct cfc_arena *open; /* that small contents are added to; NULL = none yet */
     uint64_t stamp;
 };
 
@@ -68,11 +71,27 @@ cfc_coded_set_new(const struct cfc_coded_set_config *config, struct cfc_coded_se
 }
 
 static void
+let_go(struct cfc_arena *arena)
+{
+    if (--arena->content_count == 0) {
+        cfc_arena_free(arena);
+    }
+}
+
+static void
+let_open_go(struct cfc_coded_set *set)
+{
+    if (set->open != NULL) {
+        cfc_arena_end(set->open);
+        let_go(set->open);
+        set->open = NULL;
+    }
+}
+
+static void
 coded_free(struct cfc_coded *coded)
 {
-    if (--coded->arena->content_count == 0) {
-        cfc_arena_free(coded->arena);
-    }
+    let_go(coded->arena);
     free(coded);
 }
 
@@ -90,6 +109,7 @@ cfc_coded_set_free(struct cfc_coded_set *set)
             coded_free(coded);
         }
     }
+    let_open_go(set);
     cfc_coder_free(set->coder);
     cfc_sha256_free(set->sha);
     free(set);
@@ -249,6 +269,41 @@ adopt(struct cfc_coded_set *set, struct drafts *drafts, struct cfc_arena *arena)
     }
 }
 
+/* Writes small drafts behind what the open arena has. */
+static int
+append(struct cfc_coded_set *set, struct drafts *drafts, struct cfc_arena **arena)
+{
+    if (set->open != NULL && drafts->size > set->open->size - set->open->used) {
+        let_open_go(set);
+    }
+    if (set->open == NULL) {
+        int error = cfc_arena_open(OPEN_SIZE, &set->open);
+
+        if (error != CONFCAST_OK) {
+            return error;
+        }
+        set->open->content_count = 1;
+    }
+    drafts_fill(drafts, set->open->room + set->open->used);
+    for (size_t i = 0; i < drafts->count; i++) {
+        drafts->items[i].coded->tree_offset += set->open->used;
+        drafts->items[i].coded->coded_offset += set->open->used;
+    }
+    set->open->used += drafts->size;
+    *arena = set->open;
+    return CONFCAST_OK;
+}
+
+static int
+write_out(struct cfc_coded_set *set, struct drafts *drafts, struct cfc_arena **arena)
+{
+    drafts_lay_out(drafts);
+    if (drafts->size <= SMALL_SIZE_MAX && append(set, drafts, arena) == CONFCAST_OK) {
+        return CONFCAST_OK;
+    }
+    return cfc_arena_new(drafts->size, drafts_fill, drafts, arena);
+}
+
 int
 cfc_coded_set_add(struct cfc_coded_set *set, struct cfc_config_body *const *bodies,
                   size_t body_count)
@@ -268,8 +323,7 @@ cfc_coded_set_add(struct cfc_coded_set *set, struct cfc_config_body *const *bodi
         }
     }
     if (error == CONFCAST_OK && drafts.count > 0) {
-        drafts_lay_out(&drafts);
-        error = cfc_arena_new(drafts.size, drafts_fill, &drafts, &arena);
+        error = write_out(set, &drafts, &arena);
     }
     if (error == CONFCAST_OK && drafts.count > 0) {
         adopt(set, &drafts, arena);

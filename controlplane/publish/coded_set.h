@@ -20,13 +20,18 @@ enum {
     CFC_CODED_FRAME_SIZE_MAX = 1024
 }; /* bytes of a CONTENT frame: 120 + 32 * 16 + 64 and TLVs */
 
-/* A sealed memfd; several contents lie in it. */
+/* A sealed memfd; several contents lie in it.  One that small contents are still added to keeps the
+ * mapping that was writable before it was sealed; nobody can make another one, and what was written
+ * stays as it is. */
 struct cfc_arena {
     uint64_t number;      /* never used twice by a process */
-    int fd;               /* sealed against writing, shrinking and growing */
+    int fd;               /* sealed against writing (but by `room`), shrinking and growing */
     const uint8_t *bytes; /* mapped read-only */
     size_t size;
-    uint32_t content_count; /* contents of the set that lie in it; the arena is closed at 0 */
+    uint8_t *room;          /* where to add; NULL = nothing is added any more */
+    size_t used;            /* bytes of the room that are written */
+    uint32_t content_count; /* contents of the set that lie in it, and the set while it adds to it;
+                             * the arena is closed at 0 */
     bool is_handed;         /* the engine of this connection has it */
 };
 
@@ -60,7 +65,8 @@ struct cfc_coded_set_config {
 int cfc_coded_set_new(const struct cfc_coded_set_config *config, struct cfc_coded_set **out);
 void cfc_coded_set_free(struct cfc_coded_set *set);
 
-/* Codes every body that is not here yet into one new arena.  All or nothing: on an error
+/* Codes every body that is not here yet into one arena: a new one, or the one that small contents
+ * are added to, so that 100,000 of them need few descriptors.  All or nothing: on an error
  * (NO_MEMORY, RESOURCE: no memfd, LIMIT: a body above CFC_BODY_SIZE_MAX) nothing was added; try
  * again later.  `bodies` may name a content twice. */
 int cfc_coded_set_add(struct cfc_coded_set *set, struct cfc_config_body *const *bodies,

@@ -54,7 +54,8 @@ run_timers(struct cfc_publisher *p)
     if (!cfc_engine_link_is_open(&p->link) && now >= p->next_connect_ns) {
         try_connect(p);
     }
-    if (p->is_synced && !p->status.is_refusing && (p->is_fresh_due || now >= p->next_fresh_ns)) {
+    if (p->is_synced && !p->status.is_refusing &&
+        (now >= p->next_fresh_ns || (p->is_fresh_due && now >= p->fresh_free_ns))) {
         int error = cfc_publisher_hand_fresh(p);
 
         if (error != CONFCAST_OK) {
@@ -87,6 +88,9 @@ wait_ms(const struct cfc_publisher *p)
     }
     if (p->is_synced && p->next_fresh_ns < next) {
         next = p->next_fresh_ns;
+    }
+    if (p->is_synced && p->is_fresh_due && p->fresh_free_ns < next) {
+        next = p->fresh_free_ns;
     }
     return next <= now ? 0 : (int)((next - now + CFC_MS - 1) / CFC_MS);
 }

@@ -175,13 +175,18 @@ int
 cfc_publisher_hand_fresh(struct cfc_publisher *p)
 {
     uint64_t now = cfc_publisher_unix_ns();
+    uint64_t start_ns = cfc_publisher_mono_ns();
+    uint64_t end_ns;
     int error;
 
     p->is_fresh_due = false;
-    p->next_fresh_ns = cfc_publisher_mono_ns() + p->config.fresh_period_ns;
+    p->next_fresh_ns = start_ns + p->config.fresh_period_ns;
     error =
         cfc_head_set_fresh(p->heads, cfc_service_seq(p->config.service), now,
                            now + 10 * p->config.fresh_period_ns, fleet_size(p), hand_fresh_page, p);
+    /* It goes over all scopes: heads, which say the same of one scope, must not wait for it. */
+    end_ns = cfc_publisher_mono_ns();
+    p->fresh_free_ns = end_ns + CFC_PUBLISHER_FRESH_PAUSE * (end_ns - start_ns);
     CFC_PUBLISHER_COUNT(p, fresh_signed, 1);
     return error;
 }

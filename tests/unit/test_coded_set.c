@@ -117,18 +117,57 @@ static void
 an_arena_is_sealed_against_every_change(void)
 {
     struct cfc_coded_set *set = new_set(0);
-    struct cfc_config_body *body = body_of(5000, 2);
-    struct cfc_coded *coded;
-    int seals;
+    struct cfc_config_body *bodies[] = {body_of(5000, 2), body_of(300 * 1024, 9)};
+    const int writes[] = {F_SEAL_FUTURE_WRITE, F_SEAL_WRITE};
 
-    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(set, &body, 1), CONFCAST_OK);
-    coded = cfc_coded_set_find(set, &body->id);
-    seals = fcntl(coded->arena->fd, F_GET_SEALS);
-    CU_ASSERT_EQUAL(seals & (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW),
-                    F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
-    CU_ASSERT(write(coded->arena->fd, "x", 1) < 0);
-    CU_ASSERT(ftruncate(coded->arena->fd, 1) != 0);
-    free(body);
+    /* A small one, whose arena is added to, and a big one. */
+    for (int i = 0; i < 2; i++) {
+        struct cfc_coded *coded;
+        int wanted = writes[i] | F_SEAL_SHRINK | F_SEAL_GROW;
+
+        CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(set, &bodies[i], 1), CONFCAST_OK);
+        coded = cfc_coded_set_find(set, &bodies[i]->id);
+        CU_ASSERT_EQUAL(fcntl(coded->arena->fd, F_GET_SEALS) & wanted, wanted);
+        CU_ASSERT(write(coded->arena->fd, "x", 1) < 0);
+        CU_ASSERT(ftruncate(coded->arena->fd, 1) != 0);
+        CU_ASSERT(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, coded->arena->fd, 0) == MAP_FAILED);
+        free(bodies[i]);
+    }
+    cfc_coded_set_free(set);
+}
+
+static void
+small_contents_share_arenas_and_stay_as_they_were(void)
+{
+    enum {
+        COUNT = 3000 /* of 2 KB: more than one arena */
+    };
+    static struct cfc_config_body *bodies[COUNT];
+    static uint8_t *copies[COUNT];
+    struct cfc_coded_set *set = new_set(1 << 30);
+    struct cfc_arena *last = NULL;
+    int arena_count = 0;
+
+    for (uint64_t i = 0; i < COUNT; i++) {
+        struct cfc_coded *coded;
+
+        bodies[i] = body_of(2000, 100 + i);
+        CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(set, &bodies[i], 1), CONFCAST_OK);
+        coded = cfc_coded_set_find(set, &bodies[i]->id);
+        arena_count += coded->arena != last;
+        last = coded->arena;
+        copies[i] = malloc(coded->coded_size);
+        memcpy(copies[i], cfc_coded_bytes(coded), coded->coded_size);
+        CU_ASSERT_FATAL(coded->coded_offset + coded->coded_size <= coded->arena->size);
+    }
+    CU_ASSERT_EQUAL(arena_count, 2);
+    for (int i = 0; i < COUNT; i++) {
+        const struct cfc_coded *coded = cfc_coded_set_find(set, &bodies[i]->id);
+
+        CU_ASSERT_EQUAL(memcmp(copies[i], cfc_coded_bytes(coded), coded->coded_size), 0);
+        free(bodies[i]);
+        free(copies[i]);
+    }
     cfc_coded_set_free(set);
 }
 
@@ -143,7 +182,7 @@ contents_of_one_batch_share_an_arena_and_come_once(void)
     CU_ASSERT_EQUAL(cfc_coded_set_count(set), 2);
     CU_ASSERT_PTR_EQUAL(cfc_coded_set_find(set, &bodies[0]->id)->arena,
                         cfc_coded_set_find(set, &bodies[1]->id)->arena);
-    CU_ASSERT_EQUAL(cfc_coded_set_find(set, &bodies[0]->id)->arena->content_count, 2);
+    CU_ASSERT_EQUAL(cfc_coded_set_find(set, &bodies[0]->id)->arena->content_count, 3);
     CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(set, bodies, 2), CONFCAST_OK);
     CU_ASSERT_EQUAL(cfc_coded_set_count(set), 2);
     free(bodies[0]);
@@ -203,6 +242,7 @@ a_failed_batch_adds_nothing(void)
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_content_lies_whole_in_its_arena_and_its_frame_verifies),
     CFC_CASE(an_arena_is_sealed_against_every_change),
+    CFC_CASE(small_contents_share_arenas_and_stay_as_they_were),
     CFC_CASE(contents_of_one_batch_share_an_arena_and_come_once),
     CFC_CASE(only_what_nobody_names_is_evicted_and_the_oldest_first),
     CFC_CASE(a_failed_batch_adds_nothing),

@@ -110,6 +110,18 @@ memory_without_each_of_the_seals_is_refused(void)
 }
 
 static void
+memory_that_its_maker_still_adds_to_is_mapped(void)
+{
+    int fd = make_memory(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE);
+    uint32_t idx;
+
+    init();
+    CU_ASSERT_EQUAL(cfc_arenas_add(&arenas, 1, fd, SIZE, &idx), CONFCAST_OK);
+    close(fd);
+    cfc_arenas_close(&arenas);
+}
+
+static void
 what_is_no_memory_is_refused(void)
 {
     int fds[2];
@@ -227,6 +239,7 @@ the_table_is_bounded(void)
 static const struct cfc_test_case cases[] = {
     CFC_CASE(sealed_memory_is_mapped_and_outlives_its_descriptor),
     CFC_CASE(memory_without_each_of_the_seals_is_refused),
+    CFC_CASE(memory_that_its_maker_still_adds_to_is_mapped),
     CFC_CASE(what_is_no_memory_is_refused),
     CFC_CASE(a_size_that_is_not_the_memorys_is_refused),
     CFC_CASE(ranges_end_with_the_arena),
