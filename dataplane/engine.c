@@ -12,6 +12,7 @@
 #include "confcast/error.h"
 #include "dataplane/doorbell.h"
 #include "dataplane/log.h"
+#include "dataplane/xdp.h"
 
 enum {
     NEIGHBORS_MAX = 1 << 18,
@@ -256,6 +257,11 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
         make_headers(engine);
         describe_port(engine);
         rc = open_parts(engine);
+    }
+    if (rc == CONFCAST_OK && options->is_xdp) {
+        struct cfc_address own = cfc_address_ipv4(options->ip, options->port);
+
+        rc = cfc_xdp_configure(options->interface, &own);
     }
     if (rc != CONFCAST_OK) {
         cfc_engine_close(engine);

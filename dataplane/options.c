@@ -175,7 +175,8 @@ parse_port(const char *text, struct cfc_options *o)
         return usage("port", "net_tap: use --vdev net_tap0,iface=NAME with --ip");
     }
     o->is_doorbell_possible = strcmp(o->driver, "net_af_packet") == 0;
-    o->is_kernel_answering = o->is_doorbell_possible;
+    o->is_xdp = strcmp(o->driver, "net_af_xdp") == 0;
+    o->is_kernel_answering = o->is_doorbell_possible || o->is_xdp;
     return CONFCAST_OK;
 }
 

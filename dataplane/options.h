@@ -19,6 +19,8 @@ struct cfc_options {
     uint32_t interface_mtu;    /* 0 without an interface */
     bool is_kernel_answering;  /* the kernel has the address too and answers ARP for it */
     bool is_doorbell_possible; /* the kernel sees our datagrams as well */
+    bool is_xdp;          /* net_af_xdp: our XDP program takes what is ours, the kernel the rest */
+    char xdp_program[32]; /* its path, once cfc_xdp_prepare() has put it there */
     const char *vdev;
     const char *allow;
     uint16_t mtu;   /* 0: the port's own */

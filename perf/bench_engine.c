@@ -18,6 +18,7 @@
 #include "dataplane/eal.h"
 #include "dataplane/engine_internal.h"
 #include "dataplane/options.h"
+#include "dataplane/xdp.h"
 #include "perf/bench.h"
 #include "protocol/session/sender_state.h"
 #include "protocol/snapshot/tree.h"
@@ -327,6 +328,8 @@ parse(int argc, char **argv, struct cfc_options *o, struct bench *b, size_t *siz
                 snprintf(o->driver, sizeof(o->driver), "net_af_packet");
             }
             o->interface_mtu = 1500;
+            o->is_xdp = strcmp(o->driver, "net_af_xdp") == 0;
+            o->is_kernel_answering = true;
             o->vdev = NULL;
             break;
         case 'v':
@@ -385,7 +388,11 @@ main(int argc, char **argv)
     snprintf(control_path, sizeof(control_path), "/tmp/confcast-bench-%d.sock", (int)getpid());
     o.control_path = control_path;
     parse(argc, argv, &o, &b, &size);
-    rc = cfc_eal_start(&o);
+    rc =
+        o.is_xdp ? cfc_xdp_prepare(o.interface, o.xdp_program, sizeof(o.xdp_program)) : CONFCAST_OK;
+    if (rc == CONFCAST_OK) {
+        rc = cfc_eal_start(&o);
+    }
     if (rc == CONFCAST_OK) {
         rc = cfc_engine_open(&o, &b.engine);
     }
@@ -407,6 +414,9 @@ main(int argc, char **argv)
     measure(&b);
     cfc_engine_close(b.engine);
     cfc_eal_stop();
+    if (o.is_xdp) {
+        cfc_xdp_remove(o.interface);
+    }
     cfc_sha256_free(b.sha);
     free(b.coded);
     free(b.tree);

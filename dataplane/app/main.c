@@ -25,6 +25,7 @@
 #include "dataplane/log.h"
 #include "dataplane/options.h"
 #include "dataplane/telemetry.h"
+#include "dataplane/xdp.h"
 
 enum {
     EXIT_OK = 0,
@@ -53,11 +54,18 @@ set_signals(void (*handler)(int))
 }
 
 static int
-run(const struct cfc_options *options)
+run(struct cfc_options *options)
 {
     struct cfc_engine *engine;
-    int rc = cfc_eal_start(options);
+    int rc = CONFCAST_OK;
 
+    if (options->is_xdp) {
+        rc =
+            cfc_xdp_prepare(options->interface, options->xdp_program, sizeof(options->xdp_program));
+    }
+    if (rc == CONFCAST_OK) {
+        rc = cfc_eal_start(options);
+    }
     if (rc != CONFCAST_OK) {
         return rc;
     }
@@ -73,6 +81,9 @@ run(const struct cfc_options *options)
         cfc_engine_close(engine);
     }
     cfc_eal_stop();
+    if (options->is_xdp) {
+        cfc_xdp_remove(options->interface);
+    }
     cfc_log_info("stopped");
     return rc;
 }

@@ -396,81 +396,6 @@ class Restart(Case):
         self.assertIn("interface gone0 is gone", engine.log())
 
 
-class OtherPorts(Case):
-    """PMDs that need no network: EAL, pools, bursts and the lcore loop on them."""
-
-    def on_vdev(self, vdev, *args):
-        engine = bed.Engine("--vdev", vdev, *args, ip="10.79.0.1", namespace=ENGINE)
-        self.addCleanup(engine.kill)
-        frames = bed.Frames()
-        control = self.control(engine)
-        control.hand_over(frames)
-        deadline = time.monotonic() + 5
-        stats = control.stats()
-        while stats["frames_out"] < frames.symbol_count and time.monotonic() < deadline:
-            stats = control.stats()
-        self.assertGreaterEqual(stats["frames_out"], frames.symbol_count, engine.log())
-        self.assertEqual(stats["mbuf_shortage"], 0)
-        time.sleep(1.1)  # until the snapshot is newer
-        answer = engine.telemetry("/confcast/stats")
-        self.assertEqual(engine.stop(), 0)
-        return answer
-
-    def test_net_null_takes_everything(self):
-        self.on_vdev("net_null0,no-rx=1")
-
-    def test_net_null_gives_frames_of_nothing_at_line_rate(self):
-        stats = self.on_vdev("net_null0")
-        self.assertGreater(stats["rx"]["foreign"], 10000)
-
-    def test_net_ring_loops_our_own_chains_back(self):
-        stats = self.on_vdev("net_ring0")
-        self.assertGreater(stats["rx_chained"], 100)
-        # What was sent in the turn of the snapshot is received in the next one.
-        self.assertGreater(stats["rx"]["own"], stats["frames_out"] - 64)
-        self.assertLessEqual(stats["rx"]["own"], stats["frames_out"])
-
-    def test_net_af_xdp_copies_answers_arp_and_starts_again_after_kill(self):
-        def on_xdp(**kwargs):
-            engine = bed.Engine("--port", "net_af_xdp:eth0", namespace=ENGINE, **kwargs)
-            self.addCleanup(engine.kill)
-            return engine
-        killed = on_xdp()
-        killed.kill()  # and its XDP program stays on the interface
-        engine = on_xdp(control=killed.control)
-        frames = bed.Frames()
-        self.deliver(engine, frames, self.receiver())
-        self.assertEqual(engine.telemetry("/confcast/port")["chained"], 0)
-        run(f"{PREFIX}-c2", "ip", "neigh", "flush", "dev", "eth0")
-        done = run(f"{PREFIX}-c2", bed.PEER, "consumer", bed.ENGINE_IP, str(bed.PORT),
-                   bed.SESSION_KEY, "host-1", frames.folder)
-        answer = bed.json.loads(done.stdout)
-        self.assertTrue(answer["repaired"], engine.log())
-        self.assertTrue(answer["echoed"])
-        self.assertEqual(engine.stop(), 0)
-
-    def test_net_tap_owns_its_address_and_answers_arp(self):
-        engine = bed.Engine("--vdev", "net_tap0,iface=cfctap0", ip="10.79.0.1", namespace=ENGINE)
-        self.addCleanup(engine.kill)
-        run(ENGINE, "ip", "addr", "add", "10.79.0.2/24", "dev", "cfctap0")
-        frames = bed.Frames()
-        control = self.control(engine)
-        control.hand_over(frames)
-        done = run(ENGINE, bed.PEER, "consumer", "10.79.0.1", str(bed.PORT), bed.SESSION_KEY,
-                   "host-1", frames.folder)
-        answer = bed.json.loads(done.stdout)
-        self.assertTrue(answer["joined"], engine.log())
-        self.assertTrue(answer["repaired"])
-        self.assertEqual(answer["wrong"], 0)
-        bed.in_namespace(ENGINE, lambda: send_junk("10.79.0.1"))
-        stats = wait_for_stats(engine, lambda s: s["rx"]["fragment"] >= 3 and
-                               s["rx"]["bad_length"] >= 1)
-        self.assertEqual(stats["rx"]["fragment"], 3)
-        self.assertEqual(stats["rx"]["bad_length"], 1)
-        self.assertGreaterEqual(stats["arp_replies"], 1)
-        self.assertEqual(engine.stop(), 0)
-
-
 class Huge(Delivery):
     """The whole of Delivery once more, with huge pages."""
 
@@ -488,15 +413,10 @@ class Huge(Delivery):
         self.check(chained=1)
 
 
-def main():
+def run_suite(args, names):
+    """Runs the cases of the main module on a bed of two consumers; the exit status."""
     if os.geteuid() != 0:
         print("needs root")
-        return EXIT_SKIP
-    args = [arg for arg in sys.argv[1:] if arg != "--huge"]
-    has_huge = "--huge" in sys.argv[1:]
-    if has_huge and free_huge_mib() < HUGE_MIB_WANTED:
-        print(f"{free_huge_mib()} MiB of huge pages are free, wanted {HUGE_MIB_WANTED}: "
-              "vm.nr_hugepages")
         return EXIT_SKIP
     up = testbed("up", PREFIX, "--consumers", "2")
     if up.returncode != 0:
@@ -505,12 +425,21 @@ def main():
     time.sleep(0.5)  # the bridge floods until its first query has been answered
     try:
         if not any(not arg.startswith("-") for arg in args):
-            args += ["Huge"] if has_huge else ["Delivery", "Consumers", "Handover", "Restart",
-                                               "OtherPorts"]
+            args = [*args, *names]
         program = unittest.main(argv=[sys.argv[0], *args], exit=False, verbosity=2)
         return 0 if program.result.wasSuccessful() else 1
     finally:
         testbed("down", PREFIX)
+
+
+def main():
+    args = [arg for arg in sys.argv[1:] if arg != "--huge"]
+    has_huge = "--huge" in sys.argv[1:]
+    if has_huge and free_huge_mib() < HUGE_MIB_WANTED:
+        print(f"{free_huge_mib()} MiB of huge pages are free, wanted {HUGE_MIB_WANTED}: "
+              "vm.nr_hugepages")
+        return EXIT_SKIP
+    return run_suite(args, ["Huge"] if has_huge else ["Delivery", "Consumers", "Handover", "Restart"])
 
 
 if __name__ == "__main__":
