@@ -11,6 +11,8 @@ int cfc_ctl_delete(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_history(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_diff(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_batch(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_apply(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_export(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_effective(struct cfc_ctl *, const struct cfc_ctl_args *);
 
 /* promote, advance, pause, resume, abort, rollback, disable, enable, quarantine, confirm: the
@@ -59,6 +61,11 @@ int cfc_ctl_read_input(const char *path, char **bytes, size_t *size);
 
 /* An option that must be a whole number when it is given; false (said) when it is not. */
 bool cfc_ctl_check_uint(const struct cfc_ctl_args *args, const char *name);
+
+/* Says an error of tree.h, its word before the sentence, and gives the exit code. */
+int cfc_tree_fail(int rc, const char *why);
+/* False (said): not a scope.  NULL is fine. */
+bool cfc_tree_check_under(const char *under);
 
 void cfc_ctl_sleep_ms(uint64_t ms);
 

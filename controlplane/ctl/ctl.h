@@ -36,6 +36,7 @@ struct cfc_ctl {
     const char *key_file;
     const char *idempotency_key; /* NULL = a new random one for each change */
     enum cfc_ctl_format format;
+    void *curl;            /* the handle that is kept between calls (http.c) */
     bool accepts_absent;   /* a 404 is not printed: the caller expects it */
     bool accepts_conflict; /* the same of a 409: the caller tries again */
     bool is_quiet;         /* connection failures are not printed: the caller tries again */

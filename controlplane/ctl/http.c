@@ -10,6 +10,8 @@
 enum {
     TRY_COUNT = 3,
     RETRY_DELAY_MS = 200,
+    BUSY_TRY_COUNT = 10, /* answers of 429 that are waited out */
+    BUSY_WAIT_S_MAX = 10,
     CONNECT_TIMEOUT_MS = 5000,
     REQUEST_TIMEOUT_MS = 120000,
 };
@@ -206,8 +208,9 @@ is_answer_lost(CURLcode code)
            code == CURLE_PARTIAL_FILE;
 }
 
+/* Sends it until there is an answer, or none can be expected. */
 static CURLcode
-perform(CURL *curl, struct sink *sink)
+perform_once(CURL *curl, struct sink *sink)
 {
     CURLcode code = CURLE_OK;
     struct timespec delay = {.tv_nsec = RETRY_DELAY_MS * 1000000L};
@@ -221,6 +224,29 @@ perform(CURL *curl, struct sink *sink)
         if (code == CURLE_OK || !was_lost) {
             return code;
         }
+        nanosleep(&delay, NULL);
+    }
+    return code;
+}
+
+/* The same, and waits as a server asks that has too much to do. */
+static CURLcode
+perform(CURL *curl, struct sink *sink)
+{
+    CURLcode code = CURLE_OK;
+
+    for (int i = 0; i < BUSY_TRY_COUNT; i++) {
+        curl_off_t wait_s = 0;
+        long status = 0;
+        struct timespec delay = {0};
+
+        code = perform_once(curl, sink);
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+        curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &wait_s);
+        if (code != CURLE_OK || status != 429 || wait_s > BUSY_WAIT_S_MAX) {
+            return code;
+        }
+        delay.tv_sec = (time_t)(wait_s > 0 ? wait_s : 1);
         nanosleep(&delay, NULL);
     }
     return code;
@@ -362,19 +388,26 @@ cfc_ctl_call(struct cfc_ctl *ctl, const char *method, const struct cfc_ctl_path 
              const void *body, size_t body_size, struct cfc_ctl_response *response)
 {
     CURL *curl;
-    int rc;
 
     memset(response, 0, sizeof(*response));
     if (path->has_failed) {
         return cfc_ctl_fail(CFC_EXIT_USAGE, "the request is too long");
     }
-    curl = curl_easy_init();
+    /* One handle for all requests keeps the connection. */
+    curl = ctl->curl != NULL ? ctl->curl : curl_easy_init();
     if (curl == NULL) {
         return cfc_ctl_fail(CFC_EXIT_CONNECT, "no memory");
     }
-    rc = call(ctl, curl, method, path, body, body_size, response);
-    curl_easy_cleanup(curl);
-    return rc;
+    ctl->curl = curl;
+    curl_easy_reset(curl);
+    return call(ctl, curl, method, path, body, body_size, response);
+}
+
+void
+cfc_ctl_close(struct cfc_ctl *ctl)
+{
+    curl_easy_cleanup(ctl->curl);
+    ctl->curl = NULL;
 }
 
 int

@@ -37,6 +37,9 @@ int cfc_ctl_call(struct cfc_ctl *ctl, const char *method, const struct cfc_ctl_p
 int cfc_ctl_call_json(struct cfc_ctl *ctl, const char *method, const struct cfc_ctl_path *path,
                       const void *body, size_t body_size, json_t **out);
 
+/* Ends the connection that is kept between calls. */
+void cfc_ctl_close(struct cfc_ctl *ctl);
+
 void cfc_ctl_response_free(struct cfc_ctl_response *response);
 
 /* The text of a member of the outermost object, as it stands in the body: a document keeps its

@@ -12,6 +12,7 @@
 #include "controlplane/ctl/commands.h"
 #include "controlplane/ctl/credentials.h"
 #include "controlplane/ctl/help.h"
+#include "controlplane/ctl/http.h"
 #include "controlplane/ctl/table.h"
 
 int
@@ -70,6 +71,7 @@ run(const struct cfc_ctl_args *args)
     if (rc == CFC_EXIT_OK) {
         rc = args->command->run(&ctl, args);
     }
+    cfc_ctl_close(&ctl);
     sodium_memzero(token, sizeof(token));
     if (fflush(stdout) != 0 || ferror(stdout)) {
         return cfc_ctl_fail(rc != CFC_EXIT_OK ? (enum cfc_ctl_exit)rc : CFC_EXIT_USAGE,

@@ -33,6 +33,10 @@
     {                                                                                              \
         "revision", '\0', "N", "this revision instead of the latest"                               \
     }
+#define UNDER                                                                                      \
+    {                                                                                              \
+        "under", '\0', "SCOPE", "only this scope and what is below it"                             \
+    }
 #define META                                                                                       \
     {                                                                                              \
         "meta", '\0', NULL, "with revision, author, time, digest around it"                        \
@@ -92,6 +96,18 @@ const struct cfc_ctl_command cfc_ctl_commands[] = {
      NULL, 1, 3, cfc_ctl_diff, NULL},
     {"batch", "-f FILE", "several puts, deletes and release actions in one step",
      OPTIONS(INPUT, MESSAGE, DRY_RUN, OVERRIDE), 0, 0, cfc_ctl_batch, NULL},
+    {"apply", "-d DIR", "make a tree of files the desired state: show the plan, then change",
+     OPTIONS({"dir", 'd', "DIR",
+              "the tree: SCOPE.json, SCOPE.schema.json, .settings.json, .layers.json"},
+             {"promote", '\0', NULL, "and release what is written, in the same step"}, STRATEGY,
+             {"prune", '\0', NULL, "delete what the tree does not have, of tenants that it has"},
+             UNDER, {"check", '\0', NULL, "only the plan; exit 1 when there is something to do"},
+             MESSAGE, DRY_RUN, OVERRIDE),
+     0, 0, cfc_ctl_apply, NULL},
+    {"export", "-d DIR", "write the latest of all scopes into a tree that apply reads",
+     OPTIONS({"dir", 'd', "DIR", "where to; made when it is not there"}, UNDER,
+             {"force", '\0', NULL, "replace files that say something else"}),
+     0, 0, cfc_ctl_export, NULL},
 
     {"effective", "SCOPE", "print what consumers of a scope get",
      OPTIONS({"candidate", '\0', NULL, "what those in a rollout's candidate arm get"}, META), 1, 1,
