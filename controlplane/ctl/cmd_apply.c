@@ -9,6 +9,7 @@
 #include "controlplane/ctl/http.h"
 #include "controlplane/ctl/output.h"
 #include "controlplane/ctl/plan.h"
+#include "controlplane/ctl/preview.h"
 #include "controlplane/ctl/terminal.h"
 #include "controlplane/ctl/tree.h"
 #include "protocol/base/scope.h"
@@ -274,12 +275,14 @@ print_results(const struct run *run)
     {
         json_int_t own = json_integer_value(json_object_get(result, "version"));
 
+        cfc_preview_warn(run->ctl, result);
+        cfc_preview_write(stdout, json_object_get(result, "preview"),
+                          cfc_terminal_has_color(stdout));
         version = own > version ? own : version;
         affected += json_integer_value(json_object_get(result, "affected"));
     }
     if (run->is_dry) {
-        printf("dry run, nothing written; %lld scopes would get a new version\n",
-               (long long)affected);
+        puts("dry run, nothing written");
     } else {
         printf("done in %zu steps, %lld scopes got a new version%s", i, (long long)affected,
                version > 0 ? ", the last is " : "\n");

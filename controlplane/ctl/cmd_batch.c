@@ -7,6 +7,8 @@
 #include "controlplane/ctl/commands.h"
 #include "controlplane/ctl/http.h"
 #include "controlplane/ctl/output.h"
+#include "controlplane/ctl/preview.h"
+#include "controlplane/ctl/terminal.h"
 
 static void
 print_item(const json_t *item)
@@ -33,12 +35,14 @@ print_batch(const struct cfc_ctl *ctl, json_t *answer)
     if (ctl->format != CFC_FORMAT_TABLE) {
         return cfc_ctl_print_object(ctl, answer);
     }
+    cfc_preview_warn(ctl, answer);
     for (size_t i = 0; i < json_array_size(items); i++) {
         print_item(json_array_get(items, i));
     }
     if (json_is_true(json_object_get(answer, "dry_run"))) {
-        printf("dry run, nothing written; %lld scopes would get a new version\n",
-               json_integer_value(json_object_get(answer, "affected")));
+        puts("dry run, nothing written");
+        cfc_preview_write(stdout, json_object_get(answer, "preview"),
+                          cfc_terminal_has_color(stdout));
     } else {
         printf("version %lld, %lld scopes affected\n",
                json_integer_value(json_object_get(answer, "version")),

@@ -1,4 +1,4 @@
-/* put, get, delete, history, effective. */
+/* put, get, delete, history. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -9,6 +9,8 @@
 #include "controlplane/ctl/commands.h"
 #include "controlplane/ctl/http.h"
 #include "controlplane/ctl/output.h"
+#include "controlplane/ctl/preview.h"
+#include "controlplane/ctl/terminal.h"
 #include "protocol/base/scope.h"
 
 #define INPUT_SIZE_MAX ((size_t)256 << 20)
@@ -165,6 +167,24 @@ put_and_promote(struct cfc_ctl *ctl, const struct cfc_ctl_args *args, const char
     return CFC_EXIT_OK;
 }
 
+/* What promoting it would do, or why that would be refused. */
+static void
+print_dry_run(const json_t *result)
+{
+    const json_t *promotion = json_object_get(result, "promotion");
+    const json_t *error = json_object_get(promotion, "error");
+    const json_t *preview = json_object_get(promotion != NULL ? promotion : result, "preview");
+
+    if (json_is_object(error)) {
+        printf("a promotion would be refused: %s: %s\n",
+               json_string_value(json_object_get(error, "code")),
+               json_string_value(json_object_get(error, "message")));
+        return;
+    }
+    fputs(promotion != NULL ? "promoted to all, it " : "", stdout);
+    cfc_preview_write(stdout, preview, cfc_terminal_has_color(stdout));
+}
+
 static int
 print_put(const struct cfc_ctl *ctl, json_t *result)
 {
@@ -174,11 +194,14 @@ print_put(const struct cfc_ctl *ctl, json_t *result)
     if (ctl->format != CFC_FORMAT_TABLE) {
         return cfc_ctl_print_object(ctl, result);
     }
+    cfc_preview_warn(ctl, result);
     printf("%s revision %lld%s%.16s%s\n", json_string_value(json_object_get(result, "scope")),
            json_integer_value(json_object_get(result, "revision")),
            digest != NULL ? " digest " : "", digest != NULL ? digest : "",
            json_is_true(json_object_get(result, "dry_run")) ? " (dry run, nothing written)" : "");
-    if (release != NULL) {
+    if (json_is_true(json_object_get(result, "dry_run"))) {
+        print_dry_run(result);
+    } else if (release != NULL) {
         printf("%s %s version %lld\n", json_string_value(json_object_get(result, "scope")),
                json_string_value(json_object_get(release, "state")),
                json_integer_value(json_object_get(release, "version")));
@@ -258,20 +281,6 @@ cfc_ctl_get(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     }
     cfc_ctl_path_init(&path, "/v1/config/", scope);
     cfc_ctl_path_param(&path, "revision", cfc_ctl_option(args, "revision"));
-    return cfc_ctl_print_document_of(ctl, args, &path);
-}
-
-int
-cfc_ctl_effective(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
-{
-    const char *scope = cfc_ctl_scope(args);
-    struct cfc_ctl_path path;
-
-    if (scope == NULL) {
-        return CFC_EXIT_USAGE;
-    }
-    cfc_ctl_path_init(&path, "/v1/effective/", scope);
-    cfc_ctl_path_param(&path, "variant", cfc_ctl_has(args, "candidate") ? "candidate" : NULL);
     return cfc_ctl_print_document_of(ctl, args, &path);
 }
 

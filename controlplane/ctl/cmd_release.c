@@ -8,6 +8,7 @@
 #include "controlplane/ctl/commands.h"
 #include "controlplane/ctl/http.h"
 #include "controlplane/ctl/output.h"
+#include "controlplane/ctl/preview.h"
 
 /* Sends a body and prints the object that comes back. */
 static int
@@ -24,7 +25,7 @@ send_object(struct cfc_ctl *ctl, const char *method, const struct cfc_ctl_path *
     rc = cfc_ctl_call_json(ctl, method, path, text, strlen(text), &answer);
     free(text);
     if (rc == CFC_EXIT_OK) {
-        rc = cfc_ctl_print_object(ctl, answer);
+        rc = cfc_preview_print(ctl, answer);
         json_decref(answer);
     }
     return rc;

@@ -7,6 +7,7 @@
 #include "controlplane/ctl/commands.h"
 #include "controlplane/ctl/http.h"
 #include "controlplane/ctl/output.h"
+#include "controlplane/ctl/preview.h"
 
 /* "schema", "schema set": the route is the first word. */
 static void
@@ -45,7 +46,7 @@ send_rule(struct cfc_ctl *ctl, const struct cfc_ctl_args *args, const char *scop
     cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
     rc = cfc_ctl_call_json(ctl, "PUT", &path, text, size, &answer);
     if (rc == CFC_EXIT_OK) {
-        rc = cfc_ctl_print_object(ctl, answer);
+        rc = cfc_preview_print(ctl, answer);
         json_decref(answer);
     }
     return rc;

@@ -19,8 +19,9 @@ static const struct {
 } shrinking[] = {
     {"scope", true, false},    {"layer", true, false},  {"consumer", true, false},
     {"identity", true, false}, {"author", true, false}, {"created_by", true, false},
-    {"roles", true, true},     {"reason", true, true},  {"message", true, true},
-    {"advice", true, true},    {"detail", true, true},
+    {"at", true, false},       {"value", true, true},   {"roles", true, true},
+    {"reason", true, true},    {"message", true, true}, {"advice", true, true},
+    {"detail", true, true},
 };
 
 /* A code point of UTF-8 and its size; a broken byte counts as itself. */

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "controlplane/ctl/grid.h"
+
 enum {
     TRY_COUNT = 3,
     RETRY_DELAY_MS = 200,
@@ -291,32 +293,30 @@ exit_of_status(long status)
     }
 }
 
-/* The members of "current" that are worth a word, in this order. */
+/* What is in the way, and whose it is: every member that is a word or a number. */
 static void
-print_current(const json_t *current)
+print_current(json_t *current)
 {
-    static const char *const keys[] = {
-        "revision",           "author",          "state",  "active_revision",
-        "candidate_revision", "release_version", "holder", "item"};
     const char *comma = "";
+    const char *key;
+    json_t *value;
 
-    if (json_object_size(current) == 0) {
-        return;
-    }
-    fputs("confcastctl: current:", stderr);
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const json_t *value = json_object_get(current, keys[i]);
+    json_object_foreach(current, key, value)
+    {
+        if (json_is_string(value) || json_is_integer(value)) {
+            fputs(*comma == '\0' ? "confcastctl: current:" : "", stderr);
+            if (json_is_string(value)) {
+                char *text = cfc_grid_text(value);
 
-        if (json_is_string(value)) {
-            fprintf(stderr, "%s %s %s", comma, keys[i], json_string_value(value));
-        } else if (json_is_integer(value)) {
-            fprintf(stderr, "%s %s %lld", comma, keys[i], json_integer_value(value));
-        } else {
-            continue;
+                fprintf(stderr, "%s %s %s", comma, key, text != NULL ? text : "?");
+                free(text);
+            } else {
+                fprintf(stderr, "%s %s %lld", comma, key, json_integer_value(value));
+            }
+            comma = ",";
         }
-        comma = ",";
     }
-    fputc('\n', stderr);
+    fputs(*comma != '\0' ? "\n" : "", stderr);
 }
 
 static int

@@ -110,8 +110,11 @@ const struct cfc_ctl_command cfc_ctl_commands[] = {
      0, 0, cfc_ctl_export, NULL},
 
     {"effective", "SCOPE", "print what consumers of a scope get",
-     OPTIONS({"candidate", '\0', NULL, "what those in a rollout's candidate arm get"}, META), 1, 1,
-     cfc_ctl_effective, "What consumers get"},
+     OPTIONS({"candidate", '\0', NULL, "what those in a rollout's candidate arm get"},
+             {"explain", 'e', "POINTER",
+              "why: the value at a JSON Pointer, the layer that wins, the losers"},
+             META),
+     1, 1, cfc_ctl_effective, "What consumers get"},
     {"layers", "SCOPE", "print what is merged for a scope", NULL, 1, 1, cfc_ctl_layers_show, NULL},
     {"layers show", "SCOPE", "the same", NULL, 1, 1, cfc_ctl_layers_show, NULL},
     {"layers set", "SCOPE [LAYER...]", "set what is merged, in this order",

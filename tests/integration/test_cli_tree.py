@@ -146,7 +146,7 @@ class Tree(DaemonCase):
         before = self.sequence()
         self.assertTrue(self.apply("--dry-run", "--promote")["dry_run"])
         self.assertFalse(self.apply("--check", code=NEGATIVE)["done"])
-        self.assertIn("would get", self.run_ctl(OK, "apply", "-d", self.tree, "--dry-run", "--promote"))
+        self.assertIn("would give 1 scope", self.run_ctl(OK, "apply", "-d", self.tree, "--dry-run", "--promote"))
         self.assertEqual(self.sequence(), before)
         self.apply()
         self.apply("--check")

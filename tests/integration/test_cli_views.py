@@ -125,6 +125,57 @@ class Views(DaemonCase):
         self.assertRegex(self.run_ctl(OK, "status", scope), rf"\n{self.tenant}/\S*\.\.\.x+ ")
         self.assertIn(scope, self.run_ctl(OK, "-o", "json", "status", scope))
 
+    def test_a_value_is_explained(self):
+        web = f"{self.tenant}/web"
+        self.put(self.tenant, '{"a": 1, "b": {"x": "old"}}')
+        self.put(web, '{"a": "two", "b": {"x": null}}')
+        lines = self.run_ctl(OK, "effective", web, "--explain", "/a").splitlines()
+        self.assertEqual(lines[0], f'/a in {web}: "two"')
+        self.assertRegex(lines[1], r"^RANK +LAYER +REVISION +STATE +EFFECT +AT +VALUE$")
+        self.assertRegex(lines[2], rf'^wins +{web} +1 +ACTIVE +sets +/a +"two"$')
+        self.assertRegex(lines[3], rf"^loses +{self.tenant} +1 +ACTIVE +sets +/a +1$")
+        out = self.run_ctl(NEGATIVE, "effective", web, "-e", "/b/x")
+        self.assertIn("no value", out)
+        self.assertRegex(out, rf"wins +{web} +1 +ACTIVE +deletes")
+        self.run_ctl(NEGATIVE, "effective", web, "-e", "/none")
+        answer = json.loads(self.run_ctl(OK, "-o", "json", "effective", web, "-e", "/a"))
+        self.assertEqual((answer["value"], answer["winner"]["layer"]), ("two", web))
+        self.run_ctl(USAGE, "effective", web, "-e", "a")
+        self.run_ctl(USAGE, "effective", web, "-e", "/a", "--meta")
+
+    def test_nulls_are_warned_of(self):
+        for options in ((), ("--promote",), ("--dry-run",)):
+            result = self.daemon.ctl("put", self.tenant, "-f", "-", *options, stdin='{"a": {"b": null}}')
+            self.assertEqual(result.returncode, OK)
+            self.assertIn("confcastctl: warning: 1 member is null, the first at /a/b", result.stderr)
+            self.assertNotIn("warning", result.stdout)
+        result = self.daemon.ctl("-o", "json", "put", self.tenant, "-f", "-", stdin='{"a": {"b": null}}')
+        self.assertEqual((len(json.loads(result.stdout)["warnings"]), result.stderr), (1, ""))
+
+    def test_a_dry_run_says_what_would_change(self):
+        web = f"{self.tenant}/web"
+        self.put(self.tenant, '{"a": 1, "gone": 2}')
+        self.put(web, '{"w": 1}')
+        document = '{"a": 3, "new": [1]}'
+        body = json.dumps({"items": [{"put": self.tenant, "document": json.loads(document)},
+                                     {"release": self.tenant, "action": "promote"}]})
+        outs = [self.run_ctl(OK, "put", self.tenant, "-f", "-", "--dry-run", stdin=document),
+                self.run_ctl(OK, "put", self.tenant, "-f", "-", "--promote", "--dry-run", stdin=document),
+                self.run_ctl(OK, "batch", "-f", "-", "--dry-run", stdin=body)]
+        self.run_ctl(OK, "put", self.tenant, "-f", "-", stdin=document)
+        outs.append(self.run_ctl(OK, "promote", self.tenant, "--dry-run"))
+        for out in outs:
+            with self.subTest(out=out):
+                self.assertIn("would give 2 scopes a new version; consumers: 0; new contents: 2, ", out)
+                self.assertRegex(out, r"SCOPE +CONSUMERS +BYTES NOW +BYTES THEN +ADDED +CHANGED +REMOVED\n")
+                self.assertRegex(out, rf"\n{web} +0 +\d+ +\d+ +1 +1 +1\n")
+                self.assertIn(f"\nkeys of {web}\n  ~ /a\n  - /gone\n  + /new\n", out)
+        self.assertIn("nothing written", outs[0])
+        self.assertEqual(self.run_ctl(OK, "effective", self.tenant), '{"a":1,"gone":2}\n')
+        self.run_ctl(OK, "schema", "set", self.tenant, "-f", "-", stdin='{"required": ["z"]}')
+        self.assertIn("a promotion would be refused: schema_mismatch: ",
+                      self.run_ctl(OK, "put", self.tenant, "-f", "-", "--dry-run", stdin=document))
+
     def test_colours_are_for_terminals_that_want_them(self):
         self.put(self.tenant)
         args = ("status", self.tenant)
