@@ -101,6 +101,7 @@ class Fleet:
         self.folder = f"/var/tmp/confcast-{name}"
         self.keys = os.path.join(self.folder, "keys")
         self.fleet_file = os.path.join(self.keys, "fleet.json")
+        self.validators = os.path.join(self.folder, "validators")
         self.socket = os.path.join(self.folder, "confcastd.sock")
         self.engine_socket = os.path.join(self.folder, "engine.sock")
         self.server = f"unix:{self.socket}"
@@ -168,11 +169,12 @@ class Fleet:
             self.engine_socket))
 
     def start_control(self):
+        os.makedirs(self.validators, exist_ok=True)
         self.control = self.spawn(
             f"{self.bed.prefix}-control",
             ["confcastd", "--data", os.path.join(self.folder, "store"), "--keys", self.keys,
              "--unix", self.socket, "--listen", "none", "--engine-socket",
-             self.engine_socket], os.path.join(self.folder, "confcastd.log"))
+             self.engine_socket, "--validators", self.validators], os.path.join(self.folder, "confcastd.log"))
         wait_until("confcastd", lambda: self.check_alive() and self.run(
             ["confcastctl", "status"]).returncode == 0)
 
@@ -219,6 +221,7 @@ class Fleet:
             "PATH": ":".join(self.bin_dirs) + ":$PATH",
             "CONFCAST_SERVER": self.server,
             "CONFCAST_SCOPE": self.scope,
+            "CONFCAST_FOLDER": self.folder,
             "CONFCAST_STATE_DIRS": " ".join(consumer.state_dir for consumer in self.consumers),
             "CONFCAST_NETNS": " ".join(
                 [f"{self.bed.prefix}-engine", f"{self.bed.prefix}-control"]

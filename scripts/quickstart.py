@@ -30,6 +30,8 @@ def parse_args():
     args = parser.parse_args()
     if args.env and not args.keep:
         parser.error("--env describes a fleet that is left running: it needs --keep")
+    if args.env:
+        args.env = os.path.join(os.environ.get("QUICKSTART_FROM", ""), args.env)
     return args
 
 
