@@ -48,6 +48,8 @@ static const struct cfc_api_route routes[] = {
     {"GET", "/healthz", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_PUBLIC, cfc_api_get_health},
     {"GET", "/readyz", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_PUBLIC, cfc_api_get_ready},
     {"GET", "/metrics", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_READ, cfc_api_get_metrics},
+    {"POST", "/v1/backup", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_OPERATE,
+     cfc_api_post_backup},
     {"POST", "/v1/tokens", CFC_TAIL_NONE, CFC_BODY_SMALL, "message dry_run", CFC_RIGHT_OPERATE,
      cfc_api_post_token},
     {"GET", "/v1/tokens", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_OPERATE, cfc_api_get_tokens},

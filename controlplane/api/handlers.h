@@ -45,6 +45,7 @@ void cfc_api_put_roles(struct cfc_api *, const struct cfc_request *, struct cfc_
 /* The node itself. */
 void cfc_api_get_health(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_ready(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_post_backup(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_metrics(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 
 /* Query parameters.  False: *reply is a 400 that names the parameter. */

@@ -17,6 +17,12 @@ drop_body(struct cfc_reply *reply)
         explicit_bzero(reply->body, reply->body_size);
     }
     free(reply->body);
+    if (reply->stream.read != NULL) {
+        reply->stream.close(reply->stream.arg);
+    }
+    reply->body = NULL;
+    reply->stream = (struct cfc_reply_stream){0};
+    reply->later = NULL;
     reply->is_secret = false;
 }
 
@@ -121,6 +127,13 @@ void
 cfc_reply_text(struct cfc_reply *reply, const char *type, char *text, size_t size)
 {
     set(reply, 200, type, text, size);
+}
+
+void
+cfc_reply_stream(struct cfc_reply *reply, const char *type, const struct cfc_reply_stream *stream)
+{
+    set(reply, 200, type, NULL, 0);
+    reply->stream = *stream;
 }
 
 static void

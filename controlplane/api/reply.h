@@ -9,12 +9,29 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* A body that is made while it is sent. */
+struct cfc_reply_stream {
+    /* The next bytes, at most `capacity`; anything but CONFCAST_OK ends the connection. */
+    int (*read)(void *arg, void *bytes, size_t capacity, size_t *size);
+    void (*close)(void *arg);
+    void *arg;
+    uint64_t size; /* bytes of all of it */
+};
+
+struct cfc_api;
+struct cfc_request;
 
 struct cfc_reply {
     unsigned status;
     const char *type; /* media type; static */
     char *body;       /* malloc'ed; NULL when there was no memory */
     size_t body_size;
+    struct cfc_reply_stream stream; /* instead of the body, when read is not NULL */
+    /* Set by a handler that would keep others waiting: the rest of its work, which is called in a
+     * thread of its own and makes the reply. */
+    void (*later)(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
     bool is_replay;   /* the idempotency key was known: this is the first answer again */
     bool is_secret;   /* the body is wiped before its memory is given back */
     unsigned retry_s; /* Retry-After in seconds; 0 = none */
@@ -31,6 +48,10 @@ void cfc_reply_document(struct cfc_reply *reply, json_t *meta, const char *text,
 
 /* Text that is no JSON; takes over `text`. */
 void cfc_reply_text(struct cfc_reply *reply, const char *type, char *text, size_t size);
+
+/* A body that is read when the client takes it; the stream is closed in the end. */
+void cfc_reply_stream(struct cfc_reply *reply, const char *type,
+                      const struct cfc_reply_stream *stream);
 
 /* An error with a status and a code of HTTP's own. */
 void cfc_reply_error(struct cfc_reply *reply, unsigned status, const char *code,

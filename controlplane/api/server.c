@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <malloc.h>
 #include <microhttpd.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@ enum {
     CONNECTION_MAX_DEFAULT = 256,
     THREAD_COUNT_DEFAULT = 4,
     BODY_FIRST_SIZE = 16 * 1024,
+    STREAM_BLOCK_SIZE = 256 * 1024,
     /* A body above its limit is read and dropped up to this many times the limit, so that clients
      * that write before they read get their 413 and not a reset. */
     DRAIN_FACTOR = 4,
@@ -42,6 +45,10 @@ struct cfc_server {
     struct cfc_reaper reaper;
     atomic_ullong body_total;   /* bytes of bodies held now */
     atomic_ullong answer_total; /* bytes of answers that are not sent yet */
+    pthread_mutex_t lock;       /* guards what follows */
+    pthread_cond_t resumed;
+    unsigned suspended_count; /* exchanges that somebody will resume */
+    bool is_closing;          /* no exchange is suspended any more */
 };
 
 /* One request on its way. */
@@ -63,6 +70,10 @@ struct exchange {
     struct cfc_headers headers; /* values are the library's, and live as long as the request */
     char author[CFC_AUTHOR_SIZE_MAX + 1];
     struct cfc_identity identity;
+    /* While the connection is suspended the exchange belongs to whoever will resume it. */
+    struct MHD_Connection *mhd;
+    struct cfc_waiter waiter;
+    bool is_handled; /* the reply is final and may be told */
 };
 
 static const char no_memory_body[] =
@@ -191,11 +202,57 @@ wipe_and_free(void *body)
     free(body);
 }
 
+static ssize_t
+on_stream_read(void *cls, uint64_t position, char *bytes, size_t capacity)
+{
+    struct cfc_reply_stream *stream = cls;
+    size_t size = 0;
+
+    (void)position;
+    if (stream->read(stream->arg, bytes, capacity, &size) != CONFCAST_OK) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    return size > 0 ? (ssize_t)size : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void
+on_stream_end(void *cls)
+{
+    struct cfc_reply_stream *stream = cls;
+
+    stream->close(stream->arg);
+    free(stream);
+}
+
+/* The stream goes over to the response. */
+static struct MHD_Response *
+response_of_stream(struct cfc_reply *reply)
+{
+    struct cfc_reply_stream *stream = malloc(sizeof(*stream));
+    struct MHD_Response *response;
+
+    if (stream == NULL) {
+        return NULL;
+    }
+    *stream = reply->stream;
+    response = MHD_create_response_from_callback(stream->size, STREAM_BLOCK_SIZE, on_stream_read,
+                                                 stream, on_stream_end);
+    if (response == NULL) {
+        free(stream);
+        return NULL;
+    }
+    reply->stream.read = NULL;
+    return response;
+}
+
 static struct MHD_Response *
 response_of(struct cfc_reply *reply)
 {
     struct MHD_Response *response;
 
+    if (reply->stream.read != NULL) {
+        return response_of_stream(reply);
+    }
     if (reply->body == NULL) {
         reply->status = 503;
         reply->type = "application/json";
@@ -237,12 +294,12 @@ answer(struct exchange *x, struct MHD_Connection *mhd)
     enum MHD_Result result;
 
     admit_answer(x);
+    if (x->connection != NULL) {
+        cfc_reaper_enter_sending(x->connection, x->answer_size + x->reply.stream.size);
+    }
     response = response_of(&x->reply);
     if (response == NULL) {
         return MHD_NO;
-    }
-    if (x->connection != NULL) {
-        cfc_reaper_enter_sending(x->connection, x->answer_size);
     }
     x->is_answered = true;
     if (x->reply.retry_s > 0) {
@@ -498,6 +555,131 @@ take_body(struct exchange *x, const char *bytes, size_t size)
     return MHD_NO;
 }
 
+/* ---- Replies that have to wait ----------------------------------------------------------------
+ * What a handler found may rest on commits that are not durable yet.  Its connection is then
+ * suspended, so that the thread can take the next request, whose commit shares the sync.
+ */
+
+static bool
+suspend(struct exchange *x)
+{
+    struct cfc_server *server = x->server;
+    bool is_closing;
+
+    pthread_mutex_lock(&server->lock);
+    is_closing = server->is_closing;
+    if (!is_closing) {
+        server->suspended_count++;
+        MHD_suspend_connection(x->mhd);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return !is_closing;
+}
+
+/* From here on the exchange is the connection's thread's again. */
+static void
+resume(struct exchange *x)
+{
+    struct cfc_server *server = x->server;
+
+    x->is_handled = true;
+    pthread_mutex_lock(&server->lock);
+    MHD_resume_connection(x->mhd);
+    server->suspended_count--;
+    pthread_cond_signal(&server->resumed);
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* A reply that nobody may see is replaced. */
+static void
+judge(struct exchange *x, int error)
+{
+    if (error != CONFCAST_OK) {
+        cfc_reply_failure(&x->reply, error,
+                          "the disk failed: whether this took place is not known; read again",
+                          NULL);
+    }
+}
+
+static void
+on_durable(struct cfc_waiter *waiter, int error)
+{
+    struct exchange *x = (struct exchange *)((char *)waiter - offsetof(struct exchange, waiter));
+
+    judge(x, error);
+    resume(x);
+}
+
+/* The rest of a handler's work, which takes long. */
+static void *
+run_later(void *arg)
+{
+    struct exchange *x = arg;
+    struct cfc_server *server = x->server;
+
+    x->reply.later(server->api, &x->request, &x->reply);
+    cfc_service_mark_end(server->api->service, &x->waiter.mark);
+    judge(x, cfc_service_wait_durable(server->api->service, &x->waiter.mark));
+    resume(x);
+    return NULL;
+}
+
+static bool
+start_later(struct exchange *x)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    bool is_started;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    is_started = suspend(x);
+    if (is_started && pthread_create(&thread, &attr, run_later, x) != 0) {
+        cfc_reply_failure(&x->reply, CONFCAST_ERR_RESOURCE, NULL, NULL);
+        resume(x);
+    }
+    pthread_attr_destroy(&attr);
+    return is_started;
+}
+
+/* True when the connection is suspended: on_request() is called again once it is resumed. */
+static bool
+handle(struct exchange *x)
+{
+    struct cfc_service *service = x->server->api->service;
+
+    cfc_service_mark_begin(service, &x->waiter.mark);
+    cfc_api_handle(x->server->api, &x->request, x->route, &x->reply);
+    if (x->reply.later != NULL) {
+        if (start_later(x)) {
+            return true;
+        }
+        cfc_reply_error(&x->reply, 503, "not_ready", "the daemon is stopping");
+    }
+    cfc_service_mark_end(service, &x->waiter.mark);
+    if (cfc_service_is_durable(service, &x->waiter.mark)) {
+        return false;
+    }
+    if (!suspend(x)) {
+        judge(x, cfc_service_wait_durable(service, &x->waiter.mark));
+        return false;
+    }
+    x->waiter.fn = on_durable;
+    cfc_service_when_durable(service, &x->waiter);
+    return true;
+}
+
+static enum MHD_Result
+conclude(struct exchange *x, struct MHD_Connection *mhd)
+{
+    drop_body(x);
+    if (x->reply.status >= 500) {
+        cfc_log(CFC_LOG_WARN, "api", "answered status=%u path=%s", x->reply.status,
+                x->request.target.path);
+    }
+    return answer(x, mhd);
+}
+
 static enum MHD_Result
 finish(struct exchange *x, struct MHD_Connection *mhd)
 {
@@ -506,17 +688,15 @@ finish(struct exchange *x, struct MHD_Connection *mhd)
         return MHD_NO;
     }
     if (x->route != NULL) {
+        x->mhd = mhd;
         x->request.body = x->body;
         x->request.body_size = x->body_size;
         x->request.unix_ns = clock_ns(CLOCK_REALTIME);
-        cfc_api_handle(x->server->api, &x->request, x->route, &x->reply);
-        drop_body(x);
+        if (handle(x)) {
+            return MHD_YES;
+        }
     }
-    if (x->reply.status >= 500) {
-        cfc_log(CFC_LOG_WARN, "api", "answered status=%u path=%s", x->reply.status,
-                x->request.target.path);
-    }
-    return answer(x, mhd);
+    return conclude(x, mhd);
 }
 
 static enum MHD_Result
@@ -543,7 +723,7 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
         *size = 0;
         return take_body(x, bytes, given);
     }
-    return finish(x, mhd);
+    return x->is_handled ? conclude(x, mhd) : finish(x, mhd);
 }
 
 static void
@@ -581,7 +761,7 @@ start_daemon(struct cfc_server *server, int fd, const struct cfc_tls *tls)
     /* The reaper's deadline comes first; the library's own is what remains when it cannot act. */
     return MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG | MHD_USE_ITC |
-            (tls != NULL ? MHD_USE_TLS : 0),
+            MHD_ALLOW_SUSPEND_RESUME | (tls != NULL ? MHD_USE_TLS : 0),
         0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->thread_count,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->connection_max,
@@ -664,6 +844,27 @@ set_defaults(struct cfc_server_config *config)
     }
 }
 
+static void
+destroy(struct cfc_server *server)
+{
+    pthread_cond_destroy(&server->resumed);
+    pthread_mutex_destroy(&server->lock);
+    free(server->unix_path);
+    free(server);
+}
+
+/* The library must not be stopped while a connection is suspended. */
+static void
+wait_for_suspended(struct cfc_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->is_closing = true;
+    while (server->suspended_count > 0) {
+        pthread_cond_wait(&server->resumed, &server->lock);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
 int
 cfc_server_open(struct cfc_api *api, const struct cfc_server_config *config,
                 struct cfc_server **out)
@@ -675,12 +876,14 @@ cfc_server_open(struct cfc_api *api, const struct cfc_server_config *config,
     if (server == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_cond_init(&server->resumed, NULL);
     server->api = api;
     server->config = *config;
     set_defaults(&server->config);
     rc = cfc_reaper_start(&server->reaper, server->config.request_timeout_ms * CFC_MS);
     if (rc != CONFCAST_OK) {
-        free(server);
+        destroy(server);
         return rc;
     }
     if ((config->listen != NULL && (rc = open_tcp(server)) != CONFCAST_OK) ||
@@ -704,6 +907,7 @@ cfc_server_close(struct cfc_server *server)
     if (server == NULL) {
         return;
     }
+    wait_for_suspended(server);
     if (server->tcp != NULL) {
         MHD_stop_daemon(server->tcp);
     }
@@ -712,6 +916,5 @@ cfc_server_close(struct cfc_server *server)
         unlink(server->unix_path);
     }
     cfc_reaper_stop(&server->reaper);
-    free(server->unix_path);
-    free(server);
+    destroy(server);
 }

@@ -148,6 +148,9 @@ node_json(struct cfc_api *api)
         !cfc_api_set(object, "publishes", json_boolean(api->publisher != NULL)) ||
         !cfc_api_set(object, "engine_connected", json_boolean(status.is_connected)) ||
         !cfc_api_set(object, "refusing", json_boolean(status.is_refusing)) ||
+        (status.is_refusing &&
+         (!cfc_api_set(object, "seen_epoch", integer(status.proof_epoch)) ||
+          !cfc_api_set(object, "seen_version", integer(status.proof_version)))) ||
         !cfc_api_set(object, "heads", integer(status.heads)) ||
         !cfc_api_set(object, "contents", integer(status.contents)) ||
         !cfc_api_set(object, "consumers", integer(status.consumers))) {

@@ -2,7 +2,9 @@
  *
  * Threads:
  *   main               waits for signals; once a second ticks the service and gives back memory
- *   MHD-worker (4+4)   HTTP on TCP and on the unix socket: parse, call the service, answer
+ *   MHD-worker (4+4)   HTTP on TCP and on the unix socket: parse, call the service, answer;
+ *                      a backup has a thread of its own while it is made
+ *   confcast-commit    syncs the disk for all changes that wait for it
  *   confcast-reaper    ends HTTP requests that do not arrive in time
  *   publisher (1)      signs decisions, hands them to the engine, takes reports
  *   rocksdb:*          background work of the store
@@ -26,6 +28,7 @@
 #include "controlplane/log/log.h"
 #include "controlplane/model/service.h"
 #include "controlplane/publish/publisher.h"
+#include "controlplane/store/backup.h"
 #include "controlplane/store/store.h"
 #include "protocol/base/time.h"
 
@@ -114,6 +117,7 @@ open_service(struct daemon *d)
     struct cfc_service_config service = {.stale_after_ns = d->options.stale_after_ns,
                                          .rollout = d->options.rollout,
                                          .validators_dir = d->options.validators_dir,
+                                         .shares_syncs = true,
                                          .document_size_max = d->options.document_size_max};
     int rc = cfc_store_rocksdb_open(&store, &d->store);
 
@@ -229,6 +233,32 @@ open_all(struct daemon *d)
     return CONFCAST_OK;
 }
 
+/* --restore and --lift: no daemon, one piece of work. */
+static int
+restore(const struct cfc_options *options)
+{
+    const struct cfc_restore_config config = {.backup_path = options->restore_from,
+                                              .data_path = options->data_dir,
+                                              .epoch_seen = options->epoch_seen,
+                                              .sequence_seen = options->sequence_seen,
+                                              .log = on_store_line};
+    struct cfc_restore_result result;
+    int rc =
+        options->is_lift ? cfc_backup_lift(&config, &result) : cfc_backup_restore(&config, &result);
+
+    if (rc != CONFCAST_OK) {
+        return failed(options->is_lift ? "lift the store" : "restore the backup", rc);
+    }
+    if (!options->is_lift) {
+        cfc_log(CFC_LOG_INFO, "main", "restored data=%s backup_epoch=%llu backup_sequence=%llu",
+                options->data_dir, (unsigned long long)result.backup.epoch,
+                (unsigned long long)result.backup.sequence);
+    }
+    cfc_log(CFC_LOG_INFO, "main", "lifted data=%s epoch=%llu sequence=%llu", options->data_dir,
+            (unsigned long long)result.epoch, (unsigned long long)result.sequence);
+    return CONFCAST_OK;
+}
+
 /* Signals that end the daemon are taken by sigtimedwait() in main; no thread runs a handler. */
 static void
 block_signals(sigset_t *stops)
@@ -304,6 +334,9 @@ main(int argc, char **argv)
     if (sodium_init() < 0) {
         failed("get random numbers", CONFCAST_ERR_RESOURCE);
         return 1;
+    }
+    if (d.options.restore_from != NULL || d.options.is_lift) {
+        return restore(&d.options) == CONFCAST_OK ? 0 : 1;
     }
     rc = open_all(&d);
     if (rc == CONFCAST_OK) {

@@ -13,18 +13,22 @@ enum {
     OPT_DATA = 256,
     OPT_DOCUMENT_MAX,
     OPT_ENGINE_SOCKET,
+    OPT_EPOCH_SEEN,
     OPT_FRESH_PERIOD_MS,
     OPT_HELP,
     OPT_INSECURE,
     OPT_KEYS,
+    OPT_LIFT,
     OPT_LISTEN,
     OPT_LOG_LEVEL,
     OPT_RATE_LIMIT,
     OPT_REQUEST_TIMEOUT_MS,
     OPT_REQUIRE_AUTH,
+    OPT_RESTORE,
     OPT_ROLLOUT_LACKING_PPM,
     OPT_ROLLOUT_REJECTED_PPM,
     OPT_ROLLOUT_SILENT_PPM,
+    OPT_SEQUENCE_SEEN,
     OPT_STALE_AFTER_MS,
     OPT_TLS_CERT,
     OPT_TLS_CLIENT_CA,
@@ -44,18 +48,22 @@ static const struct option table[] = {
     {"data", required_argument, NULL, OPT_DATA},
     {"document-max-bytes", required_argument, NULL, OPT_DOCUMENT_MAX},
     {"engine-socket", required_argument, NULL, OPT_ENGINE_SOCKET},
+    {"epoch-seen", required_argument, NULL, OPT_EPOCH_SEEN},
     {"fresh-period-ms", required_argument, NULL, OPT_FRESH_PERIOD_MS},
     {"help", no_argument, NULL, OPT_HELP},
     {"insecure", no_argument, NULL, OPT_INSECURE},
     {"keys", required_argument, NULL, OPT_KEYS},
+    {"lift", no_argument, NULL, OPT_LIFT},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"rate-limit", required_argument, NULL, OPT_RATE_LIMIT},
     {"request-timeout-ms", required_argument, NULL, OPT_REQUEST_TIMEOUT_MS},
     {"require-auth", no_argument, NULL, OPT_REQUIRE_AUTH},
+    {"restore", required_argument, NULL, OPT_RESTORE},
     {"rollout-lacking-ppm", required_argument, NULL, OPT_ROLLOUT_LACKING_PPM},
     {"rollout-rejected-ppm", required_argument, NULL, OPT_ROLLOUT_REJECTED_PPM},
     {"rollout-silent-ppm", required_argument, NULL, OPT_ROLLOUT_SILENT_PPM},
+    {"sequence-seen", required_argument, NULL, OPT_SEQUENCE_SEEN},
     {"stale-after-ms", required_argument, NULL, OPT_STALE_AFTER_MS},
     {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
     {"tls-client-ca", required_argument, NULL, OPT_TLS_CLIENT_CA},
@@ -71,37 +79,45 @@ static const struct option table[] = {
 static void
 print_help(void)
 {
-    puts("usage: confcastd --data DIR [--keys DIR --engine-socket PATH] [OPTION]...\n\n"
-         "  --data DIR               the store; made when it is not there\n"
-         "  --keys DIR               key folder of the fleet (confcastctl key init)\n"
-         "  --engine-socket PATH     control socket of confcast-dataplane; without it nothing is\n"
-         "                           published\n"
-         "  --listen ADDRESS:PORT    HTTP API (127.0.0.1:7400); port 0 = any, none = no TCP\n"
-         "  --unix PATH              HTTP API on a unix socket\n"
-         "  --validators DIR         programs that settings may name to judge configs\n"
-         "  --require-auth           nothing without a token or a client certificate; on the unix\n"
-         "                           socket root and the daemon's user are operators\n"
-         "  --tls-cert FILE --tls-key FILE  TLS 1.3 on TCP; both PEM\n"
-         "  --tls-client-ca FILE     client certificates signed by these; needs --tls-cert, means\n"
-         "                           --require-auth\n"
-         "  --tls-client-crl FILE    those that are revoked; read again when it changes\n"
-         "  --tls-client-name KIND   which name of it says who somebody is: cn (the default), or "
-         "the\n"
-         "                           one uri, dns or email among its subjectAltNames\n"
-         "  --rate-limit N           requests a second of one token or certificate (1000); more "
-         "get\n"
-         "                           429\n"
-         "  --insecure               listen beyond loopback although anybody may do anything\n"
-         "  --request-timeout-ms N   for a request to arrive as a whole (30000)\n"
-         "  --document-max-bytes N   of one definition (67108864)\n"
-         "  --stale-after-ms N       silence after which a consumer counts as stale (30000)\n"
-         "  --rollout-lacking-ppm N  a stage advances with so many of a million consumers not yet\n"
-         "                           on it (10000)\n"
-         "  --rollout-rejected-ppm N  and with so many more rejections than in the stable arm\n"
-         "                           (10000)\n"
-         "  --rollout-silent-ppm N   and with so many that fell silent (10000)\n"
-         "  --fresh-period-ms N      between two freshness beacons (1000)\n"
-         "  --log-level LEVEL        error, warn, info or debug (info)");
+    puts(
+        "usage: confcastd --data DIR [--keys DIR --engine-socket PATH] [OPTION]...\n\n"
+        "  --data DIR               the store; made when it is not there\n"
+        "  --keys DIR               key folder of the fleet (confcastctl key init)\n"
+        "  --engine-socket PATH     control socket of confcast-dataplane; without it nothing is\n"
+        "                           published\n"
+        "  --listen ADDRESS:PORT    HTTP API (127.0.0.1:7400); port 0 = any, none = no TCP\n"
+        "  --unix PATH              HTTP API on a unix socket\n"
+        "  --validators DIR         programs that settings may name to judge configs\n"
+        "  --require-auth           nothing without a token or a client certificate; on the unix\n"
+        "                           socket root and the daemon's user are operators\n"
+        "  --tls-cert FILE --tls-key FILE  TLS 1.3 on TCP; both PEM\n"
+        "  --tls-client-ca FILE     client certificates signed by these; needs --tls-cert, means\n"
+        "                           --require-auth\n"
+        "  --tls-client-crl FILE    those that are revoked; read again when it changes\n"
+        "  --tls-client-name KIND   which name of it says who somebody is: cn (the default), or "
+        "the\n"
+        "                           one uri, dns or email among its subjectAltNames\n"
+        "  --rate-limit N           requests a second of one token or certificate (1000); more "
+        "get\n"
+        "                           429\n"
+        "  --insecure               listen beyond loopback although anybody may do anything\n"
+        "  --request-timeout-ms N   for a request to arrive as a whole (30000)\n"
+        "  --document-max-bytes N   of one definition (67108864)\n"
+        "  --stale-after-ms N       silence after which a consumer counts as stale (30000)\n"
+        "  --rollout-lacking-ppm N  a stage advances with so many of a million consumers not yet\n"
+        "                           on it (10000)\n"
+        "  --rollout-rejected-ppm N  and with so many more rejections than in the stable arm\n"
+        "                           (10000)\n"
+        "  --rollout-silent-ppm N   and with so many that fell silent (10000)\n"
+        "  --fresh-period-ms N      between two freshness beacons (1000)\n"
+        "  --restore FILE           make --data DIR from a backup, and end; see confcastctl "
+        "backup\n"
+        "  --lift                   raise epoch and versions of a store that was put back by "
+        "other\n"
+        "                           means, and end\n"
+        "  --epoch-seen N --sequence-seen N  highest that anybody saw, for these two; else a safe\n"
+        "                           distance above what the store knows\n"
+        "  --log-level LEVEL        error, warn, info or debug (info)");
 }
 
 /* A whole number from 1 to `max`. */
@@ -128,6 +144,9 @@ number_max(int opt)
     switch (opt) {
     case OPT_DOCUMENT_MAX:
         return 256u << 20;
+    case OPT_EPOCH_SEEN:
+    case OPT_SEQUENCE_SEEN:
+        return UINT64_C(1) << 49;
     case OPT_ROLLOUT_LACKING_PPM:
     case OPT_ROLLOUT_REJECTED_PPM:
     case OPT_ROLLOUT_SILENT_PPM:
@@ -150,6 +169,12 @@ set_number(int opt, const char *name, struct cfc_options *options)
     switch (opt) {
     case OPT_DOCUMENT_MAX:
         options->document_size_max = (uint32_t)value;
+        break;
+    case OPT_EPOCH_SEEN:
+        options->epoch_seen = value;
+        break;
+    case OPT_SEQUENCE_SEEN:
+        options->sequence_seen = value;
         break;
     case OPT_FRESH_PERIOD_MS:
         options->fresh_period_ns = value * CFC_MS;
@@ -224,6 +249,12 @@ set_option(int opt, const char *name, struct cfc_options *options)
     case OPT_REQUIRE_AUTH:
         options->requires_auth = true;
         return true;
+    case OPT_RESTORE:
+        options->restore_from = optarg;
+        return true;
+    case OPT_LIFT:
+        options->is_lift = true;
+        return true;
     case OPT_INSECURE:
         options->is_insecure = true;
         return true;
@@ -243,6 +274,18 @@ check(const struct cfc_options *options)
 {
     if (options->data_dir == NULL) {
         fprintf(stderr, "confcastd: --data DIR is needed; see --help\n");
+        return CFC_OPTIONS_WRONG;
+    }
+    if (options->restore_from != NULL || options->is_lift) {
+        if (options->restore_from != NULL && options->is_lift) {
+            fprintf(stderr, "confcastd: --restore lifts what it restores; --lift is without it\n");
+            return CFC_OPTIONS_WRONG;
+        }
+        return CFC_OPTIONS_RUN;
+    }
+    if (options->epoch_seen != 0 || options->sequence_seen != 0) {
+        fprintf(stderr,
+                "confcastd: --epoch-seen and --sequence-seen go with --restore or --lift\n");
         return CFC_OPTIONS_WRONG;
     }
     if (options->engine_socket != NULL && options->keys_dir == NULL) {

@@ -10,6 +10,10 @@
 #include "controlplane/model/rollout.h"
 
 struct cfc_options {
+    const char *restore_from; /* a backup: make the data folder from it and end; NULL = no */
+    bool is_lift;             /* lift the store and end */
+    uint64_t epoch_seen;      /* for both; 0 = unknown */
+    uint64_t sequence_seen;
     const char *data_dir;       /* never NULL */
     const char *keys_dir;       /* NULL only without engine_socket */
     const char *listen;         /* NULL = no TCP */

@@ -40,6 +40,9 @@ int cfc_ctl_role_set(struct cfc_ctl *, const struct cfc_ctl_args *);
 /* role grant, role revoke. */
 int cfc_ctl_role_change(struct cfc_ctl *, const struct cfc_ctl_args *);
 
+int cfc_ctl_backup(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_restore(struct cfc_ctl *, const struct cfc_ctl_args *);
+
 int cfc_ctl_key_init(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_key_enroll(struct cfc_ctl *, const struct cfc_ctl_args *);
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum cfc_ctl_exit {
     CFC_EXIT_OK = 0,
@@ -37,6 +38,7 @@ struct cfc_ctl {
     const char *idempotency_key; /* NULL = a new random one for each change */
     enum cfc_ctl_format format;
     void *curl;            /* the handle that is kept between calls (http.c) */
+    FILE *body_file;       /* takes the body of a good answer instead of memory; NULL = memory */
     bool accepts_absent;   /* a 404 is not printed: the caller expects it */
     bool accepts_conflict; /* the same of a 409: the caller tries again */
     bool is_quiet;         /* connection failures are not printed: the caller tries again */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "controlplane/ctl/grid.h"
 
@@ -69,6 +70,8 @@ cfc_ctl_response_free(struct cfc_ctl_response *response)
 }
 
 struct sink {
+    CURL *curl;
+    FILE *file; /* for the body of a good answer; NULL = memory */
     char *bytes;
     size_t size;
     size_t capacity;
@@ -83,6 +86,14 @@ on_bytes(char *bytes, size_t one, size_t size, void *arg)
     char *grown;
 
     (void)one;
+    if (sink->file != NULL) {
+        long status = 0;
+
+        curl_easy_getinfo(sink->curl, CURLINFO_RESPONSE_CODE, &status);
+        if (status >= 200 && status <= 299) {
+            return fwrite(bytes, 1, size, sink->file);
+        }
+    }
     if (size > RESPONSE_SIZE_MAX - sink->size) {
         return 0;
     }
@@ -220,6 +231,10 @@ perform_once(CURL *curl, struct sink *sink)
 
     for (int i = 0; i < TRY_COUNT; i++) {
         sink->size = 0;
+        if (sink->file != NULL &&
+            (fseek(sink->file, 0, SEEK_SET) != 0 || ftruncate(fileno(sink->file), 0) != 0)) {
+            return CURLE_WRITE_ERROR;
+        }
         code = curl_easy_perform(curl);
         was_lost = was_lost || is_answer_lost(code);
         /* Once an answer was lost, the server may be on its way back. */
@@ -348,7 +363,7 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
 {
     struct curl_slist *headers = headers_of(ctl, method);
     char detail[CURL_ERROR_SIZE] = "";
-    struct sink sink = {0};
+    struct sink sink = {.curl = curl, .file = ctl->body_file};
     CURLcode code;
     int rc = set_server(curl, ctl, path->text);
 
@@ -362,7 +377,13 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)REQUEST_TIMEOUT_MS);
+    if (ctl->body_file == NULL) {
+        curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)REQUEST_TIMEOUT_MS);
+    } else {
+        /* As long as it takes, while bytes come. */
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)REQUEST_TIMEOUT_MS / 1000);
+    }
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &sink);

@@ -210,6 +210,18 @@ const struct cfc_ctl_command cfc_ctl_commands[] = {
      OPTIONS({"scope", '\0', "SCOPE", "only those given over exactly this scope"}, MESSAGE), 1, 6,
      cfc_ctl_role_change, NULL},
 
+    {"backup", "FILE|DIR", "take a backup of the control plane, while it runs", NULL, 1, 1,
+     cfc_ctl_backup, "Backups"},
+    {"restore", "FILE --data DIR",
+     "make the data folder of a control plane from a backup, above all that consumers may have",
+     OPTIONS({"data", '\0', "DIR", "the folder; must not exist, or be empty"},
+             {"epoch-seen", '\0', "N", "highest epoch that anybody saw (a safe distance above)"},
+             {"sequence-seen", '\0', "N", "highest version that anybody saw (the same)"},
+             {"lift", '\0', NULL,
+              "no FILE: raise the store that is there, which was put back "
+              "by other means"}),
+     0, 1, cfc_ctl_restore, NULL},
+
     {"key init", "--dir DIR --engine IP[:PORT]...", "make a fleet's keys and its signed fleet.json",
      OPTIONS({"dir", '\0', "DIR", "where to; made when it is not there"},
              {"engine", '\0', "IP[:PORT]", "where its engines are; repeat it"},

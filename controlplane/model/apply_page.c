@@ -270,7 +270,7 @@ cfc_apply_table_flush(struct cfc_apply_table *table, struct cfc_store *store, ui
         page_count++;
     }
     if (scope_count + page_count > 0) {
-        error = cfc_store_commit(store, &batch, seq);
+        error = cfc_store_stage(store, &batch, seq);
     }
     cfc_store_batch_clear(&batch);
     if (error == CONFCAST_OK) {

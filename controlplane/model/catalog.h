@@ -57,6 +57,7 @@ struct cfc_scope {
 
     struct cfc_decision *decision; /* in force; NULL = nothing was released for it */
     bool is_queued;                /* waits for the publisher */
+    uint64_t queued_seq;           /* ... and for this commit to be durable */
     struct cfc_scope *prev;        /* the publisher's queue */
     struct cfc_scope *next;
 

@@ -48,6 +48,7 @@ enqueue(struct cfc_service *service, struct cfc_scope *scope)
         DL_DELETE(service->queue, scope);
     }
     scope->is_queued = true;
+    scope->queued_seq = cfc_store_seq(service->store);
     DL_APPEND(service->queue, scope);
     wake(service);
 }
@@ -65,18 +66,48 @@ cfc_service_install(struct cfc_service *service, struct cfc_scope *scope,
     }
 }
 
+/* Whoever was told to wait for commits that are gone is told so now. */
+static void
+check_loss(struct cfc_service *service)
+{
+    if (cfc_store_seq(service->store) < service->seq) {
+        service->needs_load = true;
+        if (service->committer != NULL) {
+            cfc_committer_lost(service->committer);
+        }
+    }
+}
+
+/* Makes what was staged durable, or has it done. */
+static int
+finish_commit(struct cfc_service *service, uint64_t seq)
+{
+    int error;
+
+    if (service->committer != NULL) {
+        cfc_committer_staged(service->committer, seq);
+        return CONFCAST_OK;
+    }
+    error = cfc_store_sync(service->store);
+    return error == CONFCAST_OK || cfc_store_settle(service->store) == CONFCAST_OK ? CONFCAST_OK
+                                                                                   : error;
+}
+
 int
 cfc_service_commit(struct cfc_service *service, struct cfc_store_batch *batch, uint64_t *seq)
 {
     int error;
 
     cfc_audit_seal(service, batch);
-    error = cfc_store_commit(service->store, batch, seq);
+    error = cfc_store_stage(service->store, batch, seq);
+    if (error == CONFCAST_OK) {
+        error = finish_commit(service, *seq);
+    }
     cfc_audit_sealed(service, batch, error == CONFCAST_OK ? *seq : 0);
     switch (error) {
     case CONFCAST_OK:
         service->seq = *seq;
-        break;
+        return CONFCAST_OK;
     case CONFCAST_ERR_LIMIT:
     case CONFCAST_ERR_INVALID:
     case CONFCAST_ERR_NO_SPACE:
@@ -85,6 +116,7 @@ cfc_service_commit(struct cfc_service *service, struct cfc_store_batch *batch, u
         service->needs_load = true;
         break;
     }
+    check_loss(service);
     return error;
 }
 
@@ -268,14 +300,36 @@ decide_all(struct cfc_service *service)
     return error;
 }
 
+/* What is in memory may rest on commits that are gone.  Consumers report again. */
+static void
+forget(struct cfc_service *service)
+{
+    uint64_t change = service->apply.change;
+    uint64_t seed = service->apply.seed;
+
+    service->queue = NULL;
+    service->rollouts = NULL;
+    cfc_apply_table_free(&service->apply);
+    cfc_apply_table_init(&service->apply, service->config.stale_after_ns, seed);
+    service->apply.change = change + 1;
+    cfc_catalog_free(&service->catalog);
+    cfc_catalog_init(&service->catalog, service->sha);
+    service->seq = 0;
+}
+
 /* Makes memory equal to the store.  Records are never removed, so that what is in memory already
- * only has to be overwritten. */
+ * only has to be overwritten, unless the store has lost commits.  The first read opens the database
+ * again where a failure closed it. */
 static int
 load(struct cfc_service *service)
 {
     struct cfc_store *store = service->store;
     int error = cfc_store_get_floor(store, &service->floor);
 
+    if (error == CONFCAST_OK && cfc_store_seq(store) < service->seq) {
+        check_loss(service);
+        forget(service);
+    }
     if (error == CONFCAST_OK) {
         error = cfc_audit_load(service);
     }
@@ -333,6 +387,39 @@ set_config(struct cfc_service *service, const struct cfc_service_config *config)
     }
 }
 
+/* The publisher may go on with what waited. */
+static void
+on_synced(void *arg)
+{
+    struct cfc_service *service = arg;
+
+    if (atomic_exchange(&service->has_waiting, false)) {
+        wake(service);
+    }
+}
+
+static void
+on_sync_failed(void *arg)
+{
+    struct cfc_service *service = arg;
+
+    pthread_mutex_lock(&service->lock);
+    if (cfc_store_settle(service->store) != CONFCAST_OK) {
+        service->needs_load = true;
+        cfc_committer_lost(service->committer);
+    }
+    pthread_mutex_unlock(&service->lock);
+}
+
+static int
+start_committer(struct cfc_service *service)
+{
+    const struct cfc_committer_config config = {
+        .store = service->store, .synced = on_synced, .settle = on_sync_failed, .arg = service};
+
+    return cfc_committer_start(&config, &service->committer);
+}
+
 int
 cfc_service_open(struct cfc_store *store, const struct cfc_service_config *config,
                  struct cfc_service **service)
@@ -374,6 +461,12 @@ cfc_service_open(struct cfc_store *store, const struct cfc_service_config *confi
     if (error != CONFCAST_OK) {
         goto err_close;
     }
+    if (made->config.shares_syncs) {
+        error = start_committer(made);
+        if (error != CONFCAST_OK) {
+            goto err_close;
+        }
+    }
     *service = made;
     return CONFCAST_OK;
 
@@ -388,6 +481,7 @@ cfc_service_close(struct cfc_service *service)
     if (service == NULL) {
         return;
     }
+    cfc_committer_stop(service->committer);
     cfc_apply_table_free(&service->apply);
     cfc_catalog_free(&service->catalog);
     cfc_bodies_free(service->bodies);
@@ -442,12 +536,14 @@ cfc_service_epoch(struct cfc_service *service)
 uint64_t
 cfc_service_seq(struct cfc_service *service)
 {
+    uint64_t durable;
     uint64_t seq;
 
     pthread_mutex_lock(&service->lock);
     seq = service->seq;
+    durable = cfc_store_durable_seq(service->store);
     pthread_mutex_unlock(&service->lock);
-    return seq;
+    return durable < seq ? durable : seq;
 }
 
 uint64_t
@@ -464,6 +560,19 @@ cfc_service_decided(struct cfc_service *service)
 /* ---- The publisher ----------------------------------------------------------------------------
  */
 
+/* Whether the commit behind a decision is durable.  The flag goes up before the second look, so
+ * that a sync which ends in between is not missed. */
+static bool
+is_ripe(struct cfc_service *service, const struct cfc_scope *scope)
+{
+    if (scope->queued_seq <= cfc_store_durable_seq(service->store)) {
+        return true;
+    }
+    quiet(service);
+    atomic_store(&service->has_waiting, true);
+    return scope->queued_seq <= cfc_store_durable_seq(service->store);
+}
+
 int
 cfc_service_poll_decision(struct cfc_service *service, struct cfc_decision **decision)
 {
@@ -472,7 +581,7 @@ cfc_service_poll_decision(struct cfc_service *service, struct cfc_decision **dec
     *decision = NULL;
     pthread_mutex_lock(&service->lock);
     scope = service->queue;
-    if (scope == NULL) {
+    if (scope == NULL || !is_ripe(service, scope)) {
         pthread_mutex_unlock(&service->lock);
         return CONFCAST_ERR_AGAIN;
     }
@@ -547,6 +656,9 @@ cfc_service_tick(struct cfc_service *service, uint64_t unix_ns)
             return error;
         }
         error = cfc_apply_table_flush(&service->apply, service->store, &seq, &is_done);
+        if (error == CONFCAST_OK && seq != 0) {
+            error = finish_commit(service, seq);
+        }
         if (error == CONFCAST_OK && seq != 0) {
             service->seq = seq;
         } else if (error != CONFCAST_OK && error != CONFCAST_ERR_NO_SPACE) {

@@ -2,8 +2,8 @@
  * config, decisions and apply states on a store.  HTTP handlers and the publisher call this and
  * nothing below it.
  *
- * Any thread may call any function: one mutex inside serialises them (a write holds it for one
- * synced commit, about 0.2 ms).  It does no networking and signs nothing.  Time is an argument.
+ * Any thread may call any function: one mutex inside serialises them.  It does no networking and
+ * signs nothing.  Time is an argument.
  *
  * Every change is one guarded batch with its audit record inside; its commit sequence is the
  * version of all scopes that it touches.  What cannot be computed (a merge beyond a limit) is
@@ -53,6 +53,7 @@ struct cfc_service_config {
     uint64_t clock_error_max_ns;       /* consumers whose clock is off by more do not count for an
                                         * activation at a time; 0 = 1 s */
     struct cfc_rollout_limits rollout; /* what stops a rollout; zero members = the defaults */
+    bool shares_syncs; /* changes return before they are durable: see "Durability" below */
 };
 
 /* Takes the epoch (so opening is taking ownership), reads everything and computes all decisions,
@@ -64,9 +65,57 @@ int cfc_service_open(struct cfc_store *store, const struct cfc_service_config *c
 void cfc_service_close(struct cfc_service *service); /* NULL is fine */
 
 uint64_t cfc_service_epoch(struct cfc_service *service);
-uint64_t cfc_service_seq(struct cfc_service *service); /* last commit */
+uint64_t cfc_service_seq(struct cfc_service *service); /* last commit that is durable */
 /* Decisions computed since opening, for consumer scopes: what a change costs. */
 uint64_t cfc_service_decided(struct cfc_service *service);
+
+/* ---- Durability -------------------------------------------------------------------------------
+ * Without config.shares_syncs a change is durable when its call returns.  With it a thread of the
+ * service ("confcast-commit") syncs the disk for many changes at once, and calls return before.
+ * Then what any call returned, a refusal or a view included, may rest on something that a crash can
+ * still take back, and is not told to anybody before
+ *
+ *     cfc_service_mark_begin(service, &mark);
+ *     ... calls of the service ...
+ *     cfc_service_mark_end(service, &mark);
+ *     error = cfc_service_wait_durable(service, &mark);
+ *
+ * says CONFCAST_OK.  CONFCAST_ERR_IO: the disk failed; whether the change took place is unknown,
+ * and what was read may be gone.  The publisher is held to this by cfc_service_poll_decision(). */
+
+struct cfc_mark {
+    uint64_t losses;
+    uint64_t seq;
+};
+
+/* For those who do not block.  The memory is the caller's until `fn` is called, once. */
+struct cfc_waiter {
+    struct cfc_mark mark;
+    void (*fn)(struct cfc_waiter *waiter, int error); /* in any thread; must not block */
+    int error;
+    struct cfc_waiter *prev;
+    struct cfc_waiter *next;
+};
+
+void cfc_service_mark_begin(struct cfc_service *service, struct cfc_mark *mark);
+void cfc_service_mark_end(struct cfc_service *service, struct cfc_mark *mark);
+bool cfc_service_is_durable(struct cfc_service *service, const struct cfc_mark *mark);
+int cfc_service_wait_durable(struct cfc_service *service, const struct cfc_mark *mark);
+/* Calls waiter->fn when it is known, at once when it is already. */
+void cfc_service_when_durable(struct cfc_service *service, struct cfc_waiter *waiter);
+
+/* ---- Backups and what consumers have proved ---------------------------------------------------
+ */
+
+/* cfc_backup_open() of the store. */
+struct cfc_backup;
+int cfc_service_backup(struct cfc_service *service, uint64_t unix_ns, struct cfc_backup **backup);
+
+/* A consumer proved a head above what this store holds: it is remembered, also by later starts,
+ * until a restore lifts the store above it (controlplane/store/backup.h).  Errors of a commit. */
+int cfc_service_note_proof(struct cfc_service *service, uint64_t epoch, uint64_t version);
+/* Both 0 when there is none.  Errors of the store. */
+int cfc_service_get_proof(struct cfc_service *service, uint64_t *epoch, uint64_t *version);
 
 /* How the author of a change was proven. */
 #define CFC_PROOFS(X)                                                                              \

@@ -3,10 +3,12 @@
 #define CFC_MODEL_SERVICE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "controlplane/model/apply_table.h"
 #include "controlplane/model/catalog.h"
+#include "controlplane/model/committer.h"
 #include "controlplane/model/effective.h"
 #include "controlplane/model/impact.h"
 #include "controlplane/model/record.h"
@@ -31,7 +33,9 @@ struct cfc_service {
     uint64_t floor; /* of versions, after a restore */
     uint64_t seq;   /* last commit that memory knows of */
     struct cfc_audit audit;
-    bool needs_load; /* memory may differ from the store */
+    struct cfc_committer *committer; /* NULL: every commit is synced before it returns */
+    atomic_bool has_waiting;         /* a decision waits for its commit to be durable */
+    bool needs_load;                 /* memory may differ from the store */
     bool has_idle_bodies;
     uint64_t decided; /* decisions computed since opening */
     struct cfc_catalog catalog;
@@ -58,8 +62,9 @@ int cfc_service_find(struct cfc_service *service, const char *path, struct cfc_s
 void cfc_service_install(struct cfc_service *service, struct cfc_scope *scope,
                          struct cfc_decision *decision);
 
-/* Commits a batch under the lock, with the audit log's new end when it got entries.  After anything
- * but success, LIMIT, INVALID and NO_SPACE memory is read again before the next use. */
+/* Commits a batch under the lock (with shares_syncs it is then staged, not durable), with the audit
+ * log's new end when it got entries.  After anything but success, LIMIT, INVALID and NO_SPACE
+ * memory is read again before the next use. */
 int cfc_service_commit(struct cfc_service *service, struct cfc_store_batch *batch, uint64_t *seq);
 
 /* ---- Changes: who, why, and whether it was asked before ---------------------------------------

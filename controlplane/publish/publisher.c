@@ -33,6 +33,45 @@ cfc_publisher_unix_ns(void)
     return clock_ns(CLOCK_REALTIME);
 }
 
+void
+cfc_publisher_refuse(struct cfc_publisher *p, uint64_t epoch, uint64_t version)
+{
+    bool is_news = epoch > p->status.proof_epoch || version > p->status.proof_version;
+    int error = CONFCAST_OK;
+
+    pthread_mutex_lock(&p->lock);
+    p->status.is_refusing = true;
+    p->status.proof_epoch = epoch > p->status.proof_epoch ? epoch : p->status.proof_epoch;
+    p->status.proof_version = version > p->status.proof_version ? version : p->status.proof_version;
+    pthread_mutex_unlock(&p->lock);
+    if (is_news) {
+        error = cfc_service_note_proof(p->config.service, epoch, version);
+    }
+    if (error != CONFCAST_OK) {
+        cfc_log(CFC_LOG_ERROR, "publish", "the proof is not remembered error=%s",
+                confcast_error_word(error));
+    }
+}
+
+/* What consumers proved to an earlier process, and no restore has settled since. */
+static int
+recall_proof(struct cfc_publisher *p)
+{
+    uint64_t epoch;
+    uint64_t version;
+    int error = cfc_service_get_proof(p->config.service, &epoch, &version);
+
+    if (error == CONFCAST_OK && (epoch != 0 || version != 0)) {
+        cfc_log(CFC_LOG_ERROR, "publish",
+                "refusing to publish error=regress: consumers have proved epoch=%llu version=%llu",
+                (unsigned long long)epoch, (unsigned long long)version);
+        p->status.is_refusing = true;
+        p->status.proof_epoch = epoch;
+        p->status.proof_version = version;
+    }
+    return error;
+}
+
 static void
 try_connect(struct cfc_publisher *p)
 {
@@ -118,6 +157,8 @@ run(void *arg)
 static int
 init(struct cfc_publisher *p, const struct cfc_publisher_config *config)
 {
+    int error;
+
     p->config = *config;
     p->stop_fd = -1;
     cfc_engine_link_init(&p->link);
@@ -129,6 +170,10 @@ init(struct cfc_publisher *p, const struct cfc_publisher_config *config)
         p->config.retained_max = UINT64_C(256) << 20;
     }
     p->start_seq = cfc_service_seq(config->service);
+    error = recall_proof(p);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
     p->engine_socket = strdup(config->engine_socket);
     p->consumer_capacity = CFC_PUBLISHER_CONSUMERS_MAX * 2;
     p->consumer_keys = calloc(p->consumer_capacity, sizeof(*p->consumer_keys));

@@ -37,8 +37,8 @@ void cfc_publisher_stop(struct cfc_publisher *publisher); /* NULL is fine */
 struct cfc_publisher_status {
     bool is_connected; /* an engine has everything that is current */
     bool is_refusing;  /* a consumer proved a head above our sequence or epoch: this store is older
-                          than what was published */
-    uint64_t proof_epoch; /* of that head */
+                          than what was published.  Lasts until a restore lifts the store */
+    uint64_t proof_epoch; /* highest of such heads */
     uint64_t proof_version;
     uint64_t engine_boot_id;
     uint64_t heads;        /* in force */

@@ -49,16 +49,12 @@ check_proof(struct cfc_publisher *p, const uint8_t *bytes, size_t size)
     }
     if (!p->status.is_refusing) {
         cfc_log(CFC_LOG_ERROR, "publish",
-                "refusing to publish: a consumer proved epoch=%llu version=%llu, this store has "
-                "epoch=%llu sequence=%llu; restore a newer backup",
+                "refusing to publish error=regress: a consumer proved epoch=%llu version=%llu, "
+                "this store has epoch=%llu sequence=%llu; restore a newer backup, or lift this one",
                 (unsigned long long)head.epoch, (unsigned long long)head.version,
                 (unsigned long long)epoch, (unsigned long long)seq);
     }
-    pthread_mutex_lock(&p->lock);
-    p->status.is_refusing = true;
-    p->status.proof_epoch = head.epoch;
-    p->status.proof_version = head.version;
-    pthread_mutex_unlock(&p->lock);
+    cfc_publisher_refuse(p, head.epoch, head.version);
 }
 
 static void

@@ -56,6 +56,10 @@ uint64_t cfc_publisher_unix_ns(void);
         pthread_mutex_unlock(&(p)->lock);                                                          \
     } while (0)
 
+/* Publishes nothing any more, since a fleet has seen this head.  It is remembered in the store, so
+ * that a restart does not forget it. */
+void cfc_publisher_refuse(struct cfc_publisher *p, uint64_t epoch, uint64_t version);
+
 /* ---- publisher_hand.c ---- */
 
 /* Makes the sets for a port that carries UDP payloads of this size.  NO_MEMORY: there are none

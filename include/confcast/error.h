@@ -85,6 +85,9 @@ extern "C" {
     X(SCHEMA_MISMATCH, -109, "schema_mismatch", "the document does not fit its JSON Schema")       \
     X(VALIDATION, -110, "validation",                                                              \
       "a limit or a validator of the scope's settings refuses the change")                         \
+    /* After a restore. */                                                                         \
+    X(REGRESS, -111, "regress",                                                                    \
+      "consumers have seen more than this store holds: an older backup was put back")              \
     /* Who may. */                                                                                 \
     X(APPROVAL, -115, "approval", "the revision lacks the approval of others than its author")
 

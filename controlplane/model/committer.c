@@ -1,0 +1,215 @@
+#include "controlplane/model/committer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <utlist.h>
+
+#include "confcast/error.h"
+
+enum {
+    RETRY_S = 1 /* after a sync that failed, while somebody waits */
+};
+
+struct cfc_committer {
+    struct cfc_committer_config config;
+    pthread_t thread;
+    atomic_ullong staged;
+    atomic_ullong losses;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    bool is_kicked;
+    bool is_stopping;
+    struct cfc_waiter *waiters;
+};
+
+static void
+kick(struct cfc_committer *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->is_kicked = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void
+cfc_committer_staged(struct cfc_committer *c, uint64_t seq)
+{
+    atomic_store(&c->staged, seq);
+    kick(c);
+}
+
+void
+cfc_committer_lost(struct cfc_committer *c)
+{
+    atomic_fetch_add(&c->losses, 1);
+    kick(c);
+}
+
+void
+cfc_committer_mark_begin(struct cfc_committer *c, struct cfc_mark *mark)
+{
+    mark->losses = atomic_load(&c->losses);
+    mark->seq = 0;
+}
+
+void
+cfc_committer_mark_end(struct cfc_committer *c, struct cfc_mark *mark)
+{
+    mark->seq = atomic_load(&c->staged);
+}
+
+/* CONFCAST_OK, CONFCAST_ERR_IO, or CONFCAST_ERR_AGAIN when it is not known yet. */
+static int
+outcome(struct cfc_committer *c, const struct cfc_mark *mark)
+{
+    /* The durable sequence first: a loss that comes after it does not touch what it covers, and one
+     * that came before is seen. */
+    bool is_durable = mark->seq <= cfc_store_durable_seq(c->config.store);
+
+    if (mark->losses != atomic_load(&c->losses)) {
+        return CONFCAST_ERR_IO;
+    }
+    return is_durable ? CONFCAST_OK : CONFCAST_ERR_AGAIN;
+}
+
+bool
+cfc_committer_is_durable(struct cfc_committer *c, const struct cfc_mark *mark)
+{
+    return outcome(c, mark) == CONFCAST_OK;
+}
+
+void
+cfc_committer_when_durable(struct cfc_committer *c, struct cfc_waiter *waiter)
+{
+    int error;
+
+    pthread_mutex_lock(&c->lock);
+    error = outcome(c, &waiter->mark);
+    if (error == CONFCAST_ERR_AGAIN) {
+        DL_APPEND(c->waiters, waiter);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (error != CONFCAST_ERR_AGAIN) {
+        waiter->fn(waiter, error);
+    }
+}
+
+/* Takes those whose outcome is known out of the list and tells them. */
+static void
+tell(struct cfc_committer *c)
+{
+    struct cfc_waiter *known = NULL;
+    struct cfc_waiter *waiter;
+    struct cfc_waiter *next;
+
+    pthread_mutex_lock(&c->lock);
+    DL_FOREACH_SAFE(c->waiters, waiter, next)
+    {
+        waiter->error = outcome(c, &waiter->mark);
+        if (waiter->error != CONFCAST_ERR_AGAIN) {
+            DL_DELETE(c->waiters, waiter);
+            DL_APPEND(known, waiter);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    DL_FOREACH_SAFE(known, waiter, next)
+    {
+        waiter->fn(waiter, waiter->error);
+    }
+}
+
+static void
+sync_once(struct cfc_committer *c)
+{
+    if (atomic_load(&c->staged) > cfc_store_durable_seq(c->config.store) &&
+        cfc_store_sync(c->config.store) != CONFCAST_OK) {
+        c->config.settle(c->config.arg);
+    }
+    c->config.synced(c->config.arg);
+    tell(c);
+}
+
+/* Until something is staged, or those who wait have waited for long. */
+static bool
+wait_for_work(struct cfc_committer *c)
+{
+    struct timespec until;
+    bool goes_on;
+
+    pthread_mutex_lock(&c->lock);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += RETRY_S;
+    while (!c->is_kicked && !c->is_stopping) {
+        if (c->waiters == NULL) {
+            pthread_cond_wait(&c->wake, &c->lock);
+        } else if (pthread_cond_timedwait(&c->wake, &c->lock, &until) != 0) {
+            break;
+        }
+    }
+    c->is_kicked = false;
+    goes_on = !c->is_stopping;
+    pthread_mutex_unlock(&c->lock);
+    return goes_on;
+}
+
+static void *
+run(void *arg)
+{
+    struct cfc_committer *c = arg;
+
+    while (wait_for_work(c)) {
+        sync_once(c);
+    }
+    sync_once(c);
+    return NULL;
+}
+
+int
+cfc_committer_start(const struct cfc_committer_config *config, struct cfc_committer **out)
+{
+    struct cfc_committer *c = calloc(1, sizeof(*c));
+
+    *out = NULL;
+    if (c == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    c->config = *config;
+    atomic_store(&c->staged, cfc_store_seq(config->store));
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->wake, NULL);
+    if (pthread_create(&c->thread, NULL, run, c) != 0) {
+        pthread_cond_destroy(&c->wake);
+        pthread_mutex_destroy(&c->lock);
+        free(c);
+        return CONFCAST_ERR_RESOURCE;
+    }
+    pthread_setname_np(c->thread, "confcast-commit");
+    *out = c;
+    return CONFCAST_OK;
+}
+
+void
+cfc_committer_stop(struct cfc_committer *c)
+{
+    struct cfc_waiter *waiter;
+    struct cfc_waiter *next;
+
+    if (c == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&c->lock);
+    c->is_stopping = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    /* Only after a disk that failed to the last. */
+    DL_FOREACH_SAFE(c->waiters, waiter, next)
+    {
+        waiter->fn(waiter, CONFCAST_ERR_IO);
+    }
+    pthread_cond_destroy(&c->wake);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
