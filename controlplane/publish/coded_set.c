@@ -7,6 +7,7 @@
 #include "confcast/error.h"
 #include "controlplane/publish/arena.h"
 #include "protocol/snapshot/coding.h"
+#include "protocol/snapshot/repairs.h"
 #include "protocol/snapshot/tree.h"
 #include "protocol/wire/content.h"
 
@@ -15,6 +16,8 @@ enum {
     ALIGNMENT = 64,
     SMALL_SIZE_MAX = 256 * 1024, /* bytes that are added together to the open arena */
     OPEN_SIZE = 4 * 1024 * 1024, /* bytes of it */
+    REPAIR_LEAVES = 8,
+    REPAIR_LEAVES_MIN = 2,
 };
 
 struct cfc_coded_set {
@@ -145,6 +148,17 @@ aligned(size_t size)
     return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
+/* Leaves of repair symbols: what a sender may send unasked and every receiver can check.  A content
+ * of few symbols does not pay for more of them than it has itself. */
+static uint8_t
+repair_leaves(uint32_t symbol_count)
+{
+    if (symbol_count >= REPAIR_LEAVES) {
+        return REPAIR_LEAVES;
+    }
+    return symbol_count > REPAIR_LEAVES_MIN ? (uint8_t)symbol_count : REPAIR_LEAVES_MIN;
+}
+
 /* Builds the tree and signs the CONTENT frame. */
 static int
 draft_announce(struct cfc_coded_set *set, struct draft *draft)
@@ -152,7 +166,7 @@ draft_announce(struct cfc_coded_set *set, struct draft *draft)
     struct cfc_coded *coded = draft->coded;
     struct cfc_content content = {
         .encoding = coded->encoding,
-        .fec_code = CFC_FEC_NONE,
+        .fec_code = CFC_FEC_RS_CAUCHY,
         .fec_k = CFC_BLOCK_SYMBOLS_MAX,
         .body_size = coded->body_size,
         .coded_size = coded->coded_size,
@@ -161,8 +175,14 @@ draft_announce(struct cfc_coded_set *set, struct draft *draft)
         .content = coded->id,
     };
     struct cfc_tree tree;
+    uint8_t *repairs;
     int error = cfc_tree_init(&tree, &content);
 
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    content.repair_leaves = repair_leaves(tree.geometry.symbol_count);
+    error = cfc_tree_init(&tree, &content);
     if (error != CONFCAST_OK) {
         return error;
     }
@@ -170,10 +190,14 @@ draft_announce(struct cfc_coded_set *set, struct draft *draft)
     content.top_count = (uint8_t)tree.top_count;
     coded->tree_size = cfc_tree_digests_size(&tree);
     draft->digests = malloc(coded->tree_size);
-    if (draft->digests == NULL) {
+    repairs = malloc(cfc_repairs_size(&tree));
+    if (draft->digests == NULL || repairs == NULL) {
+        free(repairs);
         return CONFCAST_ERR_NO_MEMORY;
     }
-    cfc_tree_build(&tree, set->sha, draft->bytes, NULL, draft->digests);
+    cfc_repairs_build(&tree, draft->bytes, repairs);
+    cfc_tree_build(&tree, set->sha, draft->bytes, repairs, draft->digests);
+    free(repairs);
     content.top_digests =
         draft->digests + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE;
     return cfc_content_encode(&content, &set->config.signer, coded->frame, sizeof(coded->frame),

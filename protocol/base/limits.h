@@ -20,6 +20,7 @@ enum {
     CFC_ARM_COUNT_MAX = 4,      /* arms of a head */
     CFC_BLOCK_SYMBOLS_MAX = 64, /* source symbols of one FEC block: one bit each in a uint64_t */
     CFC_REPAIR_LEAVES_MAX = 16, /* repair symbols of a block that have a leaf in its page */
+    CFC_FEC_GROUP_BLOCKS = 4,   /* blocks with a code that a sender interleaves */
     CFC_PAGE_DIGESTS_MAX =
         80, /* digests of a page: 64 + 16 in a leaf page, fan-out of an index page */
     CFC_TOP_DIGESTS_MAX = 32, /* page digests that CONTENT itself carries */

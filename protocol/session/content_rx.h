@@ -8,6 +8,13 @@
  * asked for: then the silences that count become longer.  At most CFC_CONTENT_RX_SLOTS_MAX blocks
  * are asked for at one time, which bounds state and NACKs of a receiver that joins late.
  *
+ * Repair symbols: a block is decoded as soon as as many of them are here as source symbols lack,
+ * and what is decoded is taken when it passes its leaf.  A repair symbol with a leaf is checked
+ * when it comes, one without cannot be: when a block that such a one helped to decode turns out
+ * wrong, its repair symbols are dropped and only those with a leaf count from then on; when it
+ * turns out wrong again, only source symbols do.  What is asked for is a number of symbols of a
+ * block, with the source symbols that would do.
+ *
  * Pages are stored only when their parent vouches for them.  Symbols that come before the page of
  * their block are stored in place, the first one wins, and are checked when the page comes, so that
  * early symbols cost no memory beyond the content's own.
@@ -42,12 +49,17 @@ struct cfc_nack_timing {
 };
 
 struct cfc_content_rx_stats {
-    uint64_t symbols;           /* verified and stored */
+    uint64_t symbols;           /* source symbols verified and stored */
     uint64_t symbols_duplicate; /* were here already */
-    uint64_t symbols_ignored;   /* repair symbols */
+    uint64_t symbols_repair;    /* repair symbols stored */
+    uint64_t symbols_decoded;   /* source symbols got back by repair symbols */
+    uint64_t symbols_ignored;   /* repair symbols of no use */
+    uint64_t blocks_decoded;
+    uint64_t blocks_poisoned; /* what was decoded failed its leaves */
 };
 
-/* Takes all memory that the collection will ever need, through `alloc`, which must outlive it.
+/* Takes all memory that the collection will ever need, through `alloc`, which must outlive it, as
+ * must `timing`, which may change meanwhile.
  * CONFCAST_ERR_NO_MEMORY: nothing was taken, try again later.  CONFCAST_ERR_RANGE,
  * CONFCAST_ERR_LIMIT: geometry outside the rules. */
 int cfc_content_rx_new(const struct cfc_content *content, const struct cfc_alloc *alloc,
@@ -62,8 +74,8 @@ int cfc_content_rx_page(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
                         const struct cfc_page *page, uint64_t now_ns,
                         struct cfc_content_rx_stats *stats);
 
-/* One symbol of this coding.  CONFCAST_OK when stored, a duplicate (no hashing), or a repair symbol
- * (ignored).  RANGE, LENGTH, DIGEST as above: not stored. */
+/* One symbol of this coding.  CONFCAST_OK when stored, a duplicate (no hashing), or of no use
+ * (ignored, no hashing either).  RANGE, LENGTH, DIGEST as above: not stored. */
 int cfc_content_rx_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
                           const struct cfc_symbol *symbol, uint64_t now_ns,
                           struct cfc_content_rx_stats *stats);

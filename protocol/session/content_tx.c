@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/fec/fec.h"
 
 int
 cfc_content_tx_init(struct cfc_content_tx *ct, uint32_t slot_count, size_t frame_size_max,
@@ -124,8 +125,6 @@ begin_pass(struct cfc_content_tx *ct, uint32_t slot)
     s->next_groups = 0;
     s->left_groups = s->pass_groups;
     s->phase = CFC_CAST_ANNOUNCE;
-    s->block = 0;
-    s->symbol = 0;
     cfc_slot_list_push(list_of(ct, slot), ct->links, slot);
 }
 
@@ -196,6 +195,7 @@ cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
                    uint32_t *slot)
 {
     struct cfc_content_slot fresh = {.digests = tree, .coded = coded, .frame_size = size};
+    uint32_t block_count;
     uint32_t first;
     uint32_t last;
     int code = decode(frame, size, &fresh.content);
@@ -218,11 +218,14 @@ cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
     if (cfc_slot_list_is_empty(&ct->free)) {
         return CONFCAST_ERR_LIMIT;
     }
-    fresh.frame = cfc_alloc(&ct->alloc, size);
+    block_count = cfc_content_tx_has_fec(&fresh) ? fresh.tree.geometry.block_count : 0;
+    fresh.frame = cfc_alloc(&ct->alloc, size + block_count);
     if (fresh.frame == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
     memcpy(fresh.frame, frame, size);
+    fresh.next_rows = fresh.frame + size;
+    memset(fresh.next_rows, 0, block_count);
     code = decode(fresh.frame, size, &fresh.content);
     assert(code == CONFCAST_OK);
     fresh.sibling = CFC_SLOT_NONE;
@@ -311,6 +314,51 @@ page_span(uint32_t level)
     return span;
 }
 
+/* The repair symbols that a block goes with. */
+static uint32_t
+block_parity(const struct cfc_content_slot *s, uint32_t block)
+{
+    uint32_t count = cfc_geometry_block_symbols(&s->tree.geometry, &s->content, block);
+
+    return (s->parity * count + CFC_BLOCK_SYMBOLS_MAX / 2) / CFC_BLOCK_SYMBOLS_MAX;
+}
+
+static uint32_t
+block_frames(const struct cfc_content_slot *s, uint32_t block)
+{
+    return cfc_geometry_block_symbols(&s->tree.geometry, &s->content, block) +
+           block_parity(s, block);
+}
+
+/* Whether what is still to come of a block that is being sent makes up for what lacks. */
+static bool
+is_rest_enough(const struct cfc_content_slot *s, const struct cfc_nack_entry *entry)
+{
+    uint32_t count = cfc_geometry_block_symbols(&s->tree.geometry, &s->content, entry->index);
+    uint32_t next = s->symbol + (entry->index < s->block);
+    uint32_t end = block_frames(s, entry->index);
+    uint32_t useful = 0;
+
+    if (next < 64) {
+        useful = (uint32_t)__builtin_popcountll(entry->mask >> next);
+    }
+    if (entry->level == CFC_NACK_ANY) {
+        uint32_t row = next > count ? next : count;
+
+        useful += end > row ? end - row : 0;
+    }
+    return useful >= entry->count;
+}
+
+static bool
+are_symbols_ahead(const struct cfc_content_slot *s, const struct cfc_nack_entry *entry)
+{
+    if (entry->index < s->first_block || entry->index >= s->end_block) {
+        return entry->index >= s->end_block;
+    }
+    return s->phase == CFC_CAST_PAGES || !cfc_content_tx_has_fec(s) || is_rest_enough(s, entry);
+}
+
 static bool
 is_ahead(const struct cfc_content_slot *s, const struct cfc_nack_entry *entry)
 {
@@ -322,10 +370,11 @@ is_ahead(const struct cfc_content_slot *s, const struct cfc_nack_entry *entry)
     switch (entry->want) {
     case CFC_WANT_PAGE:
         block = (uint64_t)entry->index * page_span(entry->level);
-        return block > s->block ||
-               (block == s->block && s->phase == CFC_CAST_PAGES && entry->level <= s->level);
+        return block >= s->end_block ||
+               (s->phase == CFC_CAST_PAGES &&
+                (block > s->block || (block == s->block && entry->level <= s->level)));
     case CFC_WANT_SYMBOLS:
-        return entry->index >= s->block;
+        return are_symbols_ahead(s, entry);
     default:
         return false;
     }
@@ -405,6 +454,60 @@ cfc_content_tx_write_symbol(struct cfc_content_tx *ct, uint32_t slot, uint32_t b
     s->refs++;
 }
 
+/* The source symbols of a block are not all of one size when it is the last one. */
+static size_t
+last_size(const struct cfc_content_slot *s, uint32_t block, uint32_t count)
+{
+    return cfc_geometry_symbol_size(&s->tree.geometry, &s->content, block, count - 1);
+}
+
+void
+cfc_content_tx_write_repair(struct cfc_content_tx *ct, uint32_t slot, uint32_t block, uint32_t row,
+                            uint8_t *header, size_t capacity, struct cfc_tx *out)
+{
+    struct cfc_content_slot *s = &ct->slots[slot];
+    size_t size = s->content.symbol_size;
+    uint32_t count = cfc_geometry_block_symbols(&s->tree.geometry, &s->content, block);
+    int code;
+
+    assert(cfc_content_tx_has_fec(s) && capacity >= CFC_SYMBOL_HEADER_SIZE + size);
+    (void)capacity;
+    cfc_symbol_header(cfc_digest_key(&s->content.content), s->content.coding, block, (uint16_t)row,
+                      size, header);
+    code = cfc_fec_encode(s->coded + (size_t)block * s->content.fec_k * size, count, size,
+                          last_size(s, block, count), row, 1, header + CFC_SYMBOL_HEADER_SIZE);
+    assert(code == CONFCAST_OK);
+    (void)code;
+    out->header_size = CFC_SYMBOL_HEADER_SIZE + size;
+    out->payload = NULL;
+    out->payload_size = 0;
+    out->slot = CFC_SENDER_NO_SLOT;
+}
+
+uint32_t
+cfc_content_tx_next_row(struct cfc_content_tx *ct, uint32_t slot, uint32_t block)
+{
+    struct cfc_content_slot *s = &ct->slots[slot];
+    uint32_t count = cfc_geometry_block_symbols(&s->tree.geometry, &s->content, block);
+    uint32_t row = s->next_rows[block] < count ? count : s->next_rows[block];
+
+    s->next_rows[block] = (uint8_t)(row == CFC_FEC_ROW_MAX ? 0 : row + 1);
+    return row;
+}
+
+void
+cfc_content_tx_note_demand(struct cfc_content_tx *ct, uint32_t slot, uint32_t block, uint32_t count)
+{
+    const struct cfc_content_slot *s = &ct->slots[slot];
+    uint32_t most = CFC_REPAIR_LEAVES_MAX * CFC_PARITY_UNIT;
+
+    if (cfc_geometry_block_symbols(&s->tree.geometry, &s->content, block) < CFC_PARITY_BLOCK_MIN) {
+        return;
+    }
+    ct->parity.level += CFC_PARITY_RISE * (count > 2 ? count - 1 : 1);
+    ct->parity.level = ct->parity.level < most ? ct->parity.level : most;
+}
+
 size_t
 cfc_content_tx_symbol_frame_size(const struct cfc_content_tx *ct, uint32_t slot, uint32_t block,
                                  uint32_t symbol)
@@ -421,16 +524,77 @@ static void
 enter_block(struct cfc_content_slot *s, uint32_t block)
 {
     s->block = block;
-    s->symbol = 0;
     s->level = 0;
-    if (block == s->tree.geometry.block_count) {
-        s->phase = CFC_CAST_CLOSE;
-        return;
-    }
     s->phase = CFC_CAST_PAGES;
     while (s->level + 1u < s->tree.level_count && block % page_span(s->level + 1u) == 0) {
         s->level++;
     }
+}
+
+/* Puts the cursor before the blocks from `first` on that go together. */
+static void
+enter_group(struct cfc_content_tx *ct, struct cfc_content_slot *s, uint32_t first)
+{
+    uint32_t left = s->tree.geometry.block_count - first;
+    uint32_t size = cfc_content_tx_has_fec(s) ? CFC_FEC_GROUP_BLOCKS : 1;
+    uint32_t parity = ct->parity.level / CFC_PARITY_UNIT;
+
+    size = left < size ? left : size;
+    s->first_block = first;
+    s->end_block = first + size;
+    s->symbol = 0;
+    /* Only repair symbols that have a leaf go unasked: receivers can check them. */
+    s->parity = parity < s->content.repair_leaves ? parity : s->content.repair_leaves;
+    if (left == 0) {
+        s->phase = CFC_CAST_CLOSE;
+        return;
+    }
+    enter_block(s, first);
+}
+
+static void
+leave_group(struct cfc_content_tx *ct, struct cfc_content_slot *s)
+{
+    for (uint32_t block = s->first_block; block < s->end_block; block++) {
+        uint32_t count = cfc_geometry_block_symbols(&s->tree.geometry, &s->content, block);
+
+        if (cfc_content_tx_has_fec(s) && count >= CFC_PARITY_BLOCK_MIN) {
+            ct->parity.level -=
+                ct->parity.level < CFC_PARITY_FALL ? ct->parity.level : CFC_PARITY_FALL;
+        }
+    }
+    enter_group(ct, s, s->end_block);
+}
+
+static void
+next_page(struct cfc_content_slot *s)
+{
+    if (s->level > 0) {
+        s->level--;
+    } else if (s->block + 1 < s->end_block) {
+        enter_block(s, s->block + 1);
+    } else {
+        s->phase = CFC_CAST_SYMBOLS;
+        s->block = s->first_block;
+    }
+}
+
+/* The same symbol of the next block, then the next one of the first.  No block of a group has more
+ * of them than the first one. */
+static void
+next_symbol(struct cfc_content_tx *ct, struct cfc_content_slot *s)
+{
+    do {
+        s->block++;
+        if (s->block == s->end_block) {
+            s->block = s->first_block;
+            s->symbol++;
+        }
+        if (s->block == s->first_block && s->symbol == block_frames(s, s->block)) {
+            leave_group(ct, s);
+            return;
+        }
+    } while (s->symbol >= block_frames(s, s->block));
 }
 
 static void
@@ -441,20 +605,13 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
     s->left_groups = s->pass_groups;
     switch (s->phase) {
     case CFC_CAST_ANNOUNCE:
-        enter_block(s, 0);
+        enter_group(ct, s, 0);
         break;
     case CFC_CAST_PAGES:
-        if (s->level > 0) {
-            s->level--;
-        } else {
-            s->phase = CFC_CAST_SYMBOLS;
-        }
+        next_page(s);
         break;
     case CFC_CAST_SYMBOLS:
-        s->symbol++;
-        if (s->symbol == cfc_geometry_block_symbols(&s->tree.geometry, &s->content, s->block)) {
-            enter_block(s, s->block + 1);
-        }
+        next_symbol(ct, s);
         break;
     case CFC_CAST_CLOSE:
         s->sent_groups |= s->pass_groups;
@@ -470,6 +627,23 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
         assert(false);
     }
     cfc_slot_list_push(list_of(ct, slot), ct->links, slot);
+}
+
+static void
+write_next_symbol(struct cfc_content_tx *ct, uint32_t slot, uint8_t *header, size_t capacity,
+                  struct cfc_tx *out)
+{
+    struct cfc_content_slot *s = &ct->slots[slot];
+
+    if (s->symbol < cfc_geometry_block_symbols(&s->tree.geometry, &s->content, s->block)) {
+        cfc_content_tx_write_symbol(ct, slot, s->block, s->symbol, header, capacity, out);
+        return;
+    }
+    cfc_content_tx_write_repair(ct, slot, s->block, s->symbol, header, capacity, out);
+    out->is_parity = true;
+    if (s->next_rows[s->block] <= s->symbol) {
+        s->next_rows[s->block] = (uint8_t)(s->symbol + 1);
+    }
 }
 
 int
@@ -488,7 +662,7 @@ cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity,
                                   capacity, out);
         break;
     case CFC_CAST_SYMBOLS:
-        cfc_content_tx_write_symbol(ct, slot, s->block, s->symbol, header, capacity, out);
+        write_next_symbol(ct, slot, header, capacity, out);
         break;
     default:
         cfc_content_tx_write_content(ct, slot, header, capacity, out);

@@ -3,7 +3,9 @@
  * A slot is one coding of one content.  Its CONTENT frame is copied; page digests and coded bytes
  * stay the caller's.  A *pass* sends everything of a slot once to every group in pass_groups: the
  * CONTENT, then for each block the index pages that begin with it, its leaf page and its source
- * symbols, and the CONTENT once more, for those whose first one was lost.  All groups of a pass
+ * symbols, and the CONTENT once more, for those whose first one was lost.  With an erasure code,
+ * blocks go interleaved in groups of CFC_FEC_GROUP_BLOCKS, and the source symbols of each are
+ * followed by as many repair symbols as recent blocks needed (cfc_parity).  All groups of a pass
  * move together, frame by frame, so that one cursor tells what is still to come.  Passes of
  * different slots take turns by one frame (times the groups of the pass): a small content next to a
  * large one is done after as many turns as it has frames.
@@ -35,7 +37,7 @@ enum {
     X(IDLE)     /* nothing to send: every group that wants it has had a pass */                    \
     X(ANNOUNCE) /* CONTENT comes next */                                                           \
     X(PAGES)    /* page `level` of `block` comes next */                                           \
-    X(SYMBOLS)  /* `symbol` of `block` comes next */                                               \
+    X(SYMBOLS)  /* source or repair symbol `symbol` of `block` comes next */                       \
     X(CLOSE)    /* CONTENT comes once more; all symbols have been sent */
 
 enum cfc_cast_phase {
@@ -51,9 +53,10 @@ struct cfc_content_slot {
     struct cfc_tree tree;
     const uint8_t *digests; /* caller's */
     const uint8_t *coded;   /* caller's */
-    uint32_t sibling;       /* next coding of the same content, or CFC_SLOT_NONE */
-    uint32_t refs;          /* payload references on their way out */
-    bool is_dropped;        /* forgotten; released when refs is 0 */
+    uint8_t *next_rows; /* with a code: per block, the next fresh repair symbol; behind `frame` */
+    uint32_t sibling;   /* next coding of the same content, or CFC_SLOT_NONE */
+    uint32_t refs;      /* payload references on their way out */
+    bool is_dropped;    /* forgotten; released when refs is 0 */
     bool is_pull_only;
     uint32_t groups;      /* bit per group with a head that names the content */
     uint32_t sent_groups; /* had a whole pass */
@@ -62,9 +65,29 @@ struct cfc_content_slot {
     uint32_t left_groups; /* of this pass, still to get the frame at the cursor */
     bool is_news;         /* its passes go first */
     enum cfc_cast_phase phase;
+    uint32_t first_block; /* of the blocks that go interleaved, ... */
+    uint32_t end_block;   /* ... and the one after the last of them */
     uint32_t block;
     uint32_t symbol;
+    uint32_t parity; /* of the blocks that go now */
     uint8_t level;
+};
+
+/* How many repair symbols a full block is sent with before anybody asks, in sixteenths.  It rises
+ * with every block that several consumers lacked more of, and falls with every block, so that it
+ * settles where three blocks of four would have needed one more.  What hardly anybody needs is
+ * cheaper sent when asked for; what nearly every block needs, as in a large fleet, costs no more
+ * sent at once and saves the round and its NACKs (J. Nonnenmacher, E. Biersack and D. Towsley,
+ * Parity-based loss recovery for reliable multicast transmission, 1997). */
+struct cfc_parity {
+    uint32_t level;
+};
+
+enum {
+    CFC_PARITY_RISE = 4,
+    CFC_PARITY_FALL = 3,
+    CFC_PARITY_UNIT = 16,
+    CFC_PARITY_BLOCK_MIN = 32 /* blocks with fewer source symbols tell nothing of the level */
 };
 
 struct cfc_content_tx {
@@ -78,6 +101,7 @@ struct cfc_content_tx {
     struct cfc_key_map by_key; /* content key -> first coding */
     uint32_t slot_count;
     size_t frame_size_max;
+    struct cfc_parity parity;
 };
 
 /* CONFCAST_OK or CONFCAST_ERR_NO_MEMORY; free after either. */
@@ -140,6 +164,25 @@ void cfc_content_tx_write_page(struct cfc_content_tx *ct, uint32_t slot, uint32_
 void cfc_content_tx_write_symbol(struct cfc_content_tx *ct, uint32_t slot, uint32_t block,
                                  uint32_t symbol, uint8_t *header, size_t capacity,
                                  struct cfc_tx *out);
+
+/* Repair symbol `row` of a block, made into `header`, behind the header: there is no payload.  Only
+ * for a slot with a code; row must be one of the block's. */
+void cfc_content_tx_write_repair(struct cfc_content_tx *ct, uint32_t slot, uint32_t block,
+                                 uint32_t row, uint8_t *header, size_t capacity,
+                                 struct cfc_tx *out);
+
+static inline bool
+cfc_content_tx_has_fec(const struct cfc_content_slot *slot)
+{
+    return slot->content.fec_code == CFC_FEC_RS_CAUCHY;
+}
+
+/* The number of a repair symbol of this block that has not been sent for longest. */
+uint32_t cfc_content_tx_next_row(struct cfc_content_tx *ct, uint32_t slot, uint32_t block);
+
+/* Several consumers lacked `count` symbols of a block when its pass was through. */
+void cfc_content_tx_note_demand(struct cfc_content_tx *ct, uint32_t slot, uint32_t block,
+                                uint32_t count);
 
 /* Bytes of a symbol's datagram. */
 size_t cfc_content_tx_symbol_frame_size(const struct cfc_content_tx *ct, uint32_t slot,

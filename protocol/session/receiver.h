@@ -207,8 +207,11 @@ struct cfc_receiver_stats {
     uint64_t errors[128]; /* by positive error number */
     uint64_t symbols;     /* verified and stored */
     uint64_t symbols_duplicate;
+    uint64_t symbols_repair;  /* repair symbols stored */
     uint64_t symbols_decoded; /* recovered by FEC */
-    uint64_t symbols_ignored; /* of no use: repair symbols, another coding */
+    uint64_t symbols_ignored; /* of no use: superfluous repair symbols, another coding */
+    uint64_t blocks_decoded;  /* by FEC */
+    uint64_t blocks_poisoned; /* what FEC gave failed its leaves and was dropped */
     uint64_t nacks;           /* NACK frames sent */
     uint64_t nack_entries;
     uint64_t reports; /* REPORT frames sent */

@@ -270,7 +270,11 @@ add_symbol_stats(struct cfc_receiver *r, const struct cfc_content_rx_stats *stat
 {
     r->stats.symbols += stats->symbols;
     r->stats.symbols_duplicate += stats->symbols_duplicate;
+    r->stats.symbols_repair += stats->symbols_repair;
+    r->stats.symbols_decoded += stats->symbols_decoded;
     r->stats.symbols_ignored += stats->symbols_ignored;
+    r->stats.blocks_decoded += stats->blocks_decoded;
+    r->stats.blocks_poisoned += stats->blocks_poisoned;
 }
 
 static void
@@ -287,7 +291,7 @@ finish_if_complete(struct cfc_receiver *r, struct cfc_entry *entry)
 int
 cfc_receiver_on_page(struct cfc_receiver *r, const struct cfc_frame *frame)
 {
-    struct cfc_content_rx_stats stats = {0, 0, 0};
+    struct cfc_content_rx_stats stats = {.symbols = 0};
     struct cfc_entry *entry;
     struct cfc_page page;
     bool is_here;
@@ -313,7 +317,7 @@ cfc_receiver_on_page(struct cfc_receiver *r, const struct cfc_frame *frame)
 int
 cfc_receiver_on_symbol(struct cfc_receiver *r, const struct cfc_frame *frame)
 {
-    struct cfc_content_rx_stats stats = {0, 0, 0};
+    struct cfc_content_rx_stats stats = {.symbols = 0};
     struct cfc_entry *entry;
     struct cfc_symbol symbol;
     bool is_here;

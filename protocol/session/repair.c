@@ -98,12 +98,18 @@ enter(struct cfc_repair_tx *rt, uint32_t slot, enum cfc_repair_state state, uint
     cfc_slot_list_push(list_of(rt, r, state), rt->links, slot);
 }
 
+static bool
+is_served(const struct cfc_asker *asker)
+{
+    return asker->mask == 0 && asker->rows == 0;
+}
+
 static void
 begin_waiting(struct cfc_repair_tx *rt, uint32_t slot, struct cfc_asker *asker)
 {
     struct cfc_repair *r = &rt->repairs[slot];
 
-    if (!asker->is_waiting && asker->mask != 0) {
+    if (!asker->is_waiting && !is_served(asker)) {
         asker->is_waiting = true;
         cfc_turns_add(turns_of(rt, r), asker->slot,
                       slot * CFC_ASKERS_MAX + (uint32_t)(asker - r->askers));
@@ -138,12 +144,38 @@ close_repair(struct cfc_repair_tx *rt, uint32_t slot)
     enter(rt, slot, CFC_REPAIR_FREE, CFC_NEVER);
 }
 
+static uint32_t
+bits(uint64_t mask)
+{
+    return (uint32_t)__builtin_popcountll(mask);
+}
+
+/* Fresh repair symbols help whatever each of them lacks; source symbols need no decoding, so they
+ * are better when they are no more. */
+static void
+choose_symbols(struct cfc_repair_tx *rt, struct cfc_repair *r)
+{
+    if (r->need == 0) {
+        return;
+    }
+    cfc_repair_note_demand(&rt->stock, &r->object, r->need);
+    if (!r->is_blind && bits(r->hints & ~r->mask) <= r->need) {
+        r->mask |= r->hints;
+    } else {
+        r->rows_left += r->need;
+    }
+    r->hints = 0;
+    r->need = 0;
+    r->is_blind = false;
+}
+
 static void
 begin_sending(struct cfc_repair_tx *rt, uint32_t slot)
 {
     struct cfc_repair *r = &rt->repairs[slot];
 
     if (r->is_multicast) {
+        choose_symbols(rt, r);
         r->left_groups = r->groups;
         enter(rt, slot, CFC_REPAIR_MULTICAST, CFC_NEVER);
         return;
@@ -238,6 +270,15 @@ find_asker(struct cfc_repair *r, uint32_t slot, uint32_t session)
     return NULL;
 }
 
+/* Somebody needs `count` symbols, whichever they are; those of the mask would do. */
+static void
+add_need(struct cfc_repair *r, uint64_t mask, uint32_t count)
+{
+    r->hints |= mask;
+    r->is_blind = r->is_blind || bits(mask) < count;
+    r->need = count > r->need ? count : r->need;
+}
+
 /* From unicast to multicast: what the askers still lack becomes one mask. */
 static void
 merge_askers(struct cfc_repair_tx *rt, uint32_t slot)
@@ -246,9 +287,16 @@ merge_askers(struct cfc_repair_tx *rt, uint32_t slot)
 
     r->is_multicast = true;
     for (uint32_t i = 0; i < r->asker_count; i++) {
-        r->mask |= r->askers[i].mask;
-        end_waiting(rt, slot, &r->askers[i]);
-        r->askers[i].mask = 0;
+        struct cfc_asker *asker = &r->askers[i];
+
+        end_waiting(rt, slot, asker);
+        if (asker->is_any) {
+            add_need(r, asker->mask, bits(asker->mask) + asker->rows);
+        } else {
+            r->mask |= asker->mask;
+        }
+        asker->mask = 0;
+        asker->rows = 0;
     }
     if (r->state == CFC_REPAIR_UNICAST) {
         begin_sending(rt, slot);
@@ -266,6 +314,7 @@ reopen(struct cfc_repair_tx *rt, uint32_t slot, uint64_t now_ns)
         r->is_multicast = false;
         r->asker_count = 0;
         r->sent = 0;
+        r->rows_sent = 0;
         r->groups = 0;
         enter(rt, slot, CFC_REPAIR_GATHERING, now_ns + rt->gather_ns);
     }
@@ -285,6 +334,7 @@ add_parts(struct cfc_repair_tx *rt, uint32_t i, struct cfc_asker *asker, uint32_
     }
     if (asker != NULL && !r->is_multicast) {
         asker->mask |= mask;
+        asker->is_any = false;
         if (r->state == CFC_REPAIR_UNICAST) {
             begin_waiting(rt, i, asker);
         }
@@ -302,6 +352,109 @@ add_parts(struct cfc_repair_tx *rt, uint32_t i, struct cfc_asker *asker, uint32_
     return CONFCAST_OK;
 }
 
+/* Up to how many askers of a block are answered one by one. */
+static uint32_t
+unicast_askers_max(const struct cfc_repair_tx *rt)
+{
+    uint32_t quarter = rt->roster->known.count / 4;
+
+    quarter = quarter > 0 ? quarter : 1;
+    return quarter < rt->unicast_askers_max ? quarter : rt->unicast_askers_max;
+}
+
+/* How many of `count` symbols the consumer's budget pays for; their cost is taken. */
+static uint32_t
+charge_count(struct cfc_consumer *c, uint32_t count, size_t part_size, uint64_t now_ns)
+{
+    uint32_t paid = 0;
+
+    while (paid < count && cfc_pacer_try(&c->repair_budget, part_size, now_ns)) {
+        paid++;
+    }
+    return paid;
+}
+
+static uint64_t
+lowest_bits(uint64_t mask, uint32_t count)
+{
+    while (bits(mask) > count) {
+        mask &= ~(UINT64_C(1) << (63 - __builtin_clzll(mask)));
+    }
+    return mask;
+}
+
+/* Adds `count` symbols that are paid for to what a repair sends; those of the mask would do. */
+static int
+add_any(struct cfc_repair_tx *rt, uint32_t i, uint32_t slot, uint64_t mask, uint32_t count)
+{
+    struct cfc_repair *r = &rt->repairs[i];
+    uint32_t session = rt->roster->consumers[slot].current.id;
+    struct cfc_asker *asker = find_asker(r, slot, session);
+
+    if (asker == NULL && !r->is_multicast && r->asker_count < unicast_askers_max(rt)) {
+        asker = &r->askers[r->asker_count++];
+        *asker = (struct cfc_asker){.slot = slot, .session = session, .is_any = true};
+    }
+    if (asker != NULL && !r->is_multicast) {
+        asker->mask |= mask;
+        asker->rows += count - bits(mask);
+        if (r->state == CFC_REPAIR_UNICAST) {
+            begin_waiting(rt, i, asker);
+        }
+        return CONFCAST_OK;
+    }
+    if (r->groups == 0) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    if (r->state == CFC_REPAIR_MULTICAST) {
+        r->rows_left += count;
+        return CONFCAST_OK;
+    }
+    add_need(r, mask, count);
+    if (!r->is_multicast) {
+        merge_askers(rt, i);
+    }
+    return CONFCAST_OK;
+}
+
+/* A request that any symbols of its block answer.  What this repair sends or has just sent to
+ * everybody, and what it owes this asker, counts. */
+static int
+ask_any(struct cfc_repair_tx *rt, uint32_t i, uint32_t slot, const struct cfc_repair_target *t,
+        uint64_t now_ns)
+{
+    struct cfc_consumer *c = &rt->roster->consumers[slot];
+    struct cfc_repair *r = &rt->repairs[i];
+    const struct cfc_asker *asker = find_asker(r, slot, c->current.id);
+    uint64_t coming = r->sent | r->mask | (asker != NULL ? asker->mask : 0);
+    uint32_t covered =
+        r->rows_sent + r->rows_left + (asker != NULL ? asker->rows : 0) + bits(t->mask & coming);
+    uint64_t mask = t->mask & ~coming;
+    uint32_t count, paid;
+
+    if (covered >= t->count) {
+        return CONFCAST_OK;
+    }
+    count = t->count - covered;
+    if (r->is_multicast && r->state == CFC_REPAIR_GATHERING && count <= r->need) {
+        add_need(r, mask, count);
+        r->groups |= t->groups;
+        return CONFCAST_OK;
+    }
+    paid = charge_count(c, count, t->part_size, now_ns);
+    if (paid == 0) {
+        if (r->state == CFC_REPAIR_GATHERING && r->asker_count == 0 && r->need == 0) {
+            close_repair(rt, i);
+        }
+        return CONFCAST_ERR_LIMIT;
+    }
+    if (r->state == CFC_REPAIR_QUIET) {
+        reopen(rt, i, now_ns);
+    }
+    r->groups |= t->groups;
+    return add_any(rt, i, slot, t->mask != 0 ? lowest_bits(mask, paid) : 0, paid);
+}
+
 int
 cfc_repair_ask(struct cfc_repair_tx *rt, uint32_t slot, const struct cfc_nack_entry *entry,
                uint64_t now_ns)
@@ -313,13 +466,16 @@ cfc_repair_ask(struct cfc_repair_tx *rt, uint32_t slot, const struct cfc_nack_en
     uint32_t i;
     int code = cfc_repair_resolve(&rt->stock, c, entry, &target);
 
-    if (code != CONFCAST_OK || target.mask == 0) {
+    if (code != CONFCAST_OK || (target.is_any ? target.count == 0 : target.mask == 0)) {
         return code;
     }
     advance(rt, now_ns);
     i = open_repair(rt, slot, &target.object, now_ns);
     if (i == CFC_SLOT_NONE) {
         return CONFCAST_ERR_LIMIT;
+    }
+    if (target.is_any) {
+        return ask_any(rt, i, slot, &target, now_ns);
     }
     r = &rt->repairs[i];
     asker = find_asker(r, slot, c->current.id);
@@ -342,6 +498,20 @@ cfc_repair_ask(struct cfc_repair_tx *rt, uint32_t slot, const struct cfc_nack_en
     return add_parts(rt, i, asker, slot, target.mask);
 }
 
+/* The next part for an asker; false: the object is gone. */
+static bool
+take_part(struct cfc_repair_tx *rt, const struct cfc_repair *r, struct cfc_asker *asker,
+          uint32_t *part)
+{
+    if (asker->mask != 0) {
+        *part = (uint32_t)__builtin_ctzll(asker->mask);
+        asker->mask &= asker->mask - 1;
+        return true;
+    }
+    asker->rows--;
+    return cfc_repair_fresh_part(&rt->stock, &r->object, part);
+}
+
 /* One frame for the asker at turn.  false: it had lost its session, or the object is gone. */
 static bool
 send_unicast(struct cfc_repair_tx *rt, struct cfc_turns *turns, uint64_t now_ns, uint8_t *header,
@@ -353,13 +523,15 @@ send_unicast(struct cfc_repair_tx *rt, struct cfc_turns *turns, uint64_t now_ns,
     struct cfc_asker *asker = &r->askers[node % CFC_ASKERS_MAX];
     bool has_sent = false;
     bool is_done = true;
+    uint32_t part;
 
     if (!cfc_roster_is_session(rt->roster, asker->slot, asker->session)) {
         asker->mask = 0;
-    } else if (cfc_repair_write_part(&rt->stock, &r->object, (uint32_t)__builtin_ctzll(asker->mask),
-                                     header, capacity, out)) {
+        asker->rows = 0;
+    } else if (take_part(rt, r, asker, &part) &&
+               cfc_repair_write_part(&rt->stock, &r->object, part, header, capacity, out)) {
         has_sent = true;
-        asker->mask &= asker->mask - 1;
+        rt->stats->repairs_fresh += part >= CFC_PART_ROW;
         out->is_multicast = false;
         out->to = rt->roster->consumers[asker->slot].current.address;
         rt->stats->repairs_unicast += r->object.want == CFC_WANT_SYMBOLS;
@@ -368,16 +540,46 @@ send_unicast(struct cfc_repair_tx *rt, struct cfc_turns *turns, uint64_t now_ns,
         return false;
     }
     cfc_turns_rotate(turns);
-    if (asker->mask == 0) {
+    if (is_served(asker)) {
         end_waiting(rt, slot, asker);
     }
     for (uint32_t i = 0; i < r->asker_count; i++) {
-        is_done = is_done && r->askers[i].mask == 0;
+        is_done = is_done && is_served(&r->askers[i]);
     }
     if (is_done) {
         finish(rt, slot, now_ns);
     }
     return has_sent;
+}
+
+/* The part at hand, the same one for all groups.  false: the object is gone. */
+static bool
+multicast_part(struct cfc_repair_tx *rt, struct cfc_repair *r, uint32_t *part)
+{
+    if (r->row_part == 0 && r->mask != 0) {
+        *part = (uint32_t)__builtin_ctzll(r->mask);
+        return true;
+    }
+    if (r->row_part == 0 && !cfc_repair_fresh_part(&rt->stock, &r->object, &r->row_part)) {
+        return false;
+    }
+    *part = r->row_part;
+    return true;
+}
+
+/* All groups had the part at hand. */
+static void
+note_multicast(struct cfc_repair *r)
+{
+    if (r->row_part == 0) {
+        r->sent |= r->mask & -r->mask;
+        r->mask &= r->mask - 1;
+    } else {
+        r->row_part = 0;
+        r->rows_left--;
+        r->rows_sent++;
+    }
+    r->left_groups = r->groups;
 }
 
 /* One frame of a repair in MULTICAST, for one group.  false: the object is gone. */
@@ -386,23 +588,23 @@ send_multicast(struct cfc_repair_tx *rt, uint32_t slot, uint64_t now_ns, uint8_t
                size_t capacity, struct cfc_tx *out)
 {
     struct cfc_repair *r = &rt->repairs[slot];
+    uint32_t part;
 
-    assert(r->mask != 0 && r->left_groups != 0);
-    if (!cfc_repair_write_part(&rt->stock, &r->object, (uint32_t)__builtin_ctzll(r->mask), header,
-                               capacity, out)) {
+    assert((r->mask != 0 || r->rows_left != 0) && r->left_groups != 0);
+    if (!multicast_part(rt, r, &part) ||
+        !cfc_repair_write_part(&rt->stock, &r->object, part, header, capacity, out)) {
         close_repair(rt, slot);
         return false;
     }
     out->is_multicast = true;
     out->group = (uint32_t)__builtin_ctz(r->left_groups);
     rt->stats->repairs_multicast += r->object.want == CFC_WANT_SYMBOLS;
+    rt->stats->repairs_fresh += part >= CFC_PART_ROW;
     r->left_groups &= r->left_groups - 1;
     if (r->left_groups == 0) {
-        r->sent |= r->mask & -r->mask;
-        r->mask &= r->mask - 1;
-        r->left_groups = r->groups;
+        note_multicast(r);
     }
-    if (r->mask == 0) {
+    if (r->mask == 0 && r->rows_left == 0) {
         finish(rt, slot, now_ns);
     } else {
         enter(rt, slot, CFC_REPAIR_MULTICAST, CFC_NEVER);

@@ -5,18 +5,21 @@
  * first asker, and is then answered:
  *   - up to unicast_askers_max askers: to each one by unicast exactly what it lacks;
  *   - more: what any of them lacks, once, by multicast to the groups they follow.
- * A head is answered at once; askers are still counted for gather_ns, and when there are too many
- * it is multicast and later askers of that time get nothing more.  After a multicast a repair stays
- * quiet for gather_ns: NACKs that crossed it on the way are taken as answered.  Nobody waits for
- * anything here: a consumer that still lacks something asks again.
+ * Of a block with an erasure code, any symbols do: many askers then get as many fresh repair
+ * symbols as the worst of them lacks (RFC 5740, 4.2.3), or the source symbols when all lack the
+ * same.  With a code, a quarter of the consumers is many, too: one multicast symbol serves all of
+ * them. A head is answered at once; askers are still counted for gather_ns, and when there are too
+ * many it is multicast and later askers of that time get nothing more.  After a multicast a repair
+ * stays quiet for gather_ns: NACKs that crossed it on the way are taken as answered.  Nobody waits
+ * for anything here: a consumer that still lacks something asks again.
  *
  * So the sender's work follows what was lost, not how many lost it (faults 62, 63).  Budgets: bytes
  * of each consumer, bytes of all repair together (heads are exempt), CFC_REPAIRS_MAX repairs, of
  * which one consumer opens at most CFC_REPAIRS_PER_CONSUMER.  Consumers take turns by one frame,
  * so that one with much to repair delays another by no more than itself (fault 59).
  *
- * Only source symbols are sent: a request for "any n symbols" of a block, without a mask, gets all
- * its source symbols.  One thread owns it. */
+ * A request for "any n symbols", without a mask, gets n fresh repair symbols of a block with a
+ * code, and all source symbols of one without.  One thread owns it. */
 #ifndef CFC_SESSION_REPAIR_H
 #define CFC_SESSION_REPAIR_H
 
@@ -57,6 +60,8 @@ struct cfc_asker {
     uint32_t slot; /* in the roster */
     uint32_t session;
     uint64_t mask;   /* parts still to be sent to it */
+    uint32_t rows;   /* fresh repair symbols still to be sent to it */
+    bool is_any;     /* repair symbols do for the parts of the mask */
     bool is_waiting; /* in turns, for its next part */
 };
 
@@ -66,9 +71,15 @@ struct cfc_repair {
     uint64_t due_ns;              /* GATHERING, QUIET */
     uint64_t mask;                /* too many askers: parts still to be multicast */
     uint64_t sent;                /* parts that were multicast */
-    uint32_t groups;              /* bit per group to multicast to */
-    uint32_t left_groups;         /* of those, still to get the part at hand */
-    bool is_multicast;            /* there were too many askers for unicast */
+    uint64_t hints;               /* gathering for multicast: source symbols that would do, ... */
+    uint32_t need;                /* ... of as many symbols, whichever they are; ... */
+    bool is_blind;                /* ... somebody did not say which source symbols would do */
+    uint32_t rows_left;           /* fresh repair symbols still to be multicast */
+    uint32_t rows_sent;
+    uint32_t row_part;    /* the part number of the one at hand */
+    uint32_t groups;      /* bit per group to multicast to */
+    uint32_t left_groups; /* of those, still to get the part at hand */
+    bool is_multicast;    /* there were too many askers for unicast */
     uint8_t asker_count;
     uint32_t opener; /* roster slot of its first asker */
     uint64_t opener_key;
@@ -82,7 +93,7 @@ struct cfc_repair_tx {
     uint64_t gather_ns;
     uint32_t unicast_askers_max;
     size_t frame_size_max;
-    struct cfc_pacer budget; /* bytes of all repair */
+    struct cfc_pacer budget; /* bytes of all repair; heads are exempt */
     struct cfc_repair *repairs;
     struct cfc_slot_link *links; /* over the lists below */
     struct cfc_slot_list lists[CFC_REPAIR_STATE_COUNT];

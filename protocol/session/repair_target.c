@@ -85,7 +85,14 @@ resolve_symbols(const struct cfc_content_slot *s, const struct cfc_nack_entry *e
     if (entry->count > count || (entry->mask & ~all) != 0) {
         return CONFCAST_ERR_RANGE;
     }
-    out->mask = entry->mask != 0 ? entry->mask : all;
+    out->object.level = 0;
+    out->is_any = cfc_content_tx_has_fec(s) && entry->level == CFC_NACK_ANY;
+    out->mask = entry->mask;
+    if (out->is_any) {
+        out->count = entry->count;
+    } else if (entry->mask == 0) {
+        out->mask = all;
+    }
     out->part_size = CFC_SYMBOL_HEADER_SIZE + (size_t)s->content.symbol_size;
     return CONFCAST_OK;
 }
@@ -107,6 +114,7 @@ resolve_coding(const struct cfc_repair_stock *stock, const struct cfc_consumer *
         entry->want == CFC_WANT_PAGE ? resolve_page(s, entry, out) : resolve_symbols(s, entry, out);
     if (code == CONFCAST_OK && cfc_content_tx_is_coming(stock->contents, slot, c->groups, entry)) {
         out->mask = 0;
+        out->count = 0;
     }
     return code;
 }
@@ -195,6 +203,62 @@ write_fresh(const struct cfc_repair_stock *stock, const struct cfc_nack_entry *o
     return true;
 }
 
+/* The slot of a block that the sender holds, or CFC_SLOT_NONE. */
+static uint32_t
+find_block(const struct cfc_repair_stock *stock, const struct cfc_nack_entry *object)
+{
+    uint32_t slot = cfc_content_tx_find_coding(stock->contents, object->key, object->coding);
+
+    if (slot == CFC_SLOT_NONE ||
+        object->index >= stock->contents->slots[slot].tree.geometry.block_count ||
+        !cfc_content_tx_has_fec(&stock->contents->slots[slot])) {
+        return CFC_SLOT_NONE;
+    }
+    return slot;
+}
+
+bool
+cfc_repair_fresh_part(const struct cfc_repair_stock *stock, const struct cfc_nack_entry *object,
+                      uint32_t *part)
+{
+    uint32_t slot = find_block(stock, object);
+
+    if (slot == CFC_SLOT_NONE) {
+        return false;
+    }
+    *part = CFC_PART_ROW + cfc_content_tx_next_row(stock->contents, slot, object->index);
+    return true;
+}
+
+void
+cfc_repair_note_demand(const struct cfc_repair_stock *stock, const struct cfc_nack_entry *object,
+                       uint32_t count)
+{
+    uint32_t slot = find_block(stock, object);
+
+    if (slot != CFC_SLOT_NONE) {
+        cfc_content_tx_note_demand(stock->contents, slot, object->index, count);
+    }
+}
+
+static bool
+write_row(const struct cfc_repair_stock *stock, const struct cfc_nack_entry *object, uint32_t row,
+          uint8_t *header, size_t capacity, struct cfc_tx *out)
+{
+    uint32_t slot = find_block(stock, object);
+    const struct cfc_content_slot *s;
+
+    if (slot == CFC_SLOT_NONE) {
+        return false;
+    }
+    s = &stock->contents->slots[slot];
+    if (row < cfc_geometry_block_symbols(&s->tree.geometry, &s->content, object->index)) {
+        return false;
+    }
+    cfc_content_tx_write_repair(stock->contents, slot, object->index, row, header, capacity, out);
+    return true;
+}
+
 /* The object was dropped and put again with another shape when a page or symbol is out of range. */
 static bool
 write_of_coding(const struct cfc_repair_stock *stock, const struct cfc_nack_entry *object,
@@ -215,6 +279,9 @@ write_of_coding(const struct cfc_repair_stock *stock, const struct cfc_nack_entr
         cfc_content_tx_write_page(stock->contents, slot, object->level, object->index, header,
                                   capacity, out);
         return true;
+    }
+    if (part >= CFC_PART_ROW) {
+        return write_row(stock, object, part - CFC_PART_ROW, header, capacity, out);
     }
     if (object->index >= s->tree.geometry.block_count ||
         part >= cfc_geometry_block_symbols(&s->tree.geometry, &s->content, object->index)) {

@@ -144,7 +144,8 @@ struct cfc_tx {
     const uint8_t
         *payload; /* the rest of the datagram, in a content's memory; NULL when there is none */
     size_t payload_size;
-    uint32_t slot; /* content that `payload` points into, or CFC_SENDER_NO_SLOT */
+    uint32_t slot;  /* content that `payload` points into, or CFC_SENDER_NO_SLOT */
+    bool is_parity; /* a repair symbol that nobody asked for */
     bool is_multicast;
     uint32_t group;        /* multicast: 0..group_count */
     struct cfc_address to; /* unicast */
@@ -197,6 +198,8 @@ struct cfc_sender_stats {
     uint64_t nack_entries;
     uint64_t repairs_unicast;   /* symbols */
     uint64_t repairs_multicast; /* symbols */
+    uint64_t repairs_fresh;     /* of both: repair symbols, the others are source symbols */
+    uint64_t parity_sent;       /* repair symbols that nobody had asked for */
     uint64_t gone_sent;
     uint64_t reports;
     uint64_t reports_refused;    /* upcall queue full */

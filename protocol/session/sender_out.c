@@ -181,6 +181,7 @@ cfc_sender_poll_frame(struct cfc_sender *s, const struct cfc_now *now, uint8_t *
     if (out->is_multicast) {
         cfc_pacer_take(&s->pacer, size);
     }
+    s->stats.parity_sent += out->is_parity;
     count_frame(&s->stats, header, size);
     return CONFCAST_OK;
 }

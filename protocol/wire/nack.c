@@ -14,9 +14,10 @@ check_symbols(const struct cfc_nack_entry *e)
     bool ok = e->count >= 1 && e->count <= CFC_BLOCK_SYMBOLS_MAX &&
               (e->mask == 0 || (unsigned)__builtin_popcountll(e->mask) == e->count);
 
-    if (e->level != 0) {
+    if (e->level > CFC_NACK_SOURCES) {
         return CONFCAST_ERR_VERSION;
     }
+    ok = ok && (e->level == CFC_NACK_ANY || e->mask != 0);
     return ok ? CONFCAST_OK : CONFCAST_ERR_RANGE;
 }
 

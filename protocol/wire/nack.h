@@ -16,8 +16,9 @@
  *     HEAD     key = scope id; mask = lowest version wanted
  *     CONTENT  key = content key
  *     PAGE     key = content key, coding, level, index
- *     SYMBOLS  key = content key, coding, index = block, count = symbols lacking 1..64, mask = the
- *              lacking source symbols (0 = any `count` symbols help)
+ *     SYMBOLS  key = content key, coding, index = block, count = symbols lacking 1..64, mask = as
+ *              many source symbols that would help (0 = not told); level = 0 when other symbols of
+ *              the block, such as repair symbols, help as well, 1 when only those in the mask do
  *     FRESH    key = shard; mask = scope id whose page is wanted (0 = the first)
  *
  * GONE; the frame's key names what is gone:
@@ -44,6 +45,12 @@ enum cfc_want {
     CFC_WANT_FRESH = 5,
 };
 
+/* Level of a request for SYMBOLS. */
+enum cfc_nack_symbols {
+    CFC_NACK_ANY = 0,
+    CFC_NACK_SOURCES = 1,
+};
+
 struct cfc_nack_entry {
     uint8_t want;
     uint8_t level;
@@ -61,7 +68,8 @@ struct cfc_nack {
 };
 
 /* Checks counts, enums and reserved fields of every entry (a field that its want does not use is
- * reserved), and that count equals the bits of a non-zero SYMBOLS mask.  SHORT, LENGTH, VERSION,
+ * reserved), that count equals the bits of a non-zero SYMBOLS mask, and that there is a mask where
+ * only source symbols help.  SHORT, LENGTH, VERSION,
  * RANGE: drop and count. */
 int cfc_nack_decode(const struct cfc_frame *frame, struct cfc_nack *out);
 void cfc_nack_entry_at(const struct cfc_nack *nack, uint32_t i, struct cfc_nack_entry *out);

@@ -9,13 +9,15 @@
 #include "confcast/error.h"
 #include "protocol/base/prng.h"
 #include "protocol/snapshot/body.h"
+#include "protocol/snapshot/repairs.h"
 #include "protocol/snapshot/tree.h"
 #include "protocol/wire/content.h"
 
 enum {
     ENTRIES_MAX = 4096,
     KEY_SIZE = 24,
-    FEC_K = 16 /* small blocks, so that small contents have several */
+    FEC_K = 16, /* small blocks, so that small contents have several */
+    REPAIR_LEAVES = 4
 };
 
 struct entry {
@@ -162,9 +164,13 @@ worse(enum sim_document_kind a, enum sim_document_kind b)
 static void
 encode_content(struct sim_catalog *catalog, struct sim_content *content)
 {
-    struct cfc_content wire = {.fec_k = FEC_K, .symbol_size = CFC_SYMBOL_SIZE_DEFAULT};
+    struct cfc_content wire = {.fec_code = CFC_FEC_RS_CAUCHY,
+                               .fec_k = FEC_K,
+                               .repair_leaves = REPAIR_LEAVES,
+                               .symbol_size = CFC_SYMBOL_SIZE_DEFAULT};
     size_t capacity = cfc_coding_bound(content->body_size);
     struct cfc_tree tree;
+    uint8_t *repairs;
     int rc;
 
     content->coded = sim_alloc(capacity);
@@ -180,7 +186,10 @@ encode_content(struct sim_catalog *catalog, struct sim_content *content)
     assert(rc == CONFCAST_OK);
     content->tree_size = cfc_tree_digests_size(&tree);
     content->tree = sim_alloc(content->tree_size);
-    cfc_tree_build(&tree, catalog->sha, content->coded, NULL, content->tree);
+    repairs = sim_alloc(cfc_repairs_size(&tree));
+    cfc_repairs_build(&tree, content->coded, repairs);
+    cfc_tree_build(&tree, catalog->sha, content->coded, repairs, content->tree);
+    free(repairs);
     wire.page_levels = (uint8_t)tree.level_count;
     wire.top_count = (uint8_t)tree.top_count;
     wire.top_digests = content->tree + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE;

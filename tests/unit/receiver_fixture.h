@@ -10,7 +10,9 @@
 
 #include "confcast/error.h"
 #include "protocol/base/prng.h"
+#include "protocol/fec/fec.h"
 #include "protocol/session/receiver.h"
+#include "protocol/snapshot/repairs.h"
 #include "protocol/snapshot/tree.h"
 #include "protocol/trust/mac.h"
 #include "protocol/wire/content.h"
@@ -47,6 +49,7 @@ struct bench {
     uint64_t boot_id;
     struct cfc_key session_key;
     struct cfc_prng prng;
+    uint8_t repair_leaves; /* of contents made from now on; 0 = no erasure code */
 
     /* The owner. */
     int content_code; /* its answer to CONTENT; 1 = check the id of a RAW body */
@@ -226,6 +229,7 @@ struct made {
     uint8_t *body;
     size_t size;
     uint8_t *digests;
+    uint8_t *repairs; /* those that have a leaf, or NULL */
     struct cfc_tree tree;
     struct cfc_content content;
 };
@@ -244,20 +248,27 @@ made_content_encoding(struct bench *b, struct made *m, size_t size, uint32_t sym
         m->body[i] = (uint8_t)cfc_prng_next(&b->prng);
     }
     cfc_content_id(b->sha, m->body, size, &m->id);
-    m->content = (struct cfc_content){.coding = coding,
-                                      .encoding = CFC_ENCODING_RAW,
-                                      .fec_code = CFC_FEC_NONE,
-                                      .fec_k = (uint8_t)fec_k,
-                                      .body_size = size,
-                                      .coded_size = size,
-                                      .symbol_size = (uint16_t)symbol_size,
-                                      .shard = BENCH_SHARD,
-                                      .content = m->id};
+    m->content =
+        (struct cfc_content){.coding = coding,
+                             .encoding = CFC_ENCODING_RAW,
+                             .fec_code = b->repair_leaves > 0 ? CFC_FEC_RS_CAUCHY : CFC_FEC_NONE,
+                             .fec_k = (uint8_t)fec_k,
+                             .repair_leaves = b->repair_leaves,
+                             .body_size = size,
+                             .coded_size = size,
+                             .symbol_size = (uint16_t)symbol_size,
+                             .shard = BENCH_SHARD,
+                             .content = m->id};
     code = cfc_tree_init(&m->tree, &m->content);
     assert(code == CONFCAST_OK);
     m->digests = malloc(cfc_tree_digests_size(&m->tree));
     assert(m->digests != NULL);
-    cfc_tree_build(&m->tree, b->sha, m->body, NULL, m->digests);
+    m->repairs = b->repair_leaves > 0 ? malloc(cfc_repairs_size(&m->tree)) : NULL;
+    assert((m->repairs != NULL) == (b->repair_leaves > 0));
+    if (m->repairs != NULL) {
+        cfc_repairs_build(&m->tree, m->body, m->repairs);
+    }
+    cfc_tree_build(&m->tree, b->sha, m->body, m->repairs, m->digests);
     m->content.page_levels = (uint8_t)m->tree.level_count;
     m->content.top_count = (uint8_t)m->tree.top_count;
     m->content.top_digests =
@@ -276,6 +287,7 @@ made_free(struct made *m)
 {
     free(m->body);
     free(m->digests);
+    free(m->repairs);
 }
 
 static inline void
@@ -317,8 +329,26 @@ bench_send_page(struct bench *b, const struct made *m, uint32_t level, uint32_t 
     return bench_deliver(b);
 }
 
+/* Repair symbol `row` of a block, with a leaf or without. */
 static inline void
-bench_make_symbol(struct bench *b, const struct made *m, uint32_t block, uint32_t index)
+bench_make_repair(struct bench *b, const struct made *m, uint32_t block, uint32_t row)
+{
+    const struct cfc_content *c = &m->content;
+    uint32_t k = cfc_geometry_block_symbols(&m->tree.geometry, c, block);
+    size_t offset = (size_t)block * c->fec_k * c->symbol_size;
+    int code = cfc_fec_encode(m->body + offset, k, c->symbol_size,
+                              cfc_geometry_symbol_size(&m->tree.geometry, c, block, k - 1), row, 1,
+                              b->frame + CFC_SYMBOL_HEADER_SIZE);
+
+    assert(code == CONFCAST_OK);
+    (void)code;
+    cfc_symbol_header(cfc_digest_key(&m->id), c->coding, block, (uint16_t)row, c->symbol_size,
+                      b->frame);
+    b->size = CFC_SYMBOL_HEADER_SIZE + c->symbol_size;
+}
+
+static inline void
+bench_make_source(struct bench *b, const struct made *m, uint32_t block, uint32_t index)
 {
     uint32_t size = cfc_geometry_symbol_size(&m->tree.geometry, &m->content, block, index);
     size_t offset = ((size_t)block * m->content.fec_k + index) * m->content.symbol_size;
@@ -327,6 +357,17 @@ bench_make_symbol(struct bench *b, const struct made *m, uint32_t block, uint32_
                       b->frame);
     memcpy(b->frame + CFC_SYMBOL_HEADER_SIZE, m->body + offset, size);
     b->size = CFC_SYMBOL_HEADER_SIZE + size;
+}
+
+static inline void
+bench_make_symbol(struct bench *b, const struct made *m, uint32_t block, uint32_t index)
+{
+    if (m->content.fec_code == CFC_FEC_RS_CAUCHY &&
+        index >= cfc_geometry_block_symbols(&m->tree.geometry, &m->content, block)) {
+        bench_make_repair(b, m, block, index);
+        return;
+    }
+    bench_make_source(b, m, block, index);
 }
 
 static inline int

@@ -10,6 +10,7 @@
 
 #include "confcast/error.h"
 #include "protocol/session/sender.h"
+#include "protocol/snapshot/repairs.h"
 #include "protocol/snapshot/tree.h"
 #include "protocol/wire/fresh.h"
 #include "protocol/wire/head.h"
@@ -52,7 +53,8 @@ struct bed {
     struct cfc_signer signer;
     struct bed_content contents[BED_CONTENTS_MAX];
     uint32_t content_count;
-    struct sent *sent; /* what the last bed_drain() got */
+    uint8_t repair_leaves; /* of contents made from now on; 0 = no erasure code */
+    struct sent *sent;     /* what the last bed_drain() got */
     uint32_t sent_count;
     size_t live_allocations;
     size_t allocations;
@@ -290,13 +292,15 @@ bed_make_coding(struct bed *bed, const struct cfc_digest *id, uint16_t coding, s
     struct cfc_content content = {
         .coding = coding,
         .encoding = CFC_ENCODING_ZSTD,
-        .fec_code = CFC_FEC_NONE,
+        .fec_code = bed->repair_leaves > 0 ? CFC_FEC_RS_CAUCHY : CFC_FEC_NONE,
         .fec_k = k,
+        .repair_leaves = bed->repair_leaves,
         .body_size = size,
         .coded_size = size,
         .symbol_size = BED_SYMBOL_SIZE,
         .content = *id,
     };
+    uint8_t *repairs;
     int code;
 
     assert(bed->content_count <= BED_CONTENTS_MAX);
@@ -311,7 +315,13 @@ bed_make_coding(struct bed *bed, const struct cfc_digest *id, uint16_t coding, s
     assert(code == CONFCAST_OK);
     c->digests = malloc(cfc_tree_digests_size(&c->tree));
     assert(c->digests != NULL);
-    cfc_tree_build(&c->tree, bed->sha, c->coded, NULL, c->digests);
+    repairs = bed->repair_leaves > 0 ? malloc(cfc_repairs_size(&c->tree)) : NULL;
+    assert((repairs != NULL) == (bed->repair_leaves > 0));
+    if (repairs != NULL) {
+        cfc_repairs_build(&c->tree, c->coded, repairs);
+    }
+    cfc_tree_build(&c->tree, bed->sha, c->coded, repairs, c->digests);
+    free(repairs);
     content.page_levels = (uint8_t)c->tree.level_count;
     content.top_count = (uint8_t)c->tree.top_count;
     content.top_digests =
