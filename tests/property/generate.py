@@ -126,7 +126,9 @@ class Generator:
             op["key"] = f"key-{self.count}"
         if self.maybe(3) and self.keyed:  # somebody else's request, or one's own: another one
             other = self.random.choice(self.keyed)
-            op["author"], op["key"] = other["author"], other["key"]
+            op["key"] = other["key"]
+            if self.maybe(70):
+                op["author"] = other["author"]
         if op.get("key"):
             self.keyed.append(op)
         return op
