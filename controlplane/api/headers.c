@@ -20,6 +20,7 @@ cfc_headers_add(struct cfc_headers *headers, const char *name, const char *value
         {"Host", offsetof(struct cfc_headers, host)},
         {"Idempotency-Key", offsetof(struct cfc_headers, idempotency_key)},
         {"Origin", offsetof(struct cfc_headers, origin)},
+        {"Transfer-Encoding", offsetof(struct cfc_headers, transfer_encoding)},
     };
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -64,6 +65,10 @@ cfc_headers_check(const struct cfc_headers *headers, bool is_local, struct cfc_r
 {
     if (headers->has_twice) {
         cfc_reply_error(reply, 400, "invalid", "a header that counts is given twice");
+        return false;
+    }
+    if (headers->content_length != NULL && headers->transfer_encoding != NULL) {
+        cfc_reply_error(reply, 400, "invalid", "a body has a length or chunks, and not both");
         return false;
     }
     if (headers->origin != NULL ||

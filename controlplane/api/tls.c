@@ -23,7 +23,7 @@ enum {
 
 struct cfc_tls {
     char *cert;
-    char *key; /* locked memory, kept out of core dumps */
+    char *key; /* locked memory, kept out of core dumps; GnuTLS has a copy that is not */
     char *ca;
     const char *crl_file; /* the caller's */
     enum cfc_tls_name client_name;

@@ -56,7 +56,7 @@ a_header_that_counts_is_given_once(void)
 {
     static const char *const names[] = {
         "Authorization", "Confcast-Author", "Content-Length", "Expect",
-        "Host",          "Idempotency-Key", "Origin"};
+        "Host",          "Idempotency-Key", "Origin",         "Transfer-Encoding"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         memset(&headers, 0, sizeof(headers));
@@ -65,6 +65,16 @@ a_header_that_counts_is_given_once(void)
         cfc_headers_add(&headers, names[i], "1");
         CU_ASSERT_EQUAL(checked(false), 400);
     }
+}
+
+static void
+a_length_beside_chunks_is_refused(void)
+{
+    memset(&headers, 0, sizeof(headers));
+    cfc_headers_add(&headers, "Transfer-Encoding", "chunked");
+    CU_ASSERT_EQUAL(checked(false), 0);
+    cfc_headers_add(&headers, "Content-Length", "2");
+    CU_ASSERT_EQUAL(checked(false), 400);
 }
 
 static void
@@ -117,6 +127,7 @@ names_and_keys_have_1_to_128_printable_characters(void)
 static const struct cfc_test_case cases[] = {
     CFC_CASE(names_are_taken_without_case_and_others_passed_over),
     CFC_CASE(a_header_that_counts_is_given_once),
+    CFC_CASE(a_length_beside_chunks_is_refused),
     CFC_CASE(web_pages_are_refused),
     CFC_CASE(on_loopback_without_credentials_a_public_host_name_is_refused),
     CFC_CASE(names_and_keys_have_1_to_128_printable_characters),
