@@ -98,8 +98,9 @@ add_crls(struct cfc_tls *tls, gnutls_x509_trust_list_t trust)
         tls->crl_count = 0;
         rc = CONFCAST_ERR_INVALID;
     } else {
-        count = gnutls_x509_trust_list_add_trust_mem(trust, NULL, &datum, GNUTLS_X509_FMT_PEM, 0,
-                                                     GNUTLS_TL_VERIFY_CRL);
+        count = gnutls_x509_trust_list_add_trust_mem(
+            trust, NULL, &datum, GNUTLS_X509_FMT_PEM,
+            GNUTLS_TL_VERIFY_CRL | GNUTLS_TL_FAIL_ON_INVALID_CRL, 0);
         rc = count >= 1 && (unsigned)count == tls->crl_count ? CONFCAST_OK : CONFCAST_ERR_INVALID;
     }
     free(text);

@@ -259,8 +259,21 @@ class Certificates(WithCertificates):
         with open(os.path.join(self.certs, "other.crl"), encoding="ascii") as file:
             replace(file.read())
         self.refused(self.ask("ann"), 401)
+        # One that names the right issuer and was signed by another key.
+        forged = tempfile.mkdtemp(prefix="confcast-certs-")
+        try:
+            make_ca(forged, "ca")
+            openssl(forged, "ca", "-config", "ca.cnf", "-gencrl", "-out", "forged.crl")
+            with open(os.path.join(forged, "forged.crl"), encoding="ascii") as file:
+                replace(file.read())
+        finally:
+            shutil.rmtree(forged)
+        self.refused(self.ask("ann"), 401)
         os.unlink(crl)
         self.refused(self.ask("ann"), 401)
+        self.crl("-crlsec", "2")  # runs out after it was read
+        self.good(self.ask("ann"))
+        control.wait_until(lambda: self.ask("ann").status == 401)
         self.crl()
         self.good(self.ask("ann"))
 

@@ -162,6 +162,9 @@ static const struct {
     {"acme", "other/acme", false},
     {"acme/eu", "acme/us", false},
     {"acme/eu", "acme/eu2", false},
+    /* Scopes that look like what other routes have at their end. */
+    {"web-1", "web-1", true},
+    {"0123456789abcdef", "0123456789abcdef", true},
 };
 
 static const char letters[] = "VAPRO";
