@@ -1,10 +1,11 @@
 /* The request headers that mean something here, each given once.
  *
  * Two programs that read the same request must not read two: a header that decides something and
- * comes twice is refused, as a parameter is, and a length beside chunks (RFC 9112, 6.1).  So is what only a browser would send on behalf of a
- * web page: this API serves no pages, and a page that an operator has open must not be able to use
- * the operator's loopback (cross-site requests, RFC 6454 section 7; and names that a page's owner
- * lets point to 127.0.0.1).  No state; values are borrowed. */
+ * comes twice is refused, as a parameter is, and a length beside chunks (RFC 9112, 6.1).  So is
+ * what only a browser would send on behalf of a web page: this API serves no pages, and a page that
+ * an operator has open must not be able to use the operator's loopback (cross-site requests, RFC
+ * 6454 section 7; and names that a page's owner lets point to 127.0.0.1).  No state; values are
+ * borrowed. */
 #ifndef CFC_API_HEADERS_H
 #define CFC_API_HEADERS_H
 

@@ -60,23 +60,25 @@ class Floods(DaemonCase):
         self.assertRegex(metrics, r'confcast_access_denied_total\{reason="rate"\} [1-9]')
         self.assertRegex(metrics, r'confcast_http_requests_total\{code="429"\} [1-9]')
 
+    @staticmethod
+    def take(sock):
+        """What has come so far; None when nothing has and the connection is open."""
+        sock.setblocking(False)
+        try:
+            return sock.recv(4096)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            return b""
+
     def test_one_address_cannot_take_all_connections(self):
         held = []
         try:
             for _ in range(200):
                 held.append(socket.create_connection(("127.0.0.1", self.daemon.port), timeout=5))
             wait_until(lambda: b'reason="connections"} 0' not in self.daemon.request("GET", "/metrics", unix=True).body)
-            answers = []
-            for sock in held:
-                sock.settimeout(0.2)
-                try:
-                    answers.append(sock.recv(4096))
-                except TimeoutError:
-                    answers.append(None)
-                except ConnectionResetError:
-                    answers.append(b"")
-                if answers.count(None) > 2:
-                    sock.settimeout(0)
+            time.sleep(0.2)
+            answers = [self.take(sock) for sock in held]
             # From another address of loopback there is room.
             sock = socket.create_connection(("127.0.0.1", self.daemon.port), timeout=5, source_address=("127.0.0.9", 0))
             with sock:
@@ -86,7 +88,7 @@ class Floods(DaemonCase):
             for sock in held:
                 sock.close()
         self.assertTrue(any((answer or b"").startswith(b"HTTP/1.1 429 ") for answer in answers), answers[-3:])
-        self.assertFalse(any((answer or b"").startswith(b"HTTP/1.1 429 ") for answer in answers[:120]), answers[:3])
+        self.assertFalse(any((answer or b"").startswith(b"HTTP/1.1 429 ") for answer in answers[:64]), answers[:3])
         wait_until(lambda: self.daemon.get("/healthz").status == 200)
 
     def test_denials_are_logged_once_a_second_and_counted_all(self):
