@@ -109,7 +109,8 @@ cfc_api_meta_json(const struct cfc_definition_meta *meta)
         !cfc_api_set(object, "message", json_string(meta->message)) ||
         !cfc_api_set(object, "digest", cfc_api_digest_json(&meta->digest)) ||
         !cfc_api_set(object, "size", json_integer((json_int_t)meta->size)) ||
-        !cfc_api_set(object, "deleted", json_boolean(meta->is_tombstone))) {
+        !cfc_api_set(object, "deleted", json_boolean(meta->is_tombstone)) ||
+        (meta->is_gone && !cfc_api_set(object, "gone", json_true()))) {
         json_decref(object);
         return NULL;
     }

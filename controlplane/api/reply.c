@@ -173,6 +173,10 @@ cfc_reply_status(int rc)
         return 400;
     case CONFCAST_ERR_APPROVAL:
         return 403;
+    case CONFCAST_ERR_DOCUMENT_SIZE:
+        return 413;
+    case CONFCAST_ERR_GONE:
+        return 404;
     case CONFCAST_ERR_NOT_FOUND:
         return 404;
     case CONFCAST_ERR_CONFLICT:
@@ -182,7 +186,9 @@ cfc_reply_status(int rc)
         return 409;
     case CONFCAST_ERR_NUMBER:
     case CONFCAST_ERR_REPLAY:
+    case CONFCAST_ERR_KEYS:
     case CONFCAST_ERR_LIMIT:
+    case CONFCAST_ERR_SCOPE_COUNT:
     case CONFCAST_ERR_UNSUPPORTED:
     case CONFCAST_ERR_SCHEMA_INVALID:
     case CONFCAST_ERR_SCHEMA_UNSUPPORTED:

@@ -194,6 +194,20 @@ cfc_api_get_status(struct cfc_api *api, const struct cfc_request *request, struc
                                 : NULL);
 }
 
+/* The bound of the scope's settings, and how many consumers are beyond it; null for none. */
+static bool
+set_propagation(struct cfc_api *api, const struct cfc_request *request, json_t *object)
+{
+    struct cfc_propagation propagation = {0};
+    bool has_bound = cfc_service_propagation(api->service, request->rest, request->unix_ns,
+                                             &propagation) == CONFCAST_OK &&
+                     propagation.bound_ms != 0;
+
+    return cfc_api_set(object, "propagation_ms",
+                       has_bound ? integer(propagation.bound_ms) : json_null()) &&
+           cfc_api_set(object, "beyond", has_bound ? integer(propagation.beyond) : json_null());
+}
+
 void
 cfc_api_get_scope_status(struct cfc_api *api, const struct cfc_request *request,
                          struct cfc_reply *reply)
@@ -222,7 +236,8 @@ cfc_api_get_scope_status(struct cfc_api *api, const struct cfc_request *request,
     list = json_array();
     if (!append_views(list, items, count) ||
         !cfc_api_set(object, "stragglers", json_incref(list)) ||
-        !cfc_api_set(object, "rollout", rollout_json(api, request->rest))) {
+        !cfc_api_set(object, "rollout", rollout_json(api, request->rest)) ||
+        !set_propagation(api, request, object)) {
         json_decref(object);
         object = NULL;
     }

@@ -45,6 +45,15 @@ cfc_catalog_find(struct cfc_catalog *catalog, const char *path)
 }
 
 struct cfc_scope *
+cfc_catalog_find_tenant(struct cfc_catalog *catalog, const char *path)
+{
+    struct cfc_scope *scope = NULL;
+
+    HASH_FIND(hh, catalog->by_path, path, strcspn(path, "/"), scope);
+    return scope;
+}
+
+struct cfc_scope *
 cfc_catalog_find_known(struct cfc_catalog *catalog, const char *path)
 {
     struct cfc_scope *scope = cfc_catalog_find(catalog, path);
@@ -190,6 +199,7 @@ cfc_catalog_know(struct cfc_catalog *catalog, struct cfc_scope *scope)
         return CONFCAST_ERR_NO_MEMORY;
     }
     scope->is_known = true;
+    layers[0]->tenant_scope_count++; /* the shortest prefix */
     return CONFCAST_OK;
 }
 

@@ -38,9 +38,10 @@ struct cfc_scope {
     char *path;
     uint64_t id;
     bool is_known;
-    bool is_deleted;          /* the latest revision is a tombstone */
-    uint64_t seq;             /* mod_seq of its record; 0 = not known */
-    uint64_t latest_revision; /* 0 = none */
+    bool is_deleted;             /* the latest revision is a tombstone */
+    uint64_t seq;                /* mod_seq of its record; 0 = not known */
+    uint64_t latest_revision;    /* 0 = none */
+    uint64_t tenant_scope_count; /* of a first segment: known scopes of the tenant, itself too */
 
     struct cfc_release release;
     uint64_t release_seq; /* mod_seq of its record; 0 = never released */
@@ -77,6 +78,9 @@ struct cfc_catalog {
     struct cfc_scope *by_id;
     struct cfc_sha256 *sha; /* borrowed */
 };
+
+/* The entry of a path's first segment, or NULL. */
+struct cfc_scope *cfc_catalog_find_tenant(struct cfc_catalog *catalog, const char *path);
 
 void cfc_catalog_init(struct cfc_catalog *catalog, struct cfc_sha256 *sha);
 /* Frees all entries and what they hold, but not apply states. */

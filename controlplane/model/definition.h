@@ -23,4 +23,26 @@ int cfc_definition_read_text(struct cfc_store *store, const char *path, uint64_t
 int cfc_definition_add(struct cfc_store *store, struct cfc_store_batch *batch, const char *path,
                        const struct cfc_definition_meta *meta, const char *text, bool is_inline);
 
+/* ---- Retention --------------------------------------------------------------------------------
+ */
+
+enum {
+    CFC_RETIRE_COUNT_MAX = 16 /* texts that one write lets go */
+};
+
+/* What a commit lets go: blobs that may have no other owner. */
+struct cfc_retired {
+    struct cfc_digest blobs[CFC_RETIRE_COUNT_MAX];
+    size_t blob_count;
+};
+
+/* Adds to a batch that the texts of revisions below `first` go, up to CFC_RETIRE_COUNT_MAX of them,
+ * but for the `kept` ones; what is known of them stays.  Errors of the store. */
+int cfc_definition_retire(struct cfc_store *store, struct cfc_store_batch *batch, const char *path,
+                          uint64_t first, const uint64_t *kept, size_t kept_count,
+                          struct cfc_retired *retired);
+/* After that commit: deletes the blobs that nobody owns any more.  What fails leaves a blob too
+ * many, and nothing worse. */
+void cfc_definition_delete_blobs(struct cfc_store *store, const struct cfc_retired *retired);
+
 #endif

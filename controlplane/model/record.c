@@ -353,6 +353,7 @@ cfc_definition_from_json(const json_t *record, uint64_t revision, struct cfc_def
     memset(meta, 0, sizeof(*meta));
     meta->revision = revision;
     meta->is_tombstone = json_is_true(json_object_get(record, "tombstone"));
+    meta->is_gone = json_is_true(json_object_get(record, "gone"));
     if (!cfc_record_u64(record, "unix_ns", &meta->unix_ns) ||
         !cfc_record_u64(record, "size", &meta->size) ||
         !cfc_record_string(record, "author", meta->author, sizeof(meta->author)) ||

@@ -4,6 +4,7 @@
  *   i/ID(8)              scope id (big endian) -> path, so that a collision is noticed
  *   d/SCOPE 0 REV(8)     what is known of a revision: author, time, message, digest, size
  *   t/SCOPE 0 REV(8)     its canonical text: 'i' and the text, or 'b' and the digest of a blob
+ *   x/HASH(32)SCOPE 0 REV(8)  this revision owns the blob with this digest
  *   r/SCOPE              the release record
  *   v/SCOPE 0 REV(8)     this revision was active once, and what was active before it
  *   l/SCOPE              layers that were set

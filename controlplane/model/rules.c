@@ -1,11 +1,13 @@
 #include "controlplane/model/rules.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/model/catalog.h"
 
 enum {
     COMMAND_SIZE_MAX = 63,
@@ -124,6 +126,24 @@ read_validators(const json_t *list, struct cfc_settings *settings, char why[160]
     return error;
 }
 
+/* Whole numbers that are inherited; all but the approvals are 64 bits wide. */
+static const struct {
+    const char *key;
+    enum cfc_inherited member;
+    uint64_t max;
+    size_t offset;
+} inherited[] = {
+    {"approval", CFC_SETTING_APPROVAL, CFC_APPROVAL_COUNT_MAX, 0},
+    {"propagation_ms", CFC_SETTING_PROPAGATION, UINT64_C(30) * 86400 * 1000,
+     offsetof(struct cfc_settings, propagation_ms)},
+    {"retained_revisions", CFC_SETTING_RETENTION, UINT64_C(1) << 32,
+     offsetof(struct cfc_settings, retained_revisions)},
+    {"document_size_max", CFC_SETTING_DOCUMENT_SIZE, UINT64_C(1) << 32,
+     offsetof(struct cfc_settings, document_size_max)},
+    {"document_keys_max", CFC_SETTING_DOCUMENT_KEYS, UINT64_C(1) << 32,
+     offsetof(struct cfc_settings, document_keys_max)},
+};
+
 static int
 read_member(const char *key, const json_t *value, struct cfc_settings *settings, char why[160])
 {
@@ -139,13 +159,23 @@ read_member(const char *key, const json_t *value, struct cfc_settings *settings,
     if (strcmp(key, "consumers_max") == 0) {
         return read_whole(value, key, UINT64_C(1) << 40, &settings->consumers_max, why);
     }
-    if (strcmp(key, "approval") == 0 && json_is_null(value)) {
-        return CONFCAST_OK;
+    if (strcmp(key, "scopes_max") == 0) {
+        return read_whole(value, key, UINT64_C(1) << 32, &settings->scopes_max, why);
     }
-    if (strcmp(key, "approval") == 0) {
-        settings->has_approval = true;
-        error = read_whole(value, key, CFC_APPROVAL_COUNT_MAX, &number, why);
-        settings->approval_count = (uint32_t)number;
+    for (size_t i = 0; i < sizeof(inherited) / sizeof(inherited[0]); i++) {
+        if (strcmp(key, inherited[i].key) != 0) {
+            continue;
+        }
+        if (json_is_null(value)) {
+            return CONFCAST_OK; /* what is above counts */
+        }
+        settings->given |= inherited[i].member;
+        error = read_whole(value, key, inherited[i].max, &number, why);
+        if (inherited[i].member == CFC_SETTING_APPROVAL) {
+            settings->approval_count = (uint32_t)number;
+        } else {
+            memcpy((char *)settings + inherited[i].offset, &number, sizeof(number));
+        }
         return error;
     }
     if (strcmp(key, "validators") == 0) {
@@ -180,6 +210,27 @@ cfc_settings_clear(struct cfc_settings *settings)
 {
     json_decref(settings->source);
     memset(settings, 0, sizeof(*settings));
+}
+
+const struct cfc_settings *
+cfc_settings_inherited(struct cfc_catalog *catalog, const char *path, enum cfc_inherited member)
+{
+    char prefix[CFC_SCOPE_SIZE_MAX + 1];
+
+    snprintf(prefix, sizeof(prefix), "%s", path);
+    for (;;) {
+        const struct cfc_scope *scope = cfc_catalog_find(catalog, prefix);
+        char *slash = strrchr(prefix, '/');
+
+        if (scope != NULL && scope->rules != NULL &&
+            (scope->rules->settings.given & (unsigned)member) != 0) {
+            return &scope->rules->settings;
+        }
+        if (slash == NULL) {
+            return NULL;
+        }
+        *slash = '\0';
+    }
 }
 
 void

@@ -31,13 +31,28 @@ struct cfc_validator {
     uint32_t memory_mb; /* of address space */
 };
 
+/* Members that the nearest scope above gives where a scope's own settings do not. */
+enum cfc_inherited {
+    CFC_SETTING_APPROVAL = 1 << 0,
+    CFC_SETTING_PROPAGATION = 1 << 1,
+    CFC_SETTING_RETENTION = 1 << 2,
+    CFC_SETTING_DOCUMENT_SIZE = 1 << 3,
+    CFC_SETTING_DOCUMENT_KEYS = 1 << 4,
+};
+
 struct cfc_settings {
     json_t *source;
+    unsigned given;          /* of enum cfc_inherited */
     double size_ratio_max;   /* new against active content, either way; 0 = none */
     double key_ratio_max;    /* the same, of the count of values */
     uint64_t consumers_max;  /* that one promote may reach; 0 = no limit */
-    bool has_approval;       /* else the nearest scope above says */
     uint32_t approval_count; /* others than the author that a promotion needs */
+    uint64_t propagation_ms; /* consumers should serve what is published so soon; 0 = no bound */
+    uint64_t retained_revisions; /* whose texts are kept; 0 = all */
+    uint64_t document_size_max;  /* bytes of a definition; 0 = what the daemon allows */
+    uint64_t document_keys_max;  /* values of a definition; 0 = no limit */
+    uint64_t scopes_max;         /* of a tenant's first segment: scopes below and itself; 0 = the
+                                  * default */
     struct cfc_validator validators[CFC_VALIDATOR_COUNT_MAX];
     size_t validator_count;
 };
@@ -59,5 +74,11 @@ int cfc_settings_parse(json_t *source, struct cfc_settings *settings, char why[1
 void cfc_settings_clear(struct cfc_settings *settings);
 
 void cfc_rules_free(struct cfc_rules *rules); /* NULL is fine */
+
+struct cfc_catalog;
+
+/* The settings of a path or of the nearest scope above it that give this member; NULL = none. */
+const struct cfc_settings *cfc_settings_inherited(struct cfc_catalog *catalog, const char *path,
+                                                  enum cfc_inherited member);
 
 #endif

@@ -38,10 +38,12 @@
 struct cfc_service;
 
 enum {
-    CFC_AUTHOR_SIZE_MAX = 128,          /* bytes, without the NUL */
-    CFC_MESSAGE_SIZE_MAX = 1024,        /* bytes, without the NUL; valid UTF-8 */
-    CFC_IDEMPOTENCY_KEY_SIZE_MAX = 128, /* bytes, without the NUL */
-    CFC_LAYER_COUNT_MAX = 16,           /* layers of one consumer scope */
+    CFC_AUTHOR_SIZE_MAX = 128,           /* bytes, without the NUL */
+    CFC_MESSAGE_SIZE_MAX = 1024,         /* bytes, without the NUL; valid UTF-8 */
+    CFC_IDEMPOTENCY_KEY_SIZE_MAX = 128,  /* bytes, without the NUL */
+    CFC_LAYER_COUNT_MAX = 16,            /* layers of one consumer scope */
+    CFC_TENANT_SCOPE_COUNT_MAX = 131072, /* scopes of one tenant, unless its settings say less:
+                                          * what one FRESH lists (protocol/wire/fresh.h) */
 };
 
 struct cfc_service_config {
@@ -178,7 +180,8 @@ struct cfc_put_result {
 
 /* Writes the next revision.  Consumers see nothing of it until a release names it.
  * CONFCAST_ERR_CONFLICT: expected_revision is not the current one.  CONFCAST_ERR_COLLISION: another
- * scope has this scope_id.  Errors of cfc_json_parse_object(). */
+ * scope has this scope_id.  CONFCAST_ERR_DOCUMENT_SIZE, CONFCAST_ERR_KEYS: more than the settings
+ * allow; CONFCAST_ERR_SCOPE_COUNT: a new scope too many.  Errors of cfc_json_parse_object(). */
 int cfc_service_put(struct cfc_service *service, const struct cfc_change *change,
                     const struct cfc_put *put, struct cfc_put_result *result,
                     struct cfc_refusal *refusal);
@@ -198,6 +201,7 @@ struct cfc_definition_meta {
     struct cfc_digest digest; /* SHA-256 of the canonical text; zero for a tombstone */
     uint64_t size;            /* bytes of the canonical text */
     bool is_tombstone;
+    bool is_gone; /* its text is not kept any more (retained_revisions of the settings) */
 };
 
 struct cfc_definition {
@@ -205,8 +209,8 @@ struct cfc_definition {
     char *text; /* canonical JSON, NUL after it; NULL for a tombstone.  cfc_definition_free() */
 };
 
-/* revision 0 = the latest.  CONFCAST_ERR_NOT_FOUND: no such scope or revision.  A tombstone is
- * CONFCAST_OK with is_tombstone. */
+/* revision 0 = the latest.  CONFCAST_ERR_NOT_FOUND: no such scope or revision.  CONFCAST_ERR_GONE:
+ * its text is not kept any more.  A tombstone is CONFCAST_OK with is_tombstone. */
 int cfc_service_get(struct cfc_service *service, const char *scope, uint64_t revision,
                     struct cfc_definition *definition);
 void cfc_definition_free(struct cfc_definition *definition);
@@ -252,7 +256,8 @@ struct cfc_release_view {
 
 /* CONFCAST_OK; CONFCAST_ERR_CONFLICT: expected_version is not the current one; CONFCAST_ERR_STATE:
  * the table refuses, or another layer of some consumer scope is rolling (refusal->holder);
- * CONFCAST_ERR_NOT_FOUND: no such revision.  CONFCAST_ERR_LIMIT: a merged config would be too big.
+ * CONFCAST_ERR_NOT_FOUND: no such revision.  CONFCAST_ERR_GONE: its text is not kept any more.
+ * CONFCAST_ERR_LIMIT: a merged config would be too big.
  * CONFCAST_ERR_INVALID: the plan contradicts itself, or its time is not to come. */
 int cfc_service_release(struct cfc_service *service, const struct cfc_change *change,
                         const struct cfc_release_order *order, struct cfc_release_view *view,
@@ -532,6 +537,16 @@ int cfc_service_scope_status(struct cfc_service *service, const char *scope, uin
 uint64_t cfc_service_change(struct cfc_service *service);
 
 void cfc_service_apply_totals(struct cfc_service *service, struct cfc_apply_totals *totals);
+
+/* How a scope keeps to the bound that its settings give. */
+struct cfc_propagation {
+    uint64_t bound_ms; /* consumers should serve what is published so soon; 0 = no bound */
+    uint64_t beyond;   /* consumers that do not, and it is later */
+};
+
+/* CONFCAST_ERR_NOT_FOUND.  cfc_service_stragglers() names those beyond. */
+int cfc_service_propagation(struct cfc_service *service, const char *scope, uint64_t unix_ns,
+                            struct cfc_propagation *propagation);
 
 /* The rollout that this scope takes part in.  CONFCAST_ERR_NOT_FOUND: none. */
 struct cfc_rollout_view {

@@ -16,21 +16,10 @@ enum {
 static uint32_t
 required_for(struct cfc_service *service, const char *path)
 {
-    char prefix[CFC_SCOPE_SIZE_MAX + 1];
+    const struct cfc_settings *settings =
+        cfc_settings_inherited(&service->catalog, path, CFC_SETTING_APPROVAL);
 
-    snprintf(prefix, sizeof(prefix), "%s", path);
-    for (;;) {
-        const struct cfc_scope *scope = cfc_catalog_find(&service->catalog, prefix);
-        char *slash = strrchr(prefix, '/');
-
-        if (scope != NULL && scope->rules != NULL && scope->rules->settings.has_approval) {
-            return scope->rules->settings.approval_count;
-        }
-        if (slash == NULL) {
-            return 0;
-        }
-        *slash = '\0';
-    }
+    return settings != NULL ? settings->approval_count : 0;
 }
 
 /* ---- Approvals --------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include "confcast/error.h"
 #include "controlplane/json/json_body.h"
 #include "controlplane/model/definition.h"
+#include "controlplane/model/rules.h"
 #include "controlplane/model/service_internal.h"
 #include "controlplane/store/internal.h"
 #include "protocol/base/scope.h"
@@ -26,6 +27,31 @@ cfc_service_check_scope_id(struct cfc_service *service, const struct cfc_scope *
         return CONFCAST_ERR_COLLISION;
     }
     return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_OK : error;
+}
+
+int
+cfc_service_check_scope_count(struct cfc_service *service, const char *path, uint64_t pending,
+                              struct cfc_refusal *refusal)
+{
+    const struct cfc_scope *tenant = cfc_catalog_find_tenant(&service->catalog, path);
+    uint64_t count = tenant != NULL ? tenant->tenant_scope_count : 0;
+    uint64_t max = CFC_TENANT_SCOPE_COUNT_MAX;
+
+    if (tenant != NULL && tenant->rules != NULL && tenant->rules->settings.scopes_max != 0 &&
+        tenant->rules->settings.scopes_max < max) {
+        max = tenant->rules->settings.scopes_max;
+    }
+    if (count + pending < max) {
+        return CONFCAST_OK;
+    }
+    if (refusal != NULL) {
+        snprintf(refusal->message, sizeof(refusal->message),
+                 "the tenant %.*s has %llu scopes of at most %llu: %s", (int)strcspn(path, "/"),
+                 path, (unsigned long long)(count + pending), (unsigned long long)max,
+                 max < CFC_TENANT_SCOPE_COUNT_MAX ? "raise scopes_max in its settings"
+                                                  : "use another tenant");
+    }
+    return CONFCAST_ERR_SCOPE_COUNT;
 }
 
 int
@@ -110,6 +136,9 @@ cfc_service_get(struct cfc_service *service, const char *path, uint64_t revision
         error = cfc_definition_read_meta(service->store, path,
                                          revision != 0 ? revision : scope->latest_revision,
                                          &definition->meta);
+    }
+    if (error == CONFCAST_OK && definition->meta.is_gone) {
+        error = CONFCAST_ERR_GONE;
     }
     if (error == CONFCAST_OK && !definition->meta.is_tombstone) {
         error = cfc_definition_read_text(service->store, path, definition->meta.revision, &text);

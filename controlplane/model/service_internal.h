@@ -109,6 +109,11 @@ int cfc_change_expire(struct cfc_service *service, uint64_t unix_ns);
 /* CONFCAST_ERR_COLLISION: another scope has this one's id. */
 int cfc_service_check_scope_id(struct cfc_service *service, const struct cfc_scope *scope);
 
+/* Whether its tenant may have one more scope, besides `pending` others that this change makes.
+ * CONFCAST_ERR_SCOPE_COUNT. */
+int cfc_service_check_scope_count(struct cfc_service *service, const char *path, uint64_t pending,
+                                  struct cfc_refusal *refusal);
+
 /* Adds the record of a scope (latest revision, tombstone) to a batch, and for a new one its id.
  * CONFCAST_ERR_COLLISION, errors of the store. */
 int cfc_service_add_scope(struct cfc_service *service, struct cfc_store_batch *batch,

@@ -223,6 +223,9 @@ set_layers(struct cfc_service *service, struct setting *setting, const char *pat
             return refuse_version(refusal);
         }
         error = resolve_layers(service, setting, layers, count);
+        if (error == CONFCAST_OK && !setting->scope->is_known) {
+            error = cfc_service_check_scope_count(service, path, 0, refusal);
+        }
         if (error == CONFCAST_OK) {
             error = check_one_rollout(setting, refusal);
         }
@@ -358,6 +361,10 @@ follow(struct cfc_service *service, const struct cfc_change_state *state, const 
     }
     if (scope->is_known) {
         return CONFCAST_OK;
+    }
+    error = cfc_service_check_scope_count(service, path, 0, NULL);
+    if (error != CONFCAST_OK) {
+        return error;
     }
     cfc_store_batch_init(&batch);
     error = cfc_service_add_scope(service, &batch, scope, 0, false);

@@ -168,6 +168,10 @@ check_revision(struct cfc_service *service, const struct cfc_scope *scope, uint6
     } else if (error == CONFCAST_OK && meta.is_tombstone) {
         cfc_refusal_say(refusal, "the revision is a tombstone");
         error = CONFCAST_ERR_NOT_FOUND;
+    } else if (error == CONFCAST_OK && meta.is_gone) {
+        cfc_refusal_say(refusal, "the text of the revision is not kept any more: "
+                                 "retained_revisions of the settings says how many are");
+        error = CONFCAST_ERR_GONE;
     }
     return error;
 }
@@ -302,7 +306,9 @@ resolve(struct cfc_service *service, const struct cfc_scope *scope, uint64_t uni
         if (error == CONFCAST_ERR_NOT_FOUND) {
             cfc_refusal_say(refusal, "the revision was never active");
         }
-        return error;
+        return error == CONFCAST_OK && request->revision != 0
+                   ? check_revision(service, scope, request->revision, refusal)
+                   : error;
     default:
         request->revision = 0;
         return CONFCAST_OK;

@@ -6,14 +6,32 @@
 
 #include "confcast/error.h"
 #include "controlplane/json/json_body.h"
-#include "controlplane/model/definition.h"
+#include "controlplane/model/rules.h"
 #include "controlplane/store/internal.h"
 #include "protocol/base/scope.h"
+#include "protocol/snapshot/body.h"
 
 #define REVISION_MAX (UINT64_C(1) << 52)
 
 /* ---- Reading ----------------------------------------------------------------------------------
  */
+
+/* The canonical text of a document, by the body that also counts its values. */
+static int
+make_text(struct cfc_step_item *item, size_t *size)
+{
+    uint8_t *body;
+    size_t body_size;
+    int error = cfc_json_to_body(item->root, &body, &body_size);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    item->key_count = cfc_body_node_count(body);
+    error = cfc_json_body_to_text(body, body_size, &item->text, size);
+    free(body);
+    return error;
+}
 
 /* Parses and makes canonical. */
 static int
@@ -34,14 +52,15 @@ read_document(struct cfc_service *service, struct cfc_step_item *item, struct cf
     }
     if (error != CONFCAST_OK) {
         cfc_refusal_say(refusal, detail.message);
-        return error;
+        return error == CONFCAST_ERR_LIMIT ? CONFCAST_ERR_DOCUMENT_SIZE : error;
     }
-    error = cfc_json_to_text(item->root, &item->text, &size);
+    error = make_text(item, &size);
     if (error != CONFCAST_OK) {
         return error;
     }
     if (size > service->config.document_size_max) {
-        return CONFCAST_ERR_LIMIT;
+        cfc_refusal_say(refusal, "the document is too big in its canonical form");
+        return CONFCAST_ERR_DOCUMENT_SIZE;
     }
     sha = cfc_sha256_new();
     if (sha == NULL) {
@@ -182,6 +201,56 @@ is_expected(const struct cfc_scope *scope, const struct cfc_put *put)
     return put->expected_revision == 0 && scope->is_deleted;
 }
 
+static int
+refuse_limit(struct cfc_refusal *refusal, int error, const char *what, uint64_t value, uint64_t max)
+{
+    if (refusal != NULL) {
+        snprintf(refusal->message, sizeof(refusal->message),
+                 "the document has %llu %s, its scope may have %llu", (unsigned long long)value,
+                 what, (unsigned long long)max);
+    }
+    return error;
+}
+
+/* What the settings say of documents. */
+static int
+check_limits(struct cfc_service *service, const struct cfc_step_item *item, const char *path,
+             struct cfc_refusal *refusal)
+{
+    const struct cfc_settings *size =
+        cfc_settings_inherited(&service->catalog, path, CFC_SETTING_DOCUMENT_SIZE);
+    const struct cfc_settings *keys =
+        cfc_settings_inherited(&service->catalog, path, CFC_SETTING_DOCUMENT_KEYS);
+
+    if (size != NULL && size->document_size_max != 0 && item->meta.size > size->document_size_max) {
+        return refuse_limit(refusal, CONFCAST_ERR_DOCUMENT_SIZE, "bytes", item->meta.size,
+                            size->document_size_max);
+    }
+    if (keys != NULL && keys->document_keys_max != 0 && item->key_count > keys->document_keys_max) {
+        return refuse_limit(refusal, CONFCAST_ERR_KEYS, "values", item->key_count,
+                            keys->document_keys_max);
+    }
+    return CONFCAST_OK;
+}
+
+/* Scopes of the same tenant that items before this one make known. */
+static uint64_t
+new_scopes_before(const struct cfc_step *step, const struct cfc_step_item *item)
+{
+    const char *path = item->order->put.scope;
+    size_t tenant = strcspn(path, "/") + 1; /* with what ends the segment */
+    uint64_t count = 0;
+
+    for (const struct cfc_step_item *other = step->items; other < item; other++) {
+        const char *other_path = cfc_batch_item_scope(other->order);
+
+        count += other->order->kind == CFC_BATCH_PUT && !other->scope->is_known &&
+                 strcspn(other_path, "/") + 1 == tenant &&
+                 memcmp(other_path, path, tenant - 1) == 0;
+    }
+    return count;
+}
+
 /* Guards, and the next revision's number. */
 static int
 begin_write(struct cfc_service *service, const struct cfc_step *step, struct cfc_step_item *item,
@@ -192,6 +261,15 @@ begin_write(struct cfc_service *service, const struct cfc_step *step, struct cfc
 
     if (is_delete && cfc_catalog_find_known(&service->catalog, put->scope) == NULL) {
         return CONFCAST_ERR_NOT_FOUND;
+    }
+    if (cfc_catalog_find_known(&service->catalog, put->scope) == NULL) {
+        /* Before there is an entry: what is refused leaves nothing behind. */
+        int error = cfc_service_check_scope_count(service, put->scope,
+                                                  new_scopes_before(step, item), refusal);
+
+        if (error != CONFCAST_OK) {
+            return error;
+        }
     }
     item->scope = cfc_catalog_ensure(&service->catalog, put->scope);
     if (item->scope == NULL) {
@@ -209,6 +287,13 @@ begin_write(struct cfc_service *service, const struct cfc_step *step, struct cfc
     }
     if (!item->scope->is_known) {
         int error = cfc_service_check_scope_id(service, item->scope);
+
+        if (error != CONFCAST_OK) {
+            return error;
+        }
+    }
+    if (!is_delete) {
+        int error = check_limits(service, item, put->scope, refusal);
 
         if (error != CONFCAST_OK) {
             return error;
@@ -377,6 +462,39 @@ add_audit(struct cfc_service *service, const struct cfc_step *step, struct cfc_s
     }
 }
 
+static void
+keep_released(const struct cfc_release *release, uint64_t kept[3])
+{
+    kept[0] = release->active_revision;
+    kept[1] = release->previous_revision;
+    kept[2] = release->candidate_revision;
+}
+
+/* Lets go of what the settings do not ask to keep, as far as no release needs it. */
+static int
+retire(struct cfc_service *service, struct cfc_step *step, struct cfc_store_batch *batch,
+       const struct cfc_step_item *item)
+{
+    const struct cfc_settings *settings =
+        cfc_settings_inherited(&service->catalog, item->scope->path, CFC_SETTING_RETENTION);
+    uint64_t kept[6] = {0};
+    uint64_t count = settings != NULL ? settings->retained_revisions : 0;
+
+    if (count == 0 || item->meta.revision <= count ||
+        step->retired.blob_count == CFC_RETIRE_COUNT_MAX) {
+        return CONFCAST_OK;
+    }
+    keep_released(&item->scope->release, kept);
+    for (size_t i = 0; i < step->count; i++) {
+        if (step->items[i].has_release && step->items[i].scope == item->scope) {
+            keep_released(&step->items[i].release.release, kept + 3);
+        }
+    }
+    return cfc_definition_retire(service->store, batch, item->scope->path,
+                                 item->meta.revision - count + 1, kept,
+                                 sizeof(kept) / sizeof(kept[0]), &step->retired);
+}
+
 static int
 add_items(struct cfc_service *service, struct cfc_step *step, struct cfc_store_batch *batch)
 {
@@ -395,6 +513,9 @@ add_items(struct cfc_service *service, struct cfc_step *step, struct cfc_store_b
             if (error == CONFCAST_OK) {
                 error = cfc_definition_add(service->store, batch, item->scope->path, &item->meta,
                                            item->text, is_inline);
+            }
+            if (error == CONFCAST_OK) {
+                error = retire(service, step, batch, item);
             }
         }
         if (item->has_release) {
@@ -448,5 +569,6 @@ cfc_step_commit(struct cfc_service *service, struct cfc_step *step, json_t *answ
         cfc_store_crash_point("release:committed");
     }
     committed(service, step, *seq);
+    cfc_definition_delete_blobs(service->store, &step->retired);
     return CONFCAST_OK;
 }

@@ -6,6 +6,7 @@
 #ifndef CFC_MODEL_STEP_H
 #define CFC_MODEL_STEP_H
 
+#include "controlplane/model/definition.h"
 #include "controlplane/model/preview.h"
 #include "controlplane/model/service_internal.h"
 
@@ -15,6 +16,7 @@ struct cfc_step_item {
     /* PUT and DELETE: */
     struct cfc_definition_meta meta; /* of the next revision */
     struct cfc_json_nulls nulls;     /* that no config will have */
+    uint64_t key_count;              /* values of the document, the root among them */
     char *text;                      /* canonical; NULL = a tombstone */
     json_t *root;                    /* of the text */
     struct cfc_pending_doc pending;
@@ -30,6 +32,7 @@ struct cfc_step {
     size_t count;
     struct cfc_impact impact;
     struct cfc_preview preview; /* of a dry run */
+    struct cfc_retired retired; /* by the commit */
     bool is_decided;
 };
 

@@ -69,6 +69,9 @@ extern "C" {
     X(NUMBER, -84, "number", "a number cannot be represented exactly in canonical JSON")           \
     X(TYPE, -85, "type", "the value has another type than the one asked for")                      \
     X(SCOPE_NAME, -86, "scope_name", "the scope path is not well formed")                          \
+    X(DOCUMENT_SIZE, -87, "document_size", "the document has more bytes than its scope may have")  \
+    X(KEYS, -88, "keys", "the document has more values than its scope may have")                   \
+    X(SCOPE_COUNT, -89, "scope_count", "the tenant has as many scopes as it may have")             \
     /* Store, releases and cluster. */                                                             \
     X(CONFLICT, -100, "conflict", "the expected revision or version is not the current one")       \
     X(STATE, -101, "state", "the release state does not allow this transition")                    \

@@ -228,7 +228,7 @@ a_document_above_the_configured_size_is_refused(void)
     cfc_service_close(m.service);
     CU_ASSERT_EQUAL_FATAL(cfc_service_open(m.store, &config, &m.service), CONFCAST_OK);
     CU_ASSERT_EQUAL(put_text(&m, "acme", fits), CONFCAST_OK);
-    CU_ASSERT_EQUAL(put_text(&m, "acme", exceeds), CONFCAST_ERR_LIMIT);
+    CU_ASSERT_EQUAL(put_text(&m, "acme", exceeds), CONFCAST_ERR_DOCUMENT_SIZE);
     free(fits);
     free(exceeds);
     model_close(&m);
