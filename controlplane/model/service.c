@@ -481,6 +481,7 @@ cfc_service_close(struct cfc_service *service)
     if (service == NULL) {
         return;
     }
+    cfc_stage_judge_end(service);
     cfc_committer_stop(service->committer);
     cfc_apply_table_free(&service->apply);
     cfc_catalog_free(&service->catalog);

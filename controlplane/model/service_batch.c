@@ -200,11 +200,11 @@ prepare(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_res
 }
 
 static bool
-has_promote(const struct cfc_step *step)
+has_action(const struct cfc_step *step, enum cfc_release_action action)
 {
     for (size_t i = 0; i < step->count; i++) {
         if (step->items[i].order->kind == CFC_BATCH_RELEASE &&
-            step->items[i].order->order.action == CFC_ACTION_PROMOTE) {
+            step->items[i].order->order.action == action) {
             return true;
         }
     }
@@ -230,15 +230,17 @@ commit(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_resu
     return error;
 }
 
-/* Everything up to the commit, under the lock.  Only promotions are judged: what takes a config
- * back, or away, is never in the way of an operator. */
+/* Everything up to the commit, under the lock.  Only promotions and their stages are judged: what
+ * takes a config back, or away, is never in the way of an operator. */
 static int
 judge(struct cfc_service *service, struct cfc_step *step, struct cfc_validation *needed,
       struct cfc_batch_result *result, size_t *failed, struct cfc_refusal *refusal)
 {
     int error = prepare(service, step, result, failed, refusal);
 
-    if (error != CONFCAST_OK || result->is_replay || !has_promote(step)) {
+    needed->has_promote = has_action(step, CFC_ACTION_PROMOTE);
+    needed->is_advance = has_action(step, CFC_ACTION_ADVANCE);
+    if (error != CONFCAST_OK || result->is_replay || !(needed->is_advance || needed->has_promote)) {
         return error;
     }
     return cfc_validate_impact(service, &step->impact, needed, refusal);

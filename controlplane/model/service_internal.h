@@ -41,10 +41,11 @@ struct cfc_service {
     struct cfc_catalog catalog;
     struct cfc_bodies *bodies;
     struct cfc_apply_table apply;
-    struct cfc_scope *queue;     /* decisions that wait for the publisher */
-    struct cfc_scope *rollouts;  /* scopes whose release has a candidate */
-    uint64_t first_tick_unix_ns; /* of this process; 0 = none yet */
-    struct cfc_layers prefixes;  /* scratch */
+    struct cfc_scope *queue;       /* decisions that wait for the publisher */
+    struct cfc_scope *rollouts;    /* scopes whose release has a candidate */
+    uint64_t first_tick_unix_ns;   /* of this process; 0 = none yet */
+    struct cfc_stage_judge *judge; /* validators of a stage; NULL = none runs */
+    struct cfc_layers prefixes;    /* scratch */
     int wake_fd;
 };
 
@@ -166,6 +167,16 @@ void cfc_release_change_free(struct cfc_release_change *change);
 void cfc_rollout_list(struct cfc_service *service, struct cfc_scope *scope);
 /* What the consumers of all scopes that depend on this one report. */
 void cfc_rollout_count(const struct cfc_scope *scope, struct cfc_rollout_counts *counts);
+/* The validators of a stage that advances by itself run in a thread of their own, since the tick
+ * must not wait: begin, and ask again later.  Under the lock.
+ * CONFCAST_OK: they accept; CONFCAST_ERR_AGAIN: not known yet; else they refuse, and `message` says
+ * why. */
+struct cfc_validation;
+int cfc_stage_judge_ask(struct cfc_service *service, const struct cfc_scope *scope,
+                        struct cfc_validation *needed, char *message, size_t message_size);
+/* Waits for the thread. */
+void cfc_stage_judge_end(struct cfc_service *service);
+
 /* Moves every rollout on that is due.  The lock is taken for each one.  Errors of a commit. */
 int cfc_rollout_tick(struct cfc_service *service, uint64_t unix_ns);
 
@@ -173,6 +184,11 @@ int cfc_rollout_tick(struct cfc_service *service, uint64_t unix_ns);
  * which it holds.  Errors of cfc_release_change_prepare() and of a commit. */
 int cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
                     const struct cfc_release_request *request, const char *message);
+/* The same for a stage, if what it gives is still valid: CONFCAST_ERR_AGAIN: its validators run;
+ * CONFCAST_ERR_SCHEMA_MISMATCH, _VALIDATION, _LIMIT, _RESOURCE: it is not, `why` says why. */
+int cfc_release_act_judged(struct cfc_service *service, struct cfc_scope *scope,
+                           const struct cfc_release_request *request, const char *message,
+                           char why[CFC_REASON_SIZE_MAX + 1]);
 
 /* Whether a revision may be promoted: as many others than its author have approved its digest as
  * the settings ask for.  `is_pending`: it is not written yet, so that nobody can have.

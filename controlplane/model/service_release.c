@@ -7,6 +7,7 @@
 #include "confcast/error.h"
 #include "controlplane/model/definition.h"
 #include "controlplane/model/service_internal.h"
+#include "controlplane/model/validate.h"
 #include "controlplane/store/internal.h"
 #include "protocol/base/scope.h"
 #include "protocol/base/time.h"
@@ -366,9 +367,27 @@ cfc_release_change_commit(struct cfc_service *service, struct cfc_release_change
     return CONFCAST_OK;
 }
 
-int
-cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
-                const struct cfc_release_request *request, const char *message)
+/* Schemas at once, validators when they have answered. */
+static int
+judge_stage(struct cfc_service *service, const struct cfc_release_change *change,
+            char why[CFC_REASON_SIZE_MAX + 1])
+{
+    struct cfc_validation needed = {.is_advance = true};
+    struct cfc_refusal refusal = {.message = ""};
+    int error = cfc_validate_impact(service, &change->impact, &needed, &refusal);
+
+    if (error == CONFCAST_OK && needed.job_count > 0) {
+        error = cfc_stage_judge_ask(service, change->scope, &needed, refusal.message,
+                                    sizeof(refusal.message));
+    }
+    cfc_validation_free(&needed);
+    snprintf(why, CFC_REASON_SIZE_MAX + 1, "%.*s", CFC_REASON_SIZE_MAX, refusal.message);
+    return error;
+}
+
+static int
+act(struct cfc_service *service, struct cfc_scope *scope, const struct cfc_release_request *request,
+    const char *message, char *why)
 {
     static const char *const parts[] = {"rollout", NULL};
     struct cfc_change by = {
@@ -383,10 +402,28 @@ cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
             cfc_release_change_prepare(service, scope, request, request->unix_ns, &change, NULL);
     }
     if (error == CONFCAST_OK) {
-        error = cfc_release_change_commit(service, &change, &state, &seq);
+        error = why != NULL ? judge_stage(service, &change, why) : CONFCAST_OK;
+        if (error == CONFCAST_OK) {
+            error = cfc_release_change_commit(service, &change, &state, &seq);
+        }
         cfc_release_change_free(&change);
     }
     return error;
+}
+
+int
+cfc_release_act(struct cfc_service *service, struct cfc_scope *scope,
+                const struct cfc_release_request *request, const char *message)
+{
+    return act(service, scope, request, message, NULL);
+}
+
+int
+cfc_release_act_judged(struct cfc_service *service, struct cfc_scope *scope,
+                       const struct cfc_release_request *request, const char *message,
+                       char why[CFC_REASON_SIZE_MAX + 1])
+{
+    return act(service, scope, request, message, why);
 }
 
 void

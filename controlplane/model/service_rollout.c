@@ -78,6 +78,7 @@ cfc_rollout_count(const struct cfc_scope *scope, struct cfc_rollout_counts *coun
 struct due {
     struct cfc_release_request request;
     char message[CFC_REASON_SIZE_MAX + 1];
+    bool is_judged; /* more consumers get the candidate by it: it has to be valid still */
 };
 
 static bool
@@ -118,6 +119,7 @@ is_waiting_due(const struct cfc_scope *scope, uint64_t unix_ns, struct due *due)
         due->request.plan.activation = CFC_ACTIVATE_AT;
         due->request.plan.activate_unix_ns = plan->activate_unix_ns;
     }
+    due->is_judged = true;
     return say_due(due, CFC_ACTION_ADVANCE, text);
 }
 
@@ -153,6 +155,7 @@ is_stage_due(const struct cfc_service *service, const struct cfc_scope *scope, u
     switch (cfc_rollout_judge(&counts, &service->config.rollout,
                               is_baked(service, release, &counts, unix_ns), reason)) {
     case CFC_ROLLOUT_GO:
+        due->is_judged = true;
         return say_due(due, CFC_ACTION_ADVANCE, "the stage has baked");
     case CFC_ROLLOUT_STOP:
         return say_due(due, CFC_ACTION_PAUSE, reason);
@@ -186,7 +189,28 @@ static bool
 is_refusal(int error)
 {
     return error == CONFCAST_ERR_STATE || error == CONFCAST_ERR_LIMIT ||
-           error == CONFCAST_ERR_DEPTH || error == CONFCAST_ERR_NUMBER;
+           error == CONFCAST_ERR_DEPTH || error == CONFCAST_ERR_NUMBER ||
+           error == CONFCAST_ERR_AGAIN;
+}
+
+/* What schemas and validators refuse now, although they took it when it was promoted, pauses. */
+static int
+act(struct cfc_service *service, struct cfc_scope *scope, struct due *due)
+{
+    char why[CFC_REASON_SIZE_MAX + 1] = "";
+    int error;
+
+    if (!due->is_judged) {
+        return cfc_release_act(service, scope, &due->request, due->message);
+    }
+    error = cfc_release_act_judged(service, scope, &due->request, due->message, why);
+    if (error != CONFCAST_ERR_SCHEMA_MISMATCH && error != CONFCAST_ERR_VALIDATION &&
+        !(error == CONFCAST_ERR_LIMIT && why[0] != '\0')) {
+        return error;
+    }
+    due->request.plan = (struct cfc_release_plan){.activation = CFC_ACTIVATE_NOW};
+    say_due(due, CFC_ACTION_PAUSE, why);
+    return cfc_release_act(service, scope, &due->request, due->message);
 }
 
 /* The first rollout that is due, moved on; *is_done when there is none. */
@@ -203,7 +227,7 @@ move_one(struct cfc_service *service, uint64_t unix_ns, bool *is_done)
         if (!is_due(service, scope, unix_ns, &due)) {
             continue;
         }
-        error = cfc_release_act(service, scope, &due.request, due.message);
+        error = act(service, scope, &due);
         if (!is_refusal(error)) {
             return error;
         }

@@ -1,5 +1,6 @@
 #include "controlplane/model/validate.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "confcast/error.h"
 #include "controlplane/json/json_body.h"
 #include "controlplane/model/service_internal.h"
+#include "protocol/base/time.h"
 #include "protocol/snapshot/body.h"
 
 /* One content for one scope, with what it is measured against. */
@@ -14,6 +16,7 @@ struct candidate {
     const struct cfc_scope *scope;
     struct cfc_config_body *body;
     const struct cfc_config_body *active; /* NULL = nothing was published */
+    bool is_given;                        /* some consumers have it already */
     json_t *root;                         /* of the body; made when a schema asks */
 };
 
@@ -225,12 +228,19 @@ add_job(struct cfc_service *service, struct cfc_validation *validation,
 int
 cfc_validation_run(const struct cfc_validation *validation, struct cfc_refusal *refusal)
 {
+    static atomic_uint running;
+    uint64_t deadline_ns = cfc_validator_now_ns() + CFC_VALIDATION_TIME_MAX_MS * CFC_MS;
     char message[CFC_VALIDATOR_MESSAGE_MAX] = "";
     int error = CONFCAST_OK;
 
-    for (size_t i = 0; error == CONFCAST_OK && i < validation->job_count; i++) {
-        error = cfc_validator_run(&validation->jobs[i], message);
+    if (atomic_fetch_add(&running, 1) >= CFC_VALIDATION_COUNT_MAX) {
+        snprintf(message, sizeof(message), "other changes are being validated: try again");
+        error = CONFCAST_ERR_BUSY;
     }
+    for (size_t i = 0; error == CONFCAST_OK && i < validation->job_count; i++) {
+        error = cfc_validator_run(&validation->jobs[i], deadline_ns, message);
+    }
+    atomic_fetch_sub(&running, 1);
     if (error != CONFCAST_OK) {
         cfc_refusal_say(refusal, message);
     }
@@ -266,7 +276,7 @@ judge(struct cfc_service *service, struct candidate *candidate, const struct cfc
         if (layer->rules->schema != NULL) {
             error = check_schema(candidate, layer, refusal);
         }
-        if (error == CONFCAST_OK && !validation->is_override) {
+        if (error == CONFCAST_OK && !validation->is_override && !candidate->is_given) {
             error = check_limits(candidate, &layer->rules->settings, refusal);
         }
         for (size_t k = 0; error == CONFCAST_OK && k < layer->rules->settings.validator_count;
@@ -298,7 +308,8 @@ judge_body(struct cfc_service *service, const struct cfc_scope *scope,
     struct candidate candidate = {
         .scope = scope, .body = body, .active = active_of(scope->decision)};
 
-    if (is_given(scope->decision, body)) {
+    candidate.is_given = is_given(scope->decision, body);
+    if (candidate.is_given && (!validation->is_advance || is_body(candidate.active, body))) {
         return CONFCAST_OK;
     }
     return judge(service, &candidate, set, validation, refusal);
@@ -377,7 +388,7 @@ cfc_validate_impact(struct cfc_service *service, const struct cfc_impact *impact
                                    validation, refusal);
         }
     }
-    if (error == CONFCAST_OK && !validation->is_override) {
+    if (error == CONFCAST_OK && validation->has_promote && !validation->is_override) {
         error = check_reach(service, impact, refusal);
     }
     return error;

@@ -1,8 +1,10 @@
 #include "controlplane/model/validator.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,8 @@ enum {
     EXIT_NOT_RUN = 127, /* as a shell says that there is no such program */
     FILE_SIZE_MAX = 16 * 1024 * 1024,
     DESCRIPTORS_MAX = 64,
+    RUNNING_MAX = 16,
+    LEFT_BEHIND_MAX = 1000,
 };
 
 void
@@ -35,8 +39,8 @@ cfc_validator_job_free(struct cfc_validator_job *job)
     memset(job, 0, sizeof(*job));
 }
 
-static uint64_t
-now_ns(void)
+uint64_t
+cfc_validator_now_ns(void)
 {
     struct timespec now;
 
@@ -47,9 +51,23 @@ now_ns(void)
 static int
 left_ms(uint64_t deadline_ns)
 {
-    uint64_t now = now_ns();
+    uint64_t now = cfc_validator_now_ns();
 
     return now < deadline_ns ? (int)((deadline_ns - now) / CFC_MS) + 1 : 0;
+}
+
+/* Moves a descriptor above the standard ones, which it may have got in a process that closed them:
+ * dup2(2) onto itself would leave it to be closed by the exec. */
+static bool
+lift(int *fd)
+{
+    int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
+
+    if (lifted >= 0) {
+        close(*fd);
+        *fd = lifted;
+    }
+    return lifted >= 0;
 }
 
 /* A file in memory with the config as canonical JSON, to be standard input: nobody has to feed it.
@@ -65,7 +83,7 @@ make_input(const struct cfc_config_body *body, int *fd)
     if (error != CONFCAST_OK) {
         return error;
     }
-    *fd = memfd_create("candidate", MFD_CLOEXEC);
+    *fd = memfd_create("candidate", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     while (*fd >= 0 && done < size) {
         ssize_t written = write(*fd, text + done, size - done);
 
@@ -76,10 +94,13 @@ make_input(const struct cfc_config_body *body, int *fd)
         done += written > 0 ? (size_t)written : 0;
     }
     free(text);
-    if (*fd < 0) {
+    if (*fd < 0 || fcntl(*fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) != 0 ||
+        lseek(*fd, 0, SEEK_SET) != 0 || !lift(fd)) {
+        if (*fd >= 0) {
+            close(*fd);
+        }
         return CONFCAST_ERR_RESOURCE;
     }
-    lseek(*fd, 0, SEEK_SET);
     return CONFCAST_OK;
 }
 
@@ -101,6 +122,7 @@ become(const struct cfc_validator_job *job, int input, int output, char *const *
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
@@ -117,6 +139,26 @@ become(const struct cfc_validator_job *job, int input, int output, char *const *
     _exit(EXIT_NOT_RUN);
 }
 
+/* The programs that run, so that what else is a child of this process is known to be left behind.
+ * It is held while one is started: a child must not be seen before it is listed. */
+static struct {
+    pthread_mutex_t lock;
+    pid_t pids[RUNNING_MAX];
+    bool is_reaper; /* orphans become children of this process */
+} running = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Under the lock: the place of a pid, 0 for a free one; NULL = there is none. */
+static pid_t *
+find_running(pid_t pid)
+{
+    for (size_t i = 0; i < RUNNING_MAX; i++) {
+        if (running.pids[i] == pid) {
+            return &running.pids[i];
+        }
+    }
+    return NULL;
+}
+
 static pid_t
 start(const struct cfc_validator_job *job, int input, int output)
 {
@@ -124,17 +166,103 @@ start(const struct cfc_validator_job *job, int input, int output)
     static char lang[] = "LANG=C.UTF-8";
     char scope[CFC_SCOPE_SIZE_MAX + 32];
     char *environment[] = {path, lang, scope, NULL};
+    pid_t *place;
     pid_t pid;
 
     snprintf(scope, sizeof(scope), "CONFCAST_SCOPE=%s", job->scope);
-    pid = fork();
+    pthread_mutex_lock(&running.lock);
+    if (!running.is_reaper) {
+        running.is_reaper = prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0;
+    }
+    place = find_running(0);
+    pid = place != NULL ? fork() : -1;
     if (pid == 0) {
         become(job, input, output, environment);
     }
     if (pid > 0) {
         setpgid(pid, pid); /* Whoever is first: it must be done before a kill of the group. */
+        *place = pid;
     }
+    pthread_mutex_unlock(&running.lock);
     return pid;
+}
+
+/* A child of this process that is no running program; 0 = there is none. */
+static pid_t
+find_left_behind(void)
+{
+    DIR *proc = opendir("/proc");
+    pid_t found = 0;
+    struct dirent *entry;
+
+    while (proc != NULL && found == 0 && (entry = readdir(proc)) != NULL) {
+        char path[300];
+        char stat[512] = "";
+        const char *after;
+        int parent = 0;
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        FILE *in;
+
+        if (pid <= 0) {
+            continue;
+        }
+        snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+        in = fopen(path, "re");
+        if (in == NULL) {
+            continue;
+        }
+        /* The name in parentheses may hold anything: the last one ends it. */
+        if (fgets(stat, sizeof(stat), in) != NULL && (after = strrchr(stat, ')')) != NULL &&
+            sscanf(after, ") %*c %d", &parent) == 1 && parent == getpid() &&
+            find_running(pid) == NULL) {
+            found = pid;
+        }
+        fclose(in);
+    }
+    if (proc != NULL) {
+        closedir(proc);
+    }
+    return found;
+}
+
+/* Ends a program and what it started: its process group, and those who left it, who come to this
+ * process as orphans.  The status of the program. */
+static int
+end_all(pid_t pid)
+{
+    int status = 0;
+    pid_t *place;
+    pid_t left;
+
+    kill(-pid, SIGKILL); /* before it is waited for: the number is still its own */
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    pthread_mutex_lock(&running.lock);
+    place = find_running(pid);
+    if (place != NULL) {
+        *place = 0;
+    }
+    for (int i = 0; i < LEFT_BEHIND_MAX && (left = find_left_behind()) != 0; i++) {
+        kill(left, SIGKILL);
+        while (waitpid(left, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    pthread_mutex_unlock(&running.lock);
+    return status;
+}
+
+static bool
+make_output(int output[2])
+{
+    if (pipe2(output, O_CLOEXEC) != 0) {
+        return false;
+    }
+    if (lift(&output[0]) && lift(&output[1])) {
+        return true;
+    }
+    close(output[0]);
+    close(output[1]);
+    return false;
 }
 
 /* What the program prints, until it ends its output or breaks a limit.  NULL, or what is wrong. */
@@ -150,9 +278,14 @@ listen_to(int fd, uint64_t deadline_ns, char *kept, size_t capacity)
         ssize_t size;
         int timeout = left_ms(deadline_ns);
 
-        if (timeout == 0 || poll(&wait, 1, timeout) == 0) {
+        int ready = timeout > 0 ? poll(&wait, 1, timeout) : 0;
+
+        if (ready == 0) {
             kept[used] = '\0';
             return "it took longer than its timeout";
+        }
+        if (ready < 0) {
+            continue; /* A signal: read(2) could wait beyond the deadline. */
         }
         size = read(fd, bytes, sizeof(bytes));
         if (size < 0 && errno == EINTR) {
@@ -179,12 +312,18 @@ has_ended(pid_t pid, uint64_t deadline_ns)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd wait = {.fd = fd, .events = POLLIN};
-    bool ended = fd < 0 || poll(&wait, 1, left_ms(deadline_ns)) > 0;
+    int ready = fd < 0 ? 1 : -1;
 
+    while (ready < 0) {
+        ready = poll(&wait, 1, left_ms(deadline_ns));
+        if (ready < 0 && errno != EINTR) {
+            break;
+        }
+    }
     if (fd >= 0) {
         close(fd);
     }
-    return ended;
+    return ready > 0;
 }
 
 /* The first line of what was printed, without what a terminal would act on. */
@@ -227,9 +366,10 @@ judge(const struct cfc_validator_job *job, int status, const char *broken, const
 }
 
 int
-cfc_validator_run(const struct cfc_validator_job *job, char message[CFC_VALIDATOR_MESSAGE_MAX])
+cfc_validator_run(const struct cfc_validator_job *job, uint64_t deadline_ns,
+                  char message[CFC_VALIDATOR_MESSAGE_MAX])
 {
-    uint64_t deadline_ns = now_ns() + job->timeout_ms * CFC_MS;
+    uint64_t own_deadline_ns = cfc_validator_now_ns() + job->timeout_ms * CFC_MS;
     char printed[200];
     const char *broken;
     int output[2];
@@ -241,10 +381,11 @@ cfc_validator_run(const struct cfc_validator_job *job, char message[CFC_VALIDATO
     if (error != CONFCAST_OK) {
         return error;
     }
-    if (pipe2(output, O_CLOEXEC) != 0) {
+    if (!make_output(output)) {
         close(input);
         return CONFCAST_ERR_RESOURCE;
     }
+    deadline_ns = own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns;
     pid = start(job, input, output[1]);
     close(input);
     close(output[1]);
@@ -257,10 +398,7 @@ cfc_validator_run(const struct cfc_validator_job *job, char message[CFC_VALIDATO
     if (broken == NULL && !has_ended(pid, deadline_ns)) {
         broken = "it took longer than its timeout";
     }
-    /* What it started goes with it, even when it has ended itself. */
-    kill(-pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
+    status = end_all(pid);
     keep_line(printed);
     return judge(job, status, broken, printed, message);
 }

@@ -3,8 +3,10 @@
  * A job holds all that a run needs, so that it runs without the service's lock.  The program gets
  * the config on standard input, canonical JSON; exit status 0 accepts it, anything else refuses it,
  * and the first line that it prints says why.  No shell; an environment of PATH, LANG and
- * CONFCAST_SCOPE; no descriptors but 0, 1, 2; a process group of its own, which is killed whole
- * when time is up; limits on address space, CPU time, files, and what it may print. */
+ * CONFCAST_SCOPE; no descriptors but 0, 1, 2; no new privileges; a process group of its own, which
+ * is killed whole at its end, together with what left the group: the process of the caller becomes
+ * the reaper of orphans for that, and must have no other children.  Limits on address space, CPU
+ * time, files, and what it may print. */
 #ifndef CFC_MODEL_VALIDATOR_H
 #define CFC_MODEL_VALIDATOR_H
 
@@ -27,10 +29,14 @@ struct cfc_validator_job {
     struct cfc_config_body *body; /* a reference */
 };
 
-/* Runs a job to its end.  CONFCAST_OK: accepted.  CONFCAST_ERR_VALIDATION: refused, killed at a
- * limit, or it could not be run; `message` says which.  CONFCAST_ERR_RESOURCE, _NO_MEMORY: the
- * system refuses a process. */
-int cfc_validator_run(const struct cfc_validator_job *job, char message[CFC_VALIDATOR_MESSAGE_MAX]);
+/* Runs a job to its end, until its own timeout or `deadline_ns`, whichever is first.  CONFCAST_OK:
+ * accepted.  CONFCAST_ERR_VALIDATION: refused, killed at a limit, or it could not be run; `message`
+ * says which.  CONFCAST_ERR_RESOURCE, _NO_MEMORY: the system refuses a process. */
+int cfc_validator_run(const struct cfc_validator_job *job, uint64_t deadline_ns,
+                      char message[CFC_VALIDATOR_MESSAGE_MAX]);
+
+/* The clock of the deadline: monotonic. */
+uint64_t cfc_validator_now_ns(void);
 
 void cfc_validator_job_free(struct cfc_validator_job *job);
 
