@@ -357,8 +357,10 @@ struct cfc_layers {
 
 /* Sets what is merged for a consumer scope; count 0 = back to the path's prefixes.  Every layer is
  * of the same tenant, none twice; they need not exist yet.  has_expected_version guards `version`.
- * CONFCAST_ERR_STATE: it would put two rollouts on this scope (refusal->holder).
- * CONFCAST_ERR_CONFLICT, CONFCAST_ERR_COLLISION, CONFCAST_ERR_LIMIT. */
+ * CONFCAST_ERR_STATE: it would put two rollouts on this scope (refusal->holder).  What the scope
+ * gets by it is held to the rules of its new layers, like a promotion:
+ * CONFCAST_ERR_SCHEMA_MISMATCH, CONFCAST_ERR_VALIDATION. CONFCAST_ERR_CONFLICT,
+ * CONFCAST_ERR_COLLISION, CONFCAST_ERR_LIMIT. */
 int cfc_service_set_layers(struct cfc_service *service, const struct cfc_change *change,
                            const char *scope, const char *const *layers, size_t layer_count,
                            bool has_expected_version, uint64_t expected_version,

@@ -5,6 +5,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/model/service_internal.h"
+#include "controlplane/model/validate.h"
 #include "protocol/base/scope.h"
 
 static size_t
@@ -66,6 +67,8 @@ struct setting {
     uint32_t count;
     bool is_default;
     struct cfc_decision *decision;
+    struct cfc_validation asked;  /* runs of validators that accepted it */
+    struct cfc_validation needed; /* ... and those that it needs */
 };
 
 static int
@@ -111,7 +114,7 @@ check_one_rollout(const struct setting *setting, struct cfc_refusal *refusal)
 }
 
 static int
-decide_setting(struct cfc_service *service, struct setting *setting)
+decide_setting(struct cfc_service *service, struct setting *setting, struct cfc_refusal *refusal)
 {
     struct cfc_layer_set set = {.layers = setting->layers,
                                 .count = setting->count,
@@ -124,7 +127,21 @@ decide_setting(struct cfc_service *service, struct setting *setting)
     error = cfc_effective_decide(&pass, setting->scope, &set, NULL, &setting->decision);
     cfc_effective_end(&pass);
     service->decided += pass.decide_count;
-    return error;
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    setting->needed.is_override = setting->change.change->is_override;
+    setting->needed.has_new_rules = true;
+    error = cfc_validate_layers(service, setting->scope, &set, setting->decision, &setting->needed,
+                                refusal);
+    if (error != CONFCAST_OK || cfc_validation_covers(&setting->asked, &setting->needed)) {
+        return error;
+    }
+    if (setting->asked.job_count == 0) {
+        return CONFCAST_ERR_AGAIN; /* without the lock, they are asked first */
+    }
+    cfc_refusal_say(refusal, "something changed while the validators ran: try again");
+    return CONFCAST_ERR_CONFLICT;
 }
 
 static json_t *
@@ -230,7 +247,7 @@ set_layers(struct cfc_service *service, struct setting *setting, const char *pat
             error = check_one_rollout(setting, refusal);
         }
         if (error == CONFCAST_OK) {
-            error = decide_setting(service, setting);
+            error = decide_setting(service, setting, refusal);
         }
         if (error == CONFCAST_OK && !setting->change.change->is_dry_run) {
             error = commit_setting(service, setting, &version);
@@ -241,6 +258,33 @@ set_layers(struct cfc_service *service, struct setting *setting, const char *pat
     if (error == CONFCAST_OK) {
         fill_layers(result, setting->layers, setting->count, setting->is_default, version);
         result->is_replay = is_replay;
+    }
+    return error;
+}
+
+/* What a first look has made, but for the runs that it asked for. */
+static void
+forget_look(struct setting *setting)
+{
+    cfc_decision_unref(setting->decision);
+    cfc_validation_free(&setting->asked);
+    setting->asked = setting->needed;
+    setting->needed = (struct cfc_validation){.jobs = NULL};
+    setting->decision = NULL;
+    setting->count = 0;
+}
+
+static int
+enter_and_set(struct cfc_service *service, struct setting *setting, const char *scope,
+              const char *const *layers, size_t count, const uint64_t *expected_version,
+              struct cfc_layers *result, struct cfc_refusal *refusal)
+{
+    int error = cfc_service_enter(service);
+
+    if (error == CONFCAST_OK) {
+        error =
+            set_layers(service, setting, scope, layers, count, expected_version, result, refusal);
+        cfc_service_leave(service);
     }
     return error;
 }
@@ -292,13 +336,21 @@ cfc_service_set_layers(struct cfc_service *service, const struct cfc_change *cha
         error = cfc_change_begin(&setting.change, change, parts, "", 0);
     }
     if (error == CONFCAST_OK) {
-        error = cfc_service_enter(service);
-        if (error == CONFCAST_OK) {
-            error = set_layers(service, &setting, scope, layers, layer_count,
-                               has_expected_version ? &expected_version : NULL, result, refusal);
-            cfc_service_leave(service);
+        const uint64_t *guard = has_expected_version ? &expected_version : NULL;
+
+        error =
+            enter_and_set(service, &setting, scope, layers, layer_count, guard, result, refusal);
+        if (error == CONFCAST_ERR_AGAIN) {
+            forget_look(&setting);
+            error = cfc_validation_run(&setting.asked, refusal);
+            if (error == CONFCAST_OK) {
+                error = enter_and_set(service, &setting, scope, layers, layer_count, guard, result,
+                                      refusal);
+            }
         }
     }
+    cfc_validation_free(&setting.asked);
+    cfc_validation_free(&setting.needed);
     free(joined);
     cfc_decision_unref(setting.decision);
     if (error != CONFCAST_OK && refusal != NULL && refusal->message[0] == '\0') {

@@ -309,7 +309,8 @@ judge_body(struct cfc_service *service, const struct cfc_scope *scope,
         .scope = scope, .body = body, .active = active_of(scope->decision)};
 
     candidate.is_given = is_given(scope->decision, body);
-    if (candidate.is_given && (!validation->is_advance || is_body(candidate.active, body))) {
+    if (candidate.is_given && !validation->has_new_rules &&
+        (!validation->is_advance || is_body(candidate.active, body))) {
         return CONFCAST_OK;
     }
     return judge(service, &candidate, set, validation, refusal);
@@ -392,4 +393,12 @@ cfc_validate_impact(struct cfc_service *service, const struct cfc_impact *impact
         error = check_reach(service, impact, refusal);
     }
     return error;
+}
+
+int
+cfc_validate_layers(struct cfc_service *service, const struct cfc_scope *scope,
+                    const struct cfc_layer_set *set, const struct cfc_decision *decision,
+                    struct cfc_validation *validation, struct cfc_refusal *refusal)
+{
+    return judge_decision(service, scope, set, decision, validation, refusal);
 }

@@ -13,10 +13,11 @@ enum {
 
 /* The runs that a change needs. */
 struct cfc_validation {
-    bool is_override; /* limits against the active config do not count */
-    bool has_promote; /* what it reaches is held to consumers_max */
-    bool is_advance;  /* what a candidate's arm has already is judged again: by schemas and
-                       * validators,  which may have changed since; limits are for what is new */
+    bool is_override;   /* limits against the active config do not count */
+    bool has_promote;   /* what it reaches is held to consumers_max */
+    bool is_advance;    /* what a candidate's arm has already is judged again: by schemas and
+                         * validators,  which may have changed since; limits are for what is new */
+    bool has_new_rules; /* everything is judged: other layers have other rules */
     struct cfc_validator_job *jobs;
     size_t job_count;
 };
@@ -27,6 +28,11 @@ struct cfc_validation {
  * _VALIDATION (a limit, or no folder of validators), _LIMIT (too many runs); `refusal` says where.
  */
 int cfc_validate_impact(struct cfc_service *service, const struct cfc_impact *impact,
+                        struct cfc_validation *validation, struct cfc_refusal *refusal);
+
+/* The same for one scope that gets other layers, with the decision that follows. */
+int cfc_validate_layers(struct cfc_service *service, const struct cfc_scope *scope,
+                        const struct cfc_layer_set *set, const struct cfc_decision *decision,
                         struct cfc_validation *validation, struct cfc_refusal *refusal);
 
 /* Every run of `needed` is one of `done`. */
