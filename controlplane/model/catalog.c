@@ -126,13 +126,17 @@ cfc_catalog_prefixes(struct cfc_catalog *catalog, const char *path,
     return CONFCAST_OK;
 }
 
+/* The last dependent takes the place of the one that goes, without a search: a layer may have very
+ * many. */
 static void
-forget_dependent(struct cfc_scope *layer, const struct cfc_scope *scope)
+forget_dependent(struct cfc_scope *layer, uint32_t place)
 {
-    for (uint32_t i = 0; i < layer->dependent_count; i++) {
-        if (layer->dependents[i] == scope) {
-            layer->dependents[i] = layer->dependents[--layer->dependent_count];
-            return;
+    struct cfc_scope *last = layer->dependents[--layer->dependent_count];
+
+    layer->dependents[place] = last;
+    for (uint32_t i = 0; i < last->layer_count; i++) {
+        if (last->layers[i] == layer) {
+            last->layer_places[i] = place;
         }
     }
 }
@@ -166,10 +170,11 @@ cfc_catalog_set_layers(struct cfc_scope *scope, struct cfc_scope *const *layers,
         }
     }
     for (uint32_t i = 0; i < scope->layer_count; i++) {
-        forget_dependent(scope->layers[i], scope);
+        forget_dependent(scope->layers[i], scope->layer_places[i]);
     }
     for (uint32_t i = 0; i < count; i++) {
         scope->layers[i] = layers[i];
+        scope->layer_places[i] = layers[i]->dependent_count;
         layers[i]->dependents[layers[i]->dependent_count++] = scope;
     }
     scope->layer_count = count;

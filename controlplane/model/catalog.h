@@ -47,6 +47,7 @@ struct cfc_scope {
     uint64_t release_seq; /* mod_seq of its record; 0 = never released */
 
     struct cfc_scope *layers[CFC_LAYER_COUNT_MAX]; /* known scopes: in the order of merging */
+    uint32_t layer_places[CFC_LAYER_COUNT_MAX];    /* where each layer's dependents have this one */
     uint32_t layer_count;
     bool has_own_layers;
     uint64_t layers_seq; /* mod_seq of the layers record; 0 = never set */

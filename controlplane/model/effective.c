@@ -291,16 +291,47 @@ cfc_effective_layer(struct cfc_effective_pass *pass, const struct cfc_scope *lay
     return *revision != 0 ? get_doc(pass, layer, *revision, doc) : CONFCAST_OK;
 }
 
+/* A merge under way.  The first document that has no nulls is what it merges to, and is copied only
+ * when another one follows: most big ones stand alone. */
+struct merging {
+    json_t *first;  /* a reference; NULL = none, or copied */
+    json_t *merged; /* NULL while there is only the first */
+};
+
+static int
+take_doc(struct merging *merging, const json_t *doc)
+{
+    struct cfc_json_nulls nulls;
+
+    if (merging->first == NULL && merging->merged == NULL) {
+        cfc_json_find_nulls(doc, &nulls);
+        if (nulls.count == 0) {
+            merging->first = json_incref((json_t *)(uintptr_t)doc);
+            return CONFCAST_OK;
+        }
+    }
+    if (merging->first != NULL) {
+        merging->merged = json_deep_copy(merging->first);
+        json_decref(merging->first);
+        merging->first = NULL;
+        if (merging->merged == NULL) {
+            return CONFCAST_ERR_NO_MEMORY;
+        }
+    }
+    return cfc_json_merge_patch(&merging->merged, doc);
+}
+
 /* Merges the layers; `rolling` (or NULL) gives its candidate. */
 static int
 merge(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
       const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
       struct cfc_config_body **body)
 {
-    json_t *merged = json_object();
+    struct merging merging = {.first = NULL};
     uint8_t *bytes = NULL;
+    json_t *root = NULL;
     size_t size;
-    int error = merged != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+    int error = CONFCAST_OK;
 
     for (uint32_t i = 0; error == CONFCAST_OK && i < set->count; i++) {
         uint64_t revision;
@@ -308,17 +339,23 @@ merge(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
 
         error = cfc_effective_layer(pass, set->layers[i], what_if, rolling, &revision, &doc);
         if (error == CONFCAST_OK && doc != NULL) {
-            error = cfc_json_merge_patch(&merged, doc);
+            error = take_doc(&merging, doc);
         }
     }
-    if (error == CONFCAST_OK) {
-        error = cfc_json_to_body(merged, &bytes, &size);
+    root = merging.first != NULL ? merging.first : merging.merged;
+    if (error == CONFCAST_OK && root == NULL) {
+        root = merging.merged = json_object();
+        error = root != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
     }
     if (error == CONFCAST_OK) {
-        error = share_body(pass->bodies, pass->sha, merged, bytes, size, body);
+        error = cfc_json_to_body(root, &bytes, &size);
+    }
+    if (error == CONFCAST_OK) {
+        error = share_body(pass->bodies, pass->sha, root, bytes, size, body);
     }
     free(bytes);
-    json_decref(merged);
+    json_decref(merging.first);
+    json_decref(merging.merged);
     return error;
 }
 

@@ -98,7 +98,7 @@ decide_new(struct cfc_service *service, struct cfc_scope *scope)
 
 void
 cfc_service_scope_committed(struct cfc_service *service, struct cfc_scope *scope, uint64_t seq,
-                            uint64_t latest_revision, bool is_deleted)
+                            uint64_t latest_revision, bool is_deleted, bool is_decided)
 {
     bool was_known = scope->is_known;
     int error = cfc_catalog_know(&service->catalog, scope);
@@ -106,7 +106,7 @@ cfc_service_scope_committed(struct cfc_service *service, struct cfc_scope *scope
     scope->seq = seq;
     scope->latest_revision = latest_revision;
     scope->is_deleted = is_deleted;
-    if (error == CONFCAST_OK && !was_known) {
+    if (error == CONFCAST_OK && !was_known && !is_decided) {
         error = decide_new(service, scope);
     }
     if (error != CONFCAST_OK) {

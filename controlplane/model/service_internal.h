@@ -119,9 +119,10 @@ int cfc_service_check_scope_count(struct cfc_service *service, const char *path,
  * CONFCAST_ERR_COLLISION, errors of the store. */
 int cfc_service_add_scope(struct cfc_service *service, struct cfc_store_batch *batch,
                           const struct cfc_scope *scope, uint64_t latest_revision, bool is_deleted);
-/* After that batch: makes the scope known, and decides for it when it was not. */
+/* After that batch: makes the scope known, and decides for it when it was not, unless that is done
+ * already (`is_decided`). */
 void cfc_service_scope_committed(struct cfc_service *service, struct cfc_scope *scope, uint64_t seq,
-                                 uint64_t latest_revision, bool is_deleted);
+                                 uint64_t latest_revision, bool is_deleted, bool is_decided);
 
 /* ---- Releases: what a change of one scope's release does to all that depend on it -------------
  */

@@ -426,7 +426,7 @@ follow(struct cfc_service *service, const struct cfc_change_state *state, const 
     }
     cfc_store_batch_clear(&batch);
     if (error == CONFCAST_OK) {
-        cfc_service_scope_committed(service, scope, seq, 0, false);
+        cfc_service_scope_committed(service, scope, seq, 0, false, false);
     }
     return error;
 }

@@ -525,6 +525,14 @@ add_items(struct cfc_service *service, struct cfc_step *step, struct cfc_store_b
     return error;
 }
 
+static bool
+is_affected(const struct cfc_impact *impact, struct cfc_scope *scope)
+{
+    return impact->count > 0 &&
+           bsearch(&scope, impact->affected, impact->count, sizeof(struct cfc_scope *),
+                   cfc_scope_compare_paths) != NULL;
+}
+
 /* Memory follows: releases first, since new scopes are decided for by them. */
 static void
 committed(struct cfc_service *service, struct cfc_step *step, uint64_t seq)
@@ -539,7 +547,8 @@ committed(struct cfc_service *service, struct cfc_step *step, uint64_t seq)
 
         if (item->order->kind != CFC_BATCH_RELEASE) {
             cfc_service_scope_committed(service, item->scope, seq, item->meta.revision,
-                                        item->text == NULL);
+                                        item->text == NULL,
+                                        is_affected(&step->impact, item->scope));
         }
     }
     cfc_impact_install(service, &step->impact, seq);

@@ -239,6 +239,7 @@ a_hundred_and_twenty_eight_new_scopes_are_put_and_promoted_in_one_step(void)
     memset(long_message, 'm', sizeof(long_message) - 1);
     long_message[sizeof(long_message) - 1] = '\0';
     change.message = long_message;
+    cfc_batch_result_free(&result);
     CU_ASSERT_EQUAL_FATAL(
         cfc_service_batch(m.service, &change, items, CFC_BATCH_ITEM_COUNT_MAX, &result, &m.refusal),
         CONFCAST_OK);

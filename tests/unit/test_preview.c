@@ -136,6 +136,17 @@ a_canary_is_compared_with_what_is_stable_and_an_abort_with_the_candidate(void)
     free(text);
     json_decref(m.view.preview);
     CU_ASSERT_PTR_NULL(strstr(candidate(&m, "a"), "v"));
+    /* The next stage: those who come to the candidate leave what is stable. */
+    order.action = CFC_ACTION_PAUSE;
+    change = by_ann(&m);
+    change.is_dry_run = true;
+    CU_ASSERT_EQUAL_FATAL(cfc_service_release(m.service, &change, &order, &m.view, &m.refusal),
+                          CONFCAST_OK);
+    text = json_dumps(m.view.preview, JSON_COMPACT | JSON_SORT_KEYS);
+    HAS(text, "\"keys\":[{\"change\":\"removed\",\"key\":\"/v\"},"
+              "{\"change\":\"added\",\"key\":\"/w\"}]");
+    free(text);
+    json_decref(m.view.preview);
     model_close(&m);
 }
 

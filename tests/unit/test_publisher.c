@@ -254,6 +254,37 @@ a_change_comes_as_arena_content_head_and_fresh_in_this_order(void)
 }
 
 static void
+a_new_version_of_the_same_content_hands_over_no_bytes(void)
+{
+    struct cfc_publisher_status status;
+    struct cfc_head first;
+    struct cfc_head second;
+    struct cfc_digest content;
+    uint64_t version;
+
+    setup();
+    start_publisher();
+    accept_publisher();
+    expect(CFC_HANDOFF_SYNCED);
+    release("acme/app", "{\"a\":1,\"b\":2}");
+    expect(CFC_HANDOFF_ARENA);
+    expect(CFC_HANDOFF_CONTENT);
+    expect(CFC_HANDOFF_HEAD);
+    decode_head(&first);
+    content = first.arms[0].content;
+    version = release("acme/app", "{\"b\":2.0,\"a\":1}");
+    expect(CFC_HANDOFF_HEAD); /* a CONTENT before it would fail */
+    decode_head(&second);
+    CU_ASSERT_EQUAL(second.version, version);
+    CU_ASSERT(cfc_digest_equal(&second.arms[0].content, &content));
+    release("acme/other", "{\"a\":1,\"b\":2}");
+    expect(CFC_HANDOFF_HEAD);
+    cfc_publisher_status(b.publisher, &status);
+    CU_ASSERT_EQUAL(status.contents_handed, 1);
+    teardown();
+}
+
+static void
 beacons_go_on_without_changes(void)
 {
     setup();
@@ -508,6 +539,7 @@ rubbish_from_the_engine_ends_the_connection_and_another_one_begins(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_change_comes_as_arena_content_head_and_fresh_in_this_order),
+    CFC_CASE(a_new_version_of_the_same_content_hands_over_no_bytes),
     CFC_CASE(beacons_go_on_without_changes),
     CFC_CASE(a_new_connection_gets_everything_and_pushes_nothing_again),
     CFC_CASE(what_happens_without_an_engine_is_handed_over_later),
