@@ -211,9 +211,9 @@ cfc_definition_retire(struct cfc_store *store, struct cfc_store_batch *batch, co
 static int
 find_owner(void *arg, const struct cfc_store_item *item)
 {
+    (void)arg;
     (void)item;
-    *(bool *)arg = true;
-    return 1;
+    return 1; /* one is enough */
 }
 
 void
@@ -222,11 +222,9 @@ cfc_definition_delete_blobs(struct cfc_store *store, const struct cfc_retired *r
     for (size_t i = 0; i < retired->blob_count; i++) {
         struct cfc_record_key owners =
             cfc_record_key_bytes('x', retired->blobs[i].bytes, sizeof(retired->blobs[i].bytes));
-        bool is_owned = false;
-        int error =
-            cfc_store_scan(store, owners.bytes, owners.size, NULL, 0, find_owner, &is_owned);
+        int found = cfc_store_scan(store, owners.bytes, owners.size, NULL, 0, find_owner, NULL);
 
-        if (error == CONFCAST_OK && !is_owned) {
+        if (found == CONFCAST_OK) {
             (void)cfc_store_delete_blob(store, &retired->blobs[i]);
         }
     }
