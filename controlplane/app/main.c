@@ -210,6 +210,9 @@ open_api(struct daemon *d)
 static void
 close_all(struct daemon *d)
 {
+    if (d->service != NULL) {
+        cfc_service_interrupt(d->service); /* the server waits for requests that run */
+    }
     cfc_server_close(d->server);
     cfc_tls_close(d->tls);
     if (d->has_access) {

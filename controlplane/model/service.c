@@ -476,11 +476,18 @@ err_close:
 }
 
 void
+cfc_service_interrupt(struct cfc_service *service)
+{
+    atomic_store(&service->is_interrupted, true);
+}
+
+void
 cfc_service_close(struct cfc_service *service)
 {
     if (service == NULL) {
         return;
     }
+    cfc_service_interrupt(service);
     cfc_stage_judge_end(service);
     cfc_committer_stop(service->committer);
     cfc_apply_table_free(&service->apply);

@@ -65,6 +65,9 @@ struct cfc_service_config {
 int cfc_service_open(struct cfc_store *store, const struct cfc_service_config *config,
                      struct cfc_service **service);
 void cfc_service_close(struct cfc_service *service); /* NULL is fine */
+/* The process is about to stop: validators that run are ended, and what waits for them is refused.
+ * Any thread. */
+void cfc_service_interrupt(struct cfc_service *service);
 
 uint64_t cfc_service_epoch(struct cfc_service *service);
 uint64_t cfc_service_seq(struct cfc_service *service); /* last commit that is durable */

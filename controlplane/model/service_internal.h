@@ -45,6 +45,7 @@ struct cfc_service {
     struct cfc_scope *rollouts;    /* scopes whose release has a candidate */
     uint64_t first_tick_unix_ns;   /* of this process; 0 = none yet */
     struct cfc_stage_judge *judge; /* validators of a stage; NULL = none runs */
+    atomic_bool is_interrupted;    /* validators end */
     struct cfc_layers prefixes;    /* scratch */
     int wake_fd;
 };

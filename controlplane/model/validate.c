@@ -221,6 +221,7 @@ add_job(struct cfc_service *service, struct cfc_validation *validation,
         cfc_validator_job_free(&job);
         return error;
     }
+    validation->is_interrupted = &service->is_interrupted;
     validation->jobs[validation->job_count++] = job;
     return CONFCAST_OK;
 }
@@ -238,7 +239,8 @@ cfc_validation_run(const struct cfc_validation *validation, struct cfc_refusal *
         error = CONFCAST_ERR_BUSY;
     }
     for (size_t i = 0; error == CONFCAST_OK && i < validation->job_count; i++) {
-        error = cfc_validator_run(&validation->jobs[i], deadline_ns, message);
+        error = cfc_validator_run(&validation->jobs[i], deadline_ns, validation->is_interrupted,
+                                  message);
     }
     atomic_fetch_sub(&running, 1);
     if (error != CONFCAST_OK) {

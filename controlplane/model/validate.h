@@ -18,6 +18,7 @@ struct cfc_validation {
     bool is_advance;    /* what a candidate's arm has already is judged again: by schemas and
                          * validators,  which may have changed since; limits are for what is new */
     bool has_new_rules; /* everything is judged: other layers have other rules */
+    const atomic_bool *is_interrupted; /* the service's; set with the first job */
     struct cfc_validator_job *jobs;
     size_t job_count;
 };

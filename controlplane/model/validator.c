@@ -27,6 +27,7 @@ enum {
     DESCRIPTORS_MAX = 64,
     RUNNING_MAX = 16,
     LEFT_BEHIND_MAX = 1000,
+    LOOK_MS = 100, /* between two looks whether to stop */
 };
 
 void
@@ -265,9 +266,28 @@ make_output(int output[2])
     return false;
 }
 
+/* 1: there is something; 0: time is up; -1: interrupted.  A signal to this thread is neither. */
+static int
+wait_for(struct pollfd *wait, uint64_t deadline_ns, const atomic_bool *is_interrupted)
+{
+    for (;;) {
+        int left = left_ms(deadline_ns);
+        int ready;
+
+        if (is_interrupted != NULL && atomic_load(is_interrupted)) {
+            return -1;
+        }
+        ready = poll(wait, 1, left < LOOK_MS ? left : LOOK_MS);
+        if (ready > 0 || left == 0) {
+            return ready > 0 ? 1 : 0;
+        }
+    }
+}
+
 /* What the program prints, until it ends its output or breaks a limit.  NULL, or what is wrong. */
 static const char *
-listen_to(int fd, uint64_t deadline_ns, char *kept, size_t capacity)
+listen_to(int fd, uint64_t deadline_ns, const atomic_bool *is_interrupted, char *kept,
+          size_t capacity)
 {
     size_t total = 0;
     size_t used = 0;
@@ -276,16 +296,11 @@ listen_to(int fd, uint64_t deadline_ns, char *kept, size_t capacity)
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         char bytes[4096];
         ssize_t size;
-        int timeout = left_ms(deadline_ns);
+        int ready = wait_for(&wait, deadline_ns, is_interrupted);
 
-        int ready = timeout > 0 ? poll(&wait, 1, timeout) : 0;
-
-        if (ready == 0) {
+        if (ready <= 0) {
             kept[used] = '\0';
-            return "it took longer than its timeout";
-        }
-        if (ready < 0) {
-            continue; /* A signal: read(2) could wait beyond the deadline. */
+            return ready == 0 ? "it took longer than its timeout" : "confcastd is stopping";
         }
         size = read(fd, bytes, sizeof(bytes));
         if (size < 0 && errno == EINTR) {
@@ -306,24 +321,20 @@ listen_to(int fd, uint64_t deadline_ns, char *kept, size_t capacity)
     }
 }
 
-/* Waits for the end; false when time is up first. */
-static bool
-has_ended(pid_t pid, uint64_t deadline_ns)
+/* Waits for the end of a process: as wait_for(). */
+static int
+wait_for_end(pid_t pid, uint64_t deadline_ns, const atomic_bool *is_interrupted)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd wait = {.fd = fd, .events = POLLIN};
-    int ready = fd < 0 ? 1 : -1;
+    int ready;
 
-    while (ready < 0) {
-        ready = poll(&wait, 1, left_ms(deadline_ns));
-        if (ready < 0 && errno != EINTR) {
-            break;
-        }
+    if (fd < 0) {
+        return 1; /* waitpid(2) waits all the same */
     }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return ready > 0;
+    ready = wait_for(&wait, deadline_ns, is_interrupted);
+    close(fd);
+    return ready;
 }
 
 /* The first line of what was printed, without what a terminal would act on. */
@@ -367,7 +378,7 @@ judge(const struct cfc_validator_job *job, int status, const char *broken, const
 
 int
 cfc_validator_run(const struct cfc_validator_job *job, uint64_t deadline_ns,
-                  char message[CFC_VALIDATOR_MESSAGE_MAX])
+                  const atomic_bool *is_interrupted, char message[CFC_VALIDATOR_MESSAGE_MAX])
 {
     uint64_t own_deadline_ns = cfc_validator_now_ns() + job->timeout_ms * CFC_MS;
     char printed[200];
@@ -393,10 +404,14 @@ cfc_validator_run(const struct cfc_validator_job *job, uint64_t deadline_ns,
         close(output[0]);
         return CONFCAST_ERR_RESOURCE;
     }
-    broken = listen_to(output[0], deadline_ns, printed, sizeof(printed));
+    broken = listen_to(output[0], deadline_ns, is_interrupted, printed, sizeof(printed));
     close(output[0]);
-    if (broken == NULL && !has_ended(pid, deadline_ns)) {
-        broken = "it took longer than its timeout";
+    if (broken == NULL) {
+        int ended = wait_for_end(pid, deadline_ns, is_interrupted);
+
+        broken = ended > 0    ? NULL
+                 : ended == 0 ? "it took longer than its timeout"
+                              : "confcastd is stopping";
     }
     status = end_all(pid);
     keep_line(printed);

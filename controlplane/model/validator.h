@@ -10,6 +10,8 @@
 #ifndef CFC_MODEL_VALIDATOR_H
 #define CFC_MODEL_VALIDATOR_H
 
+#include <stdatomic.h>
+
 #include "controlplane/model/decision.h"
 #include "controlplane/model/rules.h"
 
@@ -29,11 +31,12 @@ struct cfc_validator_job {
     struct cfc_config_body *body; /* a reference */
 };
 
-/* Runs a job to its end, until its own timeout or `deadline_ns`, whichever is first.  CONFCAST_OK:
+/* Runs a job to its end, until its own timeout or `deadline_ns`, whichever is first, or until
+ * `is_interrupted` (NULL = never), which is looked at ten times a second.  CONFCAST_OK:
  * accepted.  CONFCAST_ERR_VALIDATION: refused, killed at a limit, or it could not be run; `message`
  * says which.  CONFCAST_ERR_RESOURCE, _NO_MEMORY: the system refuses a process. */
 int cfc_validator_run(const struct cfc_validator_job *job, uint64_t deadline_ns,
-                      char message[CFC_VALIDATOR_MESSAGE_MAX]);
+                      const atomic_bool *is_interrupted, char message[CFC_VALIDATOR_MESSAGE_MAX]);
 
 /* The clock of the deadline: monotonic. */
 uint64_t cfc_validator_now_ns(void);

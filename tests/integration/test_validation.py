@@ -1,6 +1,7 @@
 """What may be promoted: schemas, limits and validators, through a real confcastd that runs real
 programs."""
 
+import http.client
 import os
 import shutil
 import tempfile
@@ -210,6 +211,39 @@ sys.exit(1)""", "/usr/bin/python3 -I")
         history = self.good(self.daemon.get(f"/v1/history/{scope}"))
         self.assertEqual([revision.get("gone", False) for revision in history["revisions"]],
                          [False, True])
+
+
+class Stopping(unittest.TestCase):
+    def test_a_daemon_that_stops_does_not_wait_for_validators(self):
+        folder = tempfile.mkdtemp(prefix="confcast-stopping-")
+        self.addCleanup(shutil.rmtree, folder)
+        program = os.path.join(folder, "sleeps")
+        with open(program, "w", encoding="utf-8") as out:
+            out.write("#!/bin/sh\necho x > $0.begun\nsleep 50\n")
+        os.chmod(program, 0o755)
+        daemon = control.Daemon(folder, "--validators", folder).start()
+        self.addCleanup(daemon.kill)
+        daemon.put("a", {})
+        daemon.request("PUT", "/v1/settings/a", {"validators": [
+            {"command": "sleeps", "timeout_ms": 60000}]})
+        thread = threading.Thread(target=self.promote, args=(daemon,))
+        thread.start()
+        control.wait_until(lambda: os.path.exists(program + ".begun"))
+        start = time.monotonic()
+        self.assertEqual(daemon.stop(), 0)
+        self.assertLess(time.monotonic() - start, 10)
+        thread.join()
+        daemon.start()
+        self.assertEqual(daemon.get("/v1/release/a").json["state"], "EMPTY")
+        self.assertEqual(daemon.stop(), 0)
+
+    def promote(self, daemon):
+        """It is refused, or the connection is closed first."""
+        try:
+            reply = daemon.release("a", "promote")
+        except (http.client.HTTPException, OSError):
+            return
+        self.assertIn("stopping", reply.json["error"]["message"])
 
 
 if __name__ == "__main__":

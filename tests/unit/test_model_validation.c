@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "protocol/base/time.h"
@@ -221,19 +222,25 @@ a_stage_asks_its_validators_and_the_tick_does_not_wait(void)
 }
 
 static void
-closing_waits_for_the_validators_of_a_stage(void)
+closing_ends_the_validators_of_a_stage(void)
 {
     char reason[CFC_REASON_SIZE_MAX + 1];
     struct model m;
+    time_t start;
 
     open_with_validators(&m);
     begin_canary(&m);
-    write_program("slow", "sleep 0.3; echo done > $0.done");
+    write_program("slow", "echo begun > $0.begun; sleep 30; echo done > $0.done");
     SETTINGS(&m, "{\"validators\":[{\"command\":\"slow\"}]}");
     tick_after(&m, 20);
+    for (int i = 0; i < 1000 && file_size("slow.begun") <= 0; i++) {
+        poll(NULL, 0, 10);
+    }
     CU_ASSERT_EQUAL(state(&m, reason), CFC_RELEASE_ROLLING);
+    start = time(NULL);
     model_close(&m);
-    CU_ASSERT_TRUE(file_size("slow.done") > 0);
+    CU_ASSERT_TRUE(time(NULL) - start < 10);
+    CU_ASSERT_TRUE(file_size("slow.done") < 0);
 }
 
 static void
@@ -321,7 +328,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_stage_that_no_longer_fits_the_schema_pauses_and_is_refused_to_operators),
     CFC_CASE(a_release_that_waits_for_the_prepared_is_judged_when_they_are),
     CFC_CASE(a_stage_asks_its_validators_and_the_tick_does_not_wait),
-    CFC_CASE(closing_waits_for_the_validators_of_a_stage),
+    CFC_CASE(closing_ends_the_validators_of_a_stage),
     CFC_CASE(what_a_validator_leaves_behind_is_killed_also_in_another_session),
     CFC_CASE(a_validator_reads_the_candidate_also_where_standard_input_was_closed),
     CFC_CASE(validators_of_two_changes_run_at_a_time_and_a_third_is_told),
