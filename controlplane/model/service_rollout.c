@@ -190,7 +190,7 @@ is_refusal(int error)
 {
     return error == CONFCAST_ERR_STATE || error == CONFCAST_ERR_LIMIT ||
            error == CONFCAST_ERR_DEPTH || error == CONFCAST_ERR_NUMBER ||
-           error == CONFCAST_ERR_AGAIN;
+           error == CONFCAST_ERR_AGAIN || error == CONFCAST_ERR_RESOURCE;
 }
 
 /* What schemas and validators refuse now, although they took it when it was promoted, pauses. */

@@ -297,6 +297,10 @@ cfc_service_put_rule(struct cfc_service *service, const struct cfc_change *chang
     if (error == CONFCAST_OK) {
         error = read_rule(&write, put->text, put->text_size, refusal);
     }
+    if (error == CONFCAST_OK && write.settings.scopes_max != 0 && strchr(put->scope, '/') != NULL) {
+        cfc_refusal_say(refusal, "scopes_max: it belongs to the tenant, the first segment");
+        error = CONFCAST_ERR_INVALID;
+    }
     if (error == CONFCAST_OK) {
         error = cfc_change_begin(&write.change, change, parts, write.meta.digest.bytes,
                                  sizeof(write.meta.digest.bytes));

@@ -71,6 +71,8 @@ a_tenant_has_so_many_scopes_and_no_more(void)
     CU_ASSERT_EQUAL(set_layers(&m, "acme/d", layers, 1), CONFCAST_ERR_SCOPE_COUNT);
     CU_ASSERT_EQUAL(put_text(&m, "acme/a", "{\"a\":1}"), CONFCAST_OK);
     CU_ASSERT_EQUAL(follow(&m, "acme/a"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(set_settings(&m, "acme/a", "{\"scopes_max\":3}"), CONFCAST_ERR_INVALID);
+    CU_ASSERT_PTR_NOT_NULL(strstr(m.refusal.message, "first segment"));
     /* Another tenant with the same beginning is another tenant. */
     CU_ASSERT_EQUAL(put_text(&m, "acme2/a", "{}"), CONFCAST_OK);
     SET(&m, "acme", "{\"scopes_max\":4}");
