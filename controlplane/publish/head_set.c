@@ -9,14 +9,17 @@
 enum {
     CHANGED_PERIODS = 3, /* a change is listed at once in this many FRESHes */
     INLINE_TLV_SIZE = 4 + 8,
+    TAIL_MAX = 1024, /* new heads between two merges: each insertion would move the whole array */
 };
 
 struct cfc_head_set {
     struct cfc_head_set_config config;
     struct cfc_coded_set *contents;
     struct cfc_sha256 *sha;
-    struct cfc_signed_head **heads; /* ascending by scope id */
+    struct cfc_signed_head **heads; /* ascending by scope id, but for a short tail of new ones */
     size_t count;
+    size_t sorted_count;         /* of them, before the tail */
+    uint64_t tail_ids[TAIL_MAX]; /* scope ids of the tail: to be searched one by one */
     size_t capacity;
     uint64_t fresh_count;
     struct cfc_fresh_entry *entries; /* scratch of `capacity` */
@@ -101,12 +104,45 @@ grow(struct cfc_head_set *set)
     return CONFCAST_OK;
 }
 
-/* The first place whose scope id is not below. */
+static int
+compare_heads(const void *a, const void *b)
+{
+    const struct cfc_signed_head *const *x = a;
+    const struct cfc_signed_head *const *y = b;
+
+    return ((*x)->entry.scope_id > (*y)->entry.scope_id) -
+           ((*x)->entry.scope_id < (*y)->entry.scope_id);
+}
+
+/* Merges the tail into the sorted heads, from the end. */
+static void
+merge_tail(struct cfc_head_set *set)
+{
+    struct cfc_signed_head *tail[TAIL_MAX];
+    size_t tail_count = set->count - set->sorted_count;
+    size_t sorted = set->sorted_count;
+    size_t to = set->count;
+
+    if (tail_count == 0) {
+        return;
+    }
+    memcpy(tail, set->heads + sorted, tail_count * sizeof(tail[0]));
+    qsort(tail, tail_count, sizeof(tail[0]), compare_heads);
+    while (tail_count > 0) {
+        bool is_sorted_last =
+            sorted > 0 && compare_heads(&set->heads[sorted - 1], &tail[tail_count - 1]) > 0;
+
+        set->heads[--to] = is_sorted_last ? set->heads[--sorted] : tail[--tail_count];
+    }
+    set->sorted_count = set->count;
+}
+
+/* The place of a scope's head; set->count when it has none. */
 static size_t
-lower_bound(const struct cfc_head_set *set, uint64_t scope_id)
+find_head(const struct cfc_head_set *set, uint64_t scope_id)
 {
     size_t low = 0;
-    size_t high = set->count;
+    size_t high = set->sorted_count;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -116,6 +152,13 @@ lower_bound(const struct cfc_head_set *set, uint64_t scope_id)
         } else {
             high = middle;
         }
+    }
+    if (low < set->sorted_count && set->heads[low]->entry.scope_id == scope_id) {
+        return low;
+    }
+    low = set->sorted_count;
+    while (low < set->count && set->tail_ids[low - set->sorted_count] != scope_id) {
+        low++;
     }
     return low;
 }
@@ -256,13 +299,16 @@ cfc_head_set_put(struct cfc_head_set *set, struct cfc_decision *decision, uint64
             name_once(set, head, must_find(set, decision->arms[i].fallback));
         }
     }
-    at = lower_bound(set, head->entry.scope_id);
-    if (at < set->count && set->heads[at]->entry.scope_id == head->entry.scope_id) {
+    at = find_head(set, head->entry.scope_id);
+    if (at < set->count) {
         unname_all(set, set->heads[at]);
         cfc_decision_unref(set->heads[at]->decision);
         free(set->heads[at]);
     } else {
-        memmove(&set->heads[at + 1], &set->heads[at], (set->count - at) * sizeof(set->heads[0]));
+        if (at - set->sorted_count == TAIL_MAX) {
+            merge_tail(set);
+        }
+        set->tail_ids[at - set->sorted_count] = head->entry.scope_id;
         set->count++;
     }
     set->heads[at] = head;
@@ -319,6 +365,7 @@ cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns
     if (error != CONFCAST_OK) {
         return error;
     }
+    merge_tail(set);
     for (size_t i = 0; i < set->count; i++) {
         set->entries[i] = set->heads[i]->entry;
     }

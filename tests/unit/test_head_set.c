@@ -244,6 +244,62 @@ fresh_lists_every_head_once_and_marks_what_changed(void)
     teardown(&b);
 }
 
+static int
+count_entries(void *arg, const uint8_t *frame, size_t size, bool is_changed)
+{
+    struct cfc_fresh_entry *last = arg;
+    struct cfc_frame opened;
+    struct cfc_fresh fresh;
+
+    (void)is_changed;
+    CU_ASSERT_EQUAL_FATAL(cfc_frame_open(frame, size, &opened), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_fresh_decode(&opened, &fresh), CONFCAST_OK);
+    for (uint32_t i = 0; i < fresh.entry_count; i++) {
+        struct cfc_fresh_entry entry;
+
+        cfc_fresh_entry_at(&fresh, i, &entry);
+        CU_ASSERT_TRUE(entry.scope_id > last->scope_id);
+        last->scope_id = entry.scope_id;
+        last->version += entry.version;
+    }
+    return 0;
+}
+
+static void
+many_heads_stay_in_order_and_are_replaced_wherever_they_are(void)
+{
+    enum {
+        COUNT = 2600 /* more than two tails of new ones */
+    };
+    struct cfc_fresh_entry sum;
+    struct bench b = setup();
+    uint64_t expected = 0;
+    char scope[32];
+
+    open_sets(&b);
+    for (uint64_t round = 1; round <= 3; round++) {
+        /* The second and third rounds replace, in another order, what lies sorted or in the tail.
+         */
+        for (uint64_t i = 0; i < COUNT; i++) {
+            snprintf(scope, sizeof(scope), "s/%llu",
+                     (unsigned long long)(round == 2 ? COUNT - 1 - i : i));
+            put(&b, decision_for(scope, round, body_of(&b, 16, 1)));
+            if (round == 1 && i % 100 == 0) {
+                put(&b, decision_for(scope, round, body_of(&b, 16, 1)));
+            }
+        }
+        CU_ASSERT_EQUAL(cfc_head_set_count(b.heads), COUNT);
+        if (round != 2) {
+            memset(&sum, 0, sizeof(sum));
+            CU_ASSERT_EQUAL(cfc_head_set_fresh(b.heads, 9, 1000, 2000, 1, count_entries, &sum),
+                            CONFCAST_OK);
+            expected = round * COUNT;
+            CU_ASSERT_EQUAL(sum.version, expected);
+        }
+    }
+    teardown(&b);
+}
+
 static void
 a_fleet_without_scopes_still_gets_a_sign_of_life(void)
 {
@@ -264,6 +320,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_small_content_rides_in_its_head),
     CFC_CASE(a_replaced_head_gives_its_contents_free),
     CFC_CASE(fresh_lists_every_head_once_and_marks_what_changed),
+    CFC_CASE(many_heads_stay_in_order_and_are_replaced_wherever_they_are),
     CFC_CASE(a_fleet_without_scopes_still_gets_a_sign_of_life),
 };
 
