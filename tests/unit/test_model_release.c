@@ -348,6 +348,8 @@ a_dry_run_of_a_release_shows_what_it_would_touch(void)
     change = by_ann(&m);
     change.is_dry_run = true;
     CU_ASSERT_EQUAL(cfc_service_release(m.service, &change, &order, &m.view, NULL), CONFCAST_OK);
+    CU_ASSERT_PTR_NOT_NULL(m.view.preview);
+    json_decref(m.view.preview);
     CU_ASSERT_EQUAL(m.view.affected_count, 2);
     CU_ASSERT_EQUAL(m.view.version, 0);
     CU_ASSERT_EQUAL(cfc_service_seq(m.service), seq);
