@@ -125,11 +125,12 @@ wait_ms(const struct cfc_publisher *p)
     if (!cfc_engine_link_is_open(&p->link) && p->next_connect_ns < next) {
         next = p->next_connect_ns;
     }
-    if (p->is_synced && p->next_fresh_ns < next) {
-        next = p->next_fresh_ns;
-    }
-    if (p->is_synced && p->is_fresh_due && p->fresh_free_ns < next) {
-        next = p->fresh_free_ns;
+    /* While it refuses none is sent: one that is due must not keep the thread awake. */
+    if (p->is_synced && !p->status.is_refusing) {
+        uint64_t fresh = p->is_fresh_due && p->fresh_free_ns < p->next_fresh_ns ? p->fresh_free_ns
+                                                                                : p->next_fresh_ns;
+
+        next = fresh < next ? fresh : next;
     }
     return next <= now ? 0 : (int)((next - now + CFC_MS - 1) / CFC_MS);
 }

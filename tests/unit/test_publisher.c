@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "confcast/error.h"
@@ -411,6 +412,7 @@ only_a_signed_proof_of_a_later_head_stops_publishing(void)
 {
     static const uint8_t other_seed[32] = {77};
     struct cfc_signing_key stranger;
+    clock_t cpu;
     uint8_t proof[1400];
     size_t size;
 
@@ -431,6 +433,11 @@ only_a_signed_proof_of_a_later_head_stops_publishing(void)
     size = make_proof(1000, &b.key, proof, sizeof(proof));
     send_consumer(proof, size);
     CU_ASSERT(is_refusing_within(PATIENCE_MS));
+    /* A FRESH that is due and is not sent keeps nobody awake. */
+    poll(NULL, 0, 200);
+    cpu = clock();
+    poll(NULL, 0, 500);
+    CU_ASSERT(clock() - cpu < CLOCKS_PER_SEC / 4);
     while (next_message(0)) { /* what was under way */
     }
     release("acme/app", "{\"a\":2}");
