@@ -155,7 +155,9 @@ sys.exit(1)""", "/usr/bin/python3 -I")
         # The effective config counts, whichever layer a value is from.
         self.good(self.publish({"port": 99}, tenant))
         self.refused(self.publish({"port": 101}, tenant), 422, "schema_mismatch")
-        # Another set of layers brings the rules of its layers.
+        # Another set of layers brings the rules of its layers, once there is anything to judge.
+        self.good(self.daemon.request("PUT", f"/v1/layers/{tenant}/new",
+                                      {"layers": [f"{tenant}/base"]}))
         layers = {"layers": [f"{tenant}/base", f"{tenant}/web"]}
         self.refused(self.daemon.request("PUT", f"/v1/layers/{tenant}/web", layers), 422,
                      "schema_mismatch")

@@ -264,6 +264,8 @@ class Run:
         """Compares an answer, and lets the model follow."""
         self.counts["answers"] += 1
         known = self.model.answers.get((op["author"], op.get("key"))) if op.get("key") else None
+        if is_racing and reply.status == 503 and reply.code == "busy":
+            return  # validators of two others were running
         verdict = self.model.judge(op)
         if isinstance(verdict, list):
             self._compare_refusal(op, reply, verdict)

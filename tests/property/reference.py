@@ -515,7 +515,7 @@ class Model:
         after = self.copy()
         moved, begun, shown, entries = set(), set(), [], []
         refusals = []
-        has_promote = False
+        has_promote = has_advance = False
         for index, item in enumerate(items):
             refusals += [Refusal(400, "invalid", {"item": index})
                          for other in items[:index] if is_twice(other, item)]
@@ -535,14 +535,16 @@ class Model:
                 if release.is_rolling and not before:
                     begun.add(path)
                 has_promote |= item.get("action") == "promote"
+                has_advance |= item.get("action") == "advance"
             entries.append((item.get("action", item["op"]), path,
                             release.subject() if item["op"] == "release" else shown[-1]["revision"]))
         affected = sorted(path for path, scope in after.scopes.items()
                           if scope.is_known and moved & set(after.layers_of(path)))
         refusals += after._overlaps(affected, begun)
         asks_validators = False
-        if has_promote and not refusals:
-            refusals, asks_validators = after._validate(self, affected, op.get("override"))
+        if (has_promote or has_advance) and not refusals:
+            refusals, asks_validators = after._validate(self, affected, op.get("override"),
+                                                        is_advance=has_advance)
         if refusals:
             raise Refused(*refusals)
 
@@ -640,14 +642,19 @@ class Model:
                 refusals += [Refusal(409, "state", {"holder": layer}) for layer in rolling]
         return refusals
 
-    def _validate(self, before, affected, is_override):
-        """What schemas, limits and validators say to contents that consumers were not given yet."""
+    def _validate(self, before, affected, is_override, is_advance=False, has_new_rules=False):
+        """What schemas, limits and validators say to contents that consumers were not given yet; to
+        a candidate's again when it reaches more of them, and to all when layers bring other rules.
+        """
         refusals = []
         asks_validators = False
         for path in affected:
             given = before.contents(path) if before.version_of(path) else []
             for content in self.contents(path):
-                if content in given:
+                is_given = content in given
+                if has_new_rules and not content:
+                    continue
+                if is_given and not has_new_rules and not (is_advance and content != given[0]):
                     continue
                 for layer in self.layers_of(path):
                     scope = self.scope(layer)
@@ -658,7 +665,7 @@ class Model:
                         asks_validators = True
                         if POISON in canonical.text(content):
                             refusals.append(Refusal(422, "validation"))
-                    if given and given[0] and not is_override:
+                    if given and given[0] and not is_override and not is_given:
                         ratio = canonical.count(content) / canonical.count(given[0])
                         if max(ratio, 1 / ratio) > settings.get("key_ratio_max", float("inf")):
                             refusals.append(Refusal(422, "validation"))
@@ -684,6 +691,12 @@ class Model:
                    if self.scope(layer).release.is_rolling]
         if len(rolling) > 1:
             refusals += [Refusal(409, "state", {"holder": layer}) for layer in rolling]
+        after = self.copy()
+        after.scopes.setdefault(path, after.scope(path)).layers = layers or None
+        asks_validators = False
+        if not refusals:
+            refusals, asks_validators = after._validate(self, [path], op.get("override"),
+                                                        has_new_rules=True)
         if refusals:
             return refusals
 
@@ -694,7 +707,7 @@ class Model:
             changed.layers_version = version
 
         return Done({"scope": path, "layers": layers or prefixes(path), "default": not layers},
-                    [("layers", path, 0)], True, commit)
+                    [("layers", path, 0)], True, commit, asks_validators)
 
     def _judge_rule(self, op):
         path, kind = op["scope"], op["kind"]
