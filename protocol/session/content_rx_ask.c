@@ -18,7 +18,9 @@ cfc_rx_lost_symbols(const struct cfc_content_rx *rx, uint32_t block)
     if (block < rx->sent_block || (rx->closed[block / 8] >> (block % 8) & 1) != 0) {
         return missing;
     }
-    if (rx->masks[block] == 0 || !cfc_rx_has_page(rx, 0, block)) {
+    /* With a code, what lacks is counted when the block is through: asking gap by gap would have a
+     * repair symbol sent for each, though one heals a gap of every receiver. */
+    if (cfc_rx_has_fec(rx) || rx->masks[block] == 0 || !cfc_rx_has_page(rx, 0, block)) {
         return 0;
     }
     return missing & cfc_rx_low_bits(64 - (uint32_t)__builtin_clzll(rx->masks[block]));

@@ -6,7 +6,8 @@
 #include "confcast/error.h"
 
 /* From one sending to the next. */
-static const uint64_t spacing_ns[CFC_HEAD_SENDINGS - 1] = {10 * CFC_MS, 40 * CFC_MS, 200 * CFC_MS};
+static const uint64_t spacing_ns[CFC_HEAD_SENDINGS - 1] = {300 * CFC_US, 9700 * CFC_US, 40 * CFC_MS,
+                                                           200 * CFC_MS};
 
 int
 cfc_head_tx_init(struct cfc_head_tx *ht, uint32_t slot_count, uint32_t group_count,

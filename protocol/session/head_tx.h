@@ -1,7 +1,8 @@
 /* The heads that a sender holds, one per scope, and when each is to be multicast again.
  *
- * A new head is sent at once and then repeated 10, 50 and 250 ms later, so that a single lost
- * frame costs milliseconds and not a FRESH period.  First sendings go before every repeat.
+ * A new head is sent at once and then repeated 0.3, 10, 50 and 250 ms later, so that a single lost
+ * frame costs little of the content that follows, and not a FRESH period.  First sendings go before
+ * every repeat.
  *
  * It does not judge whether a content is held.  One thread owns it. */
 #ifndef CFC_SESSION_HEAD_TX_H
@@ -17,7 +18,7 @@
 #include "protocol/wire/head.h"
 
 enum {
-    CFC_HEAD_SENDINGS = 4, /* the first one and three repeats */
+    CFC_HEAD_SENDINGS = 5, /* the first one and four repeats */
     CFC_HEAD_RESTING = CFC_HEAD_SENDINGS
 };
 

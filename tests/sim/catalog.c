@@ -17,7 +17,10 @@ enum {
     ENTRIES_MAX = 4096,
     KEY_SIZE = 24,
     FEC_K = 16, /* small blocks, so that small contents have several */
-    REPAIR_LEAVES = 4
+    REPAIR_LEAVES = 4,
+    HUGE_SIZE_MIN = 512 * 1024, /* from here on as the publisher has it */
+    HUGE_FEC_K = 64,
+    HUGE_REPAIR_LEAVES = 8
 };
 
 struct entry {
@@ -177,6 +180,10 @@ encode_content(struct sim_catalog *catalog, struct sim_content *content)
     rc = cfc_coding_encode(catalog->coder, content->body, content->body_size, content->coded,
                            capacity, &content->coded_size, &content->encoding);
     assert(rc == CONFCAST_OK);
+    if (content->coded_size >= HUGE_SIZE_MIN) {
+        wire.fec_k = HUGE_FEC_K;
+        wire.repair_leaves = HUGE_REPAIR_LEAVES;
+    }
     content->is_inline = content->coded_size <= SIM_INLINE_SIZE_MAX;
     wire.encoding = (uint8_t)content->encoding;
     wire.body_size = content->body_size;

@@ -110,6 +110,16 @@ MUTANTS = [
      "rx->digests + leaf * CFC_SHORT_DIGEST_SIZE);",
      "(void)sha; (void)bytes; (void)size; (void)leaf; return CONFCAST_OK;",
      "publish", "1..4", {0}),
+    ("never_decodes", "protocol/session/content_rx_fec.c",
+     "if (slot == NULL || slot->row_count == 0 ||", "if (true || slot == NULL || slot->row_count == 0 ||",
+     "random_loss", "1", {0}),
+    ("believes_what_it_decodes", "protocol/session/content_rx_fec.c",
+     "if (cfc_rx_verify(rx, sha, block, index, cfc_rx_place(rx, block, index), size) == CONFCAST_OK) {",
+     "(void)size; (void)sha; if (true) {",
+     "poisoned_repair", "1", {0}),
+    ("leaves_known_symbols_in", "protocol/fec/fec.c",
+     "if (s->known_count == 0) {", "if (s->known_count > 0) {",
+     "random_loss", "1", {0}),
 ]
 
 

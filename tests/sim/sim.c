@@ -138,6 +138,12 @@ sim_large(struct sim *sim)
 }
 
 uint32_t
+sim_huge(struct sim *sim)
+{
+    return sim_catalog_write(&sim->catalog, SIM_DOCUMENT_GOOD, 2000, 1000);
+}
+
+uint32_t
 sim_unliked(struct sim *sim)
 {
     return sim_catalog_write(&sim->catalog, SIM_DOCUMENT_UNLIKED, 40, 60);

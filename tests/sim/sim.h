@@ -81,6 +81,7 @@ void sim_start_consumers(struct sim *sim, uint32_t first, uint32_t end, uint64_t
 uint32_t sim_small(struct sim *sim);  /* rides inside of its head */
 uint32_t sim_medium(struct sim *sim); /* some tens of symbols */
 uint32_t sim_large(struct sim *sim);  /* more than a hundred symbols */
+uint32_t sim_huge(struct sim *sim);   /* a megabyte */
 uint32_t sim_unliked(struct sim *sim);
 uint32_t sim_broken(struct sim *sim);
 

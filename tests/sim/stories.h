@@ -30,6 +30,10 @@
     X(restarts, "consumers die anywhere and come back with what they served")                      \
     X(power_loss, "after a power loss nothing is below what was durable")                          \
     X(cold_cache, "everything down: the cache serves")                                             \
+    /* stories_fec.c */                                                                            \
+    X(random_loss, "repair symbols heal 1 % of loss at a bounded price")                           \
+    X(bursts, "repair symbols heal bursts of links and switches")                                  \
+    X(poisoned_repair, "forged repair symbols spoil nothing")                                      \
     /* stories_owner.c */                                                                          \
     X(takeover, "late frames and late writes of the old owner are refused")                        \
     X(zombie_engine, "an engine that knows only the old owner is refused by consumers")            \

@@ -256,7 +256,7 @@ pull_only_content_is_sent_to_nobody_that_does_not_ask(void)
     CU_ASSERT_EQUAL(bed_drain(&bed), 1);
     CU_ASSERT_EQUAL(consumer_nack_symbols(&bed, &consumer, c, 0, 0x0f), CONFCAST_OK);
     bed_pass(&bed, bed.config.gather_ns);
-    CU_ASSERT_EQUAL(bed_drain(&bed), 4);
+    CU_ASSERT_EQUAL(bed_drain(&bed), 4 + 1); /* the repeat of its head is due, too */
     bed_close(&bed);
 }
 

@@ -35,9 +35,9 @@ new_head_goes_to_its_group_and_then_the_content(void)
 }
 
 static void
-head_is_repeated_after_10_50_and_250_ms_and_then_rests(void)
+head_is_repeated_after_0_3_10_50_and_250_ms_and_then_rests(void)
 {
-    static const uint64_t at_ms[] = {0, 10, 50, 250};
+    static const uint64_t at_us[] = {0, 300, 10000, 50000, 250000};
     struct bed_content *c;
     uint64_t start_ns;
     uint32_t heads = 0;
@@ -50,12 +50,12 @@ head_is_repeated_after_10_50_and_250_ms_and_then_rests(void)
     bed_run(&bed, 10 * CFC_S);
     for (uint32_t i = 0; i < bed.sent_count; i++) {
         if (sent_type(&bed.sent[i]) == CFC_FRAME_HEAD) {
-            CU_ASSERT_TRUE_FATAL(heads < 4);
-            CU_ASSERT_EQUAL(bed.sent[i].at_ns - start_ns, at_ms[heads] * CFC_MS);
+            CU_ASSERT_TRUE_FATAL(heads < 5);
+            CU_ASSERT_EQUAL(bed.sent[i].at_ns - start_ns, at_us[heads] * CFC_US);
             heads++;
         }
     }
-    CU_ASSERT_EQUAL(heads, 4);
+    CU_ASSERT_EQUAL(heads, 5);
     bed_close(&bed);
 }
 
@@ -69,10 +69,10 @@ newer_head_replaces_the_repeats_of_the_older(void)
     c = bed_put_content(&bed, 1, 1000, 16);
     CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
     bed_run(&bed, 20 * CFC_MS);
-    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_HEAD, true), 2);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_HEAD, true), 3);
     CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 2, &c->id), CONFCAST_OK);
     bed_run(&bed, CFC_S);
-    CU_ASSERT_EQUAL(bed.sent_count, 4);
+    CU_ASSERT_EQUAL(bed.sent_count, 5);
     for (uint32_t i = 0; i < bed.sent_count; i++) {
         CU_ASSERT_EQUAL(sent_type(&bed.sent[i]), CFC_FRAME_HEAD);
         CU_ASSERT_EQUAL(cfc_get_u64(bed.sent[i].bytes + 40), 2); /* its version */
@@ -271,7 +271,7 @@ dropped_head_is_neither_repeated_nor_counted(void)
     CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_HEAD, true), 0);
     CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
     bed_run(&bed, CFC_S);
-    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_HEAD, true), 4);
+    CU_ASSERT_EQUAL(bed_count(&bed, CFC_FRAME_HEAD, true), 5);
     bed_close(&bed);
 }
 
@@ -536,7 +536,7 @@ frames_in_and_out_allocate_nothing(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(new_head_goes_to_its_group_and_then_the_content),
-    CFC_CASE(head_is_repeated_after_10_50_and_250_ms_and_then_rests),
+    CFC_CASE(head_is_repeated_after_0_3_10_50_and_250_ms_and_then_rests),
     CFC_CASE(newer_head_replaces_the_repeats_of_the_older),
     CFC_CASE(same_head_again_is_not_sent_again),
     CFC_CASE(rollback_to_a_content_that_was_sent_costs_the_head_alone),

@@ -14,7 +14,7 @@ stream(struct bed *bed)
     struct bed_content *c = bed_put_content(bed, 1, SYMBOLS * BED_SYMBOL_SIZE, 64);
 
     CU_ASSERT_EQUAL(bed_put_head(bed, "acme/web", 1, 1, &c->id), CONFCAST_OK);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         CU_ASSERT_EQUAL(bed_drain_max(bed, 10), 10);
         bed_pass(bed, 300 * CFC_MS);
     }
@@ -40,7 +40,7 @@ check_content_goes_on(struct bed *bed)
 static void
 new_head_and_its_repeats_interrupt_a_content(void)
 {
-    static const uint64_t after_ns[] = {0, 10 * CFC_MS, 40 * CFC_MS, 200 * CFC_MS};
+    static const uint64_t after_ns[] = {0, 300 * CFC_US, 9700 * CFC_US, 40 * CFC_MS, 200 * CFC_MS};
     struct bed_content *small;
     struct bed bed;
 
@@ -49,7 +49,7 @@ new_head_and_its_repeats_interrupt_a_content(void)
     small = bed_make_content(&bed, 2, 100, 64);
     CU_ASSERT_EQUAL(bed_put_made(&bed, small, true), CONFCAST_OK);
     CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/db", 1, 2, &small->id), CONFCAST_OK);
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < 5; i++) {
         if (after_ns[i] > 0) {
             bed_pass(&bed, after_ns[i] - 1);
             CU_ASSERT_NOT_EQUAL(next_type(&bed), CFC_FRAME_HEAD);

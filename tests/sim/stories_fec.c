@@ -1,0 +1,136 @@
+/* Stories of the erasure code: that repair symbols heal what is lost, and at what price. */
+#include "confcast/error.h"
+#include "protocol/wire/content.h"
+#include "tests/sim/stories.h"
+
+enum {
+    CHECKOUT = 1,
+    ROUNDS = 3,
+    ETHERNET_SIZE = 42, /* Ethernet, IPv4 and UDP headers of a frame */
+    FORGED_ROW = 200,   /* a repair symbol without a leaf */
+    PRICE_MAX = 1500    /* thousandths of the contents' bytes; 1,283 and 1,295 of 60 and 100 */
+};
+
+#define LATE (30 * CFC_S)
+
+static uint64_t
+sum_decoded(const struct sim *sim)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < sim->consumer_count; i++) {
+        if (sim->consumers[i].receiver != NULL) {
+            sum += cfc_receiver_stats(sim->consumers[i].receiver)->blocks_decoded;
+        }
+    }
+    return sum;
+}
+
+static uint64_t
+sum_poisoned(const struct sim *sim)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < sim->consumer_count; i++) {
+        if (sim->consumers[i].receiver != NULL) {
+            sum += cfc_receiver_stats(sim->consumers[i].receiver)->blocks_poisoned;
+        }
+    }
+    return sum;
+}
+
+static const struct sim_content *
+content_of(struct sim *sim, uint32_t document)
+{
+    return sim_catalog_content(&sim->catalog, SIM_NO_DOCUMENT, document);
+}
+
+/* What the engine has put on the wire, answers to single consumers counted as far as they are
+ * repair: the echoes of reports follow the fleet, not the contents. */
+static uint64_t
+wire_bytes(const struct sim *sim)
+{
+    const struct sim_net_stats *stats = &sim->net.stats;
+    uint64_t repairs = cfc_sender_stats(sim->engine.sender)->repairs_unicast;
+
+    return stats->multicast_bytes + ETHERNET_SIZE * stats->multicast_frames +
+           repairs * (CFC_SYMBOL_SIZE_DEFAULT + CFC_SYMBOL_HEADER_SIZE + ETHERNET_SIZE);
+}
+
+void
+sim_story_random_loss(struct sim *sim)
+{
+    uint64_t content_bytes = 0, before, wire;
+
+    sim_begin(sim);
+    sim_publish(sim, CHECKOUT, sim_medium(sim));
+    sim_converge(sim, LATE);
+    sim_loss(sim, 10000);
+    before = wire_bytes(sim);
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint32_t document = sim_huge(sim);
+
+        content_bytes += content_of(sim, document)->coded_size;
+        sim_publish(sim, CHECKOUT, document);
+        sim_converge_served(sim, LATE);
+    }
+    wire = wire_bytes(sim) - before;
+    sim_calm(sim);
+    sim_converge(sim, LATE);
+    sim_world_trace(&sim->world, "price", 0, wire * 1000 / content_bytes, sum_decoded(sim));
+    sim_claim(sim, sum_decoded(sim) > 0, "blocks were decoded from repair symbols");
+    sim_claim(sim, wire * 1000 <= content_bytes * PRICE_MAX,
+              "the price of 1 % loss on the wire is bounded");
+}
+
+/* Bursts at every link, and at the switches before them. */
+void
+sim_story_bursts(struct sim *sim)
+{
+    sim_begin(sim);
+    sim_publish(sim, CHECKOUT, sim_medium(sim));
+    sim_converge(sim, LATE);
+    sim->net.faults.link_burst = (struct sim_burst){.enter_ppm = 1000, .leave_ppm = 150000};
+    sim->net.faults.switch_burst = (struct sim_burst){.enter_ppm = 100, .leave_ppm = 30000};
+    sim_publish(sim, CHECKOUT, sim_huge(sim));
+    sim_converge_served(sim, LATE);
+    sim_publish(sim, CHECKOUT, sim_large(sim));
+    sim_converge_served(sim, LATE);
+    sim_calm(sim);
+    sim_converge(sim, LATE);
+    sim_claim(sim, sum_decoded(sim) > 0, "blocks were decoded from repair symbols");
+}
+
+/* Somebody sends repair symbols of his own while a content is under way (fault 36). */
+void
+sim_story_poisoned_repair(struct sim *sim)
+{
+    uint8_t frame[CFC_SYMBOL_HEADER_SIZE + CFC_SYMBOL_SIZE_DEFAULT] = {0};
+    const struct sim_content *content;
+    uint32_t document;
+
+    sim_begin(sim);
+    sim_publish(sim, CHECKOUT, sim_medium(sim));
+    sim_converge(sim, LATE);
+    document = sim_huge(sim);
+    content = content_of(sim, document);
+    sim_loss(sim, 30000);
+    sim_publish(sim, CHECKOUT, document);
+    for (uint32_t i = 0; i < 100; i++) {
+        sim_run(sim, CFC_MS / 4);
+        for (uint32_t block = 0; block < 12; block++) {
+            struct sim_packet *packet;
+
+            cfc_symbol_header(content->key, 0, block, (uint16_t)(FORGED_ROW + i % 50),
+                              CFC_SYMBOL_SIZE_DEFAULT, frame);
+            frame[CFC_SYMBOL_HEADER_SIZE + i] ^= (uint8_t)(1 + block);
+            packet = sim_packet_new(frame, sizeof(frame));
+            sim_net_inject_all(&sim->net, packet);
+            sim_packet_unref(packet);
+        }
+    }
+    sim_converge_served(sim, LATE);
+    sim_calm(sim);
+    sim_converge(sim, LATE);
+    sim_claim(sim, sum_poisoned(sim) > 0, "forged repair symbols were found out");
+}
