@@ -13,9 +13,11 @@
 
 #include <stdint.h>
 
-/* `ip` in host order.  The descriptor, or CONFCAST_ERR_EXISTS (somebody has the port),
+#include "dataplane/net_header.h"
+
+/* The descriptor, or CONFCAST_ERR_EXISTS (somebody has the port),
  * CONFCAST_ERR_RESOURCE; the reason is logged. */
-int cfc_doorbell_open(uint32_t ip, uint16_t port);
+int cfc_doorbell_open(const uint8_t ip[CFC_IP_SIZE], uint16_t port);
 
 /* Silences it.  Receive from the port afterwards, not before: what comes in between rings again. */
 void cfc_doorbell_clear(int fd);

@@ -1,6 +1,5 @@
 #include "dataplane/engine_internal.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +120,15 @@ burst_bytes(uint64_t rate_bytes)
     return burst > BURST_BYTES_MAX ? BURST_BYTES_MAX : (uint32_t)burst;
 }
 
+static struct cfc_address
+own_address(const struct cfc_options *o)
+{
+    struct cfc_address address = {.port = o->port};
+
+    memcpy(address.ip, o->ip, sizeof(address.ip));
+    return address;
+}
+
 static int
 open_sender(struct cfc_engine *engine, uint64_t *boot_id)
 {
@@ -133,7 +141,7 @@ open_sender(struct cfc_engine *engine, uint64_t *boot_id)
     random_bytes(&config.cookie_key, sizeof(config.cookie_key));
     config.fleet_key = o->fleet_key;
     config.alloc = (struct cfc_alloc){.alloc = heap_alloc, .free = heap_free};
-    config.unicast = cfc_address_ipv4(o->ip, o->port);
+    config.unicast = own_address(o);
     config.group_count = o->group_count;
     config.frame_size_max = engine->port.datagram_max;
     config.rate_bytes = o->rate_bytes;
@@ -158,7 +166,7 @@ open_control(struct cfc_engine *engine, uint64_t boot_id)
         .scopes_max = o->scopes_max,
         .hello = {.boot_id = boot_id,
                   .frame_size_max = (uint32_t)engine->port.datagram_max,
-                  .unicast = cfc_address_ipv4(o->ip, o->port),
+                  .unicast = own_address(o),
                   .port_text = engine->port_text,
                   .port_text_size = strlen(engine->port_text)},
         .stats = on_stats,
@@ -174,14 +182,17 @@ make_headers(struct cfc_engine *engine)
 {
     const struct cfc_options *o = engine->options;
 
-    engine->own.ip = o->ip;
+    memcpy(engine->own.ip, o->ip, sizeof(engine->own.ip));
     engine->own.port = o->port;
     memcpy(engine->own.mac, engine->port.mac, sizeof(engine->own.mac));
-    engine->rules = (struct cfc_rx_rules){
-        .ip = o->ip, .port = o->port, .is_checksum_final = engine->port.needs_dma};
+    engine->rules =
+        (struct cfc_rx_rules){.port = o->port, .is_checksum_final = engine->port.needs_dma};
+    memcpy(engine->rules.ip, o->ip, sizeof(engine->rules.ip));
     for (uint32_t i = 0; i <= o->group_count; i++) {
-        struct cfc_net_endpoint group = {.ip = o->group + i, .port = o->group_port};
+        struct cfc_net_endpoint group = {.port = o->group_port};
 
+        memcpy(group.ip, o->group, sizeof(group.ip));
+        cfc_net_add(group.ip, i);
         cfc_net_group_mac(group.ip, group.mac);
         cfc_net_template_init(&engine->groups[i], &engine->own, &group, o->ttl);
     }
@@ -191,10 +202,9 @@ static void
 describe_port(struct cfc_engine *engine)
 {
     const struct cfc_options *o = engine->options;
-    struct in_addr in = {.s_addr = htonl(o->ip)};
-    char address[INET_ADDRSTRLEN];
+    char address[CFC_OPTIONS_IP_TEXT_SIZE];
 
-    inet_ntop(AF_INET, &in, address, sizeof(address));
+    cfc_options_ip_text(o->ip, address);
     snprintf(engine->port_text, sizeof(engine->port_text), "%s on %s, %s:%u, MTU %u, %s",
              engine->port.driver, o->interface != NULL ? o->interface : engine->port.name, address,
              o->port, engine->port.mtu,
@@ -238,6 +248,9 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
     struct cfc_engine *engine = calloc(1, sizeof(*engine));
     struct cfc_port_config port = {.interface = options->interface,
                                    .mtu = options->mtu,
+                                   .header_size = cfc_net_header_size(options->ip),
+                                   .needs_multicast = !options->is_kernel_answering &&
+                                                      !cfc_net_is_ipv4(options->ip),
                                    .is_linear = options->is_linear,
                                    .slots_max = options->contents_max,
                                    .payload_done = on_payload_done,
@@ -259,7 +272,7 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
         rc = open_parts(engine);
     }
     if (rc == CONFCAST_OK && options->is_xdp) {
-        struct cfc_address own = cfc_address_ipv4(options->ip, options->port);
+        struct cfc_address own = own_address(options);
 
         rc = cfc_xdp_configure(options->interface, &own);
     }
@@ -319,6 +332,7 @@ cfc_engine_publish(struct cfc_engine *engine)
     s->control = *cfc_control_stats(engine->control);
     memcpy(s->rx_verdicts, engine->rx_verdicts, sizeof(s->rx_verdicts));
     s->arp_replies = engine->arp_replies;
+    s->nd_replies = engine->nd_replies;
     s->no_neighbor = engine->no_neighbor;
     s->sleeps = engine->sleeps;
     s->turns = engine->turns;

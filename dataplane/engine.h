@@ -29,6 +29,7 @@ struct cfc_engine_snapshot {
     struct cfc_control_stats control;
     uint64_t rx_verdicts[CFC_RX_VERDICT_COUNT];
     uint64_t arp_replies;
+    uint64_t nd_replies;  /* neighbour advertisements, IPv6 */
     uint64_t no_neighbor; /* unicast frames dropped: nobody knows the way */
     uint64_t sleeps;
     uint64_t turns;

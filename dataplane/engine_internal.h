@@ -30,6 +30,7 @@ struct cfc_engine {
     uint64_t ring_sleep_ns; /* bound of a sleep that the doorbell can end */
     uint64_t rx_verdicts[CFC_RX_VERDICT_COUNT];
     uint64_t arp_replies;
+    uint64_t nd_replies;
     uint64_t no_neighbor;
     uint64_t sleeps;
     uint64_t turns;

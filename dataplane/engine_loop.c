@@ -35,21 +35,36 @@ enum {
 #define WATCH_PERIOD_NS   CFC_S
 #define TIMER_SLACK_NS    1000
 
+/* A host of its own, where no kernel answers for it. */
+static void
+answer_as_host(struct cfc_engine *engine, enum cfc_rx_verdict verdict, const uint8_t *frame,
+               size_t size)
+{
+    uint8_t reply[CFC_ND_FRAME_SIZE];
+
+    if (engine->options->is_kernel_answering) {
+        return;
+    }
+    if (verdict == CFC_RX_ARP && cfc_net_arp_reply(frame, size, &engine->own, reply) &&
+        cfc_port_tx_raw(&engine->port, reply, CFC_ARP_FRAME_SIZE) == CONFCAST_OK) {
+        engine->arp_replies++;
+    }
+    if (verdict == CFC_RX_ND && cfc_net_nd_reply(frame, size, &engine->own, reply) &&
+        cfc_port_tx_raw(&engine->port, reply, CFC_ND_FRAME_SIZE) == CONFCAST_OK) {
+        engine->nd_replies++;
+    }
+}
+
 static void
 on_frame(void *ctx, const uint8_t *frame, size_t size)
 {
     struct cfc_engine *engine = ctx;
     struct cfc_rx_datagram datagram;
     enum cfc_rx_verdict verdict = cfc_rx_parse(&engine->rules, frame, size, &datagram);
-    uint8_t reply[CFC_ARP_FRAME_SIZE];
 
     engine->rx_verdicts[verdict]++;
-    if (verdict == CFC_RX_ARP && !engine->options->is_kernel_answering &&
-        cfc_net_arp_reply(frame, size, &engine->own, reply) &&
-        cfc_port_tx_raw(&engine->port, reply, sizeof(reply)) == CONFCAST_OK) {
-        engine->arp_replies++;
-    }
     if (verdict != CFC_RX_DATAGRAM) {
+        answer_as_host(engine, verdict, frame, size);
         return;
     }
     /* A frame that the protocol refuses, with a forged source perhaps, does not move anybody. */
@@ -60,24 +75,17 @@ on_frame(void *ctx, const uint8_t *frame, size_t size)
     }
 }
 
-static uint32_t
-mapped_ipv4(const struct cfc_address *address)
-{
-    const uint8_t *ip = address->ip + 12;
-
-    return (uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3];
-}
-
 /* The header for a frame, or NULL when nobody knows the way to its consumer. */
 static const struct cfc_net_template *
 find_way(struct cfc_engine *engine, const struct cfc_tx *tx, struct cfc_net_template *unicast)
 {
-    struct cfc_net_endpoint to = {.ip = mapped_ipv4(&tx->to), .port = tx->to.port};
+    struct cfc_net_endpoint to = {.port = tx->to.port};
     const uint8_t *mac;
 
     if (tx->is_multicast) {
         return &engine->groups[tx->group];
     }
+    memcpy(to.ip, tx->to.ip, sizeof(to.ip));
     mac = cfc_neighbors_find(engine->neighbors, to.ip);
     if (mac == NULL) {
         engine->no_neighbor++;

@@ -11,7 +11,7 @@ enum {
 
 struct entry {
     uint64_t heard_ns;
-    uint32_t ip; /* 0: free */
+    uint8_t ip[CFC_IP_SIZE]; /* all zero: free */
     uint8_t mac[CFC_MAC_ADDRESS_SIZE];
 };
 
@@ -48,23 +48,29 @@ cfc_neighbors_free(struct cfc_neighbors *n)
 }
 
 static size_t
-first_of_set(const struct cfc_neighbors *n, uint32_t ip)
+first_of_set(const struct cfc_neighbors *n, const uint8_t ip[CFC_IP_SIZE])
 {
-    uint64_t x = (ip ^ n->seed) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t words[2];
+    uint64_t x = n->seed;
 
-    x = (x ^ x >> 32 ^ n->seed >> 32) * UINT64_C(0xd6e8feb86659fd93);
-    return (size_t)(x >> 32 & n->set_mask) * WAYS;
+    memcpy(words, ip, sizeof(words));
+    for (size_t i = 0; i < 2; i++) {
+        x = (x ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        x = (x ^ x >> 32 ^ n->seed >> 32) * UINT64_C(0xd6e8feb86659fd93);
+        x ^= x >> 32;
+    }
+    return (size_t)(x & n->set_mask) * WAYS;
 }
 
 void
-cfc_neighbors_learn(struct cfc_neighbors *n, uint32_t ip, const uint8_t mac[CFC_MAC_ADDRESS_SIZE],
-                    uint64_t now_ns)
+cfc_neighbors_learn(struct cfc_neighbors *n, const uint8_t ip[CFC_IP_SIZE],
+                    const uint8_t mac[CFC_MAC_ADDRESS_SIZE], uint64_t now_ns)
 {
     struct entry *set = &n->entries[first_of_set(n, ip)];
     struct entry *chosen = &set[0];
 
     for (size_t i = 0; i < WAYS; i++) {
-        if (set[i].ip == ip) {
+        if (memcmp(set[i].ip, ip, CFC_IP_SIZE) == 0) {
             chosen = &set[i];
             break;
         }
@@ -72,18 +78,18 @@ cfc_neighbors_learn(struct cfc_neighbors *n, uint32_t ip, const uint8_t mac[CFC_
             chosen = &set[i];
         }
     }
-    chosen->ip = ip;
+    memcpy(chosen->ip, ip, CFC_IP_SIZE);
     chosen->heard_ns = now_ns;
     memcpy(chosen->mac, mac, CFC_MAC_ADDRESS_SIZE);
 }
 
 const uint8_t *
-cfc_neighbors_find(const struct cfc_neighbors *n, uint32_t ip)
+cfc_neighbors_find(const struct cfc_neighbors *n, const uint8_t ip[CFC_IP_SIZE])
 {
     const struct entry *set = &n->entries[first_of_set(n, ip)];
 
     for (size_t i = 0; i < WAYS; i++) {
-        if (set[i].ip == ip && ip != 0) {
+        if (memcmp(set[i].ip, ip, CFC_IP_SIZE) == 0 && cfc_net_is_given(ip)) {
             return set[i].mac;
         }
     }

@@ -17,10 +17,10 @@ struct cfc_neighbors *cfc_neighbors_new(uint32_t count, uint64_t seed);
 void cfc_neighbors_free(struct cfc_neighbors *n);
 
 /* Notes where `ip` was last heard from. */
-void cfc_neighbors_learn(struct cfc_neighbors *n, uint32_t ip,
+void cfc_neighbors_learn(struct cfc_neighbors *n, const uint8_t ip[CFC_IP_SIZE],
                          const uint8_t mac[CFC_MAC_ADDRESS_SIZE], uint64_t now_ns);
 
 /* 6 bytes, valid until the next learn; NULL when the address is not known. */
-const uint8_t *cfc_neighbors_find(const struct cfc_neighbors *n, uint32_t ip);
+const uint8_t *cfc_neighbors_find(const struct cfc_neighbors *n, const uint8_t ip[CFC_IP_SIZE]);
 
 #endif

@@ -85,13 +85,15 @@ cfc_options_help(void)
           "  --vdev ARGUMENTS           any other virtual device, as EAL's --vdev takes it\n"
           "  --allow ADDRESS            a NIC by its PCI address\n"
           "and for it:\n"
-          "  --ip A.B.C.D[/LEN]         own address; default: that of the interface\n"
+          "  --ip ADDRESS[/LEN]         own address, IPv4 or IPv6 as the groups; default: that of "
+          "the\n"
+          "                             interface\n"
           "  --mtu BYTES                default: the port's\n"
           "  --linear                   copy payload even where the PMD takes chained mbufs\n"
           "\n"
           "The fleet:\n"
           "  --fleet FILE               fleet.json: groups, ports, engines\n"
-          "  --group-base A.B.C.D       first data group         } instead of the fleet file,\n"
+          "  --group-base ADDRESS       first data group         } instead of the fleet file,\n"
           "  --group-count N            data groups, 1 to 16     } or over it\n"
           "  --udp-port N               of groups and engine     }\n"
           "  --ttl N                    of multicast, default 8\n"
@@ -134,22 +136,35 @@ parse_number(const char *option, const char *text, uint64_t min, uint64_t max, u
 }
 
 static int
-parse_ip(const char *option, const char *text, uint32_t *out)
+parse_ip(const char *option, const char *text, uint8_t out[CFC_IP_SIZE])
 {
-    char address[INET_ADDRSTRLEN];
+    static const uint8_t ipv4[CFC_IP_SIZE] = CFC_NET_IPV4(0);
+    char address[INET6_ADDRSTRLEN];
     size_t size = strcspn(text, "/");
-    struct in_addr in;
 
     if (size >= sizeof(address)) {
         return usage(option, text);
     }
     memcpy(address, text, size);
     address[size] = '\0';
-    if (inet_pton(AF_INET, address, &in) != 1) {
+    memcpy(out, ipv4, sizeof(ipv4));
+    if (inet_pton(AF_INET, address, out + 12) != 1 && inet_pton(AF_INET6, address, out) != 1) {
         return usage(option, text);
     }
-    *out = ntohl(in.s_addr);
     return CONFCAST_OK;
+}
+
+void
+cfc_options_ip_text(const uint8_t ip[CFC_IP_SIZE], char text[CFC_OPTIONS_IP_TEXT_SIZE])
+{
+    char address[INET6_ADDRSTRLEN];
+
+    if (cfc_net_is_ipv4(ip)) {
+        inet_ntop(AF_INET, ip + 12, text, CFC_OPTIONS_IP_TEXT_SIZE);
+        return;
+    }
+    inet_ntop(AF_INET6, ip, address, sizeof(address));
+    snprintf(text, CFC_OPTIONS_IP_TEXT_SIZE, "[%s]", address);
 }
 
 static int
@@ -220,9 +235,9 @@ parse_network(int option, const char *name, const char *text, struct cfc_options
 
     switch (option) {
     case OPTION_IP:
-        return parse_ip(name, text, &o->ip);
+        return parse_ip(name, text, o->ip);
     case OPTION_GROUP_BASE:
-        return parse_ip(name, text, &o->group);
+        return parse_ip(name, text, o->group);
     case OPTION_GROUP_COUNT:
         rc = parse_number(name, text, 1, CFC_GROUP_COUNT_MAX, &number);
         o->group_count = (uint32_t)number;
@@ -304,10 +319,10 @@ check_together(const struct cfc_options *o)
     } else if (o->key_path == NULL) {
         missing = "--session-key FILE";
     } else if (o->fleet_path == NULL &&
-               (o->group == 0 || o->group_count == 0 || o->group_port == 0)) {
+               (!cfc_net_is_given(o->group) || o->group_count == 0 || o->group_port == 0)) {
         missing = "--fleet FILE, or all of --group-base, --group-count and --udp-port";
-    } else if (o->interface == NULL && o->ip == 0) {
-        missing = "--ip A.B.C.D, since the port has no kernel interface to take it from";
+    } else if (o->interface == NULL && !cfc_net_is_given(o->ip)) {
+        missing = "--ip ADDRESS, since the port has no kernel interface to take it from";
     }
     if (missing != NULL) {
         cfc_log_error("want %s (see --help)", missing);

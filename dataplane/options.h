@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dataplane/net_header.h"
 #include "protocol/trust/mac.h"
 
 struct cfc_options {
@@ -26,9 +27,9 @@ struct cfc_options {
     uint16_t mtu;   /* 0: the port's own */
     bool is_linear; /* never chain */
 
-    uint32_t ip;    /* own address, host order */
-    uint16_t port;  /* own UDP port */
-    uint32_t group; /* first data group */
+    uint8_t ip[CFC_IP_SIZE];    /* own address, IPv4 mapped into IPv6; all zero: not given */
+    uint16_t port;              /* own UDP port */
+    uint8_t group[CFC_IP_SIZE]; /* first data group; likewise */
     uint32_t group_count;
     uint16_t group_port;
     uint8_t ttl; /* of multicast */
@@ -60,5 +61,12 @@ int cfc_options_parse(int argc, char *const *argv, struct cfc_options *out);
 int cfc_options_complete(struct cfc_options *options);
 
 void cfc_options_help(void);
+
+enum {
+    CFC_OPTIONS_IP_TEXT_SIZE = 48
+};
+
+/* An address as people write it; IPv6 in brackets. */
+void cfc_options_ip_text(const uint8_t ip[CFC_IP_SIZE], char text[CFC_OPTIONS_IP_TEXT_SIZE]);
 
 #endif

@@ -65,70 +65,94 @@ read_key(const char *path, struct cfc_key *key)
     return rc;
 }
 
-static uint32_t
-fleet_ipv4(const struct cfc_fleet_address *address)
+static void
+fleet_ip(const struct cfc_fleet_address *address, uint8_t ip[CFC_IP_SIZE])
 {
-    return (uint32_t)address->bytes[0] << 24 | (uint32_t)address->bytes[1] << 16 |
-           (uint32_t)address->bytes[2] << 8 | address->bytes[3];
+    static const uint8_t ipv4[CFC_IP_SIZE] = CFC_NET_IPV4(0);
+
+    memcpy(ip, address->family == 4 ? ipv4 : address->bytes, CFC_IP_SIZE);
+    if (address->family == 4) {
+        memcpy(ip + 12, address->bytes, 4);
+    }
 }
 
 /* The engine of the fleet that has this address, or NULL. */
 static const struct cfc_fleet_address *
-engine_at(const struct cfc_fleet *fleet, uint32_t ip)
+engine_at(const struct cfc_fleet *fleet, const uint8_t ip[CFC_IP_SIZE])
 {
     for (uint32_t i = 0; i < fleet->engine_count; i++) {
-        if (fleet_ipv4(&fleet->engines[i]) == ip) {
+        uint8_t engine[CFC_IP_SIZE];
+
+        fleet_ip(&fleet->engines[i], engine);
+        if (memcmp(engine, ip, CFC_IP_SIZE) == 0) {
             return &fleet->engines[i];
         }
     }
     return NULL;
 }
 
-/* The first IPv4 address of the interface, or rather the first that is an engine's. */
-static uint32_t
-interface_ip(const char *interface, const struct cfc_fleet *fleet)
+/* One of the interface's addresses in our form.  Link-local ones are not to be routed, so they do
+ * not count. */
+static bool
+ip_of(const struct ifaddrs *at, uint8_t ip[CFC_IP_SIZE])
+{
+    static const uint8_t ipv4[CFC_IP_SIZE] = CFC_NET_IPV4(0);
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (at->ifa_addr == NULL) {
+        return false;
+    }
+    if (at->ifa_addr->sa_family == AF_INET) {
+        memcpy(&v4, at->ifa_addr, sizeof(v4));
+        memcpy(ip, ipv4, sizeof(ipv4));
+        memcpy(ip + 12, &v4.sin_addr, sizeof(v4.sin_addr));
+        return true;
+    }
+    if (at->ifa_addr->sa_family == AF_INET6) {
+        memcpy(&v6, at->ifa_addr, sizeof(v6));
+        memcpy(ip, &v6.sin6_addr, CFC_IP_SIZE);
+        return !IN6_IS_ADDR_LINKLOCAL(&v6.sin6_addr);
+    }
+    return false;
+}
+
+/* The first address of the interface in the family of the groups, or rather the first that is an
+ * engine's. */
+static void
+interface_ip(const char *interface, const struct cfc_fleet *fleet, bool is_ipv4,
+             uint8_t found[CFC_IP_SIZE])
 {
     struct ifaddrs *list;
-    uint32_t found = 0;
 
     if (getifaddrs(&list) != 0) {
-        return 0;
+        return;
     }
     for (struct ifaddrs *at = list; at != NULL; at = at->ifa_next) {
-        struct sockaddr_in in;
-        uint32_t ip;
+        uint8_t ip[CFC_IP_SIZE];
 
-        if (at->ifa_addr == NULL || at->ifa_addr->sa_family != AF_INET ||
-            strcmp(at->ifa_name, interface) != 0) {
+        if (strcmp(at->ifa_name, interface) != 0 || !ip_of(at, ip) ||
+            cfc_net_is_ipv4(ip) != is_ipv4) {
             continue;
         }
-        memcpy(&in, at->ifa_addr, sizeof(in));
-        ip = ntohl(in.sin_addr.s_addr);
-        if (found == 0 || (fleet != NULL && engine_at(fleet, found) == NULL)) {
-            found = ip;
+        if (!cfc_net_is_given(found) || (fleet != NULL && engine_at(fleet, found) == NULL)) {
+            memcpy(found, ip, CFC_IP_SIZE);
         }
     }
     freeifaddrs(list);
-    return found;
 }
 
 static int
 apply_fleet(struct cfc_options *o, const struct cfc_fleet *fleet)
 {
     const struct cfc_fleet_address *engine = engine_at(fleet, o->ip);
-    struct in_addr in = {.s_addr = htonl(o->ip)};
+    char text[CFC_OPTIONS_IP_TEXT_SIZE];
 
-    if (fleet->group_base.family != 4) {
-        cfc_log_error("%s: the groups are IPv6, which this engine cannot send to", o->fleet_path);
-        return CONFCAST_ERR_UNSUPPORTED;
-    }
     if (engine == NULL) {
+        cfc_options_ip_text(o->ip, text);
         cfc_log_error("%s names no engine at %s: consumers would not listen to it", o->fleet_path,
-                      inet_ntoa(in));
+                      text);
         return CONFCAST_ERR_AUTHORITY;
-    }
-    if (o->group == 0) {
-        o->group = fleet_ipv4(&fleet->group_base);
     }
     if (o->group_count == 0) {
         o->group_count = fleet->group_count;
@@ -185,12 +209,23 @@ find_mtu(struct cfc_options *o)
 static int
 complete_addresses(struct cfc_options *o, const struct cfc_fleet *fleet)
 {
-    if (o->ip == 0) {
-        o->ip = interface_ip(o->interface, fleet);
+    uint8_t control_group[CFC_IP_SIZE];
+    bool is_ipv4;
+
+    if (!cfc_net_is_given(o->group)) {
+        fleet_ip(&fleet->group_base, o->group);
     }
-    if (o->ip == 0) {
-        cfc_log_error("%s has no IPv4 address: use --ip", o->interface);
+    is_ipv4 = cfc_net_is_ipv4(o->group);
+    if (!cfc_net_is_given(o->ip)) {
+        interface_ip(o->interface, fleet, is_ipv4, o->ip);
+    }
+    if (!cfc_net_is_given(o->ip)) {
+        cfc_log_error("%s has no %s address: use --ip", o->interface, is_ipv4 ? "IPv4" : "IPv6");
         return CONFCAST_ERR_NOT_FOUND;
+    }
+    if (cfc_net_is_ipv4(o->ip) != is_ipv4) {
+        cfc_log_error("the own address and the groups are not both IPv4 or both IPv6");
+        return CONFCAST_ERR_INVALID;
     }
     if (fleet != NULL) {
         int rc = apply_fleet(o, fleet);
@@ -200,7 +235,9 @@ complete_addresses(struct cfc_options *o, const struct cfc_fleet *fleet)
         }
     }
     /* The control group follows the data groups. */
-    if (!cfc_net_is_multicast(o->group) || !cfc_net_is_multicast(o->group + o->group_count)) {
+    memcpy(control_group, o->group, sizeof(control_group));
+    cfc_net_add(control_group, o->group_count);
+    if (!cfc_net_is_multicast(o->group) || !cfc_net_is_multicast(control_group)) {
         cfc_log_error("the groups are not all multicast addresses");
         return CONFCAST_ERR_INVALID;
     }

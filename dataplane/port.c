@@ -26,7 +26,6 @@ enum {
     /* net_af_xdp fills a ring of 2,048 from it and copies what it sends into the rest. */
     RX_POOL_SIZE = 4 * DESCRIPTORS - 1,
     RX_ROOM_MIN = 2048,
-    IP_UDP_SIZE = CFC_IPV4_SIZE + CFC_UDP_SIZE,
     BOUNCE_SIZE = 65536,
     RX_BURST = 64,
     PAGE_SIZE = 4096,
@@ -51,6 +50,7 @@ interface_ioctl(const char *interface, unsigned long request, struct ifreq *ifr)
 static int
 choose_mtu(struct cfc_port *port)
 {
+    size_t ip_udp_size = port->config.header_size - CFC_ETHERNET_SIZE;
     uint16_t mtu = 0;
     struct ifreq ifr;
 
@@ -69,13 +69,13 @@ choose_mtu(struct cfc_port *port)
     if (port->config.mtu != 0) {
         mtu = port->config.mtu;
     }
-    if (mtu < CFC_FRAME_SIZE_MIN + IP_UDP_SIZE) {
-        cfc_log_error("an MTU of %u is too small: confcast needs %d", mtu,
-                      CFC_FRAME_SIZE_MIN + IP_UDP_SIZE);
+    if (mtu < CFC_FRAME_SIZE_MIN + ip_udp_size) {
+        cfc_log_error("an MTU of %u is too small: confcast needs %zu", mtu,
+                      CFC_FRAME_SIZE_MIN + ip_udp_size);
         return CONFCAST_ERR_LIMIT;
     }
     port->mtu = mtu;
-    port->datagram_max = RTE_MIN((size_t)mtu - IP_UDP_SIZE, (size_t)CFC_FRAME_SIZE_MAX);
+    port->datagram_max = RTE_MIN(mtu - ip_udp_size, (size_t)CFC_FRAME_SIZE_MAX);
     return CONFCAST_OK;
 }
 
@@ -99,10 +99,10 @@ make_pools(struct cfc_port *port)
     /* net_af_packet wants room for the whole of a ring frame. */
     size_t rx_room = RTE_MAX((size_t)RX_ROOM_MIN, (size_t)rte_align32pow2(port->mtu + 256u));
 
-    port->payload_offset = CFC_NET_HEADER_SIZE;
+    port->payload_offset = port->config.header_size;
     port->rx_pool = make_pool("confcast_rx", RX_POOL_SIZE, 0, rx_room);
-    port->header_pool =
-        make_pool("confcast_header", TX_POOL_SIZE, 0, CFC_NET_HEADER_SIZE + port->datagram_max);
+    port->header_pool = make_pool("confcast_header", TX_POOL_SIZE, 0,
+                                  port->config.header_size + port->datagram_max);
     port->ext_pool = make_pool("confcast_ext", TX_POOL_SIZE, CFC_PORT_EXT_PRIVATE_SIZE, 0);
     port->bounce = malloc(BOUNCE_SIZE);
     port->shares = calloc(port->config.slots_max, sizeof(*port->shares));
@@ -157,6 +157,14 @@ start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
         return CONFCAST_ERR_RESOURCE;
     }
     port->rx_descriptors = rx_count;
+    if (port->config.needs_multicast) {
+        /* Virtual devices receive all there is and need not know how. */
+        rc = rte_eth_allmulticast_enable(port->id);
+        if (rc != 0 && port->needs_dma) {
+            cfc_log_warning("%s does not receive multicast (%s): hosts may not find the engine",
+                            info->driver_name, rte_strerror(-rc));
+        }
+    }
     return CONFCAST_OK;
 }
 

@@ -30,6 +30,8 @@ enum {
 struct cfc_port_config {
     const char *interface; /* kernel interface that the PMD sits on, or NULL */
     uint16_t mtu;          /* 0: the port's own */
+    size_t header_size;    /* in front of a datagram: cfc_net_header_size() of the own address */
+    bool needs_multicast;  /* receives multicast too: the engine answers neighbour solicitations */
     bool is_linear;        /* copy even where the PMD takes chains */
     uint32_t slots_max;    /* payload slots */
     /* `count` payloads of `slot` have left the port: called from within the functions below. */

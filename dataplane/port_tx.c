@@ -106,10 +106,11 @@ cfc_port_tx_commit(struct cfc_port *port, const struct cfc_net_template *to, siz
 {
     struct rte_mbuf *head = port->headers[--port->header_count];
     uint8_t *bytes = rte_pktmbuf_mtod(head, uint8_t *);
-    size_t size = CFC_NET_HEADER_SIZE + room_size;
+    size_t size = to->size + room_size;
 
-    assert(room_size + payload_size <= port->datagram_max);
+    assert(room_size + payload_size <= port->datagram_max && to->size == port->payload_offset);
     cfc_net_template_write(to, room_size + payload_size, bytes);
+    cfc_net_template_seal(to, bytes, room_size, payload, payload != NULL ? payload_size : 0);
     if (payload != NULL && !port->is_chained) {
         memcpy(bytes + size, payload, payload_size);
         size += payload_size;

@@ -14,16 +14,17 @@
 #include "dataplane/net_header.h"
 #include "protocol/wire/frame.h"
 
-/* X(name, word for counters, what the frame is).  All but the first two are dropped. */
+/* X(name, word for counters, what the frame is).  All but the first three are dropped. */
 #define CFC_RX_VERDICTS(X)                                                                         \
     X(DATAGRAM, "datagram", "for this engine: hand it to the protocol")                            \
     X(ARP, "arp", "an ARP frame")                                                                  \
+    X(ND, "nd", "an IPv6 neighbour solicitation")                                                  \
     X(FOREIGN, "foreign", "another protocol, address or port: not for us, nothing wrong")          \
     X(OWN, "own", "our own multicast, looped back")                                                \
     X(RUNT, "runt", "ends inside a header")                                                        \
-    X(HEADER, "bad_header", "IPv4 version, header length or header checksum is wrong")             \
-    X(FRAGMENT, "fragment", "an IPv4 fragment: confcast frames fit the path MTU")                  \
-    X(LENGTH, "bad_length", "lengths in IPv4, UDP and frame disagree")                             \
+    X(HEADER, "bad_header", "IP version, header length or header checksum is wrong")               \
+    X(FRAGMENT, "fragment", "an IP fragment: confcast frames fit the path MTU")                    \
+    X(LENGTH, "bad_length", "lengths in IP, UDP and frame disagree")                               \
     X(SOURCE, "bad_source", "source address or port that nobody can be answered at")               \
     X(CHECKSUM, "bad_checksum", "the UDP checksum does not hold")
 
@@ -38,9 +39,9 @@ enum cfc_rx_verdict {
 const char *cfc_rx_verdict_word(enum cfc_rx_verdict verdict);
 
 struct cfc_rx_rules {
-    uint32_t ip;            /* own address, host order */
-    uint16_t port;          /* own UDP port */
-    bool is_checksum_final; /* check UDP checksums other than 0 */
+    uint8_t ip[CFC_IP_SIZE]; /* own address */
+    uint16_t port;           /* own UDP port */
+    bool is_checksum_final;  /* check UDP checksums other than 0 */
 };
 
 struct cfc_rx_datagram {

@@ -92,6 +92,7 @@ on_stats(const char *command, const char *params, struct rte_tel_data *d)
     add(d, "rx_oversize", s.port.rx_oversize);
     add(d, "rx_chained", s.port.rx_chained);
     add(d, "arp_replies", s.arp_replies);
+    add(d, "nd_replies", s.nd_replies);
     add(d, "no_neighbor", s.no_neighbor);
     add(d, "sleeps", s.sleeps);
     add(d, "turns", s.turns);

@@ -371,9 +371,9 @@ main(int argc, char **argv)
     static const uint8_t seed[32] = {1, 2, 3};
     static struct bench b = {.rounds = ROUNDS_DEFAULT, .scope_count = 1};
     static struct cfc_options o = {.vdev = "net_null0,no-rx=1",
-                                   .ip = OWN_IP,
+                                   .ip = CFC_NET_IPV4(OWN_IP),
                                    .port = UDP_PORT,
-                                   .group = GROUP,
+                                   .group = CFC_NET_IPV4(GROUP),
                                    .group_count = 16,
                                    .group_port = UDP_PORT,
                                    .ttl = 1,

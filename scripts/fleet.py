@@ -92,7 +92,7 @@ class Consumer:
 
 class Fleet:
     def __init__(self, name, scope, consumer_count=8, loss=0.0, build=None,
-                 engine_args=()):
+                 engine_args=(), ipv6=False):
         build = build or os.environ.get("CFC_BUILD") or os.path.join(REPO, "build")
         self.bed = testbed.Bed(f"cf-{name}")
         self.name = name
@@ -110,6 +110,8 @@ class Fleet:
         self.env = dict(os.environ, PATH=self.path, CONFCAST_SERVER=self.server)
         self.consumers = [Consumer(self, number) for number in range(1, consumer_count + 1)]
         self.engine_args = list(engine_args)
+        self.group_base = "ff35::8000:0" if ipv6 else "239.77.1.0"
+        self.engine_address = f"[fd77::1]:{PORT}" if ipv6 else f"10.77.0.1:{PORT}"
         self.control = None
         self.engine = None
 
@@ -147,8 +149,8 @@ class Fleet:
             file.write(f"{os.getpid()}\n")
         self.bed.up(len(self.consumers), self.loss, PORT, testbed.MTU_DEFAULT)
         self.ctl("key", "init", "--dir", self.keys, "--fleet", self.name, "--group-base",
-                 "239.77.1.0", "--group-count", "4", "--port", str(PORT),
-                 "--engine", f"10.77.0.1:{PORT}")
+                 self.group_base, "--group-count", "4", "--port", str(PORT),
+                 "--engine", self.engine_address)
         for consumer in self.consumers:
             os.makedirs(consumer.state_dir)
             labels = [f"{key}={value}" for key, value in consumer.labels.items()]

@@ -77,6 +77,25 @@ class OtherPorts(base.Case):
         self.assertEqual(engine.stop(), 0)
 
 
+    def test_net_tap_is_found_by_neighbour_discovery(self):
+        engine = bed.Engine("--vdev", "net_tap0,iface=cfctap1", "--group-base", "ff35::8000:0", ip="fd79::1",
+                            namespace=base.ENGINE)
+        self.addCleanup(engine.kill)
+        base.run(base.ENGINE, "ip", "addr", "add", "fd79::2/64", "dev", "cfctap1", "nodad")
+
+        def send():
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+                for _ in range(3):
+                    sock.sendto(b"x" * 15, ("fd79::1", bed.PORT))
+                    time.sleep(0.1)
+        bed.in_namespace(base.ENGINE, send)
+        stats = base.wait_for_stats(engine, lambda s: s["rx"]["datagram"] >= 3)
+        self.assertGreaterEqual(stats["nd_replies"], 1)
+        self.assertEqual(stats["rx"]["datagram"], 3)
+        self.assertEqual(stats["errors"], {"short": 3})
+        self.assertEqual(engine.stop(), 0)
+
+
 class Xdp(base.Case):
     """net_af_xdp: our program takes what is the engine's, the kernel has the rest."""
 

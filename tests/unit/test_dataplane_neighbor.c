@@ -4,6 +4,8 @@
 #include "dataplane/neighbor.h"
 #include "tests/unit/cunit_main.h"
 
+#define IPV4(ip) ((const uint8_t[CFC_IP_SIZE])CFC_NET_IPV4(ip))
+
 static const uint8_t mac_a[CFC_MAC_ADDRESS_SIZE] = {2, 0, 0, 0, 0, 1};
 static const uint8_t mac_b[CFC_MAC_ADDRESS_SIZE] = {2, 0, 0, 0, 0, 2};
 
@@ -14,13 +16,14 @@ what_was_heard_is_found(void)
     const uint8_t *mac;
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(n);
-    CU_ASSERT_PTR_NULL(cfc_neighbors_find(n, 0x0a000001));
-    cfc_neighbors_learn(n, 0x0a000001, mac_a, 1);
-    mac = cfc_neighbors_find(n, 0x0a000001);
+    CU_ASSERT_PTR_NULL(cfc_neighbors_find(n, IPV4(0x0a000001)));
+    cfc_neighbors_learn(n, IPV4(0x0a000001), mac_a, 1);
+    mac = cfc_neighbors_find(n, IPV4(0x0a000001));
     CU_ASSERT_PTR_NOT_NULL_FATAL(mac);
     CU_ASSERT_EQUAL(memcmp(mac, mac_a, sizeof(mac_a)), 0);
-    CU_ASSERT_PTR_NULL(cfc_neighbors_find(n, 0x0a000002));
-    CU_ASSERT_PTR_NULL(cfc_neighbors_find(n, 0));
+    CU_ASSERT_PTR_NULL(cfc_neighbors_find(n, IPV4(0x0a000002)));
+    CU_ASSERT_PTR_NULL(cfc_neighbors_find(n, IPV4(0)));
+    CU_ASSERT_PTR_NULL(cfc_neighbors_find(n, (const uint8_t[CFC_IP_SIZE]){0}));
     cfc_neighbors_free(n);
 }
 
@@ -30,9 +33,9 @@ the_newest_way_counts(void)
     struct cfc_neighbors *n = cfc_neighbors_new(16, 1);
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(n);
-    cfc_neighbors_learn(n, 0x0a000001, mac_a, 1);
-    cfc_neighbors_learn(n, 0x0a000001, mac_b, 2);
-    CU_ASSERT_EQUAL(memcmp(cfc_neighbors_find(n, 0x0a000001), mac_b, sizeof(mac_b)), 0);
+    cfc_neighbors_learn(n, IPV4(0x0a000001), mac_a, 1);
+    cfc_neighbors_learn(n, IPV4(0x0a000001), mac_b, 2);
+    CU_ASSERT_EQUAL(memcmp(cfc_neighbors_find(n, IPV4(0x0a000001)), mac_b, sizeof(mac_b)), 0);
     cfc_neighbors_free(n);
 }
 
@@ -44,10 +47,10 @@ a_subnet_fits_a_table_of_its_size(void)
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(n);
     for (uint32_t i = 0; i < 4096; i++) {
-        cfc_neighbors_learn(n, 0x0a4d0000 + i, mac_a, i);
+        cfc_neighbors_learn(n, IPV4(0x0a4d0000 + i), mac_a, i);
     }
     for (uint32_t i = 0; i < 4096; i++) {
-        found += cfc_neighbors_find(n, 0x0a4d0000 + i) != NULL;
+        found += cfc_neighbors_find(n, IPV4(0x0a4d0000 + i)) != NULL;
     }
     CU_ASSERT_TRUE(found >= 4096 - 40);
     cfc_neighbors_free(n);
@@ -61,15 +64,15 @@ the_oldest_of_a_full_set_goes(void)
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(n);
     for (uint32_t i = 1; i <= 4; i++) {
-        cfc_neighbors_learn(n, i, mac_a, 10 + i);
+        cfc_neighbors_learn(n, IPV4(i), mac_a, 10 + i);
     }
-    cfc_neighbors_learn(n, 1, mac_a, 20); /* 2 is the oldest now */
-    cfc_neighbors_learn(n, 5, mac_b, 21);
-    CU_ASSERT_PTR_NULL(cfc_neighbors_find(n, 2));
-    CU_ASSERT_PTR_NOT_NULL(cfc_neighbors_find(n, 1));
-    CU_ASSERT_PTR_NOT_NULL(cfc_neighbors_find(n, 3));
-    CU_ASSERT_PTR_NOT_NULL(cfc_neighbors_find(n, 4));
-    CU_ASSERT_PTR_NOT_NULL(cfc_neighbors_find(n, 5));
+    cfc_neighbors_learn(n, IPV4(1), mac_a, 20); /* 2 is the oldest now */
+    cfc_neighbors_learn(n, IPV4(5), mac_b, 21);
+    CU_ASSERT_PTR_NULL(cfc_neighbors_find(n, IPV4(2)));
+    CU_ASSERT_PTR_NOT_NULL(cfc_neighbors_find(n, IPV4(1)));
+    CU_ASSERT_PTR_NOT_NULL(cfc_neighbors_find(n, IPV4(3)));
+    CU_ASSERT_PTR_NOT_NULL(cfc_neighbors_find(n, IPV4(4)));
+    CU_ASSERT_PTR_NOT_NULL(cfc_neighbors_find(n, IPV4(5)));
     cfc_neighbors_free(n);
 }
 

@@ -5,8 +5,10 @@
 #include "dataplane/net_header.h"
 #include "tests/unit/cunit_main.h"
 
+#define IPV4(ip) ((const uint8_t[CFC_IP_SIZE])CFC_NET_IPV4(ip))
+
 static const struct cfc_net_endpoint engine = {
-    .mac = {0x02, 0x00, 0x00, 0x00, 0x00, 0x01}, .ip = 0x0a4d0001, .port = 7500};
+    .mac = {0x02, 0x00, 0x00, 0x00, 0x00, 0x01}, .ip = CFC_NET_IPV4(0x0a4d0001), .port = 7500};
 
 static void
 group_addresses_map_to_their_low_23_bits(void)
@@ -15,9 +17,9 @@ group_addresses_map_to_their_low_23_bits(void)
     static const uint8_t high_bit_lost[6] = {0x01, 0x00, 0x5e, 0x7f, 0xff, 0xff};
     uint8_t mac[6];
 
-    cfc_net_group_mac(0xef4d0001, mac);
+    cfc_net_group_mac(IPV4(0xef4d0001), mac);
     CU_ASSERT_EQUAL(memcmp(mac, plain, 6), 0);
-    cfc_net_group_mac(0xefffffff, mac);
+    cfc_net_group_mac(IPV4(0xefffffff), mac);
     CU_ASSERT_EQUAL(memcmp(mac, high_bit_lost, 6), 0);
 }
 
@@ -30,7 +32,7 @@ a_header_has_these_bytes(void)
         0x01, 0x00, 0x5e, 0x4d, 0x00, 0x01, 0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x08, 0x00,
         0x45, 0x00, 0x05, 0xc8, 0x00, 0x00, 0x40, 0x00, 0x08, 0x11, 0x73, 0x89, 0x0a, 0x4d,
         0x00, 0x01, 0xef, 0x4d, 0x00, 0x01, 0x1d, 0x4c, 0x1d, 0x4d, 0x05, 0xb4, 0x00, 0x00};
-    struct cfc_net_endpoint group = {.ip = 0xef4d0001, .port = 7501};
+    struct cfc_net_endpoint group = {.ip = CFC_NET_IPV4(0xef4d0001), .port = 7501};
     struct cfc_net_template template;
     uint8_t header[CFC_NET_HEADER_SIZE];
 
@@ -44,17 +46,17 @@ static void
 the_ip_checksum_holds_for_every_size_and_address(void)
 {
     static const uint32_t addresses[] = {0x0a4d0001, 0xffffffff, 0x00000001, 0xc0a80164};
-    static const size_t sizes[] = {0, 1, 1472, 8932, 65507};
+    static const size_t sizes[] = {0, 1, 1472, 8932, 65487};
 
     for (size_t a = 0; a < sizeof(addresses) / sizeof(addresses[0]); a++) {
         for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
             struct cfc_net_endpoint from = engine;
-            struct cfc_net_endpoint to = {.ip = ~addresses[a], .port = 0xffff};
+            struct cfc_net_endpoint to = {.ip = CFC_NET_IPV4(~addresses[a]), .port = 0xffff};
             struct cfc_net_template template;
             uint8_t header[CFC_NET_HEADER_SIZE];
             size_t ip_size;
 
-            from.ip = addresses[a];
+            memcpy(from.ip, (const uint8_t[CFC_IP_SIZE])CFC_NET_IPV4(addresses[a]), CFC_IP_SIZE);
             cfc_net_template_init(&template, &from, &to, 255);
             cfc_net_template_write(&template, sizes[s], header);
             CU_ASSERT_EQUAL(cfc_net_checksum(0, header + CFC_ETHERNET_SIZE, CFC_IPV4_SIZE), 0);
@@ -67,7 +69,7 @@ the_ip_checksum_holds_for_every_size_and_address(void)
 static void
 one_template_writes_many_sizes(void)
 {
-    struct cfc_net_endpoint to = {.ip = 0x0a4d000b, .port = 40000};
+    struct cfc_net_endpoint to = {.ip = CFC_NET_IPV4(0x0a4d000b), .port = 40000};
     struct cfc_net_template template;
     uint8_t small[CFC_NET_HEADER_SIZE];
     uint8_t again[CFC_NET_HEADER_SIZE];
@@ -99,11 +101,14 @@ a_udp_checksum_covers_addresses_ports_and_payload(void)
      * 0a4d+000b+0a4d+0001+0011+000b + 9c40+1d4c+000b+0000 + 6162+6300 = 192bb -> 92bc -> 6d43 */
     uint8_t udp[] = {0x9c, 0x40, 0x1d, 0x4c, 0x00, 0x0b, 0x6d, 0x43, 'a', 'b', 'c'};
 
-    CU_ASSERT_TRUE(cfc_net_udp_checksum_holds(0x0a4d000b, 0x0a4d0001, udp, sizeof(udp)));
-    CU_ASSERT_FALSE(cfc_net_udp_checksum_holds(0x0a4d000c, 0x0a4d0001, udp, sizeof(udp)));
+    CU_ASSERT_TRUE(
+        cfc_net_udp_checksum_holds(IPV4(0x0a4d000b), IPV4(0x0a4d0001), udp, sizeof(udp)));
+    CU_ASSERT_FALSE(
+        cfc_net_udp_checksum_holds(IPV4(0x0a4d000c), IPV4(0x0a4d0001), udp, sizeof(udp)));
     for (size_t i = 0; i < sizeof(udp); i++) {
         udp[i] ^= 0x10;
-        CU_ASSERT_FALSE(cfc_net_udp_checksum_holds(0x0a4d000b, 0x0a4d0001, udp, sizeof(udp)));
+        CU_ASSERT_FALSE(
+            cfc_net_udp_checksum_holds(IPV4(0x0a4d000b), IPV4(0x0a4d0001), udp, sizeof(udp)));
         udp[i] ^= 0x10;
     }
 }

@@ -24,6 +24,12 @@ enum {
 
 static struct cfc_options options;
 
+static bool
+is_ipv4(const uint8_t *ip, uint32_t wanted)
+{
+    return memcmp(ip, (const uint8_t[CFC_IP_SIZE])CFC_NET_IPV4(wanted), CFC_IP_SIZE) == 0;
+}
+
 /* Parses up to the first NULL. */
 static int
 parse(const char *const *args)
@@ -59,7 +65,7 @@ an_interface_is_net_af_packet_unless_a_driver_is_named(void)
     CU_ASSERT_EQUAL_FATAL(PARSE("--port", "net_af_xdp:eth0", REST), CONFCAST_OK);
     CU_ASSERT_STRING_EQUAL(options.driver, "net_af_xdp");
     CU_ASSERT_FALSE(options.is_doorbell_possible);
-    CU_ASSERT_FALSE(options.is_kernel_answering);
+    CU_ASSERT_TRUE(options.is_kernel_answering);
 }
 
 static void
@@ -71,7 +77,7 @@ what_is_given_is_taken(void)
                                 "--lcore", "3", "--no-huge", "--linear", REST),
                           CONFCAST_OK);
     CU_ASSERT_STRING_EQUAL(options.allow, "0000:01:00.0");
-    CU_ASSERT_EQUAL(options.ip, 0x0a010203);
+    CU_ASSERT_TRUE(is_ipv4(options.ip, 0x0a010203));
     CU_ASSERT_EQUAL(options.mtu, 9000);
     CU_ASSERT_EQUAL(options.ttl, 1);
     CU_ASSERT_EQUAL(options.rate_bytes, UINT64_C(1250000000));
@@ -82,7 +88,7 @@ what_is_given_is_taken(void)
     CU_ASSERT_EQUAL(options.lcore, 3);
     CU_ASSERT_TRUE(options.is_huge_refused);
     CU_ASSERT_TRUE(options.is_linear);
-    CU_ASSERT_EQUAL(options.group, 0xef4d0001);
+    CU_ASSERT_TRUE(is_ipv4(options.group, 0xef4d0001));
     CU_ASSERT_EQUAL(options.group_count, 4);
     CU_ASSERT_EQUAL(options.port, 7500);
     CU_ASSERT_EQUAL(options.group_port, 7500);
@@ -98,7 +104,7 @@ what_is_not_given_has_a_default(void)
     CU_ASSERT_EQUAL(options.ttl, 8);
     CU_ASSERT_EQUAL(options.lcore, -1);
     CU_ASSERT_EQUAL(options.mtu, 0);
-    CU_ASSERT_EQUAL(options.ip, 0);
+    CU_ASSERT_FALSE(cfc_net_is_given(options.ip));
     CU_ASSERT_EQUAL(options.eal_count, 0);
     CU_ASSERT_FALSE(options.is_huge_refused);
 }
@@ -295,8 +301,8 @@ the_fleet_file_gives_groups_and_ports(void)
 {
     CU_ASSERT_EQUAL_FATAL(COMPLETE("--session-key", path_of("key"), "--fleet", path_of("fleet")),
                           CONFCAST_OK);
-    CU_ASSERT_EQUAL(options.ip, 0x7f000001);
-    CU_ASSERT_EQUAL(options.group, 0xef4d0001);
+    CU_ASSERT_TRUE(is_ipv4(options.ip, 0x7f000001));
+    CU_ASSERT_TRUE(is_ipv4(options.group, 0xef4d0001));
     CU_ASSERT_EQUAL(options.group_count, 3);
     CU_ASSERT_EQUAL(options.port, 7600);
     CU_ASSERT_EQUAL(options.group_port, 7500);
@@ -333,8 +339,43 @@ files_that_are_not_right_are_refused(void)
                     CONFCAST_ERR_IO);
     CU_ASSERT_NOT_EQUAL(COMPLETE("--session-key", path_of("key"), "--fleet", path_of("key")),
                         CONFCAST_OK);
-    CU_ASSERT_EQUAL(COMPLETE("--session-key", path_of("key"), "--fleet", path_of("fleet6")),
-                    CONFCAST_ERR_UNSUPPORTED);
+}
+
+static void
+groups_and_own_address_are_of_one_family(void)
+{
+    static const uint8_t engine[CFC_IP_SIZE] = {0xfd, 0x77, [15] = 1};
+    static const uint8_t group[CFC_IP_SIZE] = {0xff, 0x3e, [14] = 0x80, [15] = 1};
+
+    CU_ASSERT_EQUAL_FATAL(COMPLETE("--session-key", path_of("key"), "--fleet", path_of("fleet6"),
+                                   "--ip", "fd77::1/64"),
+                          CONFCAST_OK);
+    CU_ASSERT_EQUAL(memcmp(options.ip, engine, sizeof(engine)), 0);
+    CU_ASSERT_EQUAL(memcmp(options.group, group, sizeof(group)), 0);
+    CU_ASSERT_EQUAL(options.port, 7600);
+    CU_ASSERT_EQUAL(
+        COMPLETE("--session-key", path_of("key"), "--fleet", path_of("fleet6"), "--ip", "fd77::2"),
+        CONFCAST_ERR_AUTHORITY);
+    CU_ASSERT_EQUAL(COMPLETE("--session-key", path_of("key"), "--fleet", path_of("fleet6"), "--ip",
+                             "127.0.0.1"),
+                    CONFCAST_ERR_INVALID);
+    CU_ASSERT_EQUAL(
+        COMPLETE("--session-key", path_of("key"), "--fleet", path_of("fleet"), "--ip", "fd77::1"),
+        CONFCAST_ERR_INVALID);
+    CU_ASSERT_EQUAL(PARSE("--port", "eth0", "--ip", "fd77::1::2", REST), CONFCAST_ERR_INVALID);
+}
+
+static void
+addresses_are_shown_as_people_write_them(void)
+{
+    static const uint8_t v4[CFC_IP_SIZE] = CFC_NET_IPV4(0x0a4d0001);
+    static const uint8_t v6[CFC_IP_SIZE] = {0xfd, 0x77, [15] = 1};
+    char text[CFC_OPTIONS_IP_TEXT_SIZE];
+
+    cfc_options_ip_text(v4, text);
+    CU_ASSERT_STRING_EQUAL(text, "10.77.0.1");
+    cfc_options_ip_text(v6, text);
+    CU_ASSERT_STRING_EQUAL(text, "[fd77::1]");
 }
 
 static void
@@ -374,6 +415,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_engine_that_the_fleet_does_not_know_does_not_start),
     CFC_CASE(files_that_are_not_right_are_refused),
     CFC_CASE(an_interface_that_is_not_there_is_refused),
+    CFC_CASE(groups_and_own_address_are_of_one_family),
+    CFC_CASE(addresses_are_shown_as_people_write_them),
     CFC_CASE(groups_must_be_multicast_the_control_group_too),
 };
 
@@ -389,7 +432,7 @@ main(void)
     write_file("key", "confcast-key-1 session " KEY_HEX "\n");
     write_file("report", "confcast-key-1 report " KEY_HEX "\n");
     write_fleet("fleet", "239.77.0.1", "127.0.0.1");
-    write_fleet("fleet6", "ff35::1", "fd00::1");
+    write_fleet("fleet6", "ff3e::8001", "fd77::1");
     rc = cfc_test_main("dataplane_options", cases, sizeof(cases) / sizeof(cases[0]));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         unlink(path_of(names[i]));

@@ -41,8 +41,11 @@ on_done(void *ctx, uint32_t slot, uint32_t count)
 static void
 open_port(struct cfc_port *port, bool is_linear)
 {
-    struct cfc_port_config config = {
-        .is_linear = is_linear, .slots_max = SLOTS, .payload_done = on_done, .ctx = done};
+    struct cfc_port_config config = {.is_linear = is_linear,
+                                     .header_size = CFC_NET_HEADER_SIZE,
+                                     .slots_max = SLOTS,
+                                     .payload_done = on_done,
+                                     .ctx = done};
 
     memset(done, 0, sizeof(done));
     memset(&seen, 0, sizeof(seen));
@@ -55,8 +58,10 @@ open_port(struct cfc_port *port, bool is_linear)
 static void
 make_template(struct cfc_net_template *t)
 {
-    struct cfc_net_endpoint from = {.mac = {2, 0, 0, 0, 0, 1}, .ip = 0x0a4d0001, .port = 7500};
-    struct cfc_net_endpoint to = {.mac = {1, 0, 0x5e, 0, 0, 1}, .ip = 0xef4d0001, .port = 7500};
+    struct cfc_net_endpoint from = {
+        .mac = {2, 0, 0, 0, 0, 1}, .ip = CFC_NET_IPV4(0x0a4d0001), .port = 7500};
+    struct cfc_net_endpoint to = {
+        .mac = {1, 0, 0x5e, 0, 0, 1}, .ip = CFC_NET_IPV4(0xef4d0001), .port = 7500};
 
     cfc_net_template_init(t, &from, &to, 8);
 }
@@ -285,7 +290,8 @@ a_frame_without_payload_and_a_raw_one_go_out_as_they_are(void)
 static void
 a_port_refuses_an_mtu_below_the_protocols(void)
 {
-    struct cfc_port_config config = {.mtu = 1259, .slots_max = 1, .payload_done = on_done};
+    struct cfc_port_config config = {
+        .mtu = 1259, .header_size = CFC_NET_HEADER_SIZE, .slots_max = 1, .payload_done = on_done};
     struct cfc_port port;
 
     CU_ASSERT_EQUAL(cfc_port_open(&config, &port), CONFCAST_ERR_LIMIT);
@@ -298,7 +304,8 @@ a_port_refuses_an_mtu_below_the_protocols(void)
 static void
 without_a_port_there_is_none(void)
 {
-    struct cfc_port_config config = {.slots_max = 1, .payload_done = on_done};
+    struct cfc_port_config config = {
+        .header_size = CFC_NET_HEADER_SIZE, .slots_max = 1, .payload_done = on_done};
     struct cfc_port port;
 
     CU_ASSERT_EQUAL(cfc_port_open(&config, &port), CONFCAST_ERR_NOT_FOUND);

@@ -17,17 +17,18 @@ enum {
     AT_UDP = 34,
 };
 
-static const struct cfc_rx_rules rules = {.ip = ENGINE_IP, .port = ENGINE_PORT};
+static const struct cfc_rx_rules rules = {.ip = CFC_NET_IPV4(ENGINE_IP), .port = ENGINE_PORT};
 static const struct cfc_rx_rules wire_rules = {
-    .ip = ENGINE_IP, .port = ENGINE_PORT, .is_checksum_final = true};
+    .ip = CFC_NET_IPV4(ENGINE_IP), .port = ENGINE_PORT, .is_checksum_final = true};
 
 /* A datagram of a consumer to the engine, with payload 0, 1, 2, ... */
 static void
 make_frame(uint8_t frame[FRAME_SIZE])
 {
     struct cfc_net_endpoint from = {
-        .mac = {2, 0, 0, 0, 0, 0xb}, .ip = CONSUMER_IP, .port = CONSUMER_PORT};
-    struct cfc_net_endpoint to = {.mac = {2, 0, 0, 0, 0, 1}, .ip = ENGINE_IP, .port = ENGINE_PORT};
+        .mac = {2, 0, 0, 0, 0, 0xb}, .ip = CFC_NET_IPV4(CONSUMER_IP), .port = CONSUMER_PORT};
+    struct cfc_net_endpoint to = {
+        .mac = {2, 0, 0, 0, 0, 1}, .ip = CFC_NET_IPV4(ENGINE_IP), .port = ENGINE_PORT};
     struct cfc_net_template template;
 
     cfc_net_template_init(&template, &from, &to, 64);
@@ -83,7 +84,7 @@ a_datagram_for_us_is_taken_apart(void)
     CU_ASSERT_EQUAL_FATAL(cfc_rx_parse(&rules, frame, sizeof(frame), &datagram), CFC_RX_DATAGRAM);
     CU_ASSERT_PTR_EQUAL(datagram.payload, frame + CFC_NET_HEADER_SIZE);
     CU_ASSERT_EQUAL(datagram.payload_size, PAYLOAD_SIZE);
-    CU_ASSERT_EQUAL(datagram.from.ip, CONSUMER_IP);
+    CU_ASSERT_EQUAL(memcmp(datagram.from.ip, mapped, sizeof(mapped)), 0);
     CU_ASSERT_EQUAL(datagram.from.port, CONSUMER_PORT);
     CU_ASSERT_EQUAL(datagram.from.mac[5], 0xb);
     CU_ASSERT_EQUAL(memcmp(datagram.address.ip, mapped, sizeof(mapped)), 0);
