@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "consumer/fork_guard.h"
 #include "protocol/base/time.h"
 
 enum {
@@ -56,6 +57,7 @@ cfc_client_call(struct confcast *client, int (*run)(struct confcast *client, voi
     if (atomic_load(&client->is_forked)) {
         return CONFCAST_ERR_CLOSED;
     }
+    cfc_fork_guard_resume();
     if (cfc_client_is_own_thread(client)) {
         return run(client, arg);
     }
@@ -99,8 +101,8 @@ take_call(struct confcast *client)
     return call;
 }
 
-static void
-run_calls(struct confcast *client)
+void
+cfc_client_run_calls(struct confcast *client)
 {
     struct cfc_call *call;
 
@@ -109,8 +111,8 @@ run_calls(struct confcast *client)
     }
 }
 
-static void
-end_calls(struct confcast *client)
+void
+cfc_client_end_calls(struct confcast *client)
 {
     struct cfc_call *call;
 
@@ -248,11 +250,8 @@ cfc_client_run(void *arg)
 {
     struct confcast *client = arg;
 
-    /* call_rcu() asks for a registered thread: the first section registers it. */
-    confcast_read_lock();
-    confcast_read_unlock();
     while (!atomic_load(&client->is_stopping)) {
-        run_calls(client);
+        cfc_client_run_calls(client);
         receive(client);
         poll_persister(client);
         cfc_client_serve_deferred(client);
@@ -262,6 +261,6 @@ cfc_client_run(void *arg)
         cfc_client_refresh_status(client);
         sleep_until(client, cfc_receiver_deadline(client->receiver));
     }
-    end_calls(client);
+    cfc_client_end_calls(client);
     return NULL;
 }

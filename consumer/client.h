@@ -66,8 +66,12 @@ struct confcast {
     uint64_t overflows_told;
     uint64_t overflows_told_ns;
 
+    struct cfc_agent_link *link; /* through an agent: then the four above and `receiver` are NULL */
+
     confcast_event_fn *event;
     void *event_arg;
+    void (*on_status)(void *arg); /* some scope's status changed; on the loop thread */
+    void *on_status_arg;
     void (*log)(void *arg, int level, const char *line);
     void *log_arg;
 };
@@ -79,6 +83,12 @@ void *cfc_client_run(void *client);
 
 /* Wakes the loop.  Any thread; takes a client. */
 void cfc_client_wake(void *client);
+
+/* Does what waits to be called; the loop thread's duty. */
+void cfc_client_run_calls(struct confcast *client);
+
+/* No call is taken from now on; those that wait are told CLOSED. */
+void cfc_client_end_calls(struct confcast *client);
 
 /* Has the loop thread call run(client, arg) between two events, and returns what it returned; runs
  * at once on that thread itself.  CLOSED: the client is being closed, or this is a forked child. */
@@ -113,6 +123,25 @@ void cfc_client_restore(struct confcast *client, struct confcast_scope *scope);
 
 /* Copies the receiver's word on every scope into its status and wakes waiters. */
 void cfc_client_refresh_status(struct confcast *client);
+
+/* Replaces a scope's status and wakes waiters, when it is another one.  Padding counts: begin with
+ * memset(). */
+void cfc_client_set_status(struct confcast_scope *scope, const struct confcast_status *status);
+
+/* For a forked child: makes the scope's lock anew, with nobody waiting. */
+void cfc_client_reset_locks(struct confcast_scope *scope);
+
+/* Has `fn` called on the loop thread after some scope's status or content changed; NULL ends it,
+ * and no call is under way then.  CLOSED. */
+int cfc_client_on_status(struct confcast *client, void (*fn)(void *arg), void *arg);
+
+/* Publishes `loaded` as this version after asking the validator when the content is another one,
+ * and tells the application.  APP_REJECT, NO_MEMORY: nothing changed. */
+int cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_t epoch,
+                    uint64_t version);
+
+/* Whether a reader that does not leave its section keeps too much: then new versions wait. */
+bool cfc_client_is_stalled(struct confcast *client);
 
 __attribute__((format(printf, 3, 4))) void cfc_client_say(struct confcast *client, int level,
                                                           const char *format, ...);

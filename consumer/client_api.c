@@ -4,17 +4,31 @@
 #include <string.h>
 #include <time.h>
 
+#include "consumer/agent_link.h"
 #include "consumer/client.h"
+#include "consumer/fork_guard.h"
 #include "protocol/base/scope.h"
 #include "protocol/base/time.h"
 
 /* ---- Subscriptions --------------------------------------------------------------------------- */
 
+void
+cfc_client_reset_locks(struct confcast_scope *scope)
+{
+    pthread_condattr_t monotonic;
+
+    scope->waiter_count = 0;
+    pthread_mutex_init(&scope->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&scope->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
 static struct confcast_scope *
 new_scope(struct confcast *client, const char *path, const struct confcast_scope_options *options)
 {
     struct confcast_scope *scope = calloc(1, sizeof(*scope));
-    pthread_condattr_t monotonic;
 
     if (scope == NULL) {
         return NULL;
@@ -28,12 +42,16 @@ new_scope(struct confcast *client, const char *path, const struct confcast_scope
     scope->change_arg = options->change_arg;
     scope->validate = options->validate;
     scope->validate_arg = options->validate_arg;
-    pthread_mutex_init(&scope->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&scope->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cfc_client_reset_locks(scope);
     return scope;
+}
+
+static void
+free_scope(struct confcast_scope *scope)
+{
+    pthread_cond_destroy(&scope->changed);
+    pthread_mutex_destroy(&scope->lock);
+    free(scope);
 }
 
 /* What a scope needs besides itself.  What was done for one that then fails is used by the next. */
@@ -83,14 +101,20 @@ subscribe(struct confcast *client, void *arg)
     if (scope == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
+    if (client->link != NULL) {
+        error = cfc_agent_link_subscribe(client, scope);
+        if (error != CONFCAST_OK) {
+            free_scope(scope);
+        }
+        s->scope = error == CONFCAST_OK ? scope : NULL;
+        return error;
+    }
     error = prepare_scope(client, scope);
     if (error == CONFCAST_OK) {
         error = cfc_receiver_subscribe(client->receiver, s->path, strlen(s->path), &idx);
     }
     if (error != CONFCAST_OK) {
-        pthread_cond_destroy(&scope->changed);
-        pthread_mutex_destroy(&scope->lock);
-        free(scope);
+        free_scope(scope);
         return error;
     }
     scope->idx = idx;
@@ -182,6 +206,29 @@ confcast_set_validator(struct confcast_scope *scope, confcast_validate_fn *fn, v
     return cfc_client_call(scope->client, set_validator, &c);
 }
 
+struct status_hook {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static int
+set_on_status(struct confcast *client, void *arg)
+{
+    const struct status_hook *hook = arg;
+
+    client->on_status = hook->fn;
+    client->on_status_arg = hook->arg;
+    return CONFCAST_OK;
+}
+
+int
+cfc_client_on_status(struct confcast *client, void (*fn)(void *arg), void *arg)
+{
+    struct status_hook hook = {.fn = fn, .arg = arg};
+
+    return cfc_client_call(client, set_on_status, &hook);
+}
+
 int
 confcast_on_event(struct confcast *client, confcast_event_fn *fn, void *arg)
 {
@@ -217,6 +264,7 @@ confcast_status(const struct confcast_scope *scope, struct confcast_status *stat
     if (atomic_load(&scope->client->is_forked)) {
         return CONFCAST_ERR_CLOSED;
     }
+    cfc_fork_guard_resume();
     pthread_mutex_lock(&mine->lock);
     copy = mine->status;
     pthread_mutex_unlock(&mine->lock);
@@ -226,10 +274,17 @@ confcast_status(const struct confcast_scope *scope, struct confcast_status *stat
 static int
 gather_stats(struct confcast *client, void *arg)
 {
-    const struct cfc_port_udp_stats *port = cfc_port_udp_stats(client->port);
-    const struct cfc_receiver_stats *receiver = cfc_receiver_stats(client->receiver);
+    const struct cfc_port_udp_stats *port;
+    const struct cfc_receiver_stats *receiver;
     struct confcast_stats *out = arg;
 
+    out->retired_size = atomic_load(&client->retired.size);
+    if (client->link != NULL) {
+        out->is_linked = cfc_agent_link_is_up(client);
+        return CONFCAST_OK;
+    }
+    port = cfc_port_udp_stats(client->port);
+    receiver = cfc_receiver_stats(client->receiver);
     out->datagrams = port->datagrams;
     out->wrong_source = port->wrong_source;
     out->truncated = port->truncated;
@@ -245,7 +300,6 @@ gather_stats(struct confcast *client, void *arg)
     out->nacks = receiver->nacks;
     out->reports = receiver->reports;
     out->contents = receiver->contents;
-    out->retired_size = atomic_load(&client->retired.size);
     _Static_assert(sizeof(out->refused) == sizeof(receiver->errors), "one counter per code");
     memcpy(out->refused, receiver->errors, sizeof(out->refused));
     return CONFCAST_OK;
@@ -302,6 +356,7 @@ confcast_wait(struct confcast_scope *scope, uint64_t version, uint32_t timeout_m
     if (atomic_load(&scope->client->is_forked)) {
         return CONFCAST_ERR_CLOSED;
     }
+    cfc_fork_guard_resume();
     if (timeout_ms > 0 && cfc_client_is_own_thread(scope->client)) {
         return CONFCAST_ERR_INVALID; /* it would wait for itself */
     }

@@ -161,9 +161,9 @@ publish(struct confcast_scope *scope, struct confcast_view *view, bool is_other_
     cfc_view_retire(before, is_other_content, &scope->client->retired);
 }
 
-/* Asks the validator about a content that is not served yet, and publishes it. */
-static int
-swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_t epoch, uint64_t version)
+int
+cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_t epoch,
+                uint64_t version)
 {
     bool is_other_content =
         scope->view == NULL || !cfc_digest_equal(&scope->view->loaded->id, &loaded->id);
@@ -214,7 +214,7 @@ serve(struct confcast *client, struct confcast_scope *scope, const struct cfc_re
     int error = CONFCAST_ERR_NOT_FOUND;
 
     if (loaded != NULL) {
-        error = swap(scope, loaded, event->epoch, event->version);
+        error = cfc_client_swap(scope, loaded, event->epoch, event->version);
     }
     if (error == CONFCAST_OK) {
         persist_serving(scope, event->epoch, event->version, event->state, loaded);
@@ -223,9 +223,8 @@ serve(struct confcast *client, struct confcast_scope *scope, const struct cfc_re
     return error;
 }
 
-/* Whether a reader that does not leave its section keeps too much: then new versions wait. */
-static bool
-is_stalled(struct confcast *client)
+bool
+cfc_client_is_stalled(struct confcast *client)
 {
     uint64_t size = atomic_load(&client->retired.size);
     struct cfc_receiver_event about = {.scope_idx = CFC_RECEIVER_NO_SCOPE,
@@ -249,7 +248,7 @@ on_serve(struct confcast *client, struct confcast_scope *scope,
     struct cfc_now now;
     int code;
 
-    if (is_stalled(client)) {
+    if (cfc_client_is_stalled(client)) {
         scope->is_deferred = true;
         scope->deferred = *event;
         return;
@@ -430,7 +429,7 @@ restore_serving(struct confcast *client, struct confcast_scope *scope,
                                              serving->version, &serving->content, serving->state);
     }
     if (error == CONFCAST_OK) {
-        error = swap(scope, loaded, serving->epoch, serving->version);
+        error = cfc_client_swap(scope, loaded, serving->epoch, serving->version);
         now = cfc_client_now();
         cfc_receiver_served(client->receiver, scope->idx, error, &now);
     }
@@ -486,6 +485,23 @@ cfc_client_restore(struct confcast *client, struct confcast_scope *scope)
 
 /* ---- Status ---------------------------------------------------------------------------------- */
 
+void
+cfc_client_set_status(struct confcast_scope *scope, const struct confcast_status *status)
+{
+    bool is_other;
+
+    pthread_mutex_lock(&scope->lock);
+    is_other = memcmp(&scope->status, status, sizeof(*status)) != 0;
+    if (is_other) {
+        scope->status = *status;
+        pthread_cond_broadcast(&scope->changed);
+    }
+    pthread_mutex_unlock(&scope->lock);
+    if (is_other && scope->client->on_status != NULL) {
+        scope->client->on_status(scope->client->on_status_arg);
+    }
+}
+
 static void
 refresh_one(struct confcast *client, struct confcast_scope *scope, uint64_t now_ns)
 {
@@ -519,12 +535,7 @@ refresh_one(struct confcast *client, struct confcast_scope *scope, uint64_t now_
         memcpy(status.content, scope->view->loaded->id.bytes, sizeof(status.content));
         status.content_size = scope->view->loaded->body_size;
     }
-    pthread_mutex_lock(&scope->lock);
-    if (memcmp(&scope->status, &status, sizeof(status)) != 0) {
-        scope->status = status;
-        pthread_cond_broadcast(&scope->changed);
-    }
-    pthread_mutex_unlock(&scope->lock);
+    cfc_client_set_status(scope, &status);
 }
 
 void

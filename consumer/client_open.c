@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <urcu/urcu-bp.h>
 
+#include "consumer/agent_link.h"
 #include "consumer/client.h"
 #include "consumer/fork_guard.h"
 #include "protocol/base/scope.h"
@@ -283,8 +284,13 @@ open_port(struct confcast *client, const struct confcast_options *options)
 static int
 open_parts(struct confcast *client, const struct confcast_options *options)
 {
-    int error = load_credential(client, options);
+    int error;
 
+    if (options->agent_path != NULL) {
+        client->retired_size_max = options->memory_max != 0 ? options->memory_max : MEMORY_DEFAULT;
+        return cfc_agent_link_open(client, options->agent_path);
+    }
+    error = load_credential(client, options);
     if (error == CONFCAST_OK) {
         error = load_fleet(client, options);
     }
@@ -348,8 +354,19 @@ static int
 take_options(const struct confcast_options *given, struct confcast_options *out)
 {
     if (given == NULL ||
-        cfc_client_take_struct(out, sizeof(*out), given, sizeof(*out)) != CONFCAST_OK ||
-        out->fleet_path == NULL || out->credential_path == NULL || out->interface == NULL ||
+        cfc_client_take_struct(out, sizeof(*out), given,
+                               offsetof(struct confcast_options, agent_path)) != CONFCAST_OK) {
+        return CONFCAST_ERR_INVALID;
+    }
+    if (out->agent_path != NULL) {
+        bool is_alone = out->fleet_path == NULL && out->credential_path == NULL &&
+                        out->id == NULL && out->interface == NULL && out->state_dir == NULL &&
+                        out->label_count == 0 && out->content_size_max == 0 &&
+                        out->receive_buffer_size == 0;
+
+        return is_alone ? CONFCAST_OK : CONFCAST_ERR_INVALID;
+    }
+    if (out->fleet_path == NULL || out->credential_path == NULL || out->interface == NULL ||
         (out->labels == NULL && out->label_count > 0)) {
         return CONFCAST_ERR_INVALID;
     }
@@ -382,7 +399,11 @@ confcast_open(const struct confcast_options *given, struct confcast **out)
         error = cfc_fork_guard_add(client);
     }
     if (error == CONFCAST_OK) {
-        client->has_thread = pthread_create(&client->thread, NULL, cfc_client_run, client) == 0;
+        if (client->link != NULL) {
+            cfc_agent_link_resume(client);
+        } else {
+            client->has_thread = pthread_create(&client->thread, NULL, cfc_client_run, client) == 0;
+        }
         error = client->has_thread ? CONFCAST_OK : CONFCAST_ERR_RESOURCE;
     }
     if (error != CONFCAST_OK) {
@@ -400,7 +421,11 @@ cfc_client_abandon(struct confcast *client)
 {
     atomic_store(&client->is_forked, true);
     close(client->wake_fd);
-    cfc_port_udp_abandon(client->port);
+    if (client->link != NULL) {
+        cfc_agent_link_abandon(client);
+    } else {
+        cfc_port_udp_abandon(client->port);
+    }
     if (client->cache != NULL) {
         cfc_cache_abandon(client->cache);
     }
@@ -438,6 +463,7 @@ free_client(struct confcast *client)
         cfc_loaded_unref(client->contents[i]);
     }
     free(client->contents);
+    cfc_agent_link_close(client);
     cfc_port_udp_close(client->port);
     cfc_receiver_free(client->receiver);
     cfc_cache_close(client->cache);

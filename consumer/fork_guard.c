@@ -1,17 +1,20 @@
 #include "consumer/fork_guard.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <urcu/urcu-bp.h>
 
 #include "confcast/error.h"
+#include "consumer/agent_link.h"
 #include "consumer/client.h"
 
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static int handlers_error;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list and descriptors */
 static struct confcast *clients;
+atomic_bool cfc_fork_is_pending;
 static bool is_rcu_told; /* of the fork that is under way; under the lock */
 static atomic_bool is_frozen;
 
@@ -27,10 +30,42 @@ cfc_fork_guard_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
+/* Takes the locks of all links, or none.  Callbacks run under them and may take the guard's. */
+static bool
+lock_links(void)
+{
+    for (struct confcast *client = clients; client != NULL; client = client->fork_next) {
+        if (client->link != NULL && !cfc_agent_link_try_lock(client)) {
+            for (struct confcast *done = clients; done != client; done = done->fork_next) {
+                if (done->link != NULL) {
+                    cfc_agent_link_unlock(done);
+                }
+            }
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+unlock_links(void)
+{
+    for (struct confcast *client = clients; client != NULL; client = client->fork_next) {
+        if (client->link != NULL) {
+            cfc_agent_link_unlock(client);
+        }
+    }
+}
+
 static void
 before_fork(void)
 {
     cfc_fork_guard_lock();
+    while (!lock_links()) {
+        cfc_fork_guard_unlock();
+        sched_yield();
+        cfc_fork_guard_lock();
+    }
     is_rcu_told = urcu_bp_read_ongoing() == 0;
     if (is_rcu_told) {
         urcu_bp_call_rcu_before_fork();
@@ -45,6 +80,7 @@ in_parent(void)
         urcu_bp_after_fork_parent();
         urcu_bp_call_rcu_after_fork_parent();
     }
+    unlock_links();
     cfc_fork_guard_unlock();
 }
 
@@ -52,16 +88,26 @@ in_parent(void)
 static void
 in_child(void)
 {
+    struct confcast **at;
+
     if (is_rcu_told) {
         urcu_bp_after_fork_child();
         urcu_bp_call_rcu_after_fork_child();
     } else {
         atomic_store(&is_frozen, true);
     }
-    for (struct confcast *client = clients; client != NULL; client = client->fork_next) {
-        cfc_client_abandon(client);
+    at = &clients;
+    while (*at != NULL) {
+        struct confcast *client = *at;
+
+        if (is_rcu_told && client->link != NULL && cfc_agent_link_after_fork(client)) {
+            atomic_store(&cfc_fork_is_pending, true);
+            at = &client->fork_next;
+        } else {
+            cfc_client_abandon(client);
+            *at = client->fork_next;
+        }
     }
-    clients = NULL;
     pthread_mutex_unlock(&lock);
 }
 
@@ -94,6 +140,21 @@ cfc_fork_guard_remove(struct confcast *client)
             *at = client->fork_next;
             break;
         }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void
+cfc_fork_guard_resume_now(void)
+{
+    pthread_mutex_lock(&lock);
+    if (atomic_load(&cfc_fork_is_pending)) {
+        for (struct confcast *client = clients; client != NULL; client = client->fork_next) {
+            if (client->link != NULL) {
+                cfc_agent_link_resume(client);
+            }
+        }
+        atomic_store(&cfc_fork_is_pending, false);
     }
     pthread_mutex_unlock(&lock);
 }

@@ -11,6 +11,7 @@
 #ifndef CFC_CONSUMER_FORK_GUARD_H
 #define CFC_CONSUMER_FORK_GUARD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct confcast;
@@ -26,5 +27,18 @@ void cfc_fork_guard_unlock(void);
 
 /* Whether this is a child that was forked inside a reader section. */
 bool cfc_fork_guard_is_frozen(void);
+
+/* Clients that read through an agent go on in a child: their threads are started anew when the
+ * child first reads or calls, so that a fork() before an exec() costs no thread. */
+extern atomic_bool cfc_fork_is_pending;
+void cfc_fork_guard_resume_now(void);
+
+static inline void
+cfc_fork_guard_resume(void)
+{
+    if (__builtin_expect(atomic_load_explicit(&cfc_fork_is_pending, memory_order_relaxed), 0)) {
+        cfc_fork_guard_resume_now();
+    }
+}
 
 #endif

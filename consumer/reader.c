@@ -6,6 +6,7 @@
 #include <urcu/urcu-bp.h>
 
 #include "confcast/confcast.h"
+#include "consumer/fork_guard.h"
 #include "consumer/scope.h"
 #include "consumer/view.h"
 #include "protocol/snapshot/body.h"
@@ -35,6 +36,7 @@ _Static_assert((int)CONFCAST_NULL == (int)CFC_TYPE_NULL &&
 static inline void
 lock(void)
 {
+    cfc_fork_guard_resume();
     urcu_bp_read_lock(); /* registers the thread on its first section */
 }
 

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -25,10 +26,15 @@ char cfc_grace;
 
 static pthread_once_t seed_once = PTHREAD_ONCE_INIT;
 static uint64_t seed;
+static uint64_t seed_offered; /* by the thread that may be the first; 0 = none */
 
 static void
 make_seed(void)
 {
+    seed = seed_offered;
+    if (seed != 0) {
+        return;
+    }
     if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
         struct timespec now;
 
@@ -45,6 +51,17 @@ cfc_index_seed(void)
 {
     pthread_once(&seed_once, make_seed);
     return seed;
+}
+
+void
+cfc_index_seed_adopt(uint64_t offered)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+    pthread_mutex_lock(&lock);
+    seed_offered = offered | 1;
+    pthread_once(&seed_once, make_seed);
+    pthread_mutex_unlock(&lock);
 }
 
 int
@@ -92,8 +109,12 @@ cfc_loaded_unref(struct cfc_loaded *loaded)
 {
     if (loaded != NULL &&
         atomic_fetch_sub_explicit(&loaded->ref_count, 1, memory_order_acq_rel) == 1) {
-        cfc_index_free(&loaded->index, &cfc_consumer_heap);
-        free(loaded->body);
+        if (loaded->mapping != NULL) {
+            munmap(loaded->mapping, loaded->mapping_size);
+        } else {
+            cfc_index_free(&loaded->index, &cfc_consumer_heap);
+            free(loaded->body);
+        }
         free(loaded);
     }
 }

@@ -31,6 +31,8 @@ struct cfc_loaded {
     struct cfc_index index;
     size_t body_size;
     uint8_t *body; /* owned */
+    void *mapping; /* when it is another process's: body and index lie in it (shared_content.h) */
+    size_t mapping_size;
 };
 
 /* Validates `body`, checks that it is what `id` names, builds the index and takes the body over
@@ -43,6 +45,10 @@ void cfc_loaded_unref(struct cfc_loaded *loaded); /* NULL is fine */
 
 /* The seed of every index and key of this process: random, made once, never 0. */
 uint64_t cfc_index_seed(void);
+
+/* Makes `seed` that of this process if it has none yet: keys are then hashed for the contents of
+ * the agent that uses it.  With another seed lookups in them hash every time. */
+void cfc_index_seed_adopt(uint64_t seed);
 
 /* What replaced views hold until their grace period ends: one reader that parks inside its section
  * keeps all of them. */

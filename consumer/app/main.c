@@ -2,12 +2,14 @@
  *
  *     confcast-agent --fleet fleet.json --credential FILE --id ID --scope S [--scope ...]
  * --interface IF --state-dir DIR
- *                    [--label k=v ...] [--events -|FILE] [--verbose]
+ *                    [--label k=v ...] [--share SOCKET [--share-mode 660]]
+ *                    [--events -|FILE] [--verbose]
  *     confcast-agent get --state-dir DIR SCOPE [POINTER]
  *
  * Threads: main waits for signals (SIGTERM and SIGINT end it, SIGUSR1 has it write its counters as
  * an event); the library runs its loop (two UDP sockets), a persister thread (disk) and liburcu's
- * call_rcu thread; one thread writes events, one answers `get` on DIR/agent.sock. */
+ * call_rcu thread; one thread writes events, one answers `get` on DIR/agent.sock, one
+ * serves the processes of this host on SOCKET. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -22,6 +24,7 @@
 #include "confcast/confcast.h"
 #include "consumer/app/agent_events.h"
 #include "consumer/app/agent_query.h"
+#include "consumer/app/share_server.h"
 
 enum {
     SCOPES_MAX = 256,
@@ -42,6 +45,8 @@ struct arguments {
     const char *scopes[SCOPES_MAX];
     size_t scope_count;
     const char *events;
+    const char *share;
+    mode_t share_mode;
     int log_level;
     struct cfc_agent_events *log;
 };
@@ -53,7 +58,7 @@ usage(const char *what)
             "confcast-agent: %s\n"
             "usage: confcast-agent --fleet FILE --credential FILE --scope SCOPE [--scope ...]\n"
             "           --interface IF --state-dir DIR [--id ID] [--label KEY=VALUE ...]\n"
-            "           [--events -|FILE] [--verbose]\n"
+            "           [--share SOCKET [--share-mode 660]] [--events -|FILE] [--verbose]\n"
             "       confcast-agent get --state-dir DIR SCOPE [POINTER]\n",
             what);
     return EXIT_BAD_USAGE;
@@ -165,16 +170,29 @@ add_label(struct arguments *a, char *text)
     return 0;
 }
 
+static int
+parse_mode(const char *text, mode_t *mode)
+{
+    size_t size = strlen(text);
+
+    if (size < 3 || size > 4 || strspn(text, "01234567") != size) {
+        return -1;
+    }
+    *mode = (mode_t)strtol(text, NULL, 8);
+    return *mode <= 0777 ? 0 : -1;
+}
+
 /* 0, or an exit code. */
 static int
 parse(int argc, char **argv, struct arguments *a)
 {
     static const struct option known[] = {
-        {"fleet", required_argument, NULL, 'f'},     {"credential", required_argument, NULL, 'c'},
-        {"id", required_argument, NULL, 'i'},        {"scope", required_argument, NULL, 's'},
-        {"interface", required_argument, NULL, 'n'}, {"state-dir", required_argument, NULL, 'd'},
-        {"label", required_argument, NULL, 'l'},     {"events", required_argument, NULL, 'e'},
-        {"verbose", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0},
+        {"fleet", required_argument, NULL, 'f'},      {"credential", required_argument, NULL, 'c'},
+        {"id", required_argument, NULL, 'i'},         {"scope", required_argument, NULL, 's'},
+        {"interface", required_argument, NULL, 'n'},  {"state-dir", required_argument, NULL, 'd'},
+        {"label", required_argument, NULL, 'l'},      {"events", required_argument, NULL, 'e'},
+        {"verbose", no_argument, NULL, 'v'},          {"share", required_argument, NULL, 'h'},
+        {"share-mode", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -211,6 +229,14 @@ parse(int argc, char **argv, struct arguments *a)
             break;
         case 'v':
             a->log_level = 3;
+            break;
+        case 'h':
+            a->share = optarg;
+            break;
+        case 'm':
+            if (parse_mode(optarg, &a->share_mode) != 0) {
+                return usage("--share-mode wants an octal mode such as 660");
+            }
             break;
         default:
             return usage("unknown option");
@@ -249,7 +275,15 @@ run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *
                                             .scopes = scopes,
                                             .paths = a->scopes,
                                             .scope_count = a->scope_count};
+    struct cfc_share_server_config share_config = {.path = a->share,
+                                                   .mode = a->share_mode,
+                                                   .scopes = scopes,
+                                                   .paths = a->scopes,
+                                                   .scope_count = a->scope_count,
+                                                   .log = print_log,
+                                                   .log_arg = a};
     struct cfc_agent_server *server = NULL;
+    struct cfc_share_server *share = NULL;
     struct confcast *client;
     int error = confcast_open(&a->options, &client);
     int signal_number = 0;
@@ -261,6 +295,7 @@ run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *
     if (events != NULL) {
         confcast_on_event(client, print_event, events);
     }
+    cfc_share_adopt_seed(a->options.state_dir);
     error = subscribe_all(a, client, scopes);
     if (error == CONFCAST_OK) {
         error = cfc_agent_server_start(&query, &server);
@@ -269,11 +304,19 @@ run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *
                     confcast_error_text(error));
         }
     }
+    if (error == CONFCAST_OK && a->share != NULL) {
+        share_config.client = client;
+        error = cfc_share_server_start(&share_config, &share);
+        if (error != CONFCAST_OK) {
+            fprintf(stderr, "confcast-agent: %s: %s\n", a->share, confcast_error_text(error));
+        }
+    }
     while (error == CONFCAST_OK && signal_number != SIGTERM && signal_number != SIGINT) {
         if (sigwait(signals, &signal_number) == 0 && signal_number == SIGUSR1) {
             print_stats(client, events);
         }
     }
+    cfc_share_server_stop(share);
     cfc_agent_server_stop(server);
     confcast_close(client);
     return error == CONFCAST_OK ? 0 : EXIT_CANNOT_START;
@@ -326,7 +369,8 @@ get(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-    static struct arguments arguments = {.options = CONFCAST_OPTIONS_INIT, .log_level = 1};
+    static struct arguments arguments = {
+        .options = CONFCAST_OPTIONS_INIT, .log_level = 1, .share_mode = 0660};
     struct cfc_agent_events *events = NULL;
     sigset_t signals;
     int events_fd = -1;

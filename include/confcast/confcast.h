@@ -27,11 +27,12 @@
  * and confcast_wait() are done by the library's thread between two callbacks: do not make them
  * while you hold a lock that a callback takes.
  *
- * fork(): in a child (which does not exec) the client is dead.  Its reader sections still see the
- * version of the moment of the fork, for ever; other calls return CONFCAST_ERR_CLOSED, and
- * confcast_close() does nothing.  The child may open a client of its own, with a credential and a
- * state directory of its own.  fork() waits for reader sections of other threads; after one inside
- * a reader section the child may only read, and only in its first thread.
+ * fork(): a client that reads through an agent goes on in a child (which does not exec): it gets a
+ * thread of its own with the child's first read or call.  Another one is dead there.  Its reader
+ * sections still see the version of the moment of the fork, for ever; other calls return
+ * CONFCAST_ERR_CLOSED, and confcast_close() does nothing.  The child may open a client of its own,
+ * with a credential and a state directory of its own.  fork() waits for reader sections of other
+ * threads; after one inside a reader section the child may only read, and only in its first thread.
  *
  * Structs that begin with `size` may grow: the library takes and gives what both sides know. */
 #ifndef CONFCAST_CONFCAST_H
@@ -76,17 +77,24 @@ struct confcast_options {
      * during confcast_open(); NULL = silent.  level: 0 error, 1 warning, 2 info, 3 debug. */
     void (*log)(void *arg, int level, const char *line);
     void *log_arg;
+    /* Read through this host's agent, at the path of its `--share` socket, instead of the network:
+     * one receiver and one copy in memory for all processes.  Only `log` and `memory_max` count
+     * besides; the others must be zero. */
+    const char *agent_path;
 };
 
 #define CONFCAST_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(struct confcast_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL,     \
-            NULL                                                                                   \
+            NULL, NULL                                                                             \
     }
 
-/* Reads the two files, opens sockets and the state directory, and starts the library's thread.  An
- * interface without an address and an engine that is not there are no errors: what the disk holds
- * is served, and the rest comes when it can.
+/* Through an agent: connects to it, now or when it comes; one that is not there is no error.
+ * INVALID: agent_path is longer than 107 bytes, or another option is set.
+ *
+ * Otherwise: reads the two files, opens sockets and the state directory, and starts the library's
+ * thread.  An interface without an address and an engine that is not there are no errors: what the
+ * disk holds is served, and the rest comes when it can.
  *
  * INVALID: an option is missing or outside its range.  NOT_FOUND: a file, the interface or the
  * parent of the state directory is not there.  SIGNATURE, EXPIRED: fleet.json is damaged, forged or
@@ -137,8 +145,9 @@ struct confcast_scope_options {
  *
  * SCOPE_NAME: the path is not well formed.  EXISTS: it is followed already, *out names it, and the
  * options count for nothing.  LIMIT: more than 256, or the state directory has seen 1,024. INVALID:
- * options of an unknown size.  COLLISION: another followed path has its scope id.  RESOURCE, IO:
- * the group cannot be joined.  NO_MEMORY.  CLOSED: after fork. */
+ * options of an unknown size.  NOT_FOUND: the agent does not follow this scope.  COLLISION: another
+ * followed path has its scope id.  RESOURCE, IO: the group cannot be joined.  NO_MEMORY.  CLOSED:
+ * after fork. */
 int confcast_subscribe(struct confcast *client, const char *path,
                        const struct confcast_scope_options *options, struct confcast_scope **out);
 
@@ -260,6 +269,7 @@ enum confcast_source {
     CONFCAST_SOURCE_NONE = 0,
     CONFCAST_SOURCE_NETWORK = 1,
     CONFCAST_SOURCE_DISK = 2,
+    CONFCAST_SOURCE_AGENT = 3, /* this host's agent; its own source is in its status */
 };
 
 /* Why a scope is in the state it is in; see docs/consumers.md. */

@@ -53,7 +53,7 @@ options_outside_their_range_are_refused(void)
     CU_ASSERT_EQUAL(confcast_open(NULL, &client), CONFCAST_ERR_INVALID);
     b.options.size = 0;
     refuse(&b, CONFCAST_ERR_INVALID);
-    b.options.size = sizeof(b.options) - 1;
+    b.options.size = offsetof(struct confcast_options, agent_path) - 1;
     refuse(&b, CONFCAST_ERR_INVALID);
     b.options = good;
     b.options.fleet_path = NULL;

@@ -1,0 +1,559 @@
+#include "consumer/app/share_server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "consumer/cache_file.h"
+#include "consumer/client.h"
+#include "consumer/share_wire.h"
+#include "consumer/shared_content.h"
+
+enum {
+    RECEIVED_MAX = 64, /* messages of one process before others get their turn */
+    BACKLOG = 64,
+    SEND_BUFFER_SIZE = 16384, /* about 20 messages */
+};
+
+/* What the newest state of a scope is, and the memfd of what it serves. */
+struct shared_scope {
+    struct cfc_share_message state;
+    uint64_t serial; /* of this state; 0 = none yet */
+    int fd;          /* -1: nothing is served */
+};
+
+struct subscription {
+    uint32_t token;
+    uint32_t scope;
+    uint64_t serial;     /* last state sent */
+    uint8_t content[32]; /* last one that the process has */
+    bool is_answered;
+};
+
+struct peer {
+    int fd;
+    pid_t pid;
+    uint32_t count;
+    struct subscription *subscriptions; /* by arrival; at most CFC_RECEIVER_SCOPES_MAX */
+    bool is_blocked;                    /* its socket takes no more now */
+    bool is_gone;
+};
+
+struct cfc_share_server {
+    struct cfc_share_server_config config;
+    int listen_fd;
+    int wake_fd;
+    pthread_t thread;
+    bool has_thread;
+    atomic_bool is_stopping;
+    struct shared_scope scopes[CFC_RECEIVER_SCOPES_MAX];
+    struct peer *peers[CFC_SHARE_PEERS_MAX];
+    uint32_t peer_count;
+    struct pollfd polls[CFC_SHARE_PEERS_MAX + 2];
+};
+
+__attribute__((format(printf, 3, 4))) static void
+say(struct cfc_share_server *server, int level, const char *format, ...)
+{
+    char line[256];
+    va_list args;
+
+    if (server->config.log == NULL) {
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    server->config.log(server->config.log_arg, level, line);
+}
+
+/* ---- States ---------------------------------------------------------------------------------- */
+
+/* A reference of what the scope serves, with its version; NULL when it serves nothing. */
+static struct cfc_loaded *
+served(const struct confcast_scope *scope, struct cfc_share_message *state)
+{
+    const struct confcast_view *view;
+    struct cfc_loaded *loaded = NULL;
+
+    confcast_read_lock();
+    view = confcast_view(scope);
+    if (view != NULL) {
+        state->epoch = view->epoch;
+        state->serving = view->version;
+        loaded = cfc_loaded_ref(view->loaded);
+    }
+    confcast_read_unlock();
+    return loaded;
+}
+
+static void
+take_status(const struct confcast_scope *scope, struct cfc_share_message *state)
+{
+    struct confcast_status status = {.size = sizeof(status)};
+
+    if (confcast_status(scope, &status) != CONFCAST_OK) {
+        return;
+    }
+    state->epoch = status.epoch;
+    state->accepted = status.accepted;
+    state->published = status.published;
+    state->durable = status.durable;
+    state->fresh_unix_ns = status.fresh_unix_ns;
+    state->state = (uint32_t)status.state;
+    state->code = status.reason;
+    state->flags = (status.is_stale ? CFC_SHARE_IS_STALE : 0) |
+                   (status.is_control_silent ? CFC_SHARE_IS_CONTROL_SILENT : 0);
+}
+
+/* Puts the content into a memfd when it is another one.  Without descriptors or memory the state
+ * before stays, and is told of. */
+static int
+share_content(struct cfc_share_server *server, struct shared_scope *shared,
+              const struct cfc_loaded *loaded)
+{
+    int error;
+    int fd;
+
+    if (shared->fd >= 0 && memcmp(shared->state.content, loaded->id.bytes, 32) == 0) {
+        return CONFCAST_OK;
+    }
+    error = cfc_shared_content_make(loaded, &fd);
+    if (error != CONFCAST_OK) {
+        say(server, 0, "cannot share a content bytes=%zu error=%s", loaded->body_size,
+            confcast_error_word(error));
+        return error;
+    }
+    if (shared->fd >= 0) {
+        close(shared->fd); /* processes that map it keep it */
+    }
+    shared->fd = fd;
+    return CONFCAST_OK;
+}
+
+static void
+refresh(struct cfc_share_server *server, uint32_t i)
+{
+    struct confcast_scope *scope = server->config.scopes[i];
+    struct shared_scope *shared = &server->scopes[i];
+    struct cfc_share_message state;
+    struct cfc_loaded *loaded;
+
+    memset(&state, 0, sizeof(state)); /* padding too: it is compared below */
+    state.magic = CFC_SHARE_MAGIC;
+    state.type = CFC_SHARE_STATE;
+    take_status(scope, &state);
+    loaded = served(scope, &state);
+    if (loaded != NULL) {
+        memcpy(state.content, loaded->id.bytes, sizeof(state.content));
+        if (share_content(server, shared, loaded) != CONFCAST_OK) {
+            cfc_loaded_unref(loaded);
+            return;
+        }
+        cfc_loaded_unref(loaded);
+    }
+    if (shared->serial == 0 || memcmp(&shared->state, &state, sizeof(state)) != 0) {
+        shared->state = state;
+        shared->serial++;
+    }
+}
+
+/* ---- Processes ------------------------------------------------------------------------------- */
+
+/* OK, AGAIN: its socket is full; CLOSED. */
+static int
+send_message(struct peer *peer, const struct cfc_share_message *message, int fd)
+{
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)message, .iov_len = sizeof(*message)};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+
+    if (fd >= 0) {
+        struct cmsghdr *c;
+
+        m.msg_control = control.bytes;
+        m.msg_controllen = sizeof(control.bytes);
+        c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &fd, sizeof(int));
+    }
+    do {
+        n = sendmsg(peer->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)sizeof(*message)) {
+        return CONFCAST_OK;
+    }
+    return n < 0 && errno == EAGAIN ? CONFCAST_ERR_AGAIN : CONFCAST_ERR_CLOSED;
+}
+
+static int
+send_state(struct cfc_share_server *server, struct peer *peer, struct subscription *s)
+{
+    const struct shared_scope *shared = &server->scopes[s->scope];
+    struct cfc_share_message message = shared->state;
+    bool is_other = message.serving != 0 && memcmp(message.content, s->content, 32) != 0;
+    int error;
+
+    message.token = s->token;
+    error = send_message(peer, &message, is_other ? shared->fd : -1);
+    if (error == CONFCAST_OK) {
+        s->serial = shared->serial;
+        memcpy(s->content, message.content, sizeof(s->content));
+    }
+    return error;
+}
+
+/* Sends what is new to a process: for each subscription the newest state, then its answer. */
+static void
+serve_peer(struct cfc_share_server *server, struct peer *peer)
+{
+    int error = CONFCAST_OK;
+
+    for (uint32_t i = 0; error == CONFCAST_OK && i < peer->count; i++) {
+        struct subscription *s = &peer->subscriptions[i];
+
+        if (s->serial != server->scopes[s->scope].serial) {
+            error = send_state(server, peer, s);
+        }
+        if (error == CONFCAST_OK && !s->is_answered) {
+            struct cfc_share_message answer = {
+                .magic = CFC_SHARE_MAGIC, .type = CFC_SHARE_ANSWER, .token = s->token};
+
+            error = send_message(peer, &answer, -1);
+            s->is_answered = error == CONFCAST_OK;
+        }
+    }
+    peer->is_blocked = error == CONFCAST_ERR_AGAIN;
+    peer->is_gone = peer->is_gone || error == CONFCAST_ERR_CLOSED;
+}
+
+static int
+find_path(const struct cfc_share_server *server, const char *path, uint32_t *at)
+{
+    for (*at = 0; *at < server->config.scope_count; (*at)++) {
+        if (strcmp(server->config.paths[*at], path) == 0) {
+            return CONFCAST_OK;
+        }
+    }
+    return CONFCAST_ERR_NOT_FOUND;
+}
+
+static void
+on_subscribe(struct cfc_share_server *server, struct peer *peer, struct cfc_share_message *message)
+{
+    struct subscription *s;
+    uint32_t at;
+
+    message->path[sizeof(message->path) - 1] = '\0';
+    if (peer->count == CFC_RECEIVER_SCOPES_MAX) {
+        peer->is_gone = true;
+        return;
+    }
+    if (find_path(server, message->path, &at) != CONFCAST_OK) {
+        struct cfc_share_message answer = {.magic = CFC_SHARE_MAGIC,
+                                           .type = CFC_SHARE_ANSWER,
+                                           .token = message->token,
+                                           .code = CONFCAST_ERR_NOT_FOUND};
+
+        /* One answer to one question fits into any socket that its process reads. */
+        peer->is_gone = send_message(peer, &answer, -1) != CONFCAST_OK;
+        return;
+    }
+    s = realloc(peer->subscriptions, (peer->count + 1) * sizeof(*s));
+    if (s == NULL) {
+        peer->is_gone = true;
+        return;
+    }
+    peer->subscriptions = s;
+    s += peer->count++;
+    *s = (struct subscription){.token = message->token, .scope = at};
+    memcpy(s->content, message->content, sizeof(s->content));
+}
+
+static void
+on_message(struct cfc_share_server *server, struct peer *peer, struct cfc_share_message *message)
+{
+    if (message->type == CFC_SHARE_SUBSCRIBE) {
+        on_subscribe(server, peer, message);
+        return;
+    }
+    if (message->type != CFC_SHARE_REFUSED) {
+        peer->is_gone = true;
+        return;
+    }
+    for (uint32_t i = 0; i < peer->count; i++) {
+        if (peer->subscriptions[i].token == message->token) {
+            say(server, 1, "a process refused a content pid=%d scope=%s version=%llu reason=%s",
+                (int)peer->pid, server->config.paths[peer->subscriptions[i].scope],
+                (unsigned long long)message->serving, confcast_error_word(message->code));
+        }
+    }
+}
+
+static void
+receive(struct cfc_share_server *server, struct peer *peer)
+{
+    struct cfc_share_message message;
+
+    for (int i = 0; i < RECEIVED_MAX && !peer->is_gone; i++) {
+        ssize_t n = recv(peer->fd, &message, sizeof(message), MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        }
+        if (n != (ssize_t)sizeof(message) || message.magic != CFC_SHARE_MAGIC) {
+            peer->is_gone = true;
+            return;
+        }
+        on_message(server, peer, &message);
+    }
+}
+
+static void
+drop_peer(struct cfc_share_server *server, uint32_t i)
+{
+    struct peer *peer = server->peers[i];
+
+    close(peer->fd);
+    free(peer->subscriptions);
+    free(peer);
+    server->peers[i] = server->peers[--server->peer_count];
+}
+
+static void
+take_peer(struct cfc_share_server *server)
+{
+    const int send_buffer_size = SEND_BUFFER_SIZE;
+    struct ucred who = {.pid = 0};
+    socklen_t size = sizeof(who);
+    struct peer *peer;
+    int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0) {
+        return;
+    }
+    peer = server->peer_count < CFC_SHARE_PEERS_MAX ? calloc(1, sizeof(*peer)) : NULL;
+    if (peer == NULL) {
+        say(server, 1, "a process was sent away processes=%u", server->peer_count);
+        close(fd);
+        return;
+    }
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
+    /* Few messages wait in its socket, and few descriptors: the kernel counts those against us. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer_size, sizeof(send_buffer_size));
+    peer->fd = fd;
+    peer->pid = who.pid;
+    server->peers[server->peer_count++] = peer;
+}
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+static void
+wait_for_events(struct cfc_share_server *server)
+{
+    uint64_t count;
+
+    server->polls[0] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
+    server->polls[1] = (struct pollfd){
+        .fd = server->listen_fd, .events = server->peer_count < CFC_SHARE_PEERS_MAX ? POLLIN : 0};
+    for (uint32_t i = 0; i < server->peer_count; i++) {
+        server->polls[i + 2] = (struct pollfd){
+            .fd = server->peers[i]->fd,
+            .events = (short)(POLLIN | (server->peers[i]->is_blocked ? POLLOUT : 0))};
+    }
+    if (poll(server->polls, server->peer_count + 2, -1) <= 0) {
+        return;
+    }
+    if ((server->polls[0].revents & POLLIN) != 0) {
+        (void)!read(server->wake_fd, &count, sizeof(count));
+    }
+}
+
+static void *
+run(void *arg)
+{
+    struct cfc_share_server *server = arg;
+
+    while (!atomic_load(&server->is_stopping)) {
+        uint32_t polled = server->peer_count;
+
+        for (uint32_t i = 0; i < server->config.scope_count; i++) {
+            refresh(server, i);
+        }
+        for (uint32_t i = 0; i < polled; i++) {
+            receive(server, server->peers[i]);
+            serve_peer(server, server->peers[i]);
+        }
+        for (uint32_t i = server->peer_count; i-- > 0;) {
+            if (server->peers[i]->is_gone) {
+                drop_peer(server, i);
+            }
+        }
+        wait_for_events(server);
+        if ((server->polls[1].revents & POLLIN) != 0) {
+            take_peer(server);
+        }
+    }
+    return NULL;
+}
+
+static void
+on_status(void *arg)
+{
+    struct cfc_share_server *server = arg;
+    uint64_t one = 1;
+
+    (void)!write(server->wake_fd, &one, sizeof(one));
+}
+
+void
+cfc_share_adopt_seed(const char *state_dir)
+{
+    uint8_t *bytes = NULL;
+    uint64_t seed = 0;
+    size_t size = 0;
+    bool is_new;
+    int dir_fd;
+
+    if (cfc_dir_open(AT_FDCWD, state_dir, false, &dir_fd, &is_new) != CONFCAST_OK) {
+        return;
+    }
+    if (cfc_file_read(dir_fd, "seed", sizeof(seed), &bytes, &size) == CONFCAST_OK &&
+        size == sizeof(seed)) {
+        memcpy(&seed, bytes, sizeof(seed));
+        cfc_index_seed_adopt(seed);
+    } else {
+        seed = cfc_index_seed();
+        (void)cfc_file_replace(dir_fd, "seed", &seed, sizeof(seed));
+    }
+    free(bytes);
+    close(dir_fd);
+}
+
+/* ---- Start and stop -------------------------------------------------------------------------- */
+
+/* A dead agent's socket is in the way of bind(); a living one's answers. */
+static int
+remove_dead(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int error = CONFCAST_OK;
+
+    if (fd < 0) {
+        return CONFCAST_ERR_RESOURCE;
+    }
+    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN) {
+        error = CONFCAST_ERR_BUSY;
+    } else if (errno == ECONNREFUSED && unlink(address->sun_path) != 0) {
+        error = CONFCAST_ERR_IO;
+    }
+    close(fd);
+    return error;
+}
+
+static int
+listen_at(struct cfc_share_server *server)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t size = strlen(server->config.path);
+    int error;
+
+    if (size >= sizeof(address.sun_path)) {
+        return CONFCAST_ERR_INVALID;
+    }
+    memcpy(address.sun_path, server->config.path, size);
+    error = remove_dead(&address);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    server->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (server->listen_fd < 0) {
+        return CONFCAST_ERR_RESOURCE;
+    }
+    /* Nobody can connect before listen(), so that the mode is in force for the first one. */
+    if (bind(server->listen_fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+        chmod(server->config.path, server->config.mode) != 0 ||
+        listen(server->listen_fd, BACKLOG) != 0) {
+        return CONFCAST_ERR_IO;
+    }
+    return CONFCAST_OK;
+}
+
+int
+cfc_share_server_start(const struct cfc_share_server_config *config, struct cfc_share_server **out)
+{
+    struct cfc_share_server *server = calloc(1, sizeof(*server));
+    int error;
+
+    *out = NULL;
+    if (server == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    server->config = *config;
+    server->listen_fd = -1;
+    for (uint32_t i = 0; i < CFC_RECEIVER_SCOPES_MAX; i++) {
+        server->scopes[i].fd = -1;
+    }
+    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    error = server->wake_fd >= 0 ? listen_at(server) : CONFCAST_ERR_RESOURCE;
+    if (error == CONFCAST_OK) {
+        error = cfc_client_on_status(config->client, on_status, server);
+    }
+    if (error == CONFCAST_OK) {
+        server->has_thread = pthread_create(&server->thread, NULL, run, server) == 0;
+        error = server->has_thread ? CONFCAST_OK : CONFCAST_ERR_RESOURCE;
+    }
+    if (error != CONFCAST_OK) {
+        cfc_share_server_stop(server);
+        return error;
+    }
+    *out = server;
+    return CONFCAST_OK;
+}
+
+void
+cfc_share_server_stop(struct cfc_share_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    (void)cfc_client_on_status(server->config.client, NULL, NULL);
+    atomic_store(&server->is_stopping, true);
+    if (server->has_thread) {
+        on_status(server);
+        pthread_join(server->thread, NULL);
+    }
+    while (server->peer_count > 0) {
+        drop_peer(server, server->peer_count - 1);
+    }
+    for (uint32_t i = 0; i < CFC_RECEIVER_SCOPES_MAX; i++) {
+        if (server->scopes[i].fd >= 0) {
+            close(server->scopes[i].fd);
+        }
+    }
+    if (server->listen_fd >= 0) {
+        (void)unlink(server->config.path);
+        close(server->listen_fd);
+    }
+    if (server->wake_fd >= 0) {
+        close(server->wake_fd);
+    }
+    free(server);
+}
