@@ -60,13 +60,16 @@ class Consumer:
         self.labels = {"zone": f"eu-{1 + number % 2}"}
         self.process = None
 
-    def start(self):
+    def command(self):
         command = ["confcast-agent", "--fleet", self.fleet.fleet_file, "--credential",
                    self.credential, "--id", self.id, "--scope", self.fleet.scope, "--interface",
                    "eth0", "--state-dir", self.state_dir, "--events", "-"]
         for key, value in self.labels.items():
             command += ["--label", f"{key}={value}"]
-        self.process = self.fleet.spawn(self.netns, command, self.events_path)
+        return command
+
+    def start(self):
+        self.process = self.fleet.spawn(self.netns, self.command(), self.events_path)
 
     def kill(self):
         self.process.kill()

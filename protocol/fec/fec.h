@@ -6,7 +6,7 @@
  * depend on how many others there are, so a sender goes on making fresh ones: any k different
  * symbols of a block, whichever they are, give it back.
  *
- * The arithmetic of symbols is ISA-L's (docs/adr/0060-erasure-code.md).  It verifies nothing: what
+ * The arithmetic of symbols is ISA-L's (docs/adr/0062-erasure-code.md).  It verifies nothing: what
  * was decoded is only as good as what it was decoded from, so check it against its leaves.  No
  * state, no allocation; any thread.  decode takes about 60 KiB of stack, encode 33. */
 #ifndef CFC_FEC_FEC_H

@@ -3,6 +3,7 @@
  * change callback sees old and new, the validator's no is kept.
  *
  *     consumer_service FLEET CREDENTIAL INTERFACE STATE_DIR SCOPE
+ *     consumer_service AGENT_SOCKET SCOPE
  *
  * The config is {"generation": g, "keys": {"k0": 1000 * g, "k1": 1000 * g + 1, ...}}; one with
  * "poison" is refused.  Prints a line of JSON when something has changed, looking every 20 ms, and
@@ -123,7 +124,7 @@ print_log(void *arg, int level, const char *line)
 static void
 describe(struct confcast *client, struct confcast_scope *scope, char *text, size_t size)
 {
-    static const char *const sources[] = {"none", "network", "disk"};
+    static const char *const sources[] = {"none", "network", "disk", "agent"};
     struct confcast_status status = {.size = sizeof(status)};
     struct confcast_stats stats = {.size = sizeof(stats)};
     int64_t generation;
@@ -204,8 +205,16 @@ main(int argc, char **argv)
     sigset_t signals;
     int error;
 
-    if (argc != 6) {
-        fprintf(stderr, "usage: consumer_service FLEET CREDENTIAL INTERFACE STATE_DIR SCOPE\n");
+    if (argc == 6) {
+        options.fleet_path = argv[1];
+        options.credential_path = argv[2];
+        options.interface = argv[3];
+        options.state_dir = argv[4];
+    } else if (argc == 3) {
+        options.agent_path = argv[1];
+    } else {
+        fprintf(stderr, "usage: consumer_service FLEET CREDENTIAL INTERFACE STATE_DIR SCOPE\n"
+                        "       consumer_service AGENT_SOCKET SCOPE\n");
         return 3;
     }
     sigemptyset(&signals);
@@ -215,16 +224,12 @@ main(int argc, char **argv)
         snprintf(pointers[i], sizeof(pointers[i]), "/keys/k%d", i);
         confcast_key_init(&keys[i], pointers[i]);
     }
-    options.fleet_path = argv[1];
-    options.credential_path = argv[2];
-    options.interface = argv[3];
-    options.state_dir = argv[4];
     options.log = print_log;
     watch.change = note_change;
     watch.validate = validate;
     error = confcast_open(&options, &client);
     if (error == CONFCAST_OK) {
-        error = confcast_subscribe(client, argv[5], &watch, &scope);
+        error = confcast_subscribe(client, argv[argc - 1], &watch, &scope);
     }
     if (error != CONFCAST_OK) {
         fprintf(stderr, "consumer_service: %s\n", confcast_error_text(error));
