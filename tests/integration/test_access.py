@@ -44,6 +44,23 @@ class Tokens(DaemonCase):
         entry = self.good(self.daemon.request("GET", "/v1/audit?limit=1", unix=True))["entries"][0]
         self.assertEqual((entry["author"], entry["proof"], entry["claimed"]), ("ann", "token", "eve"))
 
+    def test_an_author_cannot_approve_whatever_name_is_claimed(self):
+        scope = f"{self.tenant}/a"
+        ann = self.make(["author", "approver", "releaser"], self.tenant)["token"]
+        bob = self.make(["approver"], self.tenant, identity="bob")["token"]
+        self.good(self.daemon.request("PUT", f"/v1/settings/{self.tenant}", {"approval": 1}, unix=True))
+        digest = self.good(self.as_bearer("PUT", f"/v1/config/{scope}", ann, {"x": 1}))["digest"]
+        order = {"revision": 1, "digest": digest}
+        promote = {"action": "promote"}
+        # Each request claims to be eve: the author is who the token proves.
+        self.refused(self.as_bearer("POST", f"/v1/approve/{scope}", ann, order), 403, "approval")
+        self.refused(self.as_bearer("POST", f"/v1/release/{scope}", ann, promote), 403, "approval")
+        self.good(self.as_bearer("POST", f"/v1/approve/{scope}", bob, order))
+        self.refused(self.as_bearer("POST", f"/v1/release/{scope}", bob, promote), 403, "forbidden")
+        self.good(self.as_bearer("PUT", f"/v1/config/{scope}", ann, {"x": 2}))
+        self.refused(self.as_bearer("POST", f"/v1/release/{scope}", ann, promote), 403, "approval")
+        self.good(self.as_bearer("POST", f"/v1/release/{scope}", ann, {**promote, "revision": 1}))
+
     def test_revoked_expired_and_wrong_tokens_get_the_same_answer(self):
         made = self.make(["viewer"], "*")
         short = self.make(["viewer"], "*", expires_in_s=1)
