@@ -33,6 +33,9 @@ struct cfc_agent_link {
     uint64_t retry_ns;   /* the last pause */
     uint64_t lost_at_ns; /* when the connection was lost, or the client opened */
     bool is_told;        /* of the loss */
+    bool is_heard;       /* an agent's message came on this connection */
+    bool is_receiving;   /* so that a callback that subscribes does not receive inside of it */
+    uint32_t asked;      /* of the scopes, on this connection */
     struct cfc_share_message states[CFC_RECEIVER_SCOPES_MAX];
     int answers[CFC_RECEIVER_SCOPES_MAX];  /* AGAIN: none yet on this connection */
     int refusals[CFC_RECEIVER_SCOPES_MAX]; /* why the content in `states` is not served; OK */
@@ -75,7 +78,7 @@ refresh_status(struct confcast *client, struct confcast_scope *scope)
     status.is_control_silent = (state->flags & CFC_SHARE_IS_CONTROL_SILENT) != 0;
     status.is_stale =
         (state->flags & CFC_SHARE_IS_STALE) != 0 ||
-        (link->fd < 0 && cfc_client_now().mono_ns - link->lost_at_ns >= STALE_AFTER_NS);
+        (!link->is_heard && cfc_client_now().mono_ns - link->lost_at_ns >= STALE_AFTER_NS);
     if (scope->view != NULL) {
         status.serving = scope->view->version;
         status.source = CONFCAST_SOURCE_AGENT;
@@ -96,6 +99,10 @@ lose(struct confcast *client)
     if (link->fd >= 0) {
         close(link->fd);
         link->fd = -1;
+    }
+    /* Who takes connections and says nothing that makes sense is no agent. */
+    if (link->is_heard) {
+        link->is_heard = false;
         link->lost_at_ns = now_ns;
         link->retry_ns = 0;
     }
@@ -118,7 +125,10 @@ transmit(struct confcast *client, const struct cfc_share_message *message)
     if (n == (ssize_t)sizeof(*message)) {
         return CONFCAST_OK;
     }
-    lose(client); /* an agent reads always: its buffer is not full of this */
+    if (n < 0 && errno == EAGAIN) {
+        return CONFCAST_ERR_AGAIN;
+    }
+    lose(client);
     return CONFCAST_ERR_CLOSED;
 }
 
@@ -136,6 +146,18 @@ ask(struct confcast *client, struct confcast_scope *scope)
     return transmit(client, &message);
 }
 
+/* Asks for the scopes not asked for yet, as many as the socket takes now. */
+static void
+ask_rest(struct confcast *client)
+{
+    struct cfc_agent_link *link = client->link;
+
+    while (link->fd >= 0 && link->asked < client->scope_count &&
+           ask(client, client->scopes[link->asked]) == CONFCAST_OK) {
+        link->asked++;
+    }
+}
+
 static void
 try_connect(struct confcast *client)
 {
@@ -151,13 +173,8 @@ try_connect(struct confcast *client)
         return;
     }
     link->fd = fd;
-    if (link->is_told) {
-        cfc_client_say(client, 1, "the agent is there");
-    }
-    link->is_told = false;
-    for (uint32_t i = 0; i < client->scope_count && link->fd >= 0; i++) {
-        (void)ask(client, client->scopes[i]);
-    }
+    link->asked = 0;
+    ask_rest(client);
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -189,7 +206,7 @@ refuse(struct confcast *client, struct confcast_scope *scope, int error)
     tell(scope, "rejected", error);
     message.type = CFC_SHARE_REFUSED;
     message.code = error;
-    (void)transmit(client, &message);
+    (void)transmit(client, &message); /* the agent only tells of it */
 }
 
 static void
@@ -227,14 +244,21 @@ on_state(struct confcast *client, struct confcast_scope *scope,
 static void
 on_message(struct confcast *client, const struct cfc_share_message *message, int fd)
 {
+    struct cfc_agent_link *link = client->link;
     struct confcast_scope *scope;
 
+    link->is_heard = true;
+    link->retry_ns = 0;
+    if (link->is_told) {
+        link->is_told = false;
+        cfc_client_say(client, 1, "the agent is there");
+    }
     if (message->token >= client->scope_count) {
         return;
     }
     scope = client->scopes[message->token];
     if (message->type == CFC_SHARE_ANSWER) {
-        client->link->answers[scope->idx] = message->code;
+        link->answers[scope->idx] = message->code;
     } else if (message->type == CFC_SHARE_STATE) {
         on_state(client, scope, message, fd);
         refresh_status(client, scope);
@@ -253,7 +277,8 @@ receive_one(struct cfc_agent_link *link, struct cfc_share_message *message, int 
     struct msghdr m = {.msg_iov = &iov,
                        .msg_iovlen = 1,
                        .msg_control = control.bytes,
-                       .msg_controllen = sizeof(control.bytes)};
+                       /* Without the padding, in which there is room for a second one. */
+                       .msg_controllen = CMSG_LEN(sizeof(int))};
     struct cmsghdr *c;
     ssize_t n;
 
@@ -262,7 +287,7 @@ receive_one(struct cfc_agent_link *link, struct cfc_share_message *message, int 
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return CONFCAST_ERR_AGAIN;
     }
-    c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
     if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
         c->cmsg_len == CMSG_LEN(sizeof(int))) {
         memcpy(fd, CMSG_DATA(c), sizeof(int));
@@ -273,7 +298,7 @@ receive_one(struct cfc_agent_link *link, struct cfc_share_message *message, int 
 }
 
 static void
-receive(struct confcast *client)
+receive_all(struct confcast *client)
 {
     struct cfc_agent_link *link = client->link;
 
@@ -298,14 +323,23 @@ receive(struct confcast *client)
     }
 }
 
+static void
+receive(struct confcast *client)
+{
+    client->link->is_receiving = true;
+    receive_all(client);
+    client->link->is_receiving = false;
+}
+
 /* ---- The thread ------------------------------------------------------------------------------ */
 
 static void
-wait_until(int link_fd, int wake_fd, uint64_t deadline_ns)
+wait_until(int link_fd, short link_events, int wake_fd, uint64_t deadline_ns)
 {
     uint64_t now_ns = cfc_client_now().mono_ns;
     uint64_t wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-    struct pollfd polls[2] = {{.fd = link_fd, .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
+    struct pollfd polls[2] = {{.fd = link_fd, .events = link_events},
+                              {.fd = wake_fd, .events = POLLIN}};
     struct timespec wait = {.tv_sec = (time_t)(wait_ns / CFC_S),
                             .tv_nsec = (long)(wait_ns % CFC_S)};
     uint64_t count;
@@ -313,6 +347,12 @@ wait_until(int link_fd, int wake_fd, uint64_t deadline_ns)
     if (ppoll(polls, 2, &wait, NULL) > 0 && (polls[1].revents & POLLIN) != 0) {
         (void)!read(wake_fd, &count, sizeof(count));
     }
+}
+
+static short
+events_of(const struct confcast *client)
+{
+    return client->link->asked < client->scope_count ? POLLIN | POLLOUT : POLLIN;
 }
 
 static void
@@ -323,6 +363,7 @@ tend(struct confcast *client)
     if (link->fd < 0 && cfc_client_now().mono_ns >= link->retry_at_ns) {
         try_connect(client);
     }
+    ask_rest(client);
     receive(client);
     for (uint32_t i = 0; i < client->scope_count; i++) {
         refresh_status(client, client->scopes[i]);
@@ -339,6 +380,7 @@ cfc_agent_link_run(void *arg)
     while (!atomic_load(&client->is_stopping)) {
         bool is_stalled;
         uint64_t until_ns;
+        short events;
         int fd;
 
         cfc_client_run_calls(client);
@@ -349,8 +391,9 @@ cfc_agent_link_run(void *arg)
         if (link->fd < 0 && link->retry_at_ns < until_ns) {
             until_ns = link->retry_at_ns;
         }
+        events = events_of(client);
         pthread_mutex_unlock(&link->lock);
-        wait_until(fd, client->wake_fd, until_ns);
+        wait_until(fd, events, client->wake_fd, until_ns);
         pthread_mutex_lock(&link->lock);
     }
     pthread_mutex_unlock(&link->lock);
@@ -375,16 +418,20 @@ cfc_agent_link_subscribe(struct confcast *client, struct confcast_scope *scope)
     link->refusals[scope->idx] = CONFCAST_OK;
     link->answers[scope->idx] = CONFCAST_ERR_AGAIN;
     client->scopes[client->scope_count++] = scope;
-    if (link->fd >= 0) {
-        (void)ask(client, scope);
-    }
-    while (link->fd >= 0 && link->answers[scope->idx] == CONFCAST_ERR_AGAIN &&
+    ask_rest(client);
+    while (!link->is_receiving && link->fd >= 0 &&
+           link->answers[scope->idx] == CONFCAST_ERR_AGAIN && !cfc_client_is_stalled(client) &&
            cfc_client_now().mono_ns < deadline_ns) {
-        wait_until(link->fd, -1, deadline_ns);
+        wait_until(link->fd, events_of(client), -1, deadline_ns);
+        ask_rest(client);
         receive(client);
     }
-    if (link->answers[scope->idx] == CONFCAST_ERR_NOT_FOUND) {
-        client->scope_count--; /* nothing of it was published: the agent has no state of it */
+    /* One behind which a callback subscribed to another keeps its place, and so does one that was
+     * published before it was said not to be there: they wait for an agent that has them. */
+    if (link->answers[scope->idx] == CONFCAST_ERR_NOT_FOUND && scope->view == NULL &&
+        client->scopes[client->scope_count - 1] == scope) {
+        client->scope_count--;
+        link->asked = link->asked < client->scope_count ? link->asked : client->scope_count;
         return CONFCAST_ERR_NOT_FOUND;
     }
     refresh_status(client, scope);
@@ -475,6 +522,9 @@ cfc_agent_link_after_fork(struct confcast *client)
         close(link->fd); /* the connection is the parent's */
         link->fd = -1;
     }
+    link->is_heard = false;
+    link->lost_at_ns = cfc_client_now().mono_ns;
+    link->prng.state ^= (uint64_t)getpid() << 32; /* siblings spread, too */
     link->retry_at_ns = 0;
     link->retry_ns = 0;
     close(client->wake_fd);
@@ -505,6 +555,7 @@ cfc_agent_link_resume(struct confcast *client)
     client->has_thread = pthread_create(&client->thread, NULL, cfc_agent_link_run, client) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!client->has_thread) {
+        cfc_client_end_calls(client);
         cfc_client_say(client, 0, "no thread in this forked process: its config stays as it is");
     }
 }

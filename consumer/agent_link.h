@@ -22,8 +22,8 @@ void *cfc_agent_link_run(void *client);
 /* ---- On the loop thread ---- */
 
 /* Adds a scope; what the agent serves is served when this returns, unless no agent answers within a
- * second: then it comes later.  NOT_FOUND: this agent does not follow the scope.  LIMIT: more than
- * 256.  CLOSED: the answer was not an agent's. */
+ * second, a reader is stalled, or this is inside of a callback: then it comes later.  NOT_FOUND:
+ * this agent does not follow the scope.  LIMIT: more than 256. */
 int cfc_agent_link_subscribe(struct confcast *client, struct confcast_scope *scope);
 bool cfc_agent_link_is_up(const struct confcast *client);
 

@@ -400,7 +400,9 @@ confcast_open(const struct confcast_options *given, struct confcast **out)
     }
     if (error == CONFCAST_OK) {
         if (client->link != NULL) {
+            cfc_fork_guard_lock(); /* in a child a reader may be about to start it, too */
             cfc_agent_link_resume(client);
+            cfc_fork_guard_unlock();
         } else {
             client->has_thread = pthread_create(&client->thread, NULL, cfc_client_run, client) == 0;
         }

@@ -66,7 +66,8 @@ before_fork(void)
         sched_yield();
         cfc_fork_guard_lock();
     }
-    is_rcu_told = urcu_bp_read_ongoing() == 0;
+    /* A frozen child has no thread of RCU's that could be told. */
+    is_rcu_told = !atomic_load(&is_frozen) && urcu_bp_read_ongoing() == 0;
     if (is_rcu_told) {
         urcu_bp_call_rcu_before_fork();
         urcu_bp_before_fork();

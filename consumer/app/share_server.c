@@ -24,6 +24,8 @@ enum {
     RECEIVED_MAX = 64, /* messages of one process before others get their turn */
     BACKLOG = 64,
     SEND_BUFFER_SIZE = 16384, /* about 20 messages */
+    NOT_FOLLOWED = CFC_RECEIVER_SCOPES_MAX,
+    SHORTAGE_WAIT_MS = 200,
 };
 
 /* What the newest state of a scope is, and the memfd of what it serves. */
@@ -35,7 +37,7 @@ struct shared_scope {
 
 struct subscription {
     uint32_t token;
-    uint32_t scope;
+    uint32_t scope;      /* NOT_FOLLOWED: only until it is answered */
     uint64_t serial;     /* last state sent */
     uint8_t content[32]; /* last one that the process has */
     bool is_answered;
@@ -54,6 +56,8 @@ struct cfc_share_server {
     struct cfc_share_server_config config;
     int listen_fd;
     int wake_fd;
+    bool is_bound; /* the path is ours to unlink */
+    bool is_short; /* of descriptors or memory: try again later */
     pthread_t thread;
     bool has_thread;
     atomic_bool is_stopping;
@@ -131,6 +135,7 @@ share_content(struct cfc_share_server *server, struct shared_scope *shared,
     }
     error = cfc_shared_content_make(loaded, &fd);
     if (error != CONFCAST_OK) {
+        server->is_short = true;
         say(server, 0, "cannot share a content bytes=%zu error=%s", loaded->body_size,
             confcast_error_word(error));
         return error;
@@ -171,7 +176,8 @@ refresh(struct cfc_share_server *server, uint32_t i)
 
 /* ---- Processes ------------------------------------------------------------------------------- */
 
-/* OK, AGAIN: its socket is full; CLOSED. */
+/* OK, AGAIN: its socket is full; RESOURCE: the system is short of something, such as descriptors
+ * under way, which count for all processes; CLOSED. */
 static int
 send_message(struct peer *peer, const struct cfc_share_message *message, int fd)
 {
@@ -200,7 +206,12 @@ send_message(struct peer *peer, const struct cfc_share_message *message, int fd)
     if (n == (ssize_t)sizeof(*message)) {
         return CONFCAST_OK;
     }
-    return n < 0 && errno == EAGAIN ? CONFCAST_ERR_AGAIN : CONFCAST_ERR_CLOSED;
+    if (n < 0 && errno == EAGAIN) {
+        return CONFCAST_ERR_AGAIN;
+    }
+    return n < 0 && (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM)
+               ? CONFCAST_ERR_RESOURCE
+               : CONFCAST_ERR_CLOSED;
 }
 
 static int
@@ -220,6 +231,34 @@ send_state(struct cfc_share_server *server, struct peer *peer, struct subscripti
     return error;
 }
 
+static int
+send_answer(struct peer *peer, struct subscription *s)
+{
+    struct cfc_share_message answer = {.magic = CFC_SHARE_MAGIC,
+                                       .type = CFC_SHARE_ANSWER,
+                                       .token = s->token,
+                                       .code = s->scope == NOT_FOLLOWED ? CONFCAST_ERR_NOT_FOUND
+                                                                        : CONFCAST_OK};
+    int error = send_message(peer, &answer, -1);
+
+    s->is_answered = error == CONFCAST_OK;
+    return error;
+}
+
+/* Makes room of those whose only answer was that they are not there. */
+static void
+forget_answered(struct peer *peer)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < peer->count; i++) {
+        if (peer->subscriptions[i].scope != NOT_FOLLOWED || !peer->subscriptions[i].is_answered) {
+            peer->subscriptions[kept++] = peer->subscriptions[i];
+        }
+    }
+    peer->count = kept;
+}
+
 /* Sends what is new to a process: for each subscription the newest state, then its answer. */
 static void
 serve_peer(struct cfc_share_server *server, struct peer *peer)
@@ -229,18 +268,16 @@ serve_peer(struct cfc_share_server *server, struct peer *peer)
     for (uint32_t i = 0; error == CONFCAST_OK && i < peer->count; i++) {
         struct subscription *s = &peer->subscriptions[i];
 
-        if (s->serial != server->scopes[s->scope].serial) {
+        if (s->scope != NOT_FOLLOWED && s->serial != server->scopes[s->scope].serial) {
             error = send_state(server, peer, s);
         }
         if (error == CONFCAST_OK && !s->is_answered) {
-            struct cfc_share_message answer = {
-                .magic = CFC_SHARE_MAGIC, .type = CFC_SHARE_ANSWER, .token = s->token};
-
-            error = send_message(peer, &answer, -1);
-            s->is_answered = error == CONFCAST_OK;
+            error = send_answer(peer, s);
         }
     }
+    forget_answered(peer);
     peer->is_blocked = error == CONFCAST_ERR_AGAIN;
+    server->is_short = server->is_short || error == CONFCAST_ERR_RESOURCE;
     peer->is_gone = peer->is_gone || error == CONFCAST_ERR_CLOSED;
 }
 
@@ -267,14 +304,7 @@ on_subscribe(struct cfc_share_server *server, struct peer *peer, struct cfc_shar
         return;
     }
     if (find_path(server, message->path, &at) != CONFCAST_OK) {
-        struct cfc_share_message answer = {.magic = CFC_SHARE_MAGIC,
-                                           .type = CFC_SHARE_ANSWER,
-                                           .token = message->token,
-                                           .code = CONFCAST_ERR_NOT_FOUND};
-
-        /* One answer to one question fits into any socket that its process reads. */
-        peer->is_gone = send_message(peer, &answer, -1) != CONFCAST_OK;
-        return;
+        at = NOT_FOLLOWED;
     }
     s = realloc(peer->subscriptions, (peer->count + 1) * sizeof(*s));
     if (s == NULL) {
@@ -299,10 +329,12 @@ on_message(struct cfc_share_server *server, struct peer *peer, struct cfc_share_
         return;
     }
     for (uint32_t i = 0; i < peer->count; i++) {
-        if (peer->subscriptions[i].token == message->token) {
+        if (peer->subscriptions[i].token == message->token &&
+            peer->subscriptions[i].scope != NOT_FOLLOWED) {
             say(server, 1, "a process refused a content pid=%d scope=%s version=%llu reason=%s",
                 (int)peer->pid, server->config.paths[peer->subscriptions[i].scope],
                 (unsigned long long)message->serving, confcast_error_word(message->code));
+            return;
         }
     }
 }
@@ -347,6 +379,8 @@ take_peer(struct cfc_share_server *server)
     int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd < 0) {
+        /* Who waits stays in the queue: listening on would be told of it for ever. */
+        server->is_short = server->is_short || (errno != EAGAIN && errno != ECONNABORTED);
         return;
     }
     peer = server->peer_count < CFC_SHARE_PEERS_MAX ? calloc(1, sizeof(*peer)) : NULL;
@@ -369,16 +403,20 @@ static void
 wait_for_events(struct cfc_share_server *server)
 {
     uint64_t count;
+    bool is_short;
 
     server->polls[0] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
     server->polls[1] = (struct pollfd){
-        .fd = server->listen_fd, .events = server->peer_count < CFC_SHARE_PEERS_MAX ? POLLIN : 0};
+        .fd = server->listen_fd,
+        .events = server->peer_count < CFC_SHARE_PEERS_MAX && !server->is_short ? POLLIN : 0};
     for (uint32_t i = 0; i < server->peer_count; i++) {
         server->polls[i + 2] = (struct pollfd){
             .fd = server->peers[i]->fd,
             .events = (short)(POLLIN | (server->peers[i]->is_blocked ? POLLOUT : 0))};
     }
-    if (poll(server->polls, server->peer_count + 2, -1) <= 0) {
+    is_short = server->is_short;
+    server->is_short = false;
+    if (poll(server->polls, server->peer_count + 2, is_short ? SHORTAGE_WAIT_MS : -1) <= 0) {
         return;
     }
     if ((server->polls[0].revents & POLLIN) != 0) {
@@ -449,13 +487,19 @@ cfc_share_adopt_seed(const char *state_dir)
 
 /* ---- Start and stop -------------------------------------------------------------------------- */
 
-/* A dead agent's socket is in the way of bind(); a living one's answers. */
+/* A dead agent's socket is in the way of bind(); a living one's answers.  Any other file, which
+ * refuses connections as a dead one's does, is not ours. */
 static int
 remove_dead(const struct sockaddr_un *address)
 {
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    struct stat st;
     int error = CONFCAST_OK;
+    int fd;
 
+    if (lstat(address->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+        return CONFCAST_ERR_IO;
+    }
+    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return CONFCAST_ERR_RESOURCE;
     }
@@ -488,8 +532,9 @@ listen_at(struct cfc_share_server *server)
         return CONFCAST_ERR_RESOURCE;
     }
     /* Nobody can connect before listen(), so that the mode is in force for the first one. */
-    if (bind(server->listen_fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
-        chmod(server->config.path, server->config.mode) != 0 ||
+    server->is_bound =
+        bind(server->listen_fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+    if (!server->is_bound || chmod(server->config.path, server->config.mode) != 0 ||
         listen(server->listen_fd, BACKLOG) != 0) {
         return CONFCAST_ERR_IO;
     }
@@ -548,8 +593,10 @@ cfc_share_server_stop(struct cfc_share_server *server)
             close(server->scopes[i].fd);
         }
     }
-    if (server->listen_fd >= 0) {
+    if (server->is_bound) {
         (void)unlink(server->config.path);
+    }
+    if (server->listen_fd >= 0) {
         close(server->listen_fd);
     }
     if (server->wake_fd >= 0) {

@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "consumer/app/share_server.h"
@@ -423,6 +425,209 @@ a_second_agent_does_not_take_the_socket_of_a_living_one(void)
     end(&h);
 }
 
+/* ---- Ill will and shortage ------------------------------------------------------------------- */
+
+static int
+listen_raw(const char *path, int type)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+    memcpy(address.sun_path, path, strlen(path));
+    CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    CU_ASSERT_EQUAL_FATAL(listen(fd, 8), 0);
+    return fd;
+}
+
+static void
+files_of_others_at_the_path_stay(void)
+{
+    struct cfc_share_server_config config = {.mode = 0600};
+    struct cfc_share_server *server = NULL;
+    char path[340];
+    struct host h;
+    int fd;
+
+    begin(&h);
+    snprintf(path, sizeof(path), "%s2", h.path);
+    config.path = path;
+    config.client = h.b.client;
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    CU_ASSERT_EQUAL(cfc_share_server_start(&config, &server), CONFCAST_ERR_IO);
+    CU_ASSERT_EQUAL(access(path, F_OK), 0);
+    close(fd);
+    unlink(path);
+    fd = listen_raw(path, SOCK_STREAM);
+    CU_ASSERT_EQUAL(cfc_share_server_start(&config, &server), CONFCAST_ERR_IO);
+    CU_ASSERT_EQUAL(access(path, F_OK), 0);
+    close(fd);
+    end(&h);
+}
+
+static void
+many_questions_at_once_are_all_answered(void)
+{
+    struct cfc_share_message message = {.magic = CFC_SHARE_MAGIC, .type = CFC_SHARE_SUBSCRIBE};
+    const struct timeval patience = {.tv_sec = 2};
+    struct host h;
+    int fd;
+
+    begin(&h);
+    fd = connect_raw(h.path);
+    CU_ASSERT_EQUAL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    for (int round = 0; round < 2; round++) { /* what was answered takes no place */
+        for (uint32_t i = 0; i < CFC_RECEIVER_SCOPES_MAX; i++) {
+            memset(&message, 0, sizeof(message));
+            message.magic = CFC_SHARE_MAGIC;
+            message.type = CFC_SHARE_SUBSCRIBE;
+            message.token = i;
+            snprintf(message.path, sizeof(message.path), "acme/none");
+            CU_ASSERT_EQUAL_FATAL(send(fd, &message, sizeof(message), MSG_NOSIGNAL),
+                                  (ssize_t)sizeof(message));
+        }
+        for (uint32_t i = 0; i < CFC_RECEIVER_SCOPES_MAX; i++) {
+            CU_ASSERT_EQUAL_FATAL(recv(fd, &message, sizeof(message), 0), (ssize_t)sizeof(message));
+            CU_ASSERT(message.type == CFC_SHARE_ANSWER && message.token == i &&
+                      message.code == CONFCAST_ERR_NOT_FOUND);
+        }
+    }
+    close(fd);
+    end(&h);
+}
+
+static int
+count_descriptors(void)
+{
+    int count = 0;
+
+    for (int fd = 0; fd < 1024; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+static void
+descriptors_that_nobody_asked_for_are_closed(void)
+{
+    struct cfc_share_message message = {
+        .magic = CFC_SHARE_MAGIC, .type = CFC_SHARE_STATE, .token = CFC_RECEIVER_SCOPES_MAX};
+    struct iovec iov = {.iov_base = &message, .iov_len = sizeof(message)};
+    union {
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = CMSG_LEN(2 * sizeof(int))};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    const int fds[2] = {0, 1};
+    char path[340];
+    struct host h;
+    int listener;
+    int before;
+    int fd;
+
+    begin(&h);
+    snprintf(path, sizeof(path), "%s2", h.path);
+    listener = listen_raw(path, SOCK_SEQPACKET);
+    h.options.agent_path = path;
+    CU_ASSERT_EQUAL_FATAL(confcast_open(&h.options, &h.client), CONFCAST_OK);
+    fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    before = count_descriptors();
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(fds));
+    memcpy(CMSG_DATA(c), fds, sizeof(fds));
+    for (int i = 0; i < 10; i++) {
+        CU_ASSERT_EQUAL(sendmsg(fd, &m, 0), (ssize_t)sizeof(message));
+    }
+    bench_sleep_ms(50);
+    CU_ASSERT_EQUAL(count_descriptors(), before);
+    iov.iov_len = 0; /* with nothing but descriptors: hung up on, and closed too */
+    CU_ASSERT_EQUAL(sendmsg(fd, &m, 0), 0);
+    CU_ASSERT_EQUAL(recv(fd, &message, sizeof(message), 0), 0);
+    close(listener);
+    close(fd);
+    bench_sleep_ms(50);
+    CU_ASSERT(count_descriptors() <= before);
+    end(&h);
+}
+
+static uint64_t
+cpu_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void
+an_agent_without_descriptors_waits_for_some_without_spinning(void)
+{
+    struct rlimit before;
+    struct rlimit none;
+    uint64_t spent_ms;
+    struct host h;
+    int last;
+    int fd;
+
+    begin(&h);
+    publish(&h, 10, 7);
+    CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    last = dup(fd);
+    close(last);
+    none = before;
+    none.rlim_cur = (rlim_t)last;
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+        memcpy(address.sun_path, h.path, strlen(h.path));
+        CU_ASSERT_EQUAL(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    }
+    spent_ms = cpu_ms();
+    bench_sleep_ms(400);
+    spent_ms = cpu_ms() - spent_ms;
+    CU_ASSERT(spent_ms < 150);
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+    open_process(&h, NULL);
+    CU_ASSERT_EQUAL(n_of(h.scope), 7);
+    close(fd);
+    end(&h);
+}
+
+#if !defined(__SANITIZE_THREAD__)
+static void
+a_child_of_a_reader_section_can_fork(void)
+{
+    struct host h;
+    int status = -1;
+    pid_t child;
+
+    begin(&h);
+    publish(&h, 10, 7);
+    publish(&h, 11, 8); /* the view before was retired: RCU has its thread */
+    confcast_read_lock();
+    child = fork();
+    if (child == 0) {
+        confcast_read_unlock();
+        alarm(5);
+        child = fork();
+        if (child == 0) {
+            _exit(3);
+        }
+        _exit(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 3 ? 0 : 1);
+    }
+    confcast_read_unlock();
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    end(&h);
+}
+#endif
+
 /* ---- Memfds ---------------------------------------------------------------------------------- */
 
 static struct cfc_loaded *
@@ -574,6 +779,13 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_is_no_message_is_hung_up_on),
     CFC_CASE(options_of_the_network_and_of_an_agent_exclude_each_other),
     CFC_CASE(a_second_agent_does_not_take_the_socket_of_a_living_one),
+    CFC_CASE(files_of_others_at_the_path_stay),
+    CFC_CASE(many_questions_at_once_are_all_answered),
+    CFC_CASE(descriptors_that_nobody_asked_for_are_closed),
+    CFC_CASE(an_agent_without_descriptors_waits_for_some_without_spinning),
+#if !defined(__SANITIZE_THREAD__)
+    CFC_CASE(a_child_of_a_reader_section_can_fork),
+#endif
     CFC_CASE(a_shared_content_can_be_read_and_not_be_changed),
     CFC_CASE(a_memfd_that_lies_is_refused),
 };
