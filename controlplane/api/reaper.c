@@ -64,6 +64,17 @@ has_unread_bytes(const struct cfc_connection *c)
     return ioctl(c->fd, FIONREAD, &size) == 0 && size > 0;
 }
 
+/* Wakes the thread when it would sleep for too long.  Requests come by the ten thousand a second,
+ * and each moves its deadline away from now: most have nothing to say. */
+static void
+wake_before(struct cfc_reaper *reaper, uint64_t deadline_ns)
+{
+    if (deadline_ns < reaper->sleeps_until_ns) {
+        reaper->sleeps_until_ns = deadline_ns;
+        pthread_cond_signal(&reaper->changed);
+    }
+}
+
 /* Ends what is due and returns the next deadline. */
 static uint64_t
 sweep(struct cfc_reaper *reaper, uint64_t now_ns)
@@ -98,6 +109,7 @@ run(void *arg)
         struct timespec until = {.tv_sec = (time_t)(next_ns / CFC_S),
                                  .tv_nsec = (long)(next_ns % CFC_S)};
 
+        reaper->sleeps_until_ns = next_ns;
         if (next_ns == CFC_NEVER) {
             pthread_cond_wait(&reaper->changed, &reaper->lock);
         } else {
@@ -167,8 +179,7 @@ cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *c)
     }
     reaper->first = c;
     count = c->is_unix ? 0 : count_peer(reaper, c);
-    /* The thread may sleep without end: no other connection need have a deadline. */
-    pthread_cond_signal(&reaper->changed);
+    wake_before(reaper, c->deadline_ns);
     pthread_mutex_unlock(&reaper->lock);
     return count;
 }
@@ -214,7 +225,7 @@ cfc_reaper_enter(struct cfc_connection *c, enum cfc_connection_phase phase)
     }
     if (is_alive && phase == CFC_CONNECTION_IDLE) {
         c->deadline_ns = mono_ns() + reaper->timeout_ns;
-        pthread_cond_signal(&reaper->changed);
+        wake_before(reaper, c->deadline_ns);
     }
     pthread_mutex_unlock(&reaper->lock);
     return is_alive;
@@ -230,7 +241,7 @@ cfc_reaper_enter_sending(struct cfc_connection *c, size_t size)
     if (c->phase != CFC_CONNECTION_ENDED) {
         c->phase = CFC_CONNECTION_SENDING;
         c->deadline_ns = mono_ns() + reaper->timeout_ns + extra_ns;
-        pthread_cond_signal(&reaper->changed);
+        wake_before(reaper, c->deadline_ns);
     }
     pthread_mutex_unlock(&reaper->lock);
 }

@@ -45,6 +45,7 @@ struct cfc_reaper {
     pthread_t thread;
     struct cfc_connection *first;
     uint64_t timeout_ns;
+    uint64_t sleeps_until_ns; /* no deadline may come before this unannounced */
     bool is_stopping;
     atomic_ullong late_count; /* requests ended because they were too slow */
 };

@@ -17,18 +17,17 @@ struct cfc_committer {
     pthread_t thread;
     atomic_ullong staged;
     atomic_ullong losses;
-    pthread_mutex_t lock; /* guards what follows */
+    atomic_bool is_kicked; /* there is something to do; set before the wake-up */
+    pthread_mutex_t lock;  /* guards what follows */
     pthread_cond_t wake;
-    bool is_kicked;
     bool is_stopping;
     struct cfc_waiter *waiters;
 };
 
 static void
-kick(struct cfc_committer *c)
+wake(struct cfc_committer *c)
 {
     pthread_mutex_lock(&c->lock);
-    c->is_kicked = true;
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
 }
@@ -37,14 +36,18 @@ void
 cfc_committer_staged(struct cfc_committer *c, uint64_t seq)
 {
     atomic_store(&c->staged, seq);
-    kick(c);
+    /* Once is enough until it looks. */
+    if (!atomic_exchange(&c->is_kicked, true)) {
+        wake(c);
+    }
 }
 
 void
 cfc_committer_lost(struct cfc_committer *c)
 {
     atomic_fetch_add(&c->losses, 1);
-    kick(c);
+    atomic_store(&c->is_kicked, true);
+    wake(c);
 }
 
 void
@@ -141,14 +144,14 @@ wait_for_work(struct cfc_committer *c)
     pthread_mutex_lock(&c->lock);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += RETRY_S;
-    while (!c->is_kicked && !c->is_stopping) {
+    while (!atomic_load(&c->is_kicked) && !c->is_stopping) {
         if (c->waiters == NULL) {
             pthread_cond_wait(&c->wake, &c->lock);
         } else if (pthread_cond_timedwait(&c->wake, &c->lock, &until) != 0) {
             break;
         }
     }
-    c->is_kicked = false;
+    atomic_store(&c->is_kicked, false);
     goes_on = !c->is_stopping;
     pthread_mutex_unlock(&c->lock);
     return goes_on;
