@@ -357,6 +357,18 @@ refusal(const struct cfc_ctl *ctl, const struct cfc_ctl_response *response)
     return result;
 }
 
+static int64_t
+server_time(CURL *curl)
+{
+    struct curl_header *header = NULL;
+    time_t time_s = -1;
+
+    if (curl_easy_header(curl, "Date", 0, CURLH_HEADER, -1, &header) == CURLHE_OK) {
+        time_s = curl_getdate(header->value, NULL);
+    }
+    return time_s > 0 ? (int64_t)time_s : 0;
+}
+
 static int
 call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_path *path,
      const void *body, size_t body_size, struct cfc_ctl_response *response)
@@ -390,6 +402,7 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
     code = perform(curl, &sink);
     curl_slist_free_all(headers);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &response->status);
+    response->unix_s = server_time(curl);
     response->body = sink.bytes;
     response->size = sink.size;
     if (code != CURLE_OK) {

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "controlplane/ctl/ctl.h"
 
@@ -11,6 +12,7 @@ struct cfc_ctl_response {
     long status;
     char *body; /* NUL-terminated, never NULL after CFC_EXIT_OK */
     size_t size;
+    int64_t unix_s; /* the server's time, by its Date header; 0 = it gave none */
 };
 
 /* Path and query under construction: the pieces are appended, values escaped. */

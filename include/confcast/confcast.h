@@ -154,7 +154,8 @@ int confcast_subscribe(struct confcast *client, const char *path,
 /* ---- Reading --------------------------------------------------------------------------------- */
 
 /* Begins and ends a reader section of this thread; sections nest.  Never fails, never blocks.  A
- * section should be short: as long as it lasts the memory of replaced versions cannot be freed. A
+ * section should be short: as long as it lasts the memory of replaced versions cannot be freed, and
+ * a fork() of another thread may wait; so call nothing in it but what reads. A
  * thread registers itself on its first section and unregisters when it ends. */
 void confcast_read_lock(void);
 void confcast_read_unlock(void);

@@ -67,6 +67,11 @@ class Cli(DaemonCase):
             file.write(text)
         return path
 
+    def test_doctor_finds_a_daemon_that_serves(self):
+        result = self.daemon.ctl("doctor", "-o", "json")
+        checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
+        self.assertEqual(checks["daemon"]["result"], "ok", checks)
+
     def test_put_get_promote_effective(self):
         scope = f"{self.tenant}/web"
         path = self.file('{"b": 1.0, "a": 0.1}')
@@ -321,6 +326,42 @@ class Keys(unittest.TestCase):
         self.assertEqual(json.loads(again.stdout)["session_key"], credential["session_key"])
         other = ctl("key", "enroll", "--dir", self.folder, "--id", "web-2", "-o", "-")
         self.assertNotEqual(json.loads(other.stdout)["session_key"], credential["session_key"])
+
+    def examine(self, *args):
+        """Exit code and {check: result} of `doctor`."""
+        result = ctl("doctor", "-o", "json", *args)
+        report = json.loads(result.stdout)
+        results = {check["check"]: check["result"] for check in report["checks"]}
+        for check in report["checks"]:
+            self.assertEqual(check["advice"] == "", check["result"] == "ok", check)
+        self.assertEqual(report["healthy"], "fail" not in results.values())
+        self.assertEqual(result.returncode, OK if report["healthy"] else NEGATIVE, report)
+        return result.returncode, results
+
+    def test_doctor_finds_a_loose_key_and_one_of_another_fleet(self):
+        for folder in (self.folder, self.folder + "2"):
+            self.assertEqual(ctl("key", "init", "--dir", folder, "--engine", "10.0.0.1").returncode, OK)
+        names = ("release.key", "session.key", "report.key", "fleet.json")
+        code, results = self.examine("--local", "--keys", self.folder)
+        self.assertEqual((code, [results[name] for name in names]), (OK, ["ok"] * 4))
+        key = os.path.join(self.folder, "session.key")
+        os.chmod(key, 0o644)
+        code, results = self.examine("--local", "--keys", self.folder)
+        self.assertEqual((code, results["session.key"], results["report.key"]),
+                         (NEGATIVE, "fail", "ok"))
+        os.chmod(key, 0o600)
+        os.replace(os.path.join(self.folder + "2", "release.key"),
+                   os.path.join(self.folder, "release.key"))
+        code, results = self.examine("--local", "--keys", self.folder)
+        self.assertEqual(code, NEGATIVE, results)
+
+    def test_doctor_says_that_no_daemon_answers_and_what_to_do(self):
+        result = ctl("--server", "http://127.0.0.1:1", "doctor")
+        self.assertEqual(result.returncode, NEGATIVE)
+        self.assertRegex(result.stdout, r"(?m)^fail +daemon ")
+        self.assertIn("daemon: is confcastd up", result.stdout + result.stderr)
+        code, results = self.examine("--local")
+        self.assertEqual((code, "daemon" in results), (OK, False))
 
     def test_wrong_options_and_loose_secrets_are_refused(self):
         for args in (("key", "init", "--dir", self.folder), ("key", "init", "--engine", "10.0.0.1"),
