@@ -1,5 +1,4 @@
-/* What the table of commands says, to people and to the scripts that make the man page and the
- * shells' completion of it (docs/man/make.py). */
+/* What the table of commands says, to people and to programs. */
 #ifndef CFC_CTL_HELP_H
 #define CFC_CTL_HELP_H
 

@@ -86,7 +86,7 @@ main(int argc, char **argv)
     struct cfc_ctl_args args;
     int rc;
 
-    /* For docs/man/make.py, which makes the man page and the completions of it. */
+    /* For programs: man pages and completions can be made of it. */
     if (argc == 2 && strcmp(argv[1], "--dump-commands") == 0) {
         return cfc_ctl_help_json(stdout, cfc_ctl_commands, cfc_ctl_program_options)
                    ? CFC_EXIT_OK
