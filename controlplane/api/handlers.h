@@ -88,6 +88,9 @@ json_t *cfc_api_warnings_json(const struct cfc_json_nulls *nulls);
 json_t *cfc_api_preview_json(struct cfc_api *api, const struct cfc_request *request,
                              const json_t *preview);
 
+/* Appends what consumers said last to `list`; false without memory, or when it is NULL. */
+bool cfc_api_append_views(json_t *list, const struct cfc_apply_view *items, size_t count);
+
 /* Sets a member, taking over `value`; false without memory, or when value is NULL. */
 bool cfc_api_set(json_t *object, const char *key, json_t *value);
 

@@ -191,7 +191,60 @@ static const struct {
     {"rejected", offsetof(struct cfc_apply_counts, rejected),
      "Consumers that rejected, reverted or degraded it."},
     {"stale", offsetof(struct cfc_apply_counts, stale), "Consumers silent for too long."},
+    {"alive", offsetof(struct cfc_apply_counts, alive), "Consumers that are not."},
+    {"receiving", offsetof(struct cfc_apply_counts, receiving),
+     "Consumers to which the content of the published version is on its way."},
+    {"reverted", offsetof(struct cfc_apply_counts, reverted), "Consumers that reverted it."},
+    {"degraded", offsetof(struct cfc_apply_counts, degraded), "Consumers that degraded it."},
 };
+
+/* Reports, and how long it took from publishing to applying. */
+static void
+put_apply_metrics(FILE *out, struct cfc_api *api)
+{
+    static const double bounds_s[] = {
+#define BOUND_(ms) (ms) / 1e3,
+        CFC_LAG_BOUNDS_MS(BOUND_)
+#undef BOUND_
+    };
+    struct cfc_apply_totals totals;
+    unsigned long long below = 0;
+
+    cfc_service_apply_totals(api->service, &totals);
+    fprintf(out,
+            "# HELP confcast_report_entries_total Entries of reports, by what became of them.\n"
+            "# TYPE confcast_report_entries_total counter\n"
+            "confcast_report_entries_total{result=\"taken\"} %llu\n"
+            "confcast_report_entries_total{result=\"repeated\"} %llu\n"
+            "confcast_report_entries_total{result=\"refused\"} %llu\n"
+            "confcast_report_entries_total{result=\"unknown_scope\"} %llu\n",
+            (unsigned long long)totals.taken, (unsigned long long)totals.repeated,
+            (unsigned long long)totals.refused, (unsigned long long)totals.unknown);
+    fprintf(out,
+            "# HELP confcast_consumers_known Consumers that said hello or reported.\n"
+            "# TYPE confcast_consumers_known gauge\nconfcast_consumers_known %llu\n"
+            "# HELP confcast_consumers_cloned Consumer ids that two live consumers use.\n"
+            "# TYPE confcast_consumers_cloned gauge\nconfcast_consumers_cloned %llu\n"
+            "# HELP confcast_apply_states Apply states: consumers times the scopes they follow.\n"
+            "# TYPE confcast_apply_states gauge\nconfcast_apply_states %llu\n"
+            "# HELP confcast_apply_unwritten_pages Pages of apply states not written yet.\n"
+            "# TYPE confcast_apply_unwritten_pages gauge\nconfcast_apply_unwritten_pages %llu\n",
+            (unsigned long long)totals.consumers, (unsigned long long)totals.cloned,
+            (unsigned long long)totals.states, (unsigned long long)totals.unwritten_pages);
+    fputs("# HELP confcast_propagation_seconds From handing a version over to the report of a "
+          "consumer that serves it.\n"
+          "# TYPE confcast_propagation_seconds histogram\n",
+          out);
+    for (size_t i = 0; i < CFC_LAG_BUCKET_COUNT; i++) {
+        below += totals.lag.buckets[i];
+        fprintf(out, "confcast_propagation_seconds_bucket{le=\"%g\"} %llu\n", bounds_s[i], below);
+    }
+    fprintf(out,
+            "confcast_propagation_seconds_bucket{le=\"+Inf\"} %llu\n"
+            "confcast_propagation_seconds_sum %.9f\nconfcast_propagation_seconds_count %llu\n",
+            (unsigned long long)totals.lag.count, (double)totals.lag.sum_ns / 1e9,
+            (unsigned long long)totals.lag.count);
+}
 
 /* Scope paths need no escaping in a label: their alphabet holds no quote, backslash or newline. */
 static void
@@ -243,6 +296,7 @@ cfc_api_get_metrics(struct cfc_api *api, const struct cfc_request *request, stru
     put_node_metrics(out, api);
     put_access_metrics(out, api);
     put_publisher_metrics(out, api);
+    put_apply_metrics(out, api);
     put_scope_metrics(out, api);
     if (fclose(out) != 0) {
         free(text);

@@ -11,6 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How an answer goes on, where the server can do that; else it is sent as it stands. */
+struct cfc_wait {
+    bool is_stream; /* it is the first of many: watch.h */
+    bool is_poll;   /* it says nothing new: ask again once it does, or after wait_ms */
+    uint64_t after; /* the change that the client knows */
+    uint32_t wait_ms;
+    size_t stragglers; /* to name in each event */
+};
+
 /* A body that is made while it is sent. */
 struct cfc_reply_stream {
     /* The next bytes, at most `capacity`; anything but CONFCAST_OK ends the connection. */
@@ -35,6 +44,7 @@ struct cfc_reply {
     bool is_replay;   /* the idempotency key was known: this is the first answer again */
     bool is_secret;   /* the body is wiped before its memory is given back */
     unsigned retry_s; /* Retry-After in seconds; 0 = none */
+    struct cfc_wait wait;
 };
 
 /* Every one of these takes over the json_t that it is given, NULL included. */

@@ -17,6 +17,7 @@
 #include "controlplane/api/headers.h"
 #include "controlplane/api/listen.h"
 #include "controlplane/api/reaper.h"
+#include "controlplane/api/watch.h"
 #include "controlplane/log/log.h"
 #include "protocol/base/time.h"
 
@@ -43,6 +44,7 @@ struct cfc_server {
     uint16_t port;
     bool is_loopback; /* TCP is */
     struct cfc_reaper reaper;
+    struct cfc_watch_hub watches;
     atomic_ullong body_total;   /* bytes of bodies held now */
     atomic_ullong answer_total; /* bytes of answers that are not sent yet */
     pthread_mutex_t lock;       /* guards what follows */
@@ -55,6 +57,7 @@ struct cfc_server {
 struct exchange {
     struct cfc_server *server;
     struct cfc_connection *connection;
+    struct cfc_watch *watch; /* NULL = the answer does not wait for anything */
     struct cfc_request request;
     const struct cfc_api_route *route; /* NULL once it is refused */
     struct cfc_reply reply;            /* the refusal, while the body is still read */
@@ -191,6 +194,7 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     atomic_fetch_sub_explicit(&x->server->api->in_flight, 1, memory_order_relaxed);
     drop_body(x);
     atomic_fetch_sub(&x->server->answer_total, x->answer_size);
+    cfc_watch_free(x->watch);
     cfc_reply_clear(&x->reply);
     free(x);
 }
@@ -670,9 +674,55 @@ handle(struct exchange *x)
 }
 
 static enum MHD_Result
+answer_stream(struct exchange *x, struct MHD_Connection *mhd)
+{
+    struct MHD_Response *response = cfc_watch_response(x->watch);
+    enum MHD_Result result;
+
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    x->is_answered = true;
+    cfc_api_count_reply(x->server->api, 200);
+    result = MHD_queue_response(mhd, 200, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* An answer that goes on, or that says nothing new yet.  True: it has been seen to. */
+static bool
+wait_for_change(struct exchange *x, struct MHD_Connection *mhd, enum MHD_Result *result)
+{
+    struct cfc_wait wait = x->reply.wait;
+
+    x->reply.wait = (struct cfc_wait){.is_stream = false};
+    if (x->reply.status != 200 || (!wait.is_stream && !wait.is_poll) || x->watch != NULL) {
+        return false;
+    }
+    x->watch = cfc_watch_new(&x->server->watches, mhd, x->connection, &wait, x->request.rest);
+    if (x->watch == NULL) {
+        cfc_reply_error(&x->reply, 503, "busy", "too many watch already; try again later");
+        x->reply.retry_s = 1;
+        return false;
+    }
+    if (wait.is_stream) {
+        *result = answer_stream(x, mhd);
+        return true;
+    }
+    x->is_handled = false; /* It is asked again once there is something new. */
+    *result = MHD_YES;
+    return cfc_watch_park(x->watch);
+}
+
+static enum MHD_Result
 conclude(struct exchange *x, struct MHD_Connection *mhd)
 {
+    enum MHD_Result result;
+
     drop_body(x);
+    if (wait_for_change(x, mhd, &result)) {
+        return result;
+    }
     if (x->reply.status >= 500) {
         cfc_log(CFC_LOG_WARN, "api", "answered status=%u path=%s", x->reply.status,
                 x->request.target.path);
@@ -886,6 +936,11 @@ cfc_server_open(struct cfc_api *api, const struct cfc_server_config *config,
         destroy(server);
         return rc;
     }
+    rc = cfc_watch_hub_start(&server->watches, api);
+    if (rc != CONFCAST_OK) {
+        cfc_server_close(server);
+        return rc;
+    }
     if ((config->listen != NULL && (rc = open_tcp(server)) != CONFCAST_OK) ||
         (config->unix_path != NULL && (rc = open_unix(server)) != CONFCAST_OK)) {
         cfc_server_close(server);
@@ -907,6 +962,7 @@ cfc_server_close(struct cfc_server *server)
     if (server == NULL) {
         return;
     }
+    cfc_watch_hub_stop(&server->watches);
     wait_for_suspended(server);
     if (server->tcp != NULL) {
         MHD_stop_daemon(server->tcp);

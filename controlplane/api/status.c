@@ -1,11 +1,17 @@
-/* Views: who applied what, the inventory, the audit log. */
+/* Status: who applied what, once or as it changes. */
+#include "controlplane/api/status.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
 #include "controlplane/api/handlers.h"
-#include "controlplane/log/log.h"
-#include "protocol/wire/report.h"
+#include "protocol/base/time.h"
+
+enum {
+    STRAGGLERS_DEFAULT = 20,
+    WAIT_S_MAX = 120
+};
 
 static json_t *
 integer(uint64_t value)
@@ -14,28 +20,85 @@ integer(uint64_t value)
 }
 
 static json_t *
-counts_json(struct cfc_api *api, const char *scope, const struct cfc_apply_counts *counts)
+reasons_json(const struct cfc_scope_status *status)
 {
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < status->reason_count; i++) {
+        const struct cfc_reject_reason *reason = &status->reasons[i];
+        json_t *item = json_pack("{ss sI}", "reason",
+                                 reason->error != 0 ? confcast_error_word(reason->error) : "other",
+                                 "count", (json_int_t)reason->count);
+
+        if (json_array_append_new(list, item) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* The arms of the published head up to the last one that anybody follows. */
+static json_t *
+arms_json(const struct cfc_apply_counts *counts)
+{
+    json_t *list = json_array();
+    size_t count = CFC_ARM_COUNT_MAX;
+
+    while (count > 0 && counts->arms[count - 1].alive == 0) {
+        count--;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct cfc_arm_counts *arm = &counts->arms[i];
+        json_t *item = json_pack("{sI sI sI}", "alive", (json_int_t)arm->alive, "applied",
+                                 (json_int_t)arm->applied, "rejected", (json_int_t)arm->rejected);
+
+        if (json_array_append_new(list, item) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *
+scope_json(struct cfc_api *api, const char *scope, const struct cfc_scope_status *status)
+{
+    const struct cfc_apply_counts *counts = &status->counts;
+    const struct {
+        const char *key;
+        uint64_t value;
+    } numbers[] = {
+        {"version", counts->version},   {"published", counts->published},
+        {"total", counts->total},       {"stale", counts->stale},
+        {"cloned", counts->cloned},     {"alive", counts->alive},
+        {"accepted", counts->accepted}, {"receiving", counts->receiving},
+        {"prepared", counts->prepared}, {"applied", counts->applied},
+        {"durable", counts->durable},   {"rejected", counts->rejected},
+        {"reverted", counts->reverted}, {"degraded", counts->degraded},
+        {"silent", counts->silent},     {"behind", status->behind},
+        {"change", status->change},
+    };
     struct cfc_release_view view = {0};
     json_t *object = json_object();
     const char *state = cfc_service_get_release(api->service, scope, &view) == CONFCAST_OK
                             ? cfc_release_state_word(view.release.state)
                             : cfc_release_state_word(CFC_RELEASE_EMPTY);
+    bool is_whole = cfc_api_set(object, "scope", json_string(scope)) &&
+                    cfc_api_set(object, "state", json_string(state));
 
-    if (!cfc_api_set(object, "scope", json_string(scope)) ||
-        !cfc_api_set(object, "state", json_string(state)) ||
-        !cfc_api_set(object, "version", integer(counts->version)) ||
-        !cfc_api_set(object, "published", integer(counts->published)) ||
+    for (size_t i = 0; is_whole && i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        is_whole = cfc_api_set(object, numbers[i].key, integer(numbers[i].value));
+    }
+    if (!is_whole ||
         !cfc_api_set(object, "published_time", cfc_api_time_json(counts->published_unix_ns)) ||
-        !cfc_api_set(object, "total", integer(counts->total)) ||
-        !cfc_api_set(object, "accepted", integer(counts->accepted)) ||
-        !cfc_api_set(object, "prepared", integer(counts->prepared)) ||
-        !cfc_api_set(object, "applied", integer(counts->applied)) ||
-        !cfc_api_set(object, "durable", integer(counts->durable)) ||
-        !cfc_api_set(object, "rejected", integer(counts->rejected)) ||
-        !cfc_api_set(object, "stale", integer(counts->stale)) ||
-        !cfc_api_set(object, "alive", integer(counts->alive)) ||
-        !cfc_api_set(object, "silent", integer(counts->silent))) {
+        !cfc_api_set(object, "behind_since", cfc_api_time_json(status->behind_unix_ns)) ||
+        !cfc_api_set(object, "propagation_ms",
+                     status->bound_ns != 0 ? integer(status->bound_ns / CFC_MS) : json_null()) ||
+        !cfc_api_set(object, "beyond",
+                     status->bound_ns != 0 ? integer(status->beyond_bound) : json_null()) ||
+        !cfc_api_set(object, "reasons", reasons_json(status)) ||
+        !cfc_api_set(object, "arms", arms_json(counts))) {
         json_decref(object);
         return NULL;
     }
@@ -86,60 +149,13 @@ rollout_json(struct cfc_api *api, const char *scope)
 }
 
 static json_t *
-apply_json(const struct cfc_apply_view *view)
-{
-    const struct cfc_report_entry *entry = &view->entry;
-    json_t *object = json_object();
-    json_t *reason =
-        entry->reason != 0 ? json_string(confcast_error_word(-(int)entry->reason)) : json_null();
-
-    if (!cfc_api_set(object, "consumer", json_string(view->consumer)) ||
-        !cfc_api_set(object, "scope", json_string(view->scope)) ||
-        !cfc_api_set(object, "state", json_string(cfc_apply_state_name(entry->state))) ||
-        !cfc_api_set(object, "reason", reason) ||
-        !cfc_api_set(object, "accepted", integer(entry->accepted)) ||
-        !cfc_api_set(object, "serving", integer(entry->serving_version)) ||
-        !cfc_api_set(object, "durable", integer(entry->durable)) ||
-        !cfc_api_set(object, "highest_applied", integer(view->highest_applied)) ||
-        !cfc_api_set(object, "arm", integer(entry->arm)) ||
-        !cfc_api_set(object, "stale", json_boolean(view->is_stale)) ||
-        !cfc_api_set(object, "from_disk",
-                     json_boolean((entry->flags & CFC_REPORT_FLAG_FROM_DISK) != 0)) ||
-        !cfc_api_set(object, "seen", cfc_api_time_json(view->seen_unix_ns))) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
-}
-
-/* Appends the views to `list`; false without memory. */
-static bool
-append_views(json_t *list, const struct cfc_apply_view *items, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (json_array_append_new(list, apply_json(&items[i])) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void
-reply_list(struct cfc_reply *reply, const char *key, json_t *list, bool is_whole)
-{
-    if (!is_whole) {
-        json_decref(list);
-        list = NULL;
-    }
-    cfc_reply_json(reply, 200, list != NULL ? json_pack("{so}", key, list) : NULL);
-}
-
-static json_t *
 node_json(struct cfc_api *api)
 {
     struct cfc_publisher_status status = {0};
+    struct cfc_apply_totals totals;
     json_t *object = json_object();
 
+    cfc_service_apply_totals(api->service, &totals);
     if (api->publisher != NULL) {
         api->publisher_status(api->publisher, &status);
     }
@@ -153,265 +169,167 @@ node_json(struct cfc_api *api)
           !cfc_api_set(object, "seen_version", integer(status.proof_version)))) ||
         !cfc_api_set(object, "heads", integer(status.heads)) ||
         !cfc_api_set(object, "contents", integer(status.contents)) ||
-        !cfc_api_set(object, "consumers", integer(status.consumers))) {
+        !cfc_api_set(object, "consumers", integer(status.consumers)) ||
+        !cfc_api_set(object, "known", integer(totals.consumers)) ||
+        !cfc_api_set(object, "cloned", integer(totals.cloned))) {
         json_decref(object);
         return NULL;
     }
     return object;
 }
 
-void
-cfc_api_get_status(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
+/* ---- Bodies -----------------------------------------------------------------------------------
+ */
+
+/* The scopes whose status changed after `after` (0 = all of them), appended to `list`; *seen gets
+ * the newest change among them. */
+static int
+list_scopes(struct cfc_api *api, uint64_t after, uint64_t unix_ns, json_t *list, uint64_t *seen)
 {
-    json_t *list = json_array();
     char *scopes = NULL;
     size_t count = 0;
     const char *scope;
-    bool is_whole = list != NULL;
     int rc = cfc_service_scopes(api->service, &scopes, &count);
 
-    (void)request;
+    scope = scopes;
+    for (size_t i = 0; rc == CONFCAST_OK && i < count; i++, scope += strlen(scope) + 1) {
+        struct cfc_scope_status status;
+
+        if (cfc_service_scope_status(api->service, scope, unix_ns, &status) != CONFCAST_OK ||
+            (after != 0 && status.change <= after)) {
+            continue;
+        }
+        if (json_array_append_new(list, scope_json(api, scope, &status)) != 0) {
+            rc = CONFCAST_ERR_NO_MEMORY;
+        }
+        *seen = status.change > *seen ? status.change : *seen;
+    }
+    free(scopes);
+    return rc;
+}
+
+int
+cfc_api_all_status(struct cfc_api *api, uint64_t after, uint64_t unix_ns, json_t **body,
+                   uint64_t *seen)
+{
+    json_t *list = json_array();
+    /* Taken first: a change during the listing is shown twice rather than never. */
+    uint64_t change = cfc_service_change(api->service);
+    int rc = list != NULL ? list_scopes(api, after, unix_ns, list, seen) : CONFCAST_ERR_NO_MEMORY;
+
+    *body = NULL;
     if (rc != CONFCAST_OK) {
         json_decref(list);
+        return rc;
+    }
+    *seen = change;
+    *body = json_pack("{so so sI}", "node", node_json(api), "scopes", list, "change",
+                      (json_int_t)change);
+    return *body != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+}
+
+int
+cfc_api_scope_status(struct cfc_api *api, const char *scope, size_t stragglers, uint64_t unix_ns,
+                     json_t **body, uint64_t *seen)
+{
+    struct cfc_scope_status status;
+    struct cfc_apply_view *items = NULL;
+    size_t count = 0;
+    json_t *object;
+    json_t *list;
+    int rc = cfc_service_scope_status(api->service, scope, unix_ns, &status);
+
+    *body = NULL;
+    if (rc == CONFCAST_OK && stragglers > 0) {
+        rc = cfc_service_stragglers(api->service, scope, stragglers, &items, &count);
+    }
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
+    *seen = status.change;
+    object = scope_json(api, scope, &status);
+    list = json_array();
+    if (!cfc_api_append_views(list, items, count) ||
+        !cfc_api_set(object, "stragglers", json_incref(list)) ||
+        !cfc_api_set(object, "rollout", rollout_json(api, scope))) {
+        json_decref(object);
+        object = NULL;
+    }
+    json_decref(list);
+    free(items);
+    *body = object;
+    return object != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+}
+
+/* ---- Routes -----------------------------------------------------------------------------------
+ */
+
+/* ?watch=1, or ?after=CHANGE and ?wait_s=.  False: *reply is the error. */
+static bool
+read_wait(const struct cfc_request *request, struct cfc_reply *reply)
+{
+    uint64_t wait_s = 30;
+    bool has_wait;
+    bool has_after;
+
+    if (!cfc_api_param_flag(request, "watch", &reply->wait.is_stream, reply) ||
+        !cfc_api_param_uint(request, "after", UINT64_MAX, &has_after, &reply->wait.after, reply) ||
+        !cfc_api_param_uint(request, "wait_s", WAIT_S_MAX, &has_wait, &wait_s, reply)) {
+        return false;
+    }
+    if ((has_wait && !has_after) || (reply->wait.is_stream && has_after)) {
+        cfc_reply_error(reply, 400, "invalid", "wait_s goes with after, and neither with watch");
+        return false;
+    }
+    reply->wait.is_poll = has_after;
+    reply->wait.wait_ms = (uint32_t)wait_s * 1000;
+    return true;
+}
+
+static void
+reply_status(struct cfc_reply *reply, int rc, json_t *body, uint64_t seen)
+{
+    struct cfc_wait wait = reply->wait;
+
+    if (rc != CONFCAST_OK) {
+        reply->wait = (struct cfc_wait){.is_poll = false};
         cfc_reply_failure(reply, rc, NULL, NULL);
         return;
     }
-    scope = scopes;
-    for (size_t i = 0; i < count && is_whole; i++, scope += strlen(scope) + 1) {
-        struct cfc_apply_counts counts = {0};
-
-        if (cfc_service_status(api->service, scope, &counts) == CONFCAST_OK) {
-            is_whole = json_array_append_new(list, counts_json(api, scope, &counts)) == 0;
-        }
-    }
-    free(scopes);
-    if (!is_whole) {
-        json_decref(list);
-        list = NULL;
-    }
-    cfc_reply_json(reply, 200,
-                   list != NULL ? json_pack("{so so}", "node", node_json(api), "scopes", list)
-                                : NULL);
+    cfc_reply_json(reply, 200, body);
+    wait.is_poll = wait.is_poll && seen == wait.after;
+    reply->wait = wait;
 }
 
-/* The bound of the scope's settings, and how many consumers are beyond it; null for none. */
-static bool
-set_propagation(struct cfc_api *api, const struct cfc_request *request, json_t *object)
+void
+cfc_api_get_status(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
 {
-    struct cfc_propagation propagation = {0};
-    bool has_bound = cfc_service_propagation(api->service, request->rest, request->unix_ns,
-                                             &propagation) == CONFCAST_OK &&
-                     propagation.bound_ms != 0;
+    json_t *body = NULL;
+    uint64_t seen = 0;
+    int rc;
 
-    return cfc_api_set(object, "propagation_ms",
-                       has_bound ? integer(propagation.bound_ms) : json_null()) &&
-           cfc_api_set(object, "beyond", has_bound ? integer(propagation.beyond) : json_null());
+    if (!read_wait(request, reply)) {
+        return;
+    }
+    rc = cfc_api_all_status(api, 0, request->unix_ns, &body, &seen);
+    reply_status(reply, rc, body, seen);
 }
 
 void
 cfc_api_get_scope_status(struct cfc_api *api, const struct cfc_request *request,
                          struct cfc_reply *reply)
 {
-    struct cfc_apply_counts counts = {0};
-    struct cfc_apply_view *items = NULL;
-    uint64_t wanted = 20;
+    uint64_t wanted = STRAGGLERS_DEFAULT;
+    json_t *body = NULL;
+    uint64_t seen = 0;
     bool is_given;
-    size_t count = 0;
-    json_t *object;
-    json_t *list;
     int rc;
 
-    if (!cfc_api_param_uint(request, "stragglers", CFC_API_LIMIT_MAX, &is_given, &wanted, reply)) {
+    if (!cfc_api_param_uint(request, "stragglers", CFC_API_LIMIT_MAX, &is_given, &wanted, reply) ||
+        !read_wait(request, reply)) {
         return;
     }
-    rc = cfc_service_status(api->service, request->rest, &counts);
-    if (rc == CONFCAST_OK && wanted > 0) {
-        rc = cfc_service_stragglers(api->service, request->rest, (size_t)wanted, &items, &count);
-    }
-    if (rc != CONFCAST_OK) {
-        cfc_reply_failure(reply, rc, NULL, NULL);
-        return;
-    }
-    object = counts_json(api, request->rest, &counts);
-    list = json_array();
-    if (!append_views(list, items, count) ||
-        !cfc_api_set(object, "stragglers", json_incref(list)) ||
-        !cfc_api_set(object, "rollout", rollout_json(api, request->rest)) ||
-        !set_propagation(api, request, object)) {
-        json_decref(object);
-        object = NULL;
-    }
-    json_decref(list);
-    free(items);
-    cfc_reply_json(reply, 200, object);
-}
-
-/* Stragglers of all scopes, scope by scope, until `limit` is reached. */
-static int
-collect_behind(struct cfc_api *api, size_t limit, json_t *list, bool *is_whole)
-{
-    char *scopes = NULL;
-    size_t scope_count = 0;
-    const char *scope;
-    int rc = cfc_service_scopes(api->service, &scopes, &scope_count);
-
-    scope = scopes;
-    for (size_t i = 0;
-         rc == CONFCAST_OK && *is_whole && i < scope_count && json_array_size(list) < limit;
-         i++, scope += strlen(scope) + 1) {
-        struct cfc_apply_view *items = NULL;
-        size_t count = 0;
-
-        rc = cfc_service_stragglers(api->service, scope, limit - json_array_size(list), &items,
-                                    &count);
-        *is_whole = append_views(list, items, count);
-        free(items);
-        rc = rc == CONFCAST_ERR_NOT_FOUND ? CONFCAST_OK : rc;
-    }
-    free(scopes);
-    return rc;
-}
-
-static int
-collect_consumers(struct cfc_api *api, const char *consumer, const char *after, size_t limit,
-                  json_t *list, bool *is_whole)
-{
-    struct cfc_apply_view *items = NULL;
-    size_t count = 0;
-    int rc = cfc_service_consumers(api->service, consumer, after, limit, &items, &count);
-
-    if (rc == CONFCAST_OK) {
-        *is_whole = append_views(list, items, count);
-        free(items);
-    }
-    return rc;
-}
-
-void
-cfc_api_get_consumers(struct cfc_api *api, const struct cfc_request *request,
-                      struct cfc_reply *reply)
-{
-    const char *after = cfc_target_param(&request->target, "after");
-    bool wants_behind = false;
-    bool is_whole = true;
-    size_t limit = 0;
-    json_t *list;
-    int rc;
-
-    if (!cfc_api_param_limit(request, &limit, reply) ||
-        !cfc_api_param_flag(request, "behind", &wants_behind, reply)) {
-        return;
-    }
-    list = json_array();
-    rc = wants_behind ? collect_behind(api, limit, list, &is_whole)
-                      : collect_consumers(api, NULL, after, limit, list, &is_whole);
-    if (rc != CONFCAST_OK) {
-        json_decref(list);
-        cfc_reply_failure(reply, rc, NULL, NULL);
-        return;
-    }
-    reply_list(reply, "consumers", list, is_whole);
-}
-
-void
-cfc_api_get_consumer(struct cfc_api *api, const struct cfc_request *request,
-                     struct cfc_reply *reply)
-{
-    json_t *list = json_array();
-    bool is_whole = true;
-    int rc = collect_consumers(api, request->rest, NULL, CFC_API_LIMIT_MAX, list, &is_whole);
-
-    if (rc == CONFCAST_OK && json_array_size(list) == 0 && is_whole) {
-        rc = CONFCAST_ERR_NOT_FOUND;
-    }
-    if (rc != CONFCAST_OK) {
-        json_decref(list);
-        cfc_reply_failure(reply, rc, NULL, NULL);
-        return;
-    }
-    reply_list(reply, "consumers", list, is_whole);
-}
-
-/* A broken chain names its entry, and how the rest can still be read. */
-static void
-refuse_audit(struct cfc_reply *reply, int rc, uint64_t broken)
-{
-    if (broken == 0) {
-        cfc_reply_failure(reply, rc, NULL, NULL);
-        return;
-    }
-    cfc_log(CFC_LOG_ERROR, "audit", "the chain is broken entry=%llu", (unsigned long long)broken);
-    cfc_reply_failure(reply, rc,
-                      "an entry of the audit log was edited or removed in the store; read below it "
-                      "with before=, above it with format=lines and after=",
-                      json_pack("{sI}", "n", (json_int_t)broken));
-}
-
-/* Entries as lines of JSON just as they are stored, from the oldest up. */
-static void
-reply_audit_lines(struct cfc_api *api, const struct cfc_request *request, size_t limit,
-                  struct cfc_reply *reply)
-{
-    uint64_t after = 0;
-    bool is_given;
-    char *text = NULL;
-    size_t size = 0;
-    uint64_t broken = 0;
-    int rc;
-
-    if (!cfc_api_param_uint(request, "after", UINT64_MAX, &is_given, &after, reply)) {
-        return;
-    }
-    rc = cfc_service_audit_lines(api->service, after, limit, &text, &size, &broken);
-    if (rc == CONFCAST_OK && text == NULL && (text = strdup("")) == NULL) {
-        rc = CONFCAST_ERR_NO_MEMORY;
-    }
-    if (rc != CONFCAST_OK) {
-        refuse_audit(reply, rc, broken);
-        return;
-    }
-    cfc_reply_text(reply, "application/x-ndjson", text, size);
-}
-
-void
-cfc_api_get_audit(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
-{
-    const char *format = cfc_target_param(&request->target, "format");
-    bool wants_lines = format != NULL && strcmp(format, "lines") == 0;
-    uint64_t before = 0;
-    uint64_t broken = 0;
-    bool is_given;
-    size_t limit = 0;
-    json_t *entries = NULL;
-    json_t *entry;
-    size_t i;
-    bool is_whole = true;
-    int rc;
-
-    if (!cfc_api_param_limit(request, &limit, reply) ||
-        !cfc_api_param_uint(request, "before", UINT64_MAX, &is_given, &before, reply)) {
-        return;
-    }
-    if ((format != NULL && !wants_lines) ||
-        cfc_target_param(&request->target, wants_lines ? "before" : "after") != NULL) {
-        cfc_reply_error(reply, 400, "invalid",
-                        "format is lines or absent; after goes with lines, before without");
-        return;
-    }
-    if (wants_lines) {
-        reply_audit_lines(api, request, limit, reply);
-        return;
-    }
-    rc = cfc_service_audit(api->service, before, limit, &entries, &broken);
-    if (rc != CONFCAST_OK) {
-        refuse_audit(reply, rc, broken);
-        return;
-    }
-    json_array_foreach(entries, i, entry)
-    {
-        uint64_t unix_ns = (uint64_t)json_integer_value(json_object_get(entry, "time_unix_ns"));
-
-        is_whole = is_whole && cfc_api_set(entry, "time", cfc_api_time_json(unix_ns));
-    }
-    reply_list(reply, "entries", entries, is_whole);
+    reply->wait.stragglers = (size_t)wanted;
+    rc = cfc_api_scope_status(api, request->rest, (size_t)wanted, request->unix_ns, &body, &seen);
+    reply_status(reply, rc, body, seen);
 }

@@ -451,6 +451,12 @@ cfc_apply_table_load(struct cfc_apply_table *table, struct cfc_catalog *catalog,
     int error;
 
     if (table->is_loaded) {
+        /* The disk failed: what was handed to it last may not be there. */
+        for (size_t i = 0; i < table->page_count; i++) {
+            if (table->pages[i] != NULL) {
+                mark_page(table, table->pages[i]);
+            }
+        }
         return CONFCAST_OK;
     }
     error = cfc_store_scan(store, "u/", 2, NULL, 0, load_published, &load);

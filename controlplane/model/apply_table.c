@@ -506,6 +506,12 @@ ensure_consumer(struct cfc_apply_table *table, struct cfc_apply_source *source)
     return error;
 }
 
+int
+cfc_apply_table_hello(struct cfc_apply_table *table, struct cfc_apply_source *source)
+{
+    return ensure_consumer(table, source);
+}
+
 /* A report of an earlier life: late, or there are two. */
 static void
 hear_old_life(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer, uint64_t unix_ns)

@@ -173,6 +173,9 @@ int cfc_apply_table_report(struct cfc_apply_table *table, struct cfc_apply_sourc
 void cfc_apply_table_clock(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
                            bool is_timely);
 
+/* A consumer that said hello is known before its first report. CONFCAST_ERR_NO_MEMORY, _LIMIT. */
+int cfc_apply_table_hello(struct cfc_apply_table *table, struct cfc_apply_source *source);
+
 /* Labels "k=v,k=v" of a known consumer; "" takes them away.  CONFCAST_ERR_NO_MEMORY. */
 int cfc_apply_table_label(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
                           const char *labels);

@@ -513,10 +513,11 @@ int cfc_service_report(struct cfc_service *service, const char *consumer, uint64
 void cfc_service_report_clock(struct cfc_service *service, const char *consumer,
                               int64_t clock_error_ns, uint32_t clock_bound_us);
 
-/* The labels of a consumer that has reported, "k=v,k=v", at most CFC_LABELS_TEXT_MAX bytes.
- * CONFCAST_ERR_NOT_FOUND: it never did; CONFCAST_ERR_LIMIT, CONFCAST_ERR_NO_MEMORY. */
-int cfc_service_note_labels(struct cfc_service *service, const char *id, size_t id_size,
-                            const char *labels);
+/* A consumer said hello, with labels "k=v,k=v" of at most CFC_LABELS_TEXT_MAX bytes ("" = none).
+ * It is known from then on, but follows nothing before it reports.  CONFCAST_ERR_INVALID: no id;
+ * CONFCAST_ERR_LIMIT: too long, or too many consumers; CONFCAST_ERR_NO_MEMORY. */
+int cfc_service_note_hello(struct cfc_service *service, const char *id, size_t id_size,
+                           uint64_t incarnation, const char *labels, uint64_t unix_ns);
 
 /* There is a sign that two live consumers use this id: both are shown as cloned, until there was
  * none for ten minutes.  An id that never reported is ignored. */

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/model/rules.h"
 #include "controlplane/model/service_internal.h"
 #include "protocol/base/scope.h"
+#include "protocol/base/time.h"
 
 enum {
     VIEW_COUNT_MAX = 100000,  /* views in one answer */
@@ -112,16 +114,20 @@ cfc_service_report_clock(struct cfc_service *service, const char *id, int64_t cl
 }
 
 int
-cfc_service_note_labels(struct cfc_service *service, const char *id, size_t id_size,
-                        const char *labels)
+cfc_service_note_hello(struct cfc_service *service, const char *id, size_t id_size,
+                       uint64_t incarnation, const char *labels, uint64_t unix_ns)
 {
-    struct cfc_apply_consumer *consumer;
-    int error = CONFCAST_ERR_NOT_FOUND;
+    struct cfc_apply_source source = {
+        .id = id, .id_size = id_size, .incarnation = incarnation, .unix_ns = unix_ns};
+    int error = cfc_consumer_id_check(id, id_size);
 
+    if (error != CONFCAST_OK) {
+        return error;
+    }
     pthread_mutex_lock(&service->lock);
-    consumer = cfc_apply_table_find(&service->apply, id, id_size);
-    if (consumer != NULL) {
-        error = cfc_apply_table_label(&service->apply, consumer, labels);
+    error = cfc_apply_table_hello(&service->apply, &source);
+    if (error == CONFCAST_OK) {
+        error = cfc_apply_table_label(&service->apply, source.consumer, labels);
     }
     pthread_mutex_unlock(&service->lock);
     return error;
@@ -151,6 +157,16 @@ cfc_service_status(struct cfc_service *service, const char *path, struct cfc_app
     return error;
 }
 
+/* The propagation bound that holds for a scope; 0 = none. */
+static uint64_t
+bound_ns(struct cfc_service *service, const char *path)
+{
+    const struct cfc_settings *settings =
+        cfc_settings_inherited(&service->catalog, path, CFC_SETTING_PROPAGATION);
+
+    return settings != NULL ? settings->propagation_ms * CFC_MS : 0;
+}
+
 int
 cfc_service_scope_status(struct cfc_service *service, const char *path, uint64_t unix_ns,
                          struct cfc_scope_status *status)
@@ -162,17 +178,22 @@ cfc_service_scope_status(struct cfc_service *service, const char *path, uint64_t
     pthread_mutex_lock(&service->lock);
     error = cfc_service_find(service, path, &scope);
     if (error == CONFCAST_OK) {
-        cfc_apply_status_of(scope, unix_ns, cfc_service_bound_ns(scope), status);
+        cfc_apply_status_of(scope, unix_ns, bound_ns(service, path), status);
     }
     pthread_mutex_unlock(&service->lock);
     return error;
 }
 
-uint64_t
-cfc_service_bound_ns(const struct cfc_scope *scope)
+int
+cfc_service_propagation(struct cfc_service *service, const char *path, uint64_t unix_ns,
+                        struct cfc_propagation *propagation)
 {
-    (void)scope;
-    return 0;
+    struct cfc_scope_status status;
+    int error = cfc_service_scope_status(service, path, unix_ns, &status);
+
+    *propagation = (struct cfc_propagation){.bound_ms = status.bound_ns / CFC_MS,
+                                            .beyond = status.beyond_bound};
+    return error;
 }
 
 uint64_t

@@ -54,9 +54,6 @@ struct cfc_service {
 int cfc_service_enter(struct cfc_service *service);
 void cfc_service_leave(struct cfc_service *service);
 
-/* The propagation bound that a scope's settings ask for; 0 = none. */
-uint64_t cfc_service_bound_ns(const struct cfc_scope *scope);
-
 /* A known scope by a path from outside.  CONFCAST_ERR_SCOPE_NAME, CONFCAST_ERR_NOT_FOUND. */
 int cfc_service_find(struct cfc_service *service, const char *path, struct cfc_scope **scope);
 

@@ -322,33 +322,6 @@ cfc_service_put_rule(struct cfc_service *service, const struct cfc_change *chang
     return error;
 }
 
-int
-cfc_service_propagation(struct cfc_service *service, const char *path, uint64_t unix_ns,
-                        struct cfc_propagation *propagation)
-{
-    const struct cfc_settings *settings;
-    struct cfc_scope *scope;
-    int error;
-
-    memset(propagation, 0, sizeof(*propagation));
-    pthread_mutex_lock(&service->lock);
-    error = cfc_service_find(service, path, &scope);
-    settings = error == CONFCAST_OK
-                   ? cfc_settings_inherited(&service->catalog, path, CFC_SETTING_PROPAGATION)
-                   : NULL;
-    if (settings != NULL && settings->propagation_ms != 0) {
-        const struct cfc_apply_counts *counts = &scope->apply.counts;
-
-        propagation->bound_ms = settings->propagation_ms;
-        if (counts->published != 0 &&
-            unix_ns > counts->published_unix_ns + propagation->bound_ms * CFC_MS) {
-            propagation->beyond = counts->total - counts->applied;
-        }
-    }
-    pthread_mutex_unlock(&service->lock);
-    return error;
-}
-
 /* ---- Reading ----------------------------------------------------------------------------------
  */
 

@@ -1,3 +1,5 @@
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
@@ -57,6 +59,43 @@ check_proof(struct cfc_publisher *p, const uint8_t *bytes, size_t size)
     cfc_publisher_refuse(p, head.epoch, head.version);
 }
 
+static int
+compare_labels(const void *a, const void *b)
+{
+    const struct cfc_label *x = a;
+    const struct cfc_label *y = b;
+    size_t size = x->key_size < y->key_size ? x->key_size : y->key_size;
+    int order = memcmp(x->key, y->key, size);
+
+    return order != 0 ? order : (int)x->key_size - (int)y->key_size;
+}
+
+/* The inventory shows who said hello, and its labels; what is too long is left out. */
+static void
+note_hello(struct cfc_publisher *p, struct cfc_hello *hello)
+{
+    char text[CFC_LABELS_TEXT_MAX + 1] = "";
+    size_t size = 0;
+    int error;
+
+    qsort(hello->labels, hello->label_count, sizeof(hello->labels[0]), compare_labels);
+    for (uint8_t i = 0; i < hello->label_count; i++) {
+        const struct cfc_label *label = &hello->labels[i];
+
+        if (size + 2 + label->key_size + label->value_size <= CFC_LABELS_TEXT_MAX) {
+            size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%.*s=%.*s",
+                                     size > 0 ? "," : "", label->key_size, label->key,
+                                     label->value_size, label->value);
+        }
+    }
+    error = cfc_service_note_hello(p->config.service, hello->id, hello->id_size, hello->incarnation,
+                                   text, cfc_publisher_unix_ns());
+    if (error != CONFCAST_OK) {
+        cfc_log(CFC_LOG_WARN, "publish", "hello not noted id=%.*s error=%s", (int)hello->id_size,
+                hello->id, confcast_error_word(error));
+    }
+}
+
 static void
 on_consumer(struct cfc_publisher *p, const struct cfc_handoff_consumer *m)
 {
@@ -68,6 +107,7 @@ on_consumer(struct cfc_publisher *p, const struct cfc_handoff_consumer *m)
         return;
     }
     note_consumer(p, hello.consumer_key);
+    note_hello(p, &hello);
     if (hello.head_proof != NULL) {
         check_proof(p, hello.head_proof, hello.head_proof_size);
     }

@@ -315,7 +315,7 @@ a_restart_finds_everything_as_it_was_and_gives_time_to_be_heard(void)
     publish_at(&m, "acme", "{\"a\":2}", m.now);
     say(&m, "fine", 1, CFC_APPLY_APPLIED, 0);
     say(&m, "bad", 1, CFC_APPLY_REJECTED, -20);
-    CU_ASSERT_EQUAL(cfc_service_note_labels(m.service, "fine", 4, "zone=a"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_service_note_hello(m.service, "fine", 4, 1, "zone=a", m.now), CONFCAST_OK);
     pass(&m, 1);
     before = status(&m, "acme", 1);
     model_reopen(&m);
@@ -416,15 +416,24 @@ the_inventory_is_paged_and_filtered(void)
     query = (struct cfc_consumer_query){
         .count_max = 100, .has_state = true, .state = CFC_APPLY_APPLIED};
     CU_ASSERT_STRING_EQUAL(found(&m, query, &next), "c0@acme c1@acme c2@acme");
-    CU_ASSERT_EQUAL(cfc_service_note_labels(m.service, "c1", 2, "rack=7,zone=a"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_service_note_hello(m.service, "c1", 2, 1, "rack=7,zone=a", m.now),
+                    CONFCAST_OK);
     query = (struct cfc_consumer_query){.count_max = 100, .label = "zone=a"};
     CU_ASSERT_STRING_EQUAL(found(&m, query, &next), "c1@acme c1@acme/x");
     query.label = "rack=7";
     CU_ASSERT_STRING_EQUAL(found(&m, query, &next), "c1@acme c1@acme/x");
     query.label = "rack=";
     CU_ASSERT_STRING_EQUAL(found(&m, query, &next), "");
-    CU_ASSERT_EQUAL(cfc_service_note_labels(m.service, "c9", 2, "a=b"), CONFCAST_ERR_NOT_FOUND);
-    CU_ASSERT_EQUAL(cfc_service_note_labels(m.service, "c1", 2, ""), CONFCAST_OK);
+    /* Known by its hello, it follows nothing yet. */
+    CU_ASSERT_EQUAL(cfc_service_note_hello(m.service, "c9", 2, 1, "zone=a", m.now), CONFCAST_OK);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.total, 3);
+    CU_ASSERT_EQUAL(cfc_service_note_hello(m.service, "a b", 3, 1, "", m.now),
+                    CONFCAST_ERR_INVALID);
+    query = (struct cfc_consumer_query){.count_max = 100, .label = "zone=a"};
+    CU_ASSERT_STRING_EQUAL(found(&m, query, &next), "c1@acme c1@acme/x");
+    CU_ASSERT_EQUAL(cfc_service_report(m.service, "c9", 1, 1, both, 1, m.now, NULL), CONFCAST_OK);
+    CU_ASSERT_STRING_EQUAL(found(&m, query, &next), "c1@acme c1@acme/x c9@acme");
+    CU_ASSERT_EQUAL(cfc_service_note_hello(m.service, "c1", 2, 1, "", m.now), CONFCAST_OK);
     query.label = "rack=7";
     CU_ASSERT_STRING_EQUAL(found(&m, query, &next), "");
     query = (struct cfc_consumer_query){.count_max = 100, .is_cloned = true};
@@ -436,7 +445,7 @@ the_inventory_is_paged_and_filtered(void)
     pass(&m, 0);
     pass(&m, STALE_AFTER_S + 1);
     CU_ASSERT_STRING_EQUAL(found(&m, query, &next),
-                           "c0@acme c0@acme/x c1@acme c1@acme/x c2@acme c2@acme/x");
+                           "c0@acme c0@acme/x c1@acme c1@acme/x c2@acme c2@acme/x c9@acme");
     query = (struct cfc_consumer_query){
         .count_max = 100, .has_state = true, .state = CFC_APPLY_APPLIED};
     CU_ASSERT_STRING_EQUAL(found(&m, query, &next), "");
