@@ -20,6 +20,7 @@ from control import Daemon
 
 TIMEOUT_S = 30
 LEAD_S = 1  # how far ahead the times are that a test waits for
+CONTEST_REFUSALS = ("conflict", "state", "approval", "schema_mismatch", "validation")
 VALIDATOR = "#!/bin/sh\nif grep -q %s; then echo \"it has poison\"; exit 1; fi\n" % reference.POISON
 
 
@@ -352,6 +353,69 @@ class Run:
                 problems.append(str(difference))
         raise Difference("no order of the two explains the answers: " + " // ".join(problems))
 
+    def _contest(self, op):
+        """Several clients change one scope as fast as they can, each on what it last saw; perhaps until
+        kill -9, after which each asks again what it got no answer to.  The audit log says in which
+        order it was, and that order has to explain every answer."""
+        self._check_audit()
+        contest = [[] for _ in range(op["clients"])]
+        clients = [threading.Thread(target=self._contend, args=(op, number, records))
+                   for number, records in enumerate(contest)]
+        for client in clients:
+            client.start()
+        if op.get("kill_ms") is not None:
+            time.sleep(op["kill_ms"] / 1000)
+            self.daemon.kill()
+        for client in clients:
+            client.join()
+        if op.get("kill_ms") is not None:
+            for client in (*self.clients, self.reader):
+                client.close()
+            self.daemon.start()
+            self.counts["kills"] += 1
+        asked = {}
+        for record in sum(contest, []):
+            asked[record["op"]["message"]] = record
+            if record["reply"] is None:
+                record["reply"] = self.clients[0].ask(record["request"])
+        body = self._get("audit", "", format="lines", limit=1000, after=self.audit_count).body
+        for line in body.splitlines():
+            record = asked.pop(json.loads(line)["message"], None)
+            if record is None:
+                raise Difference(f"an entry of nothing that was asked, or of it twice: {line}")
+            self._settle(record["op"], record["reply"])
+        for record in asked.values():
+            if record["reply"].status == 200 or record["reply"].code not in CONTEST_REFUSALS:
+                raise Difference(f"{record['reply']!r} to {record['op']}, which is not in the log")
+        self.counts["contested"] = self.counts.get("contested", 0) + len(asked)
+        self.check_state()
+
+    def _contend(self, op, number, records):
+        client = Client(self.daemon)
+        revision = self.model.scope(op["scope"]).latest
+        moved = self.model.scope(op["scope"]).release.release_version
+        try:
+            for index in range(op["rounds"]):
+                name = f"contest-{op['id']}-{number}-{index}"
+                change = {"scope": op["scope"], "author": "ann", "key": name, "message": name}
+                if index % 3 == 2:
+                    change.update({"op": "release", "action": "promote",
+                                   "expected_release_version": moved})
+                else:
+                    change.update({"op": "put", "document": {"by": number, "at": index},
+                                   "expected_revision": revision})
+                record = {"op": change, "request": Request(change), "reply": None}
+                records.append(record)
+                record["reply"] = client.ask(record["request"])
+                answer = record["reply"].json
+                seen = answer if record["reply"].status == 200 else answer["error"].get("current", {})
+                revision = seen.get("revision", revision)
+                moved = seen.get("release_version", moved)
+        except (OSError, http.client.HTTPException):
+            pass  # killed
+        finally:
+            client.close()
+
     # ---- kill -9 --------------------------------------------------------------------------------
 
     def _kill(self, _op):
@@ -424,8 +488,32 @@ class Run:
         return self.reader.send("GET", target)
 
     def _look(self, op):
+        if op["route"] == "explain":
+            self._explain(op)
+            return
         reply = self._get(op["route"], op["scope"], **op["params"])
         self._compare_read(op["route"], op["scope"], op["params"], reply)
+
+    def _explain(self, op):
+        path, variant, names = op["scope"], op["variant"], op["names"]
+        pointer = "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+        reply = self._get("effective", path, variant=variant, explain=pointer)
+        expected = self.model.explain(path, variant, names)
+        where = f"GET /v1/effective/{path} explain={pointer!r} {variant}"
+        if expected is None:
+            if (reply.status, reply.code) != (404, "not_found"):
+                raise Difference(f"{where}: 404 expected, not {reply!r}")
+            return
+        version, shown, found, value, winner = expected
+        answer = reply.json
+        problem = differs({"version": version, "variant": shown, "found": found}, answer)
+        if not problem and found and canonical.text(value) != canonical.text(answer["value"]):
+            problem = f"the value is not {canonical.text(value)}"
+        if not problem and winner:
+            problem = differs({"layer": winner[0], "revision": winner[1], "effect": "sets"},
+                              answer["winner"], "winner")
+        if problem:
+            raise Difference(f"{where}: {problem} in {reply!r}")
 
     def _state(self, _op):
         self.check_state()

@@ -313,6 +313,16 @@ class Generator:
         path = self.random.choice(PATHS)
         scope = model.scope(path)
         route = self.random.choice(("config", "history", "schema", "settings"))
+        if self.maybe(40):
+            effective = model.effective(path, "candidate")
+            names, value = [], effective[2] if effective else {}
+            while isinstance(value, dict) and value and (not names or self.maybe(60)):
+                names.append(self.random.choice(sorted(value)))
+                value = value[names[-1]]
+            if self.maybe(20) or not names:
+                names.append(self.random.choice(NAMES))
+            return {"op": "look", "route": "explain", "scope": path, "names": names,
+                    "variant": self.random.choice(("stable", "candidate"))}
         if route == "history":
             params = {"limit": self.random.randint(1, 4)}
             if self.maybe(60):
@@ -345,24 +355,32 @@ class Generator:
                 second["expected_revision"] = model.scope(path).latest
         return {"op": "race", "pair": [first, second]}
 
+    def contest(self):
+        self.count += 1
+        return {"op": "contest", "id": self.count, "scope": self.random.choice(WRITTEN),
+                "clients": self.random.choice((2, 4, 8)), "rounds": 6,
+                "kill_ms": self.random.choice((None, 2, 5, 10, 20))}
+
     def next(self, model):
         pick = self.random.random() * 100
         if pick < 1:
             return {"op": "kill"}
         if pick < 5:
             return self.killed(model)
-        if pick < 5.6:
+        if pick < 5.5:
             return self.timed(model)
+        if pick < 6.5:
+            return self.contest()
         if pick < 12:
             return self.race(model)
         if pick < 16 and self.keyed:
             return {"op": "again", "of": self.random.choice(self.keyed)["id"]}
-        if pick < 20:
+        if pick < 22:
             return self.look(model)
-        if pick < 24:
+        if pick < 25:
             method, path, body, *wanted = self.random.choice(BAD)
             return {"op": "bad", "method": method, "path": path, "body": body, "author": "ann",
                     "wanted": [list(one) for one in wanted]}
-        if pick < 26:
+        if pick < 27:
             return {"op": "state"}
         return self.any_change(model)

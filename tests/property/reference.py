@@ -479,6 +479,25 @@ class Model:
                 return version, "candidate", self.merged(path, rolling)
         return version, "stable", self.merged(path)
 
+    def explain(self, path, variant, names):
+        """(version, variant shown, found, value, (layer, revision) that sets it), or None.
+
+        Who wins is said of plain values only: an object has as many as its members."""
+        effective = self.effective(path, variant)
+        if effective is None:
+            return None
+        version, shown, document = effective
+        found, value = pick(document, names)
+        winner = None
+        if found and not isinstance(value, dict):
+            rolling = self.rolling_layer(path) if shown == "candidate" else None
+            for layer in self.layers_of(path):
+                scope = self.scope(layer)
+                revision = scope.release.candidate if layer == rolling else scope.release.stable
+                if revision and pick(scope.document(revision), names)[0]:
+                    winner = layer, revision
+        return version, shown, found, value, winner
+
     # ---- Judging ------------------------------------------------------------------------------
 
     def judge(self, op):
@@ -571,6 +590,8 @@ class Model:
             answer = {name: shown[0][name] for name in ("scope", "revision", "digest")}
         if op.get("dry_run") and op["op"] != "release":
             answer["dry_run"] = True
+        if op.get("dry_run") and op["op"] in ("release", "batch"):
+            answer["preview"] = {"scopes": affected, "consumers": 0}
         return answer
 
     def _item(self, item, op):
@@ -768,6 +789,15 @@ class Model:
         release.author = "confcastd"
         release.message = message
         self.audit.append(("confcastd", action, path, release.subject(), message))
+
+
+def pick(document, names):
+    """(whether there is a value, the value) behind names of objects."""
+    for name in names:
+        if not isinstance(document, dict) or name not in document:
+            return False, None
+        document = document[name]
+    return True, document
 
 
 def is_twice(a, b):
