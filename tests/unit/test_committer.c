@@ -247,13 +247,17 @@ static void
 the_publisher_is_woken_when_its_decision_is_durable(void)
 {
     struct cfc_decision *decision = NULL;
+    struct cfc_mark mark;
     int fd;
 
     setup();
+    mark = begin();
     CU_ASSERT_EQUAL(put_text(&m, "acme", "{\"a\":1}"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_service_wait_durable(m.service, &mark), CONFCAST_OK);
     fd = cfc_service_wake_fd(m.service);
     block_disk(true);
     CU_ASSERT_EQUAL(promote(&m, "acme"), CONFCAST_OK);
+    wait_for_sync();
     CU_ASSERT_EQUAL(cfc_service_poll_decision(m.service, &decision), CONFCAST_ERR_AGAIN);
     CU_ASSERT_FALSE(is_readable_within(fd, 50)); /* it would spin */
     block_disk(false);
