@@ -248,6 +248,7 @@ the_publisher_is_woken_when_its_decision_is_durable(void)
 {
     struct cfc_decision *decision = NULL;
     struct cfc_mark mark;
+    int error = CONFCAST_ERR_AGAIN;
     int fd;
 
     setup();
@@ -261,8 +262,12 @@ the_publisher_is_woken_when_its_decision_is_durable(void)
     CU_ASSERT_EQUAL(cfc_service_poll_decision(m.service, &decision), CONFCAST_ERR_AGAIN);
     CU_ASSERT_FALSE(is_readable_within(fd, 50)); /* it would spin */
     block_disk(false);
-    CU_ASSERT_TRUE(is_readable_within(fd, PATIENCE_MS));
-    CU_ASSERT_EQUAL(cfc_service_poll_decision(m.service, &decision), CONFCAST_OK);
+    /* A sync that was on its way covers a part of the promotion; the next one all of it. */
+    for (int i = 0; error == CONFCAST_ERR_AGAIN && i < 2; i++) {
+        CU_ASSERT_TRUE(is_readable_within(fd, PATIENCE_MS));
+        error = cfc_service_poll_decision(m.service, &decision);
+    }
+    CU_ASSERT_EQUAL(error, CONFCAST_OK);
     cfc_decision_unref(decision);
     teardown();
 }
