@@ -2,6 +2,7 @@
  * allocates, locks or enters the kernel, but for a thread's first section, which registers it with
  * RCU. */
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <urcu/urcu-bp.h>
 
@@ -10,6 +11,7 @@
 #include "consumer/scope.h"
 #include "consumer/view.h"
 #include "protocol/snapshot/body.h"
+#include "protocol/snapshot/diff.h"
 #include "protocol/snapshot/json_write.h"
 #include "protocol/snapshot/lookup.h"
 
@@ -364,6 +366,60 @@ confcast_next(struct confcast_iterator *it)
     it->left = inner.left_count;
     it->next_offset = (uint32_t)(inner.p - it->container->index.body);
     return true;
+}
+
+/* ---- Comparing --------------------------------------------------------------------------------
+ */
+
+_Static_assert((int)CONFCAST_ADDED == (int)CFC_DIFF_ADDED &&
+                   (int)CONFCAST_REMOVED == (int)CFC_DIFF_REMOVED &&
+                   (int)CONFCAST_CHANGED == (int)CFC_DIFF_CHANGED,
+               "public kinds are the diff's");
+
+static const struct cfc_value *
+root_of(const struct confcast_view *view)
+{
+    return view != NULL ? cfc_body_root(view->index.body) : NULL;
+}
+
+int
+confcast_diff(const struct confcast_view *before, const struct confcast_view *after,
+              confcast_changed_key_fn *fn, void *arg)
+{
+    struct cfc_diff *diff = malloc(sizeof(*diff));
+    struct cfc_diff_item item;
+    int result = CONFCAST_OK;
+
+    if (diff == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    cfc_diff_begin(diff, root_of(before), root_of(after));
+    while (result == CONFCAST_OK && cfc_diff_next(diff, &item)) {
+        struct confcast_change change = {.kind = (enum confcast_change_kind)item.kind,
+                                         .pointer = item.pointer,
+                                         .pointer_size = item.pointer_size,
+                                         .before = value_in(before, item.before),
+                                         .after = value_in(after, item.after)};
+
+        result = fn(arg, &change);
+    }
+    free(diff);
+    return result;
+}
+
+bool
+confcast_differs(const struct confcast_view *before, const struct confcast_view *after,
+                 const struct confcast_key *key)
+{
+    const struct cfc_value *was = lookup(before, key);
+    const struct cfc_value *is = lookup(after, key);
+    size_t size;
+
+    if (was == NULL || is == NULL) {
+        return was != is;
+    }
+    size = cfc_value_size(was);
+    return size != cfc_value_size(is) || memcmp(was, is, size) != 0;
 }
 
 /* ---- Views ----------------------------------------------------------------------------------- */

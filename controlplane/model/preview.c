@@ -6,9 +6,8 @@
 
 #include "confcast/error.h"
 #include "controlplane/model/service_internal.h"
-#include "protocol/base/limits.h"
 #include "protocol/snapshot/body.h"
-#include "protocol/snapshot/text.h"
+#include "protocol/snapshot/diff.h"
 
 /* ---- Collecting -------------------------------------------------------------------------------
  */
@@ -140,179 +139,52 @@ cfc_preview_free(struct cfc_preview *preview)
     memset(preview, 0, sizeof(*preview));
 }
 
-/* ---- Comparing ----------------------------------------------------------------------------------
- * Two bodies are walked side by side: their keys are in one order, and equal values have equal
- * bytes.
+/* ---- Comparing ---------------------------------------------------------------------------------
  */
 
-struct side {
-    struct cfc_iter iter;
-    struct cfc_child child;
-    bool has_child;
-};
-
-struct level {
-    struct side before;
-    struct side after;
-    size_t end; /* of the pointer to these objects */
-};
-
-struct comparison {
-    struct level levels[CFC_DEPTH_MAX];
-    size_t depth;
-    char pointer[CFC_POINTER_SIZE_MAX + 1]; /* cut when it is longer */
-    uint64_t added;
-    uint64_t changed;
-    uint64_t removed;
-    json_t *keys;
-    bool is_short_of_memory;
-};
-
-static void
-step(struct side *side)
+static const char *
+word_for(enum cfc_diff_kind kind)
 {
-    side->has_child = cfc_iter_next(&side->iter, &side->child);
+    return kind == CFC_DIFF_ADDED ? "added" : kind == CFC_DIFF_REMOVED ? "removed" : "changed";
 }
 
-/* NULL is an empty object. */
-static void
-open_side(struct side *side, const struct cfc_value *object)
-{
-    side->has_child = false;
-    if (object != NULL) {
-        side->iter = cfc_iter_of(object);
-        step(side);
-    }
-}
-
-static void
-open_level(struct comparison *c, const struct cfc_value *before, const struct cfc_value *after,
-           size_t end)
-{
-    struct level *level = &c->levels[c->depth++];
-
-    open_side(&level->before, before);
-    open_side(&level->after, after);
-    level->end = end;
-}
-
-/* Appends a key to the pointer after `end`; its new end. */
-static size_t
-append(struct comparison *c, size_t end, const struct cfc_child *child)
-{
-    if (end < CFC_POINTER_SIZE_MAX) {
-        c->pointer[end++] = '/';
-    }
-    for (size_t i = 0; i < child->key_size && end + 1 < CFC_POINTER_SIZE_MAX; i++) {
-        char byte = child->key[i];
-
-        if (byte == '~' || byte == '/') {
-            c->pointer[end++] = '~';
-            byte = byte == '~' ? '0' : '1';
-        }
-        c->pointer[end++] = byte;
-    }
-    c->pointer[end] = '\0';
-    return end;
-}
-
-static void
-note(struct comparison *c, uint64_t *counter, const char *what)
-{
-    json_t *key;
-
-    (*counter)++;
-    if (json_array_size(c->keys) >= CFC_PREVIEW_KEY_COUNT_MAX) {
-        return;
-    }
-    /* A pointer that was cut may end inside of a character. */
-    key = json_pack("{ss ss}", "change", what, "key",
-                    cfc_utf8_is_valid(c->pointer, strlen(c->pointer)) ? c->pointer : "...");
-    if (json_array_append_new(c->keys, key) != 0) {
-        c->is_short_of_memory = true;
-    }
-}
-
-/* One key that both sides have. */
-static void
-compare_values(struct comparison *c, struct level *level)
-{
-    const struct cfc_value *before = level->before.child.value;
-    const struct cfc_value *after = level->after.child.value;
-    size_t size = cfc_value_size(before);
-    size_t end;
-
-    if (size == cfc_value_size(after) && memcmp(before, after, size) == 0) {
-        return;
-    }
-    end = append(c, level->end, &level->after.child);
-    if (cfc_value_type(before) == CFC_TYPE_OBJECT && cfc_value_type(after) == CFC_TYPE_OBJECT) {
-        open_level(c, before, after, end);
-    } else {
-        note(c, &c->changed, "changed");
-    }
-}
-
-static void
-compare_next(struct comparison *c)
-{
-    struct level *level = &c->levels[c->depth - 1];
-    struct side *before = &level->before;
-    struct side *after = &level->after;
-    int order;
-
-    if (!before->has_child && !after->has_child) {
-        c->depth--;
-        return;
-    }
-    order = !before->has_child  ? 1
-            : !after->has_child ? -1
-                                : cfc_utf16_compare(before->child.key, before->child.key_size,
-                                                    after->child.key, after->child.key_size);
-    if (order == 0) {
-        compare_values(c, level); /* may open a level: this one goes on below */
-    } else if (order < 0) {
-        append(c, level->end, &before->child);
-        note(c, &c->removed, "removed");
-    } else {
-        append(c, level->end, &after->child);
-        note(c, &c->added, "added");
-    }
-    if (order <= 0) {
-        step(before);
-    }
-    if (order >= 0) {
-        step(after);
-    }
-}
-
+/* NULL without memory. */
 static json_t *
 item_json(const struct cfc_preview_item *item)
 {
     const struct cfc_value *before =
         item->before != NULL ? cfc_body_root(item->before->body) : NULL;
-    struct comparison *c = calloc(1, sizeof(*c));
-    json_t *json = NULL;
+    struct cfc_diff *diff = malloc(sizeof(*diff));
+    json_int_t counts[CFC_DIFF_CHANGED + 1] = {0};
+    struct cfc_diff_item found;
+    json_t *keys;
+    bool is_whole = true;
 
-    if (c == NULL) {
+    if (diff == NULL) {
         return NULL;
     }
-    c->keys = json_array();
-    open_level(c, before, cfc_body_root(item->after->body), 0);
-    while (c->depth > 0) {
-        compare_next(c);
+    keys = json_array();
+    cfc_diff_begin(diff, before, cfc_body_root(item->after->body));
+    while (cfc_diff_next(diff, &found)) {
+        if (counts[CFC_DIFF_ADDED] + counts[CFC_DIFF_REMOVED] + counts[CFC_DIFF_CHANGED] <
+            CFC_PREVIEW_KEY_COUNT_MAX) {
+            is_whole =
+                json_array_append_new(keys, json_pack("{ss ss}", "change", word_for(found.kind),
+                                                      "key", found.pointer)) == 0 &&
+                is_whole;
+        }
+        counts[found.kind]++;
     }
-    if (!c->is_short_of_memory) {
-        json = json_pack("{ss sI sI sI sI sI sI sO}", "scope", item->scope, "consumers",
-                         (json_int_t)item->consumers, "bytes_before",
-                         (json_int_t)(item->before != NULL ? item->before->body_size : 0),
-                         "bytes_after", (json_int_t)item->after->body_size, "added",
-                         (json_int_t)c->added, "changed", (json_int_t)c->changed, "removed",
-                         (json_int_t)c->removed, "keys", c->keys);
+    free(diff);
+    if (!is_whole) {
+        json_decref(keys);
+        return NULL;
     }
-    json_decref(c->keys);
-    free(c);
-    return json;
+    return json_pack(
+        "{ss sI sI sI sI sI sI so}", "scope", item->scope, "consumers", (json_int_t)item->consumers,
+        "bytes_before", (json_int_t)(item->before != NULL ? item->before->body_size : 0),
+        "bytes_after", (json_int_t)item->after->body_size, "added", counts[CFC_DIFF_ADDED],
+        "changed", counts[CFC_DIFF_CHANGED], "removed", counts[CFC_DIFF_REMOVED], "keys", keys);
 }
 
 json_t *

@@ -263,6 +263,38 @@ struct confcast_iterator {
 struct confcast_iterator confcast_iterate(struct confcast_value container);
 bool confcast_next(struct confcast_iterator *it);
 
+/* One key that differs between two views. */
+enum confcast_change_kind {
+    CONFCAST_ADDED = 1,
+    CONFCAST_REMOVED = 2,
+    CONFCAST_CHANGED = 3,
+};
+
+struct confcast_change {
+    enum confcast_change_kind kind;
+    const char *pointer;          /* JSON Pointer, NUL-terminated; valid during the call only */
+    size_t pointer_size;          /* bytes */
+    struct confcast_value before; /* .view is NULL when ADDED */
+    struct confcast_value after;  /* .view is NULL when REMOVED */
+};
+
+/* Return 0 to go on; anything else ends the walk. */
+typedef int confcast_changed_key_fn(void *arg, const struct confcast_change *change);
+
+/* Tells each key that differs, in canonical key order: what the change callback calls with its two
+ * views.  NULL counts as an empty object.  Objects on both sides are gone into; any other value, an
+ * array too, is one.  Keys whose pointer would be longer than 4,096 bytes are told as a change of
+ * the object around them.  Costs a pass over both documents, and no more memory than 16 KiB; a
+ * reader section lasts as long.  CONFCAST_OK, NO_MEMORY (`fn` was not called), or what `fn`
+ * returned. */
+int confcast_diff(const struct confcast_view *before, const struct confcast_view *after,
+                  confcast_changed_key_fn *fn, void *arg);
+
+/* Whether the value at `key` is another one, or is in one of them only: for a callback that cares
+ * about some keys.  NULL counts as an empty object. */
+bool confcast_differs(const struct confcast_view *before, const struct confcast_view *after,
+                      const struct confcast_key *key);
+
 /* ---- About versions -------------------------------------------------------------------------- */
 
 /* Where the bytes of what is served came from. */

@@ -189,6 +189,66 @@ iteration_visits_members_in_canonical_order(void)
     cfc_view_free(view);
 }
 
+struct told {
+    unsigned count;
+    unsigned end_after;
+    enum confcast_change_kind kind;
+    char pointer[32];
+    int64_t before;
+    int64_t after;
+};
+
+static int
+note_change(void *arg, const struct confcast_change *change)
+{
+    struct told *told = arg;
+
+    told->count++;
+    told->kind = change->kind;
+    snprintf(told->pointer, sizeof(told->pointer), "%s", change->pointer);
+    told->before = confcast_value_i64(change->before, -1, NULL);
+    told->after = confcast_value_i64(change->after, -1, NULL);
+    return told->count == told->end_after ? 77 : 0;
+}
+
+static void
+two_views_differ_in_the_keys_that_are_told(void)
+{
+    struct confcast_view *before = view_with(7, 1);
+    struct confcast_view *same = view_with(7, 2);
+    struct confcast_view *after = view_with(8, 3);
+    struct told told = {.count = 0};
+
+    CU_ASSERT_EQUAL(confcast_diff(before, same, note_change, &told), CONFCAST_OK);
+    CU_ASSERT_EQUAL(told.count, 0);
+    CU_ASSERT_EQUAL(confcast_diff(before, after, note_change, &told), CONFCAST_OK);
+    CU_ASSERT_EQUAL(told.count, 1);
+    CU_ASSERT_EQUAL(told.kind, CONFCAST_CHANGED);
+    CU_ASSERT_STRING_EQUAL(told.pointer, "/a/b");
+    CU_ASSERT_EQUAL(told.before, 7);
+    CU_ASSERT_EQUAL(told.after, 8);
+    /* From nothing: all five; and the walk ends when it is told to. */
+    told = (struct told){.count = 0};
+    CU_ASSERT_EQUAL(confcast_diff(NULL, after, note_change, &told), CONFCAST_OK);
+    CU_ASSERT_EQUAL(told.count, 5);
+    CU_ASSERT_EQUAL(told.kind, CONFCAST_ADDED);
+    told = (struct told){.end_after = 2};
+    CU_ASSERT_EQUAL(confcast_diff(after, NULL, note_change, &told), 77);
+    CU_ASSERT_EQUAL(told.count, 2);
+    CU_ASSERT_EQUAL(told.kind, CONFCAST_REMOVED);
+
+    CU_ASSERT_TRUE(confcast_differs(before, after, CONFCAST_KEY("/a/b")));
+    CU_ASSERT_TRUE(confcast_differs(before, after, CONFCAST_KEY("/a")));
+    CU_ASSERT_FALSE(confcast_differs(before, after, CONFCAST_KEY("/a/list")));
+    CU_ASSERT_FALSE(confcast_differs(before, same, CONFCAST_KEY("")));
+    CU_ASSERT_FALSE(confcast_differs(before, after, CONFCAST_KEY("/zz")));
+    CU_ASSERT_TRUE(confcast_differs(NULL, after, CONFCAST_KEY("/a")));
+    CU_ASSERT_FALSE(confcast_differs(NULL, after, CONFCAST_KEY("/zz")));
+    cfc_view_free(before);
+    cfc_view_free(same);
+    cfc_view_free(after);
+}
+
 static void
 a_view_prints_as_canonical_json(void)
 {
@@ -293,6 +353,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(one_call_cuts_a_string_at_the_end_of_a_character),
     CFC_CASE(getters_fall_back_and_say_why),
     CFC_CASE(iteration_visits_members_in_canonical_order),
+    CFC_CASE(two_views_differ_in_the_keys_that_are_told),
     CFC_CASE(a_view_prints_as_canonical_json),
     CFC_CASE(a_body_under_another_name_is_refused),
     CFC_CASE(readers_see_whole_versions_that_only_rise_through_many_swaps),
