@@ -3,6 +3,9 @@
 For quickstart, the integration tests and perf.  A fleet has a name and lives in two places that follow
 from it: the test bed cf-NAME and the folder /var/tmp/confcast-NAME.  Whoever knows the name can take
 the fleet down, also after the process that made it was killed.
+
+A secured fleet has an authority of its own in the folder tls, and its control plane serves HTTPS on
+loopback of its namespace besides the unix socket; Fleet.who() gives the ways to speak to it.
 """
 
 import json
@@ -13,8 +16,11 @@ import time
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 
+import certificates
+
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PORT = 7500
+API_PORT = 7443
 BIN_DIRS = ("controlplane/app", "controlplane/ctl", "dataplane", "consumer/app")
 READY_S = 10.0
 
@@ -95,7 +101,7 @@ class Consumer:
 
 class Fleet:
     def __init__(self, name, scope, consumer_count=8, loss=0.0, build=None,
-                 engine_args=(), ipv6=False):
+                 engine_args=(), ipv6=False, secured=False):
         build = build or os.environ.get("CFC_BUILD") or os.path.join(REPO, "build")
         self.bed = testbed.Bed(f"cf-{name}")
         self.name = name
@@ -115,6 +121,8 @@ class Fleet:
         self.engine_args = list(engine_args)
         self.group_base = "ff35::8000:0" if ipv6 else "239.77.1.0"
         self.engine_address = f"[fd77::1]:{PORT}" if ipv6 else f"10.77.0.1:{PORT}"
+        self.tls = os.path.join(self.folder, "tls") if secured else None
+        self.server_cert = "server"
         self.control = None
         self.engine = None
 
@@ -159,10 +167,21 @@ class Fleet:
             labels = [f"{key}={value}" for key, value in consumer.labels.items()]
             self.ctl("key", "enroll", "--dir", self.keys, "--id", consumer.id, "-o",
                      consumer.credential, *[word for label in labels for word in ("--label", label)])
+        if self.tls:
+            self.make_certificates()
         self.start_engine()
         self.start_control()
         for consumer in self.consumers:
             consumer.start()
+
+    def make_certificates(self):
+        os.mkdir(self.tls, 0o700)
+        certificates.make_ca(self.tls, "ca")
+        certificates.make_crl(self.tls, "ca")
+        certificates.make_cert(self.tls, "ca", self.server_cert, "server")
+
+    def tls_file(self, name):
+        return os.path.join(self.tls, name)
 
     def start_engine(self):
         self.engine = self.spawn(
@@ -178,10 +197,32 @@ class Fleet:
         self.control = self.spawn(
             f"{self.bed.prefix}-control",
             ["confcastd", "--data", os.path.join(self.folder, "store"), "--keys", self.keys,
-             "--unix", self.socket, "--listen", "none", "--engine-socket",
+             "--unix", self.socket, *self.listen_args(), "--engine-socket",
              self.engine_socket, "--validators", self.validators], os.path.join(self.folder, "confcastd.log"))
         wait_until("confcastd", lambda: self.check_alive() and self.run(
             ["confcastctl", "status"]).returncode == 0)
+
+    def listen_args(self):
+        if not self.tls:
+            return ["--listen", "none"]
+        return ["--listen", f"127.0.0.1:{API_PORT}", "--tls-cert",
+                self.tls_file(f"{self.server_cert}.pem"), "--tls-key",
+                self.tls_file(f"{self.server_cert}.key"), "--tls-client-ca", self.tls_file("ca.pem"),
+                "--tls-client-crl", self.tls_file("ca.crl")]
+
+    def who(self, **env):
+        """What runs a command as somebody who is on the control host and speaks TLS, with further
+        CONFCAST_* variables: a function of arguments that gives a subprocess.CompletedProcess."""
+        told = {**self.env, "CONFCAST_SERVER": f"https://127.0.0.1:{API_PORT}",
+                "CONFCAST_CACERT": self.tls_file("ca.pem"), **env}
+        command = ["ip", "netns", "exec", f"{self.bed.prefix}-control", "confcastctl"]
+
+        def run(*args, stdin="", **options):
+            return subprocess.run(command + list(args), env=told, input=stdin, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, **options)
+
+        run.command, run.env = command, told
+        return run
 
     def check_alive(self):
         """True, or FleetError with the last words of a daemon that has ended."""

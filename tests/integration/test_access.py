@@ -10,6 +10,7 @@ import unittest
 
 import control
 from control import Daemon, DaemonCase, wait_until
+from certificates import make_ca, make_cert, make_crl, openssl, revoke
 
 
 class Tokens(DaemonCase):
@@ -98,36 +99,6 @@ class Listening(unittest.TestCase):
             shutil.rmtree(folder)
 
 
-def openssl(folder, *args):
-    subprocess.run(["openssl", *args], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def make_ca(folder, name):
-    openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-    with open(os.path.join(folder, f"{name}.cnf"), "w", encoding="ascii") as file:
-        file.write(f"[ca]\ndefault_ca=d\n[d]\ndatabase={name}.index\nserial={name}.serial\nnew_certs_dir=.\n"
-                   f"certificate={name}.pem\nprivate_key={name}.key\ndefault_md=sha256\npolicy=p\n"
-                   "default_crl_days=2\nunique_subject=no\n[p]\ncommonName=supplied\n"
-                   "[client]\nextendedKeyUsage=clientAuth\n[server]\nextendedKeyUsage=serverAuth\n"
-                   "subjectAltName=IP:127.0.0.1\n")
-    open(os.path.join(folder, f"{name}.index"), "w", encoding="ascii").close()
-    with open(os.path.join(folder, f"{name}.serial"), "w", encoding="ascii") as file:
-        file.write("01\n")
-
-
-def make_cert(folder, ca, name, usage, start="20200101000000Z", end="20400101000000Z", subject=None, names=None):
-    """`usage` is a section of the CA's file; with `names` (a subjectAltName) it is made for this one."""
-    openssl(folder, "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-            subject or f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-    if names:
-        with open(os.path.join(folder, f"{ca}.cnf"), "a", encoding="ascii") as file:
-            file.write(f"[{name}]\nextendedKeyUsage=clientAuth\nsubjectAltName={names}\n")
-        usage = name
-    openssl(folder, "ca", "-batch", "-config", f"{ca}.cnf", "-extensions", usage, "-startdate", start, "-enddate", end,
-            "-in", f"{name}.csr", "-out", f"{name}.pem", "-notext")
-
-
 def split_der(der):
     """The contents of a DER SEQUENCE, as the encodings of its members."""
     def header(at):
@@ -185,8 +156,7 @@ class WithCertificates(DaemonCase):
 
     @classmethod
     def crl(cls, *options):
-        openssl(cls.certs, "ca", "-config", "ca.cnf", "-gencrl", "-out", "new.crl", *options)
-        os.rename(os.path.join(cls.certs, "new.crl"), os.path.join(cls.certs, "ca.crl"))
+        make_crl(cls.certs, "ca", *options)
 
     @classmethod
     def tearDownClass(cls):
@@ -228,7 +198,7 @@ class Certificates(WithCertificates):
         for name in (None, "late", "early", "mallory", "server"):
             with self.subTest(name=name):
                 self.refused(self.ask(name), 401, "unauthorized")
-        openssl(self.certs, "ca", "-config", "ca.cnf", "-revoke", "bob.pem")
+        revoke(self.certs, "ca", "bob")
         self.crl()
         self.refused(self.ask("bob"), 401)
         self.good(self.ask("ann"))
@@ -240,7 +210,7 @@ class Certificates(WithCertificates):
         self.good(self.ask("dan", token=token))
         self.good(self.ask(None, token=token))
         self.refused(self.ask("dan", token=token[:-1] + "z"), 401)
-        openssl(self.certs, "ca", "-config", "ca.cnf", "-revoke", "dan.pem")
+        revoke(self.certs, "ca", "dan")
         self.crl()
         self.refused(self.ask("dan", token=token), 401)
         self.good(self.ask(None, token=token))
@@ -255,7 +225,7 @@ class Certificates(WithCertificates):
             connection.request("GET", "/v1/status")
             self.assertEqual(control.Reply(connection.getresponse()).status, 401 if revoked else 200)
             if not revoked:
-                openssl(self.certs, "ca", "-config", "ca.cnf", "-revoke", "eli.pem")
+                revoke(self.certs, "ca", "eli")
                 self.crl()
         connection.close()
 

@@ -13,7 +13,7 @@ import unittest
 
 import control
 from control import DaemonCase, ctl
-from test_access import make_ca, make_cert
+from certificates import make_ca, make_cert
 
 OK, NEGATIVE, CONNECT, USAGE, CONFLICT, REFUSED, TIMEOUT, FENCED, FORBIDDEN, NOT_FOUND = range(10)
 

@@ -18,7 +18,7 @@ import unittest
 
 import control
 from control import Daemon, DaemonCase, ctl, read_all, wait_until
-from test_access import make_ca, make_cert
+from certificates import make_ca, make_cert
 
 MIB = 1 << 20
 
