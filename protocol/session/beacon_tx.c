@@ -260,6 +260,7 @@ fill(const struct cfc_beacon_tx *bt, const struct cfc_fresh_slot *page, uint8_t 
 {
     cfc_beacon_tx_write(page, header, capacity, out);
     out->is_multicast = true;
+    out->kind = CFC_TX_FRESH;
     out->group = bt->control_group;
 }
 

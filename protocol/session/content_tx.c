@@ -640,7 +640,7 @@ write_next_symbol(struct cfc_content_tx *ct, uint32_t slot, uint8_t *header, siz
         return;
     }
     cfc_content_tx_write_repair(ct, slot, s->block, s->symbol, header, capacity, out);
-    out->is_parity = true;
+    out->kind = CFC_TX_PARITY;
     if (s->next_rows[s->block] <= s->symbol) {
         s->next_rows[s->block] = (uint8_t)(s->symbol + 1);
     }
@@ -660,12 +660,15 @@ cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity,
     case CFC_CAST_PAGES:
         cfc_content_tx_write_page(ct, slot, s->level, s->block / page_span(s->level), header,
                                   capacity, out);
+        out->kind = CFC_TX_PAGE;
         break;
     case CFC_CAST_SYMBOLS:
+        out->kind = CFC_TX_SOURCE;
         write_next_symbol(ct, slot, header, capacity, out);
         break;
     default:
         cfc_content_tx_write_content(ct, slot, header, capacity, out);
+        out->kind = CFC_TX_CONTENT;
         break;
     }
     out->is_multicast = true;

@@ -173,6 +173,7 @@ cfc_head_tx_poll(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_
         }
         cfc_head_tx_write(ht, slot, header, capacity, out);
         out->is_multicast = true;
+        out->kind = CFC_TX_HEAD;
         out->group = ht->slots[slot].group;
         schedule(ht, slot, sending + 1,
                  sending + 1 < CFC_HEAD_SENDINGS ? now_ns + spacing_ns[sending] : CFC_NEVER);

@@ -139,6 +139,7 @@ cfc_receiver_new(const struct cfc_receiver_config *config, struct cfc_receiver *
     r->timing.retry_ns = config->nack_retry_ns;
     r->tick_ns = CFC_NEVER;
     r->latch_unix_ns = CFC_NEVER;
+    cfc_early_rx_init(&r->early, &config->alloc);
     cfc_verify_guard_init(&r->guard);
     cfc_link_rx_init(&r->link, &r->config.session_key, config->incarnation, config->seed,
                      config->hello_retry_ns, &r->prng);
@@ -172,6 +173,7 @@ cfc_receiver_free(struct cfc_receiver *r)
     cfc_free(&alloc, r->scope_table);
     cfc_free(&alloc, r->shards);
     cfc_content_set_free(&r->contents);
+    cfc_early_rx_free(&r->early);
     cfc_sha256_free(r->sha);
     cfc_free(&alloc, r->labels);
     cfc_free(&alloc, r);
@@ -516,6 +518,12 @@ cfc_receiver_on_frame(struct cfc_receiver *r, const uint8_t *bytes, size_t size,
     }
     if (code == CONFCAST_OK) {
         code = dispatch(r, &frame);
+        if (code == CONFCAST_ERR_NOT_FOUND || code == CONFCAST_ERR_WRONG_STREAM) {
+            cfc_receiver_keep_early(r, &frame);
+        } else if (code == CONFCAST_OK && r->early.first != NULL &&
+                   frame.type != CFC_FRAME_SYMBOL) {
+            cfc_receiver_take_early(r);
+        }
     }
     cfc_receiver_count(r, code);
     return code;
@@ -571,7 +579,7 @@ cfc_receiver_deadline(const struct cfc_receiver *r)
     due_ns[1] = latch_due(r);
     due_ns[2] = r->link.has_session ? cfc_receiver_nack_due(r) : CFC_NEVER;
     due_ns[3] = r->link.has_session && r->scope_count > 0 ? r->report.at_ns : CFC_NEVER;
-    due_ns[4] = CFC_NEVER;
+    due_ns[4] = cfc_early_rx_deadline(&r->early);
     for (int i = 0; i < 5; i++) {
         deadline_ns = due_ns[i] < deadline_ns ? due_ns[i] : deadline_ns;
     }

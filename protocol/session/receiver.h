@@ -216,7 +216,8 @@ struct cfc_receiver_stats {
     uint64_t nack_entries;
     uint64_t reports; /* REPORT frames sent */
     uint64_t hellos;
-    uint64_t contents; /* completed */
+    uint64_t contents;     /* completed */
+    uint64_t frames_early; /* came before what names them, and were kept for a while */
 };
 
 const struct cfc_receiver_stats *cfc_receiver_stats(const struct cfc_receiver *r);

@@ -343,6 +343,67 @@ cfc_receiver_on_symbol(struct cfc_receiver *r, const struct cfc_frame *frame)
     return code;
 }
 
+void
+cfc_receiver_keep_early(struct cfc_receiver *r, const struct cfc_frame *frame)
+{
+    if (frame->type == CFC_FRAME_CONTENT || frame->type == CFC_FRAME_PAGE ||
+        frame->type == CFC_FRAME_SYMBOL) {
+        cfc_early_rx_put(&r->early, frame->bytes, frame->size, r->now.mono_ns);
+        r->stats.frames_early++;
+    }
+}
+
+/* Whether what a frame waited for is here. */
+static bool
+is_ready(const struct cfc_receiver *r, const struct cfc_frame *frame)
+{
+    struct cfc_entry *entry = cfc_content_set_find_key(&r->contents, frame->key);
+
+    if (entry == NULL || frame->type == CFC_FRAME_CONTENT) {
+        return entry != NULL;
+    }
+    for (; entry != NULL; entry = cfc_content_set_next_key(entry)) {
+        if (entry->state != CFC_ENTRY_ABSENT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes the frames of one type that are ready, oldest first, once each. */
+static void
+take_early(struct cfc_receiver *r, uint8_t type)
+{
+    struct cfc_early_frame *previous = NULL;
+    struct cfc_early_frame *at = r->early.first;
+
+    while (at != NULL) {
+        struct cfc_frame frame;
+        int code = cfc_frame_open(at->bytes, at->size, &frame);
+
+        if (code != CONFCAST_OK || frame.type != type || !is_ready(r, &frame)) {
+            previous = at;
+            at = at->next;
+            continue;
+        }
+        (void)cfc_early_rx_take(&r->early, previous);
+        code = type == CFC_FRAME_CONTENT ? cfc_receiver_on_content(r, &frame)
+               : type == CFC_FRAME_PAGE  ? cfc_receiver_on_page(r, &frame)
+                                         : cfc_receiver_on_symbol(r, &frame);
+        cfc_receiver_count(r, code);
+        cfc_early_rx_give_back(&r->early, at);
+        at = previous != NULL ? previous->next : r->early.first;
+    }
+}
+
+void
+cfc_receiver_take_early(struct cfc_receiver *r)
+{
+    take_early(r, CFC_FRAME_CONTENT);
+    take_early(r, CFC_FRAME_PAGE);
+    take_early(r, CFC_FRAME_SYMBOL);
+}
+
 static int
 on_content_gone(struct cfc_receiver *r, const struct cfc_gone *gone)
 {

@@ -295,6 +295,7 @@ cfc_receiver_poll_event(struct cfc_receiver *r, const struct cfc_now *now,
                         struct cfc_receiver_event *event)
 {
     r->now = *now;
+    cfc_early_rx_expire(&r->early, now->mono_ns);
     for (;;) {
         if (is_tick_due(r)) {
             tick(r);

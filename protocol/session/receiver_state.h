@@ -7,6 +7,7 @@
 
 #include "protocol/base/prng.h"
 #include "protocol/session/content_set.h"
+#include "protocol/session/early_rx.h"
 #include "protocol/session/fresh_rx.h"
 #include "protocol/session/link_rx.h"
 #include "protocol/session/receiver.h"
@@ -48,6 +49,7 @@ struct cfc_receiver {
     uint32_t shard_capacity;
 
     struct cfc_content_set contents;
+    struct cfc_early_rx early; /* frames that came before what names them */
     struct cfc_verify_guard guard;
     struct cfc_link_rx link;
     struct cfc_report_rx report;
@@ -97,6 +99,11 @@ int cfc_receiver_on_content(struct cfc_receiver *r, const struct cfc_frame *fram
 int cfc_receiver_on_page(struct cfc_receiver *r, const struct cfc_frame *frame);
 int cfc_receiver_on_symbol(struct cfc_receiver *r, const struct cfc_frame *frame);
 int cfc_receiver_on_gone(struct cfc_receiver *r, const struct cfc_frame *frame);
+
+/* A frame that could not be used since what names it is not here: keeps it. */
+void cfc_receiver_keep_early(struct cfc_receiver *r, const struct cfc_frame *frame);
+/* Something that names contents came: takes the frames that waited for it. */
+void cfc_receiver_take_early(struct cfc_receiver *r);
 
 /* Takes the content that rides in a verified head, when it is wanted. */
 void cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *head);

@@ -533,6 +533,8 @@ send_unicast(struct cfc_repair_tx *rt, struct cfc_turns *turns, uint64_t now_ns,
         has_sent = true;
         rt->stats->repairs_fresh += part >= CFC_PART_ROW;
         out->is_multicast = false;
+        out->kind =
+            r->object.want == CFC_WANT_SYMBOLS ? CFC_TX_REPAIR_UNICAST : CFC_TX_REPAIR_OTHER;
         out->to = rt->roster->consumers[asker->slot].current.address;
         rt->stats->repairs_unicast += r->object.want == CFC_WANT_SYMBOLS;
     } else {
@@ -597,6 +599,7 @@ send_multicast(struct cfc_repair_tx *rt, uint32_t slot, uint64_t now_ns, uint8_t
         return false;
     }
     out->is_multicast = true;
+    out->kind = r->object.want == CFC_WANT_SYMBOLS ? CFC_TX_REPAIR_MULTICAST : CFC_TX_REPAIR_OTHER;
     out->group = (uint32_t)__builtin_ctz(r->left_groups);
     rt->stats->repairs_multicast += r->object.want == CFC_WANT_SYMBOLS;
     rt->stats->repairs_fresh += part >= CFC_PART_ROW;

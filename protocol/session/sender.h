@@ -139,13 +139,34 @@ void cfc_sender_ask_reports(struct cfc_sender *s, const struct cfc_now *now);
 int cfc_sender_on_frame(struct cfc_sender *s, const uint8_t *frame, size_t size,
                         const struct cfc_address *from, const struct cfc_now *now);
 
+/* What a datagram is for; the account of what is on the wire goes by it. */
+#define CFC_TX_KINDS(X)                                                                            \
+    X(ANSWER) /* WELCOME, GONE, echo of a report */                                                \
+    X(STATUS)                                                                                      \
+    X(FRESH)                                                                                       \
+    X(HEAD)                                                                                        \
+    X(CONTENT) /* CONTENT frames of a pass */                                                      \
+    X(PAGE)                                                                                        \
+    X(SOURCE)           /* source symbols of a pass */                                             \
+    X(PARITY)           /* repair symbols that nobody asked for */                                 \
+    X(REPAIR_MULTICAST) /* symbols that were asked for, to everybody ... */                        \
+    X(REPAIR_UNICAST)   /* ... and to who asked */                                                 \
+    X(REPAIR_OTHER)     /* heads, CONTENT, pages and FRESH that were asked for */
+
+enum cfc_tx_kind {
+#define CFC_ENUM_(name) CFC_TX_##name,
+    CFC_TX_KINDS(CFC_ENUM_)
+#undef CFC_ENUM_
+    CFC_TX_KIND_COUNT
+};
+
 struct cfc_tx {
     size_t header_size; /* bytes written to the caller's buffer */
     const uint8_t
         *payload; /* the rest of the datagram, in a content's memory; NULL when there is none */
     size_t payload_size;
-    uint32_t slot;  /* content that `payload` points into, or CFC_SENDER_NO_SLOT */
-    bool is_parity; /* a repair symbol that nobody asked for */
+    uint32_t slot; /* content that `payload` points into, or CFC_SENDER_NO_SLOT */
+    enum cfc_tx_kind kind;
     bool is_multicast;
     uint32_t group;        /* multicast: 0..group_count */
     struct cfc_address to; /* unicast */
@@ -207,6 +228,8 @@ struct cfc_sender_stats {
     uint64_t consumers_evicted;  /* silent ones that made room for others */
     uint64_t identities_refused; /* HELLOs of a consumer whose id another living one has */
     uint64_t bytes_out;          /* UDP payload */
+    uint64_t kind_frames[CFC_TX_KIND_COUNT];
+    uint64_t kind_bytes[CFC_TX_KIND_COUNT]; /* of bytes_out */
 };
 
 const struct cfc_sender_stats *cfc_sender_stats(const struct cfc_sender *s);

@@ -48,6 +48,7 @@ poll_status(struct cfc_sender *s, const struct cfc_now *now, uint8_t *header, si
     write_status(s, now, NULL, 0, header, capacity, out);
     out->is_multicast = true;
     out->group = s->config.group_count;
+    out->kind = CFC_TX_STATUS;
     s->status_due_ns = now->mono_ns + s->config.status_period_ns;
     return CONFCAST_OK;
 }
@@ -105,9 +106,13 @@ poll_next(struct cfc_sender *s, const struct cfc_now *now, bool may_multicast, u
 }
 
 static void
-count_frame(struct cfc_sender_stats *stats, const uint8_t *header, size_t size)
+count_frame(struct cfc_sender_stats *stats, const uint8_t *header, size_t size,
+            enum cfc_tx_kind kind)
 {
     stats->bytes_out += size;
+    stats->kind_frames[kind]++;
+    stats->kind_bytes[kind] += size;
+    stats->parity_sent += kind == CFC_TX_PARITY;
     switch (header[3]) {
     case CFC_FRAME_HEAD:
         stats->heads_sent++;
@@ -181,8 +186,7 @@ cfc_sender_poll_frame(struct cfc_sender *s, const struct cfc_now *now, uint8_t *
     if (out->is_multicast) {
         cfc_pacer_take(&s->pacer, size);
     }
-    s->stats.parity_sent += out->is_parity;
-    count_frame(&s->stats, header, size);
+    count_frame(&s->stats, header, size, out->kind);
     return CONFCAST_OK;
 }
 

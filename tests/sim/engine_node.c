@@ -93,6 +93,8 @@ send_frames(struct sim_engine *engine)
             sim_packet_join(header, tx.header_size, tx.payload, tx.payload_size);
 
         engine->frame_count++;
+        engine->kind_frames[tx.kind]++;
+        engine->kind_bytes[tx.kind] += packet->size + SIM_ETHERNET_SIZE;
         if (tx.payload != NULL) {
             cfc_sender_payload_done(engine->sender, tx.slot, 1);
         }

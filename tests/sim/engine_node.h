@@ -17,6 +17,10 @@ enum {
     SIM_GROUP_COUNT = 4
 };
 
+enum {
+    SIM_ETHERNET_SIZE = 42 /* Ethernet, IPv4 and UDP headers of a frame */
+};
+
 struct sim_engine {
     struct sim *sim;
     struct cfc_sender *sender; /* NULL while it is down */
@@ -24,6 +28,9 @@ struct sim_engine {
     uint64_t boot_count;
     uint64_t timer_ns; /* the earliest poll that is queued, CFC_NEVER = none */
     struct cfc_key fleet_key;
+    /* What it sent, by what it was for; with Ethernet, IP and UDP headers. */
+    uint64_t kind_frames[CFC_TX_KIND_COUNT];
+    uint64_t kind_bytes[CFC_TX_KIND_COUNT];
     uint64_t frame_count; /* sent since the start, over all boots */
     uint64_t released;    /* contents that it gave back */
     uint64_t spin_count;  /* polls in a row at one time */

@@ -30,6 +30,13 @@ static const struct story stories[] = {
 #undef STORY_
 };
 
+/* Frames and bytes by what they were for: [frames, bytes]. */
+static const char *const kind_names[] = {
+#define KIND_NAME_(name) #name,
+    CFC_TX_KINDS(KIND_NAME_)
+#undef KIND_NAME_
+};
+
 enum {
     STORY_COUNT = sizeof(stories) / sizeof(stories[0])
 };
@@ -67,6 +74,12 @@ print_result(struct sim *sim, uint64_t took_ms)
            net->multicast_bytes, net->unicast_bytes, net->up_bytes, net->delivered, net->lost,
            net->up_by_type[CFC_FRAME_NACK], net->up_by_type[CFC_FRAME_REPORT],
            net->up_by_type[CFC_FRAME_HELLO]);
+    printf(", \"wire\": {");
+    for (int kind = 0; kind < CFC_TX_KIND_COUNT; kind++) {
+        printf("%s\"%s\": [%" PRIu64 ", %" PRIu64 "]", kind > 0 ? ", " : "", kind_names[kind],
+               sim->engine.kind_frames[kind], sim->engine.kind_bytes[kind]);
+    }
+    printf("}");
     if (check->broken_invariant >= 0) {
         printf(", \"broken\": %d", check->broken_invariant);
     }
@@ -247,7 +260,7 @@ take_option(struct command *command, int option, char *value)
     case 'N':
         return parse_range(value, &command->first_seed, &command->last_seed);
     case 'r':
-        if (!parse_number(value, &number) || number < 20 || number > 99999) {
+        if (!parse_number(value, &number) || number < 4 || number > 99999) {
             return false;
         }
         command->options.consumer_count = (uint32_t)number;
