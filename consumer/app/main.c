@@ -3,13 +3,14 @@
  *     confcast-agent --fleet fleet.json --credential FILE --id ID --scope S [--scope ...]
  * --interface IF --state-dir DIR
  *                    [--label k=v ...] [--share SOCKET [--share-mode 660]]
+ *                    [--export DIR [--export-mode 640]] [--exec COMMAND [--exec-timeout 60]]
  *                    [--events -|FILE] [--verbose]
  *     confcast-agent get --state-dir DIR SCOPE [POINTER]
  *
  * Threads: main waits for signals (SIGTERM and SIGINT end it, SIGUSR1 has it write its counters as
  * an event); the library runs its loop (two UDP sockets), a persister thread (disk) and liburcu's
  * call_rcu thread; one thread writes events, one answers `get` on DIR/agent.sock, one
- * serves the processes of this host on SOCKET. */
+ * serves the processes of this host on SOCKET, one writes files to DIR and runs COMMAND. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -24,6 +25,7 @@
 #include "confcast/confcast.h"
 #include "consumer/app/agent_events.h"
 #include "consumer/app/agent_query.h"
+#include "consumer/app/outlet.h"
 #include "consumer/app/share_server.h"
 
 enum {
@@ -47,6 +49,10 @@ struct arguments {
     const char *events;
     const char *share;
     mode_t share_mode;
+    const char *export_dir;
+    mode_t export_mode;
+    const char *command;
+    uint32_t command_timeout_s;
     int log_level;
     struct cfc_agent_events *log;
 };
@@ -58,7 +64,8 @@ usage(const char *what)
             "confcast-agent: %s\n"
             "usage: confcast-agent --fleet FILE --credential FILE --scope SCOPE [--scope ...]\n"
             "           --interface IF --state-dir DIR [--id ID] [--label KEY=VALUE ...]\n"
-            "           [--share SOCKET [--share-mode 660]] [--events -|FILE] [--verbose]\n"
+            "           [--share SOCKET [--share-mode 660]] [--export DIR [--export-mode 640]]\n"
+            "           [--exec COMMAND [--exec-timeout 60]] [--events -|FILE] [--verbose]\n"
             "       confcast-agent get --state-dir DIR SCOPE [POINTER]\n",
             what);
     return EXIT_BAD_USAGE;
@@ -182,17 +189,39 @@ parse_mode(const char *text, mode_t *mode)
     return *mode <= 0777 ? 0 : -1;
 }
 
+static int
+parse_seconds(const char *text, uint32_t *seconds)
+{
+    size_t size = strlen(text);
+
+    if (size < 1 || size > 5 || strspn(text, "0123456789") != size) {
+        return -1;
+    }
+    *seconds = (uint32_t)strtoul(text, NULL, 10);
+    return *seconds >= 1 && *seconds <= 86400 ? 0 : -1;
+}
+
 /* 0, or an exit code. */
 static int
 parse(int argc, char **argv, struct arguments *a)
 {
     static const struct option known[] = {
-        {"fleet", required_argument, NULL, 'f'},      {"credential", required_argument, NULL, 'c'},
-        {"id", required_argument, NULL, 'i'},         {"scope", required_argument, NULL, 's'},
-        {"interface", required_argument, NULL, 'n'},  {"state-dir", required_argument, NULL, 'd'},
-        {"label", required_argument, NULL, 'l'},      {"events", required_argument, NULL, 'e'},
-        {"verbose", no_argument, NULL, 'v'},          {"share", required_argument, NULL, 'h'},
-        {"share-mode", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
+        {"fleet", required_argument, NULL, 'f'},
+        {"credential", required_argument, NULL, 'c'},
+        {"id", required_argument, NULL, 'i'},
+        {"scope", required_argument, NULL, 's'},
+        {"interface", required_argument, NULL, 'n'},
+        {"state-dir", required_argument, NULL, 'd'},
+        {"label", required_argument, NULL, 'l'},
+        {"events", required_argument, NULL, 'e'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"share", required_argument, NULL, 'h'},
+        {"share-mode", required_argument, NULL, 'm'},
+        {"export", required_argument, NULL, 'x'},
+        {"export-mode", required_argument, NULL, 'o'},
+        {"exec", required_argument, NULL, 'r'},
+        {"exec-timeout", required_argument, NULL, 't'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -236,6 +265,22 @@ parse(int argc, char **argv, struct arguments *a)
         case 'm':
             if (parse_mode(optarg, &a->share_mode) != 0) {
                 return usage("--share-mode wants an octal mode such as 660");
+            }
+            break;
+        case 'x':
+            a->export_dir = optarg;
+            break;
+        case 'o':
+            if (parse_mode(optarg, &a->export_mode) != 0) {
+                return usage("--export-mode wants an octal mode such as 640");
+            }
+            break;
+        case 'r':
+            a->command = optarg;
+            break;
+        case 't':
+            if (parse_seconds(optarg, &a->command_timeout_s) != 0) {
+                return usage("--exec-timeout wants seconds, 1 to 86400");
             }
             break;
         default:
@@ -282,8 +327,21 @@ run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *
                                                    .scope_count = a->scope_count,
                                                    .log = print_log,
                                                    .log_arg = a};
+    struct cfc_outlet_config outlet_config = {.state_dir = a->options.state_dir,
+                                              .export_dir = a->export_dir,
+                                              .export_mode = a->export_mode,
+                                              .command = a->command,
+                                              .timeout_s = a->command_timeout_s,
+                                              .scopes = scopes,
+                                              .paths = a->scopes,
+                                              .scope_count = a->scope_count,
+                                              .event = events != NULL ? print_event : NULL,
+                                              .event_arg = events,
+                                              .log = print_log,
+                                              .log_arg = a};
     struct cfc_agent_server *server = NULL;
     struct cfc_share_server *share = NULL;
+    struct cfc_outlet *outlet = NULL;
     struct confcast *client;
     int error = confcast_open(&a->options, &client);
     int signal_number = 0;
@@ -311,11 +369,19 @@ run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *
             fprintf(stderr, "confcast-agent: %s: %s\n", a->share, confcast_error_text(error));
         }
     }
+    if (error == CONFCAST_OK && (a->export_dir != NULL || a->command != NULL)) {
+        error = cfc_outlet_start(&outlet_config, &outlet);
+        if (error != CONFCAST_OK) {
+            fprintf(stderr, "confcast-agent: cannot export or execute: %s\n",
+                    confcast_error_text(error));
+        }
+    }
     while (error == CONFCAST_OK && signal_number != SIGTERM && signal_number != SIGINT) {
         if (sigwait(signals, &signal_number) == 0 && signal_number == SIGUSR1) {
             print_stats(client, events);
         }
     }
+    cfc_outlet_stop(outlet);
     cfc_share_server_stop(share);
     cfc_agent_server_stop(server);
     confcast_close(client);
@@ -369,8 +435,11 @@ get(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-    static struct arguments arguments = {
-        .options = CONFCAST_OPTIONS_INIT, .log_level = 1, .share_mode = 0660};
+    static struct arguments arguments = {.options = CONFCAST_OPTIONS_INIT,
+                                         .log_level = 1,
+                                         .share_mode = 0660,
+                                         .export_mode = 0640,
+                                         .command_timeout_s = 60};
     struct cfc_agent_events *events = NULL;
     sigset_t signals;
     int events_fd = -1;

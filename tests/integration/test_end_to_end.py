@@ -59,6 +59,32 @@ def check_all(fleet, what, expected):
         check(f"{what} at {consumer.id}", got.stdout == expected,
               f"{len(got.stdout)} bytes differ from the expected {len(expected)}; "
               f"{got.stderr.decode()}")
+    fleet.consumers[-1].check_files(what, expected)
+
+
+class ExportingConsumer(fleets.Consumer):
+    """One that keeps its config in a plain file as well, and has a command told of each."""
+
+    @property
+    def export_dir(self):
+        return os.path.join(self.folder, "export")
+
+    def command(self):
+        return super().command() + ["--export", self.export_dir, "--exec",
+                                    f"cat >{self.folder}/heard"]
+
+    def check_files(self, what, expected):
+        for path in (os.path.join(self.export_dir, SCOPE + ".json"),
+                     os.path.join(self.folder, "heard")):
+            fleets.wait_until(f"{what}: {path}", lambda p=path: read(p) == expected, 10)
+
+
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def base_layers(fleet):
@@ -165,6 +191,7 @@ def kill_and_recover(fleet, layers):
 
 def run_fleet(loss, sets):
     fleet = fleets.Fleet(f"e2e-{os.getpid()}", SCOPE, 4, loss)
+    fleet.consumers[-1] = ExportingConsumer(fleet, 4)
     try:
         fleet.up()
         layers = base_layers(fleet)
