@@ -205,10 +205,20 @@ cfc_reply_status(int rc)
     }
 }
 
+/* What a library says of a frame, said of a request. */
+static const char *
+sentence_of(int rc)
+{
+    return rc == CONFCAST_ERR_REPLAY
+               ? "the idempotency key belongs to another request: use a new one"
+               : confcast_error_text(rc);
+}
+
 void
 cfc_reply_failure(struct cfc_reply *reply, int rc, const char *message, json_t *current)
 {
-    reply_with_error(reply, cfc_reply_status(rc), confcast_error_word(rc),
-                     message != NULL && message[0] != '\0' ? message : confcast_error_text(rc),
-                     current);
+    if (message == NULL || message[0] == '\0' || strcmp(message, confcast_error_text(rc)) == 0) {
+        message = sentence_of(rc);
+    }
+    reply_with_error(reply, cfc_reply_status(rc), confcast_error_word(rc), message, current);
 }

@@ -16,6 +16,18 @@ cfc_catalog_init(struct cfc_catalog *catalog, struct cfc_sha256 *sha)
     *catalog = (struct cfc_catalog){.sha = sha};
 }
 
+static void
+drop(struct cfc_catalog *catalog, struct cfc_scope *scope)
+{
+    HASH_DELETE(hh, catalog->by_path, scope);
+    cfc_decision_unref(scope->decision);
+    cfc_rules_free(scope->rules);
+    free(scope->dependents);
+    free(scope->path);
+    free(scope->apply.detail);
+    free(scope);
+}
+
 void
 cfc_catalog_free(struct cfc_catalog *catalog)
 {
@@ -25,14 +37,31 @@ cfc_catalog_free(struct cfc_catalog *catalog)
     HASH_CLEAR(hh_id, catalog->by_id);
     HASH_ITER(hh, catalog->by_path, scope, next)
     {
-        HASH_DELETE(hh, catalog->by_path, scope);
-        cfc_decision_unref(scope->decision);
-        cfc_rules_free(scope->rules);
-        free(scope->dependents);
-        free(scope->path);
-        free(scope->apply.detail);
-        free(scope);
+        drop(catalog, scope);
     }
+    catalog->fresh = NULL;
+}
+
+static bool
+is_needed(const struct cfc_scope *scope)
+{
+    return scope->is_known || scope->dependent_count > 0 || scope->tenant_scope_count > 0 ||
+           scope->rules != NULL || scope->release_seq != 0;
+}
+
+void
+cfc_catalog_tidy(struct cfc_catalog *catalog)
+{
+    struct cfc_scope *next;
+
+    for (struct cfc_scope *scope = catalog->fresh; scope != NULL; scope = next) {
+        next = scope->next_fresh;
+        scope->next_fresh = NULL;
+        if (!is_needed(scope)) {
+            drop(catalog, scope);
+        }
+    }
+    catalog->fresh = NULL;
 }
 
 struct cfc_scope *
@@ -93,6 +122,8 @@ cfc_catalog_ensure(struct cfc_catalog *catalog, const char *path)
     if (is_out_of_memory) {
         goto err_free;
     }
+    scope->next_fresh = catalog->fresh;
+    catalog->fresh = scope;
     return scope;
 
 err_free:

@@ -1,8 +1,9 @@
 /* Every scope in memory, found by path and by id, with its layers and the scopes that depend on it.
  *
  * A scope is known when the store has a record of it; an entry may also exist only because a known
- * scope names it as a layer.  Entries live as long as the catalog.  Called under the service's
- * lock. */
+ * scope names it as a layer, or because it has rules.  Such entries live as long as the catalog;
+ * what was made for a change that came to nothing goes with cfc_catalog_tidy().  Called under the
+ * service's lock. */
 #ifndef CFC_MODEL_CATALOG_H
 #define CFC_MODEL_CATALOG_H
 
@@ -70,14 +71,16 @@ struct cfc_scope {
     struct cfc_rules *rules; /* NULL = none were ever set; rules.h */
 
     struct cfc_scope_apply apply;
-    UT_hash_handle hh;    /* by path */
-    UT_hash_handle hh_id; /* by id; known scopes only */
+    struct cfc_scope *next_fresh; /* the catalog's list */
+    UT_hash_handle hh;            /* by path */
+    UT_hash_handle hh_id;         /* by id; known scopes only */
 };
 
 struct cfc_catalog {
     struct cfc_scope *by_path;
     struct cfc_scope *by_id;
-    struct cfc_sha256 *sha; /* borrowed */
+    struct cfc_scope *fresh; /* entries that were made since cfc_catalog_tidy() */
+    struct cfc_sha256 *sha;  /* borrowed */
 };
 
 /* The entry of a path's first segment, or NULL. */
@@ -95,6 +98,10 @@ struct cfc_scope *cfc_catalog_find_id(struct cfc_catalog *catalog, uint64_t id);
 /* The entry of a path that passed cfc_scope_check(), made where it is missing; NULL without memory.
  */
 struct cfc_scope *cfc_catalog_ensure(struct cfc_catalog *catalog, const char *path);
+
+/* Frees the entries made since the last call that nothing came of: requests that are refused must
+ * not fill the memory.  Pointers to entries that are not known end here. */
+void cfc_catalog_tidy(struct cfc_catalog *catalog);
 
 /* The entries of a path's prefixes, the shortest first: its default layers. CONFCAST_ERR_NO_MEMORY.
  */

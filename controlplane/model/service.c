@@ -20,7 +20,8 @@ enum {
     IDEMPOTENCY_TTL_DEFAULT_S = 24 * 60 * 60,
     CLOCK_ERROR_MAX_DEFAULT_S = 1,
     FORGET_AFTER_DEFAULT_S = 7 * 24 * 60 * 60,
-    EPOCH_SHIFT = 40, /* changes of one process, so that those of the next are higher */
+    EXPIRE_BATCH_MAX = 64, /* batches of forgotten answers in a tick */
+    EPOCH_SHIFT = 40,      /* changes of one process, so that those of the next are higher */
 };
 
 static void
@@ -293,7 +294,8 @@ decide_all(struct cfc_service *service)
     }
     cfc_effective_end(&pass);
     service->decided += pass.decide_count;
-    if (error == CONFCAST_OK) {
+    /* After an error as well: the next look finds these versions in memory already. */
+    if (changed != NULL) {
         enqueue_sorted(service, changed, count);
     }
     free(changed);
@@ -522,6 +524,7 @@ void
 cfc_service_leave(struct cfc_service *service)
 {
     service->audit.batch = NULL; /* a batch that was never committed */
+    cfc_catalog_tidy(&service->catalog);
     pthread_mutex_unlock(&service->lock);
 }
 
@@ -649,6 +652,23 @@ cfc_service_note_published(struct cfc_service *service, const char *path, uint64
     pthread_mutex_unlock(&service->lock);
 }
 
+/* As many as changes can come between two ticks, or they would pile up. */
+static int
+expire_answers(struct cfc_service *service, uint64_t unix_ns)
+{
+    bool is_done = false;
+    int error = CONFCAST_OK;
+
+    for (int i = 0; !is_done && error == CONFCAST_OK && i < EXPIRE_BATCH_MAX; i++) {
+        error = cfc_service_enter(service);
+        if (error == CONFCAST_OK) {
+            error = cfc_change_expire(service, unix_ns, &is_done);
+            cfc_service_leave(service);
+        }
+    }
+    return error;
+}
+
 int
 cfc_service_tick(struct cfc_service *service, uint64_t unix_ns)
 {
@@ -681,9 +701,9 @@ cfc_service_tick(struct cfc_service *service, uint64_t unix_ns)
         /* The publisher may hold some for a while: they are looked for at the next change. */
         service->has_idle_bodies = false;
     }
-    if (error == CONFCAST_OK && !service->needs_load) {
-        error = cfc_change_expire(service, unix_ns);
-    }
     pthread_mutex_unlock(&service->lock);
+    if (error == CONFCAST_OK) {
+        error = expire_answers(service, unix_ns);
+    }
     return error == CONFCAST_OK ? cfc_rollout_tick(service, unix_ns) : error;
 }

@@ -253,11 +253,16 @@ ask_validators(struct cfc_service *service, struct cfc_step *step, struct cfc_va
                struct cfc_batch_result *result, size_t *failed, struct cfc_refusal *refusal)
 {
     struct cfc_validation needed = {.is_override = done->is_override};
+    uint64_t begun_ns = cfc_validator_now_ns();
     int error = cfc_validation_run(done, refusal);
 
     if (error != CONFCAST_OK) {
         return error;
     }
+    /* Deadlines and bake times begin with the commit. */
+    step->later = *step->change.change;
+    step->later.unix_ns += cfc_validator_now_ns() - begun_ns;
+    step->change.change = &step->later;
     error = cfc_service_enter(service);
     if (error != CONFCAST_OK) {
         return error;

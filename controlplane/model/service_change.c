@@ -8,7 +8,7 @@
 #include "protocol/snapshot/text.h"
 
 enum {
-    EXPIRE_COUNT_MAX = 40, /* answers forgotten in one batch */
+    EXPIRE_COUNT_MAX = 500, /* answers forgotten in one batch */
 };
 
 #define REQUEST_DOMAIN "confcast/v1/request"
@@ -165,7 +165,7 @@ expire_item(void *arg, const struct cfc_store_item *item)
 }
 
 int
-cfc_change_expire(struct cfc_service *service, uint64_t unix_ns)
+cfc_change_expire(struct cfc_service *service, uint64_t unix_ns, bool *is_done)
 {
     struct cfc_store_batch batch;
     struct expired expired = {.batch = &batch};
@@ -177,6 +177,7 @@ cfc_change_expire(struct cfc_service *service, uint64_t unix_ns)
     expired.before_unix_ns = unix_ns > ttl_ns ? unix_ns - ttl_ns : 0;
     error = cfc_store_scan(service->store, "z/", 2, NULL, 0, expire_item, &expired);
     error = error == 1 ? CONFCAST_OK : error;
+    *is_done = expired.count < EXPIRE_COUNT_MAX;
     if (error == CONFCAST_OK && expired.count > 0) {
         error = cfc_service_commit(service, &batch, &seq);
     }

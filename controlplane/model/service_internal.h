@@ -102,8 +102,9 @@ void cfc_audit_seal(struct cfc_service *service, struct cfc_store_batch *batch);
 void cfc_audit_sealed(struct cfc_service *service, const struct cfc_store_batch *batch,
                       uint64_t seq);
 int cfc_audit_load(struct cfc_service *service);
-/* Forgets answers that are older than the configured time; at most one batch. */
-int cfc_change_expire(struct cfc_service *service, uint64_t unix_ns);
+/* Forgets answers that are older than the configured time; at most one batch, *is_done when there
+ * are no more. */
+int cfc_change_expire(struct cfc_service *service, uint64_t unix_ns, bool *is_done);
 
 /* CONFCAST_ERR_COLLISION: another scope has this one's id. */
 int cfc_service_check_scope_id(struct cfc_service *service, const struct cfc_scope *scope);

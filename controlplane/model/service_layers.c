@@ -341,8 +341,13 @@ cfc_service_set_layers(struct cfc_service *service, const struct cfc_change *cha
         error =
             enter_and_set(service, &setting, scope, layers, layer_count, guard, result, refusal);
         if (error == CONFCAST_ERR_AGAIN) {
+            struct cfc_change later = *change;
+            uint64_t begun_ns = cfc_validator_now_ns();
+
             forget_look(&setting);
             error = cfc_validation_run(&setting.asked, refusal);
+            later.unix_ns += cfc_validator_now_ns() - begun_ns;
+            setting.change.change = &later;
             if (error == CONFCAST_OK) {
                 error = enter_and_set(service, &setting, scope, layers, layer_count, guard, result,
                                       refusal);

@@ -213,9 +213,10 @@ act(struct cfc_service *service, struct cfc_scope *scope, struct due *due)
     return cfc_release_act(service, scope, &due->request, due->message);
 }
 
-/* The first rollout that is due, moved on; *is_done when there is none. */
+/* The first rollout that is due, moved on; *is_done when there is none.  One that fails (*failure:
+ * the first) keeps no other waiting, unless the store does. */
 static int
-move_one(struct cfc_service *service, uint64_t unix_ns, bool *is_done)
+move_one(struct cfc_service *service, uint64_t unix_ns, bool *is_done, int *failure)
 {
     struct cfc_scope *scope;
     struct due due;
@@ -228,8 +229,11 @@ move_one(struct cfc_service *service, uint64_t unix_ns, bool *is_done)
             continue;
         }
         error = act(service, scope, &due);
-        if (!is_refusal(error)) {
+        if (error == CONFCAST_OK || error == CONFCAST_ERR_NO_SPACE || service->needs_load) {
             return error;
+        }
+        if (!is_refusal(error) && *failure == CONFCAST_OK) {
+            *failure = error;
         }
     }
     *is_done = true;
@@ -240,6 +244,7 @@ int
 cfc_rollout_tick(struct cfc_service *service, uint64_t unix_ns)
 {
     bool is_done = false;
+    int failure = CONFCAST_OK;
     int error = CONFCAST_OK;
 
     for (int i = 0; !is_done && error == CONFCAST_OK && i < ACTIONS_PER_TICK_MAX; i++) {
@@ -250,10 +255,10 @@ cfc_rollout_tick(struct cfc_service *service, uint64_t unix_ns)
         if (service->first_tick_unix_ns == 0) {
             service->first_tick_unix_ns = unix_ns;
         }
-        error = move_one(service, unix_ns, &is_done);
+        error = move_one(service, unix_ns, &is_done, &failure);
         cfc_service_leave(service);
     }
-    return error;
+    return error != CONFCAST_OK ? error : failure;
 }
 
 int

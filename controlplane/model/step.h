@@ -27,6 +27,7 @@ struct cfc_step_item {
 };
 
 struct cfc_step {
+    struct cfc_change later; /* the change, once validators have taken their time */
     struct cfc_change_state change;
     struct cfc_step_item *items;
     size_t count;

@@ -397,14 +397,31 @@ cfc_validate_impact(struct cfc_service *service, const struct cfc_impact *impact
     return error;
 }
 
+static bool
+is_nothing(const struct cfc_config_body *body)
+{
+    return body == NULL || cfc_body_node_count(body->body) <= 1;
+}
+
+/* No consumer gets anything by it. */
+static bool
+gives_nothing(const struct cfc_decision *decision)
+{
+    for (uint32_t i = 0; i < decision->arm_count; i++) {
+        if (!is_nothing(decision->arms[i].content) || !is_nothing(decision->arms[i].fallback)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int
 cfc_validate_layers(struct cfc_service *service, const struct cfc_scope *scope,
                     const struct cfc_layer_set *set, const struct cfc_decision *decision,
                     struct cfc_validation *validation, struct cfc_refusal *refusal)
 {
     /* Nothing was released for it yet: an order of layers may come first. */
-    if (decision->arm_count == 1 && cfc_body_node_count(decision->arms[0].content->body) <= 1) {
-        return CONFCAST_OK;
-    }
-    return judge_decision(service, scope, set, decision, validation, refusal);
+    return gives_nothing(decision)
+               ? CONFCAST_OK
+               : judge_decision(service, scope, set, decision, validation, refusal);
 }

@@ -412,7 +412,8 @@ class Idempotency(DaemonCase):
     def test_one_key_for_two_requests_is_refused(self):
         headers = {"Idempotency-Key": "key-" + self.tenant}
         self.good(self.daemon.put(self.tenant, {"a": 1}, headers=headers))
-        self.refused(self.daemon.put(self.tenant, {"a": 2}, headers=headers), 422, "replay")
+        error = self.refused(self.daemon.put(self.tenant, {"a": 2}, headers=headers), 422, "replay")
+        self.assertIn("idempotency key", error["message"])
 
 
 class Views(DaemonCase):

@@ -20,7 +20,7 @@ from control import Daemon
 
 TIMEOUT_S = 30
 LEAD_S = 1  # how far ahead the times are that a test waits for
-CONTEST_REFUSALS = ("conflict", "state", "approval", "schema_mismatch", "validation")
+CONTEST_REFUSALS = ("conflict", "state", "approval", "schema_mismatch", "validation", "busy")
 VALIDATOR = "#!/bin/sh\nif grep -q %s; then echo \"it has poison\"; exit 1; fi\n" % reference.POISON
 
 

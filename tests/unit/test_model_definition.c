@@ -335,7 +335,7 @@ idempotency_keys_are_forgotten_after_their_time(void)
     model_open(&m);
     cfc_service_close(m.service);
     CU_ASSERT_EQUAL_FATAL(cfc_service_open(m.store, &config, &m.service), CONFCAST_OK);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 1100; i++) { /* more than a batch forgets */
         char key[16];
 
         snprintf(key, sizeof(key), "k%d", i);
@@ -343,13 +343,11 @@ idempotency_keys_are_forgotten_after_their_time(void)
         change.idempotency_key = key;
         CU_ASSERT_EQUAL(cfc_service_put(m.service, &change, &put, &m.put, NULL), CONFCAST_OK);
     }
-    change.idempotency_key = "k99";
+    change.idempotency_key = "k1099";
     CU_ASSERT_EQUAL(cfc_service_tick(m.service, change.unix_ns + 1000), CONFCAST_OK);
     CU_ASSERT_EQUAL(cfc_service_put(m.service, &change, &put, &m.put, NULL), CONFCAST_OK);
     CU_ASSERT_TRUE(m.put.is_replay);
-    for (int i = 0; i < 5; i++) {
-        CU_ASSERT_EQUAL(cfc_service_tick(m.service, change.unix_ns + 1001), CONFCAST_OK);
-    }
+    CU_ASSERT_EQUAL(cfc_service_tick(m.service, change.unix_ns + 1001), CONFCAST_OK);
     CU_ASSERT_EQUAL(cfc_service_put(m.service, &change, &put, &m.put, NULL), CONFCAST_OK);
     CU_ASSERT_FALSE(m.put.is_replay);
     model_close(&m);

@@ -645,6 +645,28 @@ a_store_that_fails_in_a_tick_delays_what_is_due_and_doubles_nothing(void)
     }
 }
 
+static void
+a_rollout_whose_text_is_damaged_keeps_no_other_waiting(void)
+{
+    struct cfc_release_plan plan = {.confirm_within_s = 60};
+    struct model m;
+
+    begin(&m);
+    CU_ASSERT_EQUAL(promote_by(&m, "acme", "all", plan), CONFCAST_OK);
+    CU_ASSERT_EQUAL(publish(&m, "other", "{\"a\":1}"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(put_text(&m, "other", "{\"a\":2}"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(promote_by(&m, "other", "all", plan), CONFCAST_OK);
+    m.now += 61 * CFC_S;
+    /* The first call is the tick's own, the second one reads what acme goes back to. */
+    *cfc_store_fault_plan(m.store) =
+        (struct cfc_store_fault){.fail_at = 2, .error = CONFCAST_ERR_CORRUPT};
+    CU_ASSERT_EQUAL(cfc_service_tick(m.service, m.now), CONFCAST_ERR_CORRUPT);
+    *cfc_store_fault_plan(m.store) = (struct cfc_store_fault){0};
+    CU_ASSERT_EQUAL(release_of(&m, "acme").state, CFC_RELEASE_ACTIVE); /* at its second try */
+    CU_ASSERT_EQUAL(release_of(&m, "other").state, CFC_RELEASE_ACTIVE);
+    model_close(&m);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(stages_that_are_healthy_advance_after_each_bake_to_the_end),
     CFC_CASE(without_a_bake_time_nothing_advances_or_pauses_by_itself),
@@ -668,6 +690,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(at_the_deadline_the_service_rolls_back_once_also_after_a_restart),
     CFC_CASE(a_paused_canary_that_nobody_confirms_is_rolled_back_too),
     CFC_CASE(a_store_that_fails_in_a_tick_delays_what_is_due_and_doubles_nothing),
+    CFC_CASE(a_rollout_whose_text_is_damaged_keeps_no_other_waiting),
 };
 
 CFC_TEST_MAIN("model_rollout", cases)

@@ -2,6 +2,7 @@
  * the store, and with several threads at once. */
 #include <pthread.h>
 
+#include "controlplane/model/service_internal.h"
 #include "protocol/base/prng.h"
 #include "tests/unit/model_dump.h"
 #include "tests/unit/model_story.h"
@@ -145,6 +146,103 @@ whatever_call_of_the_store_fails_memory_and_store_agree_afterwards(void)
             CU_ASSERT_TRUE(n > 60);
         }
     }
+}
+
+/* A promotion for a tenant whose commit lands although it is reported as failed, at the given call
+ * of the store; then the n-th call of what follows fails too.  False when there are not so many, or
+ * when nothing landed. */
+static bool
+publish_with_failures(uint64_t fail_at, uint64_t n)
+{
+    struct cfc_store_fault *plan;
+    struct model m;
+    uint64_t seq;
+    bool has_failed = false;
+
+    model_open(&m);
+    plan = cfc_store_fault_plan(m.store);
+    for (int i = 0; i < 5; i++) {
+        char scope[16];
+
+        snprintf(scope, sizeof(scope), "acme/s%d", i);
+        CU_ASSERT_EQUAL(publish(&m, scope, "{\"a\":1}"), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(put_text(&m, "acme", "{\"b\":2}"), CONFCAST_OK);
+    drain(&m);
+    seq = cfc_store_seq(m.store);
+    *plan =
+        (struct cfc_store_fault){.fail_at = fail_at, .error = CONFCAST_ERR_IO, .is_after = true};
+    if (promote(&m, "acme") != CONFCAST_OK && cfc_store_seq(m.store) > seq) {
+        size_t count = 0;
+
+        *plan = (struct cfc_store_fault){.fail_at = n, .error = CONFCAST_ERR_IO};
+        (void)cfc_service_tick(m.service, m.now);
+        has_failed = plan->call_count >= n;
+        *plan = (struct cfc_store_fault){0};
+        CU_ASSERT_EQUAL(cfc_service_tick(m.service, m.now), CONFCAST_OK);
+        while (polled(&m)[0] != '\0') {
+            count++;
+        }
+        CU_ASSERT_EQUAL(count, 6);
+    }
+    *plan = (struct cfc_store_fault){0};
+    model_close(&m);
+    return has_failed;
+}
+
+static void
+what_a_failed_load_has_decided_is_published_all_the_same(void)
+{
+    uint64_t count = 0;
+
+    for (uint64_t fail_at = 1; fail_at < 20; fail_at++) {
+        for (uint64_t n = 1; publish_with_failures(fail_at, n); n++) {
+            count++;
+        }
+    }
+    CU_ASSERT_TRUE(count > 10);
+}
+
+static void
+requests_that_come_to_nothing_leave_nothing_in_memory(void)
+{
+    static const char *const foreign[] = {"acme/new/layer", "acme"};
+    struct model m;
+    unsigned before;
+
+    model_open(&m);
+    CU_ASSERT_EQUAL(publish(&m, "acme/shop", "{}"), CONFCAST_OK);
+    before = HASH_CNT(hh, m.service->catalog.by_path);
+    CU_ASSERT_EQUAL(before, 2);
+    for (int i = 0; i < 100; i++) {
+        struct cfc_change change = by_ann(&m);
+        struct cfc_put put = {.text = "{}", .text_size = 2};
+        struct cfc_layers layers;
+        char scope[32];
+
+        snprintf(scope, sizeof(scope), "t%d/a/b", i);
+        put.scope = scope;
+        CU_ASSERT_EQUAL(put_expecting(&m, scope, "{}", 7), CONFCAST_ERR_CONFLICT);
+        change.is_dry_run = true;
+        CU_ASSERT_EQUAL(cfc_service_put(m.service, &change, &put, &m.put, NULL), CONFCAST_OK);
+        CU_ASSERT_EQUAL(
+            cfc_service_put_rule(m.service, &change, CFC_RULE_SCHEMA, &put, &m.put, NULL),
+            CONFCAST_OK);
+        CU_ASSERT_EQUAL(
+            cfc_service_set_layers(m.service, &change, scope, NULL, 0, true, 9, &layers, NULL),
+            CONFCAST_ERR_CONFLICT);
+        snprintf(scope, sizeof(scope), "acme/x%d", i);
+        CU_ASSERT_EQUAL(
+            cfc_service_set_layers(m.service, &change, scope, foreign, 2, false, 0, &layers, NULL),
+            CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(HASH_CNT(hh, m.service->catalog.by_path), before);
+    /* What something came of stays: a layer that is only named, and a scope with rules alone. */
+    CU_ASSERT_EQUAL(set_layers(&m, "acme/shop", foreign, 2), CONFCAST_OK);
+    CU_ASSERT_EQUAL(HASH_CNT(hh, m.service->catalog.by_path), before + 1);
+    CU_ASSERT_EQUAL(publish(&m, "acme", "{\"a\":1}"), CONFCAST_OK);
+    CU_ASSERT_STRING_EQUAL(effective(&m, "acme/shop"), "{\"a\":1}");
+    model_close(&m);
 }
 
 static void
@@ -329,6 +427,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(effective_config_does_not_depend_on_the_order_of_insertion),
     CFC_CASE(reopening_at_any_point_computes_the_same),
     CFC_CASE(whatever_call_of_the_store_fails_memory_and_store_agree_afterwards),
+    CFC_CASE(what_a_failed_load_has_decided_is_published_all_the_same),
+    CFC_CASE(requests_that_come_to_nothing_leave_nothing_in_memory),
     CFC_CASE(opening_on_a_failing_store_says_so),
     CFC_CASE(a_damaged_record_is_corrupt_and_nothing_is_served_from_it),
     CFC_CASE(a_commit_on_a_record_that_changed_meanwhile_is_a_conflict),

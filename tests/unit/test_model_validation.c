@@ -324,6 +324,52 @@ validators_of_two_changes_run_at_a_time_and_a_third_is_told(void)
     model_close(&shared);
 }
 
+static void
+deadlines_begin_when_the_validators_are_done(void)
+{
+    struct cfc_release_plan plan = {.confirm_within_s = 1};
+    static const char *const layers[] = {"acme"};
+    struct cfc_effective effective;
+    struct model m;
+
+    open_with_validators(&m);
+    write_program("slow", "sleep 1.2");
+    CU_ASSERT_EQUAL_FATAL(publish(&m, "acme", "{\"port\":1}"), CONFCAST_OK);
+    SETTINGS(&m, "{\"validators\":[{\"command\":\"slow\"}]}");
+    CU_ASSERT_EQUAL_FATAL(put_text(&m, "acme", "{\"port\":2}"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(promote_by(&m, "acme", "all", plan), CONFCAST_OK);
+    CU_ASSERT_TRUE(m.view.release.changed_unix_ns >= m.now + 1200 * CFC_MS);
+    CU_ASSERT_TRUE(m.view.release.confirm_by_unix_ns >= m.now + 2200 * CFC_MS);
+    m.now += 1300 * CFC_MS;
+    tick_after(&m, 0);
+    CU_ASSERT_EQUAL(cfc_service_effective(m.service, "acme", false, &effective), CONFCAST_OK);
+    CU_ASSERT_STRING_EQUAL(effective.text, "{\"port\":2}");
+    cfc_effective_free(&effective);
+    CU_ASSERT_EQUAL(set_layers(&m, "acme", layers, 1), CONFCAST_OK);
+    model_close(&m);
+}
+
+static void
+an_empty_config_for_everybody_is_no_first_order_of_layers_when_another_is_behind_it(void)
+{
+    struct cfc_release_plan plan = {.confirm_within_s = 60};
+    static const char *const layers[] = {"acme"};
+    struct model m;
+
+    model_open(&m);
+    SCHEMA(&m, "{\"required\":[\"port\"]}");
+    CU_ASSERT_EQUAL(set_layers(&m, "acme", layers, 1), CONFCAST_OK);
+    SCHEMA(&m, "{}");
+    CU_ASSERT_EQUAL_FATAL(publish(&m, "acme", "{\"port\":1}"), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(put_text(&m, "acme", "{}"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(promote_by(&m, "acme", "all", plan), CONFCAST_OK);
+    SCHEMA(&m, "{\"required\":[\"port\"]}");
+    CU_ASSERT_EQUAL(set_layers(&m, "acme", layers, 1), CONFCAST_ERR_SCHEMA_MISMATCH);
+    CU_ASSERT_EQUAL(act(&m, "acme", CFC_ACTION_ABORT), CONFCAST_OK);
+    CU_ASSERT_EQUAL(set_layers(&m, "acme", layers, 1), CONFCAST_OK);
+    model_close(&m);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_stage_that_no_longer_fits_the_schema_pauses_and_is_refused_to_operators),
     CFC_CASE(a_release_that_waits_for_the_prepared_is_judged_when_they_are),
@@ -332,6 +378,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_a_validator_leaves_behind_is_killed_also_in_another_session),
     CFC_CASE(a_validator_reads_the_candidate_also_where_standard_input_was_closed),
     CFC_CASE(validators_of_two_changes_run_at_a_time_and_a_third_is_told),
+    CFC_CASE(deadlines_begin_when_the_validators_are_done),
+    CFC_CASE(an_empty_config_for_everybody_is_no_first_order_of_layers_when_another_is_behind_it),
 };
 
 CFC_TEST_MAIN("model_validation", cases)
