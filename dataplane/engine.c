@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "confcast/error.h"
@@ -242,6 +243,18 @@ open_parts(struct cfc_engine *engine)
     return open_control(engine, boot_id);
 }
 
+static void
+init_question(struct cfc_engine_question *q)
+{
+    pthread_condattr_t attributes;
+
+    pthread_mutex_init(&q->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&q->answered, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 int
 cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
 {
@@ -264,6 +277,7 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
     engine->doorbell_fd = -1;
     engine->stop_fd = -1;
     pthread_mutex_init(&engine->snapshot_mutex, NULL);
+    init_question(&engine->question);
     rc = cfc_port_open(&port, &engine->port);
     if (rc == CONFCAST_OK) {
         engine->is_port_open = true;
@@ -281,6 +295,7 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
         return rc;
     }
     cfc_clock_init(&engine->clock);
+    cfc_engine_publish(engine);
     *out = engine;
     return CONFCAST_OK;
 }
@@ -306,6 +321,8 @@ cfc_engine_close(struct cfc_engine *engine)
         close(engine->stop_fd);
     }
     pthread_mutex_destroy(&engine->snapshot_mutex);
+    pthread_mutex_destroy(&engine->question.mutex);
+    pthread_cond_destroy(&engine->question.answered);
     free(engine);
 }
 
@@ -336,6 +353,8 @@ cfc_engine_publish(struct cfc_engine *engine)
     s->no_neighbor = engine->no_neighbor;
     s->sleeps = engine->sleeps;
     s->turns = engine->turns;
+    cfc_sender_view_queues(engine->sender, &s->queues);
+    s->port_queue = engine->port.queue_count;
     s->arena_bytes = cfc_control_arena_size(engine->control);
     s->is_connected = cfc_control_is_connected(engine->control);
     s->is_link_up = engine->port.is_link_up;
@@ -348,6 +367,53 @@ cfc_engine_snapshot(struct cfc_engine *engine, struct cfc_engine_snapshot *out)
     pthread_mutex_lock(&engine->snapshot_mutex);
     *out = engine->snapshot;
     pthread_mutex_unlock(&engine->snapshot_mutex);
+}
+
+void
+cfc_engine_answer(struct cfc_engine *engine)
+{
+    struct cfc_engine_question *q = &engine->question;
+
+    if (!atomic_load_explicit(&q->is_asked, memory_order_relaxed)) {
+        return;
+    }
+    pthread_mutex_lock(&q->mutex);
+    q->code = cfc_sender_view_scope(engine->sender, q->scope_id, &q->view);
+    atomic_store(&q->is_asked, false);
+    q->is_answered = true;
+    pthread_cond_signal(&q->answered);
+    pthread_mutex_unlock(&q->mutex);
+}
+
+int
+cfc_engine_ask_scope(struct cfc_engine *engine, uint64_t scope_id, struct cfc_scope_view *out)
+{
+    struct cfc_engine_question *q = &engine->question;
+    struct timespec end;
+    int rc = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += 1;
+    pthread_mutex_lock(&q->mutex);
+    if (q->is_taken) {
+        pthread_mutex_unlock(&q->mutex);
+        return CONFCAST_ERR_BUSY;
+    }
+    q->is_taken = true;
+    q->is_answered = false;
+    q->scope_id = scope_id;
+    atomic_store(&q->is_asked, true);
+    while (!q->is_answered && rc == 0) {
+        rc = pthread_cond_timedwait(&q->answered, &q->mutex, &end);
+    }
+    rc = q->is_answered ? q->code : CONFCAST_ERR_TIMEOUT;
+    if (rc == CONFCAST_OK) {
+        *out = q->view;
+    }
+    atomic_store(&q->is_asked, false);
+    q->is_taken = false;
+    pthread_mutex_unlock(&q->mutex);
+    return rc;
 }
 
 const struct cfc_port *

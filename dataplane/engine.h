@@ -19,6 +19,7 @@
 #include "dataplane/rx_parse.h"
 #include "protocol/handoff/handoff.h"
 #include "protocol/session/sender.h"
+#include "protocol/session/sender_view.h"
 
 struct cfc_engine;
 
@@ -27,6 +28,8 @@ struct cfc_engine_snapshot {
     struct cfc_sender_stats sender;
     struct cfc_port_stats port;
     struct cfc_control_stats control;
+    struct cfc_sender_queues queues;
+    uint64_t port_queue; /* frames that wait for the PMD */
     uint64_t rx_verdicts[CFC_RX_VERDICT_COUNT];
     uint64_t arp_replies;
     uint64_t nd_replies;  /* neighbour advertisements, IPv6 */
@@ -52,6 +55,10 @@ void cfc_engine_stop(struct cfc_engine *engine);
 
 /* At most a second old. */
 void cfc_engine_snapshot(struct cfc_engine *engine, struct cfc_engine_snapshot *out);
+
+/* From any thread: asks the engine's thread how far a scope has got, and waits for the answer, at
+ * most a second.  OK, NOT_FOUND (no such scope), TIMEOUT, BUSY (another thread is asking). */
+int cfc_engine_ask_scope(struct cfc_engine *engine, uint64_t scope_id, struct cfc_scope_view *out);
 
 /* What never changes after open. */
 const struct cfc_port *cfc_engine_port(const struct cfc_engine *engine);

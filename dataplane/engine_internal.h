@@ -4,10 +4,23 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "dataplane/clock.h"
 #include "dataplane/engine.h"
 #include "dataplane/neighbor.h"
+
+/* A question of another thread and its answer. */
+struct cfc_engine_question {
+    pthread_mutex_t mutex;   /* guards all below but is_asked */
+    pthread_cond_t answered; /* signalled when is_answered */
+    atomic_bool is_asked;    /* set by who asks, cleared by the engine's thread */
+    bool is_answered;
+    bool is_taken; /* somebody is waiting */
+    uint64_t scope_id;
+    int code;
+    struct cfc_scope_view view;
+};
 
 struct cfc_engine {
     const struct cfc_options *options;
@@ -36,11 +49,15 @@ struct cfc_engine {
     uint64_t turns;
     pthread_mutex_t snapshot_mutex; /* guards the next member only */
     struct cfc_engine_snapshot snapshot;
+    struct cfc_engine_question question;
 };
 
 /* One turn of the lcore: reads the clocks, receives, hears the control socket now and then, sends.
  * The amount of work that it found; *rx_count of it were received frames. */
 uint32_t cfc_engine_turn(struct cfc_engine *engine, uint32_t *rx_count);
+
+/* Answers what another thread asked; cheap when nobody did. */
+void cfc_engine_answer(struct cfc_engine *engine);
 
 /* Copies the counters for other threads. */
 void cfc_engine_publish(struct cfc_engine *engine);

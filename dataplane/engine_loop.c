@@ -220,6 +220,7 @@ cfc_engine_turn(struct cfc_engine *engine, uint32_t *rx_count)
     work = *rx_count;
     if (engine->now.mono_ns >= engine->control_due_ns) {
         work += cfc_control_poll(engine->control, &engine->now);
+        cfc_engine_answer(engine);
         engine->control_due_ns = engine->now.mono_ns + CONTROL_PERIOD_NS;
     }
     return work + send_frames(engine);

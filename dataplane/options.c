@@ -41,6 +41,7 @@ enum option_code {
     OPTION_SCOPES_MAX,
     OPTION_CONTENTS_MAX,
     OPTION_CONSUMERS_MAX,
+    OPTION_METRICS,
     OPTION_NO_HUGE,
     OPTION_LCORE,
     OPTION_VERSION,
@@ -65,6 +66,7 @@ static const struct option long_options[] = {
     {"scopes-max", required_argument, NULL, OPTION_SCOPES_MAX},
     {"contents-max", required_argument, NULL, OPTION_CONTENTS_MAX},
     {"consumers-max", required_argument, NULL, OPTION_CONSUMERS_MAX},
+    {"metrics", required_argument, NULL, OPTION_METRICS},
     {"no-huge", no_argument, NULL, OPTION_NO_HUGE},
     {"lcore", required_argument, NULL, OPTION_LCORE},
     {"help", no_argument, NULL, 'h'},
@@ -106,6 +108,8 @@ cfc_options_help(void)
           "  --scopes-max N, --contents-max N    default 16384\n"
           "  --consumers-max N          default 131072\n"
           "\n"
+          "  --metrics ADDRESS:PORT|PATH  answer GET /metrics there (Prometheus text); no access\n"
+          "                             control, so best a loopback address or a unix socket\n"
           "  --no-huge                  without huge pages, which is also what happens when there\n"
           "                             are none\n"
           "  --lcore N                  run on this core only; default: on any of ours\n"
@@ -286,6 +290,9 @@ parse_option(int option, const char *name, const char *text, struct cfc_options 
         return CONFCAST_OK;
     case OPTION_CONTROL:
         o->control_path = text;
+        return CONFCAST_OK;
+    case OPTION_METRICS:
+        o->metrics = text;
         return CONFCAST_OK;
     case OPTION_NO_HUGE:
         o->is_huge_refused = true;

@@ -45,6 +45,7 @@ struct cfc_options {
     uint32_t contents_max;
     uint32_t consumers_max;
 
+    const char *metrics; /* where Prometheus may ask, or NULL */
     bool is_huge_refused;
     int lcore; /* -1: float */
     int eal_count;

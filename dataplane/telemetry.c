@@ -4,9 +4,11 @@
 #include <rte_ethdev.h>
 #include <rte_telemetry.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "confcast/error.h"
 #include "dataplane/log.h"
+#include "dataplane/metrics.h"
 
 /* rte_telemetry hands its callbacks no context.  The mutex guards the pointer. */
 static pthread_mutex_t engine_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -24,12 +26,19 @@ add_named(struct rte_tel_data *d, const struct cfc_engine_snapshot *s)
 {
     struct rte_tel_data *rx = rte_tel_data_alloc();
     struct rte_tel_data *errors = rte_tel_data_alloc();
+    struct rte_tel_data *bytes = rte_tel_data_alloc();
 
-    if (rx == NULL || errors == NULL) {
+    if (rx == NULL || errors == NULL || bytes == NULL) {
         rte_tel_data_free(rx);
         rte_tel_data_free(errors);
+        rte_tel_data_free(bytes);
         return;
     }
+    rte_tel_data_start_dict(bytes);
+    for (int i = 0; i < CFC_TX_KIND_COUNT; i++) {
+        add(bytes, cfc_metrics_kind(i), s->sender.kind_bytes[i]);
+    }
+    rte_tel_data_add_dict_container(d, "bytes", bytes, 0);
     rte_tel_data_start_dict(rx);
     for (int v = 0; v < CFC_RX_VERDICT_COUNT; v++) {
         add(rx, cfc_rx_verdict_word(v), s->rx_verdicts[v]);
@@ -44,18 +53,18 @@ add_named(struct rte_tel_data *d, const struct cfc_engine_snapshot *s)
     rte_tel_data_add_dict_container(d, "errors", errors, 0);
 }
 
-static int
-take_snapshot(struct cfc_engine_snapshot *out)
+bool
+cfc_telemetry_snapshot(struct cfc_engine_snapshot *out)
 {
-    int rc = -1;
+    bool has_engine;
 
     pthread_mutex_lock(&engine_mutex);
-    if (the_engine != NULL) {
+    has_engine = the_engine != NULL;
+    if (has_engine) {
         cfc_engine_snapshot(the_engine, out);
-        rc = 0;
     }
     pthread_mutex_unlock(&engine_mutex);
-    return rc;
+    return has_engine;
 }
 
 static int
@@ -66,7 +75,7 @@ on_stats(const char *command, const char *params, struct rte_tel_data *d)
     (void)command;
     (void)params;
     rte_tel_data_start_dict(d);
-    if (take_snapshot(&s) != 0) {
+    if (!cfc_telemetry_snapshot(&s)) {
         return 0;
     }
     add(d, "frames_in", s.sender.frames_in);
@@ -78,9 +87,13 @@ on_stats(const char *command, const char *params, struct rte_tel_data *d)
     add(d, "fresh_sent", s.sender.fresh_sent);
     add(d, "status_sent", s.sender.status_sent);
     add(d, "nacks", s.sender.nacks);
+    add(d, "contents_sent", s.sender.contents_sent);
     add(d, "nack_entries", s.sender.nack_entries);
+    add(d, "nack_entries_suppressed", s.sender.nack_entries_suppressed);
     add(d, "repairs_unicast", s.sender.repairs_unicast);
     add(d, "repairs_multicast", s.sender.repairs_multicast);
+    add(d, "repairs_fresh", s.sender.repairs_fresh);
+    add(d, "parity_sent", s.sender.parity_sent);
     add(d, "gone_sent", s.sender.gone_sent);
     add(d, "reports", s.sender.reports);
     add(d, "reports_refused", s.sender.reports_refused);
@@ -138,17 +151,176 @@ on_port(const char *command, const char *params, struct rte_tel_data *d)
     return 0;
 }
 
+static int
+on_queues(const char *command, const char *params, struct rte_tel_data *d)
+{
+    struct cfc_engine_snapshot s;
+
+    (void)command;
+    (void)params;
+    rte_tel_data_start_dict(d);
+    if (!cfc_telemetry_snapshot(&s)) {
+        return 0;
+    }
+    add(d, "heads", s.queues.heads);
+    add(d, "contents", s.queues.contents);
+    add(d, "heads_due", s.queues.heads_due);
+    add(d, "passes_news", s.queues.passes_news);
+    add(d, "passes_rest", s.queues.passes_rest);
+    add(d, "replies", s.queues.replies);
+    add(d, "echoes", s.queues.echoes);
+    add(d, "repairs_gathering", s.queues.repairs_gathering);
+    add(d, "repairs_unicast", s.queues.repairs_unicast);
+    add(d, "repairs_multicast", s.queues.repairs_multicast);
+    add(d, "repairs_quiet", s.queues.repairs_quiet);
+    add(d, "upcalls", s.queues.upcalls);
+    add(d, "port", s.port_queue);
+    add(d, "fleet_size", s.queues.fleet_size);
+    add(d, "pacing_rate_bytes", s.queues.pacing_rate_bytes);
+    add(d, "pacing_level_bytes", s.queues.pacing_level_bytes);
+    add(d, "parity_sixteenths", s.queues.parity_sixteenths);
+    return 0;
+}
+
+static void
+add_latency(struct rte_tel_data *d, const char *name, const struct cfc_latency *latency)
+{
+    struct rte_tel_data *one = rte_tel_data_alloc();
+    struct rte_tel_data *counts = rte_tel_data_alloc();
+
+    if (one == NULL || counts == NULL) {
+        rte_tel_data_free(one);
+        rte_tel_data_free(counts);
+        return;
+    }
+    rte_tel_data_start_dict(one);
+    add(one, "count", latency->count);
+    add(one, "sum_us", latency->sum_ns / CFC_US);
+    rte_tel_data_start_array(counts, RTE_TEL_U64_VAL);
+    for (uint32_t i = 0; i <= CFC_LATENCY_BOUND_COUNT; i++) {
+        rte_tel_data_add_array_u64(counts, latency->counts[i]);
+    }
+    rte_tel_data_add_dict_container(one, "counts", counts, 0);
+    rte_tel_data_add_dict_container(d, name, one, 0);
+}
+
+/* Bounds once, then the counts of each histogram; the last count is what lies above all bounds. */
+static int
+on_latency(const char *command, const char *params, struct rte_tel_data *d)
+{
+    static const uint64_t bounds_ns[CFC_LATENCY_BOUND_COUNT] = {CFC_LATENCY_BOUNDS};
+    struct rte_tel_data *bounds = rte_tel_data_alloc();
+    struct cfc_engine_snapshot s;
+
+    (void)command;
+    (void)params;
+    rte_tel_data_start_dict(d);
+    if (bounds == NULL || !cfc_telemetry_snapshot(&s)) {
+        rte_tel_data_free(bounds);
+        return 0;
+    }
+    rte_tel_data_start_array(bounds, RTE_TEL_U64_VAL);
+    for (uint32_t i = 0; i < CFC_LATENCY_BOUND_COUNT; i++) {
+        rte_tel_data_add_array_u64(bounds, bounds_ns[i] / CFC_US);
+    }
+    rte_tel_data_add_dict_container(d, "bounds_us", bounds, 0);
+    add_latency(d, "head", &s.sender.head_latency);
+    add_latency(d, "content", &s.sender.content_latency);
+    add_latency(d, "ack", &s.sender.ack_latency);
+    return 0;
+}
+
+static void
+add_coding(struct rte_tel_data *d, uint32_t number, const struct cfc_scope_coding *coding)
+{
+    struct rte_tel_data *one = rte_tel_data_alloc();
+    char name[32];
+    char digest[2 * sizeof(coding->content.bytes) + 1];
+
+    if (one == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof(coding->content.bytes); i++) {
+        snprintf(digest + 2 * i, 3, "%02x", coding->content.bytes[i]);
+    }
+    rte_tel_data_start_dict(one);
+    rte_tel_data_add_dict_string(one, "content", digest);
+    add(one, "coding", coding->coding);
+    rte_tel_data_add_dict_string(one, "phase", coding->phase);
+    add(one, "symbols", coding->symbols);
+    add(one, "symbols_done", coding->symbols_done);
+    add(one, "groups", coding->groups);
+    add(one, "sent_groups", coding->sent_groups);
+    add(one, "pull_only", coding->is_pull_only);
+    snprintf(name, sizeof(name), "coding_%u", number);
+    rte_tel_data_add_dict_container(d, name, one, 0);
+}
+
+static int
+ask_scope(const char *path, struct cfc_scope_view *view)
+{
+    struct cfc_sha256 *sha = cfc_sha256_new();
+    int rc = CONFCAST_ERR_NO_MEMORY;
+
+    if (sha == NULL) {
+        return rc;
+    }
+    pthread_mutex_lock(&engine_mutex);
+    rc = the_engine == NULL
+             ? CONFCAST_ERR_AGAIN
+             : cfc_engine_ask_scope(the_engine, cfc_scope_id(sha, path, strlen(path)), view);
+    pthread_mutex_unlock(&engine_mutex);
+    cfc_sha256_free(sha);
+    return rc;
+}
+
+static int
+on_scope(const char *command, const char *params, struct rte_tel_data *d)
+{
+    struct cfc_scope_view view;
+    int rc;
+
+    (void)command;
+    rte_tel_data_start_dict(d);
+    rc = params == NULL || params[0] == '\0' ? CONFCAST_ERR_INVALID : ask_scope(params, &view);
+    if (rc != CONFCAST_OK) {
+        rte_tel_data_add_dict_string(d, "error", confcast_error_word(rc));
+        return 0;
+    }
+    add(d, "epoch", view.epoch);
+    add(d, "version", view.version);
+    add(d, "head_sendings", view.sendings);
+    add(d, "group", view.group);
+    add(d, "reported", view.is_reported);
+    for (uint32_t i = 0; i < view.coding_count; i++) {
+        add_coding(d, i, &view.codings[i]);
+    }
+    return 0;
+}
+
 void
 cfc_telemetry_open(struct cfc_engine *engine)
 {
+    static const struct {
+        const char *name;
+        telemetry_cb answer;
+        const char *help;
+    } commands[] = {
+        {"/confcast/stats", on_stats, "Counters of the engine. Takes no parameters."},
+        {"/confcast/queues", on_queues, "What waits, and pacing. Takes no parameters."},
+        {"/confcast/latency", on_latency, "Histograms of news. Takes no parameters."},
+        {"/confcast/scope", on_scope, "How far a scope has got. Parameter: its path."},
+        {"/confcast/port", on_port, "The engine's port. Takes no parameters."},
+    };
+
     pthread_mutex_lock(&engine_mutex);
     the_engine = engine;
     pthread_mutex_unlock(&engine_mutex);
-    if (rte_telemetry_register_cmd("/confcast/stats", on_stats,
-                                   "Counters of the engine. Takes no parameters.") != 0 ||
-        rte_telemetry_register_cmd("/confcast/port", on_port,
-                                   "The engine's port. Takes no parameters.") != 0) {
-        cfc_log_warning("no telemetry: its commands were refused");
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (rte_telemetry_register_cmd(commands[i].name, commands[i].answer, commands[i].help) !=
+            0) {
+            cfc_log_warning("telemetry refused the command %s", commands[i].name);
+        }
     }
 }
 

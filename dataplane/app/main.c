@@ -2,6 +2,7 @@
  *
  * Threads:
  *   confcast-dataplane  the lcore, which is the main thread: port, protocol, control socket
+ *   MHD-single          with --metrics: answers Prometheus from the same snapshot
  *   eal-intr-thread, rte_mp_handle, telemetry-v2   EAL's own; none of them touches ours but for
  *                       telemetry, which copies the engine's snapshot under its mutex
  * Rings and pools:
@@ -9,9 +10,11 @@
  *   confcast_ext; 32 frames that wait for the transmit queue
  * Sockets:
  *   --control PATH      unix SOCK_SEQPACKET, listening, and one connection (the control plane)
- *   the doorbell        UDP on the own address and port (net_af_packet only): rings, carries
- * nothing dpdk_telemetry.v2   EAL's, below /var/run/dpdk and whatever the PMD opens Memory of
- * others: the control plane's sealed memfds, mapped read-only
+ *   --metrics WHERE     TCP or unix, HTTP
+ *   the doorbell        UDP on the own address and port (net_af_packet only), carries nothing
+ *   dpdk_telemetry.v2   EAL's, below /var/run/dpdk
+ *   and whatever the PMD opens
+ * Memory of others: the control plane's sealed memfds, mapped read-only
  *
  * Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot start or the port is gone for good,
  * 3 for a wrong command line. */
@@ -22,6 +25,7 @@
 #include "confcast/error.h"
 #include "dataplane/eal.h"
 #include "dataplane/engine.h"
+#include "dataplane/exporter.h"
 #include "dataplane/log.h"
 #include "dataplane/options.h"
 #include "dataplane/telemetry.h"
@@ -56,10 +60,14 @@ set_signals(void (*handler)(int))
 static int
 run(struct cfc_options *options)
 {
+    struct cfc_exporter *exporter = NULL;
     struct cfc_engine *engine;
     int rc = CONFCAST_OK;
 
-    if (options->is_xdp) {
+    if (options->metrics != NULL) {
+        rc = cfc_exporter_open(options->metrics, &exporter);
+    }
+    if (rc == CONFCAST_OK && options->is_xdp) {
         rc =
             cfc_xdp_prepare(options->interface, options->xdp_program, sizeof(options->xdp_program));
     }
@@ -67,6 +75,7 @@ run(struct cfc_options *options)
         rc = cfc_eal_start(options);
     }
     if (rc != CONFCAST_OK) {
+        cfc_exporter_close(exporter);
         return rc;
     }
     rc = cfc_engine_open(options, &engine);
@@ -80,6 +89,7 @@ run(struct cfc_options *options)
         cfc_telemetry_close();
         cfc_engine_close(engine);
     }
+    cfc_exporter_close(exporter);
     cfc_eal_stop();
     if (options->is_xdp) {
         cfc_xdp_remove(options->interface);

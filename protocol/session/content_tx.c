@@ -144,7 +144,7 @@ make_news(struct cfc_content_tx *ct, uint32_t slot)
 }
 
 static void
-want(struct cfc_content_tx *ct, uint32_t slot, uint32_t groups, bool is_news)
+want(struct cfc_content_tx *ct, uint32_t slot, uint32_t groups, bool is_news, uint64_t now_ns)
 {
     struct cfc_content_slot *s = &ct->slots[slot];
 
@@ -152,6 +152,7 @@ want(struct cfc_content_tx *ct, uint32_t slot, uint32_t groups, bool is_news)
     groups &= ~(s->sent_groups | s->pass_groups | s->next_groups);
     if (is_news && (groups != 0 || s->phase != CFC_CAST_IDLE)) {
         make_news(ct, slot);
+        s->news_ns = s->news_ns == 0 ? now_ns : s->news_ns;
     }
     if (s->is_pull_only || groups == 0) {
         return;
@@ -169,14 +170,14 @@ want(struct cfc_content_tx *ct, uint32_t slot, uint32_t groups, bool is_news)
 
 void
 cfc_content_tx_want(struct cfc_content_tx *ct, const struct cfc_digest *content, uint32_t group,
-                    bool is_news)
+                    bool is_news, uint64_t now_ns)
 {
     if (!cfc_content_tx_holds(ct, content)) {
         return;
     }
     for (uint32_t i = cfc_content_tx_find(ct, cfc_digest_key(content)); i != CFC_SLOT_NONE;
          i = ct->slots[i].sibling) {
-        want(ct, i, UINT32_C(1) << group, is_news);
+        want(ct, i, UINT32_C(1) << group, is_news, now_ns);
     }
 }
 
@@ -239,7 +240,7 @@ cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
     for (last = first; ct->slots[last].sibling != CFC_SLOT_NONE; last = ct->slots[last].sibling) {
     }
     ct->slots[last].sibling = *slot;
-    want(ct, *slot, ct->slots[first].groups, ct->slots[first].is_news);
+    want(ct, *slot, ct->slots[first].groups, ct->slots[first].is_news, ct->slots[first].news_ns);
     return CONFCAST_OK;
 }
 
@@ -619,6 +620,7 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
         s->left_groups = 0;
         s->phase = CFC_CAST_IDLE;
         s->is_news = s->is_news && s->next_groups != 0;
+        s->news_ns = s->is_news ? s->news_ns : 0;
         if (s->next_groups != 0) {
             begin_pass(ct, slot);
         }
@@ -676,6 +678,10 @@ cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity,
     s->left_groups &= s->left_groups - 1;
     if (s->left_groups == 0) {
         cfc_slot_list_remove(list_of(ct, slot), ct->links, slot);
+        if (s->phase == CFC_CAST_CLOSE) {
+            out->pass_since_ns = s->news_ns;
+            out->is_pass_end = true;
+        }
         advance(ct, slot);
     }
     return CONFCAST_OK;

@@ -64,6 +64,7 @@ struct cfc_content_slot {
     uint32_t next_groups; /* wait for the pass after it */
     uint32_t left_groups; /* of this pass, still to get the frame at the cursor */
     bool is_news;         /* its passes go first */
+    uint64_t news_ns;     /* when the head came that made the running pass news; 0: none did */
     enum cfc_cast_phase phase;
     uint32_t first_block; /* of the blocks that go interleaved, ... */
     uint32_t end_block;   /* ... and the one after the last of them */
@@ -136,7 +137,7 @@ bool cfc_content_tx_holds(const struct cfc_content_tx *ct, const struct cfc_dige
 /* A head of `group` names the content: every coding that is not pull-only gets to that group, once.
  * Nothing happens when the content is not held. */
 void cfc_content_tx_want(struct cfc_content_tx *ct, const struct cfc_digest *content,
-                         uint32_t group, bool is_news);
+                         uint32_t group, bool is_news, uint64_t now_ns);
 
 /* Whether what a NACK wants is still to come with the running or the next pass, so that an answer
  * would only send it twice.  `groups` are those the asker is known to follow; 0 = unknown, then

@@ -94,7 +94,7 @@ check_follows(const struct cfc_head_tx *ht, const struct cfc_head_slot *held,
 
 int
 cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const struct cfc_head *head,
-                uint64_t now_ns)
+                bool is_news, uint64_t now_ns)
 {
     uint32_t slot = cfc_head_tx_find(ht, frame->key);
     struct cfc_head_slot *s;
@@ -127,8 +127,25 @@ cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const str
     s->epoch = head->epoch;
     s->version = head->version;
     s->group = (uint32_t)(frame->key % ht->group_count);
+    s->news_ns = is_news ? now_ns : 0;
     schedule(ht, slot, 0, now_ns);
     return CONFCAST_OK;
+}
+
+uint64_t
+cfc_head_tx_note_report(struct cfc_head_tx *ht, uint64_t scope_id, uint64_t epoch, uint64_t version,
+                        uint64_t now_ns)
+{
+    uint32_t slot = cfc_head_tx_find(ht, scope_id);
+    uint64_t since_ns;
+
+    if (slot == CFC_SLOT_NONE || ht->slots[slot].news_ns == 0 || ht->slots[slot].epoch != epoch ||
+        ht->slots[slot].version != version) {
+        return 0;
+    }
+    since_ns = ht->slots[slot].news_ns;
+    ht->slots[slot].news_ns = 0;
+    return now_ns > since_ns ? now_ns - since_ns : 1;
 }
 
 int
@@ -175,6 +192,7 @@ cfc_head_tx_poll(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_
         out->is_multicast = true;
         out->kind = CFC_TX_HEAD;
         out->group = ht->slots[slot].group;
+        out->pass_since_ns = sending == 0 ? ht->slots[slot].news_ns : 0;
         schedule(ht, slot, sending + 1,
                  sending + 1 < CFC_HEAD_SENDINGS ? now_ns + spacing_ns[sending] : CFC_NEVER);
         return CONFCAST_OK;

@@ -8,6 +8,7 @@
 #ifndef CFC_SESSION_HEAD_TX_H
 #define CFC_SESSION_HEAD_TX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ struct cfc_head_slot {
     uint64_t epoch;
     uint64_t version;
     uint64_t due_ns;
+    uint64_t news_ns; /* when it came, until its first report; 0: reported, or no news */
     uint32_t group;
     uint32_t sending; /* which comes next, 0..CFC_HEAD_SENDINGS-1, or CFC_HEAD_RESTING */
 };
@@ -55,7 +57,7 @@ void cfc_head_tx_free(struct cfc_head_tx *ht);
  * EQUIVOCATION: another decision under the same epoch and version; the one held stays.  LIMIT: no
  * slot left.  NO_MEMORY. */
 int cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame,
-                    const struct cfc_head *head, uint64_t now_ns);
+                    const struct cfc_head *head, bool is_news, uint64_t now_ns);
 
 /* NOT_FOUND. */
 int cfc_head_tx_drop(struct cfc_head_tx *ht, uint64_t scope_id);
@@ -63,7 +65,13 @@ int cfc_head_tx_drop(struct cfc_head_tx *ht, uint64_t scope_id);
 /* The slot of a scope, or CFC_SLOT_NONE. */
 uint32_t cfc_head_tx_find(const struct cfc_head_tx *ht, uint64_t scope_id);
 
-/* The next head that is due, for its group; AGAIN. */
+/* A report says that a consumer serves this version of a scope: how long its head has been here if
+ * this is the first such report and the head was news, else 0. */
+uint64_t cfc_head_tx_note_report(struct cfc_head_tx *ht, uint64_t scope_id, uint64_t epoch,
+                                 uint64_t version, uint64_t now_ns);
+
+/* The next head that is due, for its group; AGAIN.  out->pass_since_ns is set with its first
+ * sending. */
 int cfc_head_tx_poll(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_t capacity,
                      struct cfc_tx *out);
 /* When the next one is due; CFC_NEVER. */

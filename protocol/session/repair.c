@@ -433,6 +433,7 @@ ask_any(struct cfc_repair_tx *rt, uint32_t i, uint32_t slot, const struct cfc_re
     uint32_t count, paid;
 
     if (covered >= t->count) {
+        rt->stats->nack_entries_suppressed++;
         return CONFCAST_OK;
     }
     count = t->count - covered;
@@ -466,8 +467,12 @@ cfc_repair_ask(struct cfc_repair_tx *rt, uint32_t slot, const struct cfc_nack_en
     uint32_t i;
     int code = cfc_repair_resolve(&rt->stock, c, entry, &target);
 
-    if (code != CONFCAST_OK || (target.is_any ? target.count == 0 : target.mask == 0)) {
+    if (code != CONFCAST_OK) {
         return code;
+    }
+    if (target.is_any ? target.count == 0 : target.mask == 0) {
+        rt->stats->nack_entries_suppressed++;
+        return CONFCAST_OK;
     }
     advance(rt, now_ns);
     i = open_repair(rt, slot, &target.object, now_ns);
@@ -481,6 +486,7 @@ cfc_repair_ask(struct cfc_repair_tx *rt, uint32_t slot, const struct cfc_nack_en
     asker = find_asker(r, slot, c->current.id);
     target.mask &= ~(r->sent | r->mask | (asker != NULL ? asker->mask : 0));
     if (target.mask == 0 || (asker != NULL && r->state == CFC_REPAIR_QUIET && !r->is_multicast)) {
+        rt->stats->nack_entries_suppressed++;
         return CONFCAST_OK;
     }
     target.mask = charge(c, target.mask, target.part_size, now_ns);

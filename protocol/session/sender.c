@@ -273,19 +273,19 @@ cfc_sender_put_head(struct cfc_sender *s, const uint8_t *bytes, size_t size,
         }
     }
     s->calm_until_ns = 0;
+    is_news = now->unix_ns < head.issued_unix_ns ||
+              now->unix_ns - head.issued_unix_ns <= CFC_SENDER_NEWS_NS;
     code = pass_fence(s, head.shard, head.epoch);
     if (code == CONFCAST_OK) {
-        code = cfc_head_tx_put(&s->heads, &frame, &head, now->mono_ns);
+        code = cfc_head_tx_put(&s->heads, &frame, &head, is_news, now->mono_ns);
     }
     if (code != CONFCAST_OK) {
         return code;
     }
-    is_news = now->unix_ns < head.issued_unix_ns ||
-              now->unix_ns - head.issued_unix_ns <= CFC_SENDER_NEWS_NS;
     group = (uint32_t)(frame.key % s->config.group_count);
     for (uint32_t i = 0; i < head.arm_count; i++) {
-        cfc_content_tx_want(&s->contents, &head.arms[i].content, group, is_news);
-        cfc_content_tx_want(&s->contents, &head.arms[i].fallback, group, is_news);
+        cfc_content_tx_want(&s->contents, &head.arms[i].content, group, is_news, now->mono_ns);
+        cfc_content_tx_want(&s->contents, &head.arms[i].fallback, group, is_news, now->mono_ns);
     }
     return CONFCAST_OK;
 }

@@ -33,6 +33,7 @@
 
 #include "protocol/base/alloc.h"
 #include "protocol/base/time.h"
+#include "protocol/session/latency.h"
 #include "protocol/trust/digest.h"
 #include "protocol/wire/content.h"
 #include "protocol/wire/link.h"
@@ -167,6 +168,9 @@ struct cfc_tx {
     size_t payload_size;
     uint32_t slot; /* content that `payload` points into, or CFC_SENDER_NO_SLOT */
     enum cfc_tx_kind kind;
+    bool is_pass_end;       /* the last frame of a content's pass */
+    uint64_t pass_since_ns; /* that, or the first of a head: when the head came if it was news,
+                               else 0 */
     bool is_multicast;
     uint32_t group;        /* multicast: 0..group_count */
     struct cfc_address to; /* unicast */
@@ -217,10 +221,11 @@ struct cfc_sender_stats {
     uint64_t status_sent;
     uint64_t nacks;
     uint64_t nack_entries;
-    uint64_t repairs_unicast;   /* symbols */
-    uint64_t repairs_multicast; /* symbols */
-    uint64_t repairs_fresh;     /* of both: repair symbols, the others are source symbols */
-    uint64_t parity_sent;       /* repair symbols that nobody had asked for */
+    uint64_t nack_entries_suppressed; /* wanted nothing that was not on its way, or just sent */
+    uint64_t repairs_unicast;         /* symbols */
+    uint64_t repairs_multicast;       /* symbols */
+    uint64_t repairs_fresh;           /* of both: repair symbols, the others are source symbols */
+    uint64_t parity_sent;             /* repair symbols that nobody had asked for */
     uint64_t gone_sent;
     uint64_t reports;
     uint64_t reports_refused;    /* upcall queue full */
@@ -230,6 +235,10 @@ struct cfc_sender_stats {
     uint64_t bytes_out;          /* UDP payload */
     uint64_t kind_frames[CFC_TX_KIND_COUNT];
     uint64_t kind_bytes[CFC_TX_KIND_COUNT]; /* of bytes_out */
+    uint64_t contents_sent;                 /* passes that were finished */
+    struct cfc_latency head_latency;        /* news: from put_head() to the head's first frame */
+    struct cfc_latency content_latency;     /* ... to the last frame of a content's pass */
+    struct cfc_latency ack_latency;         /* ... to the first report that serves the head */
 };
 
 const struct cfc_sender_stats *cfc_sender_stats(const struct cfc_sender *s);

@@ -146,16 +146,24 @@ on_nack(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_ad
     return result;
 }
 
+/* The groups that its scopes are sent to.  The first report that serves a head ends what is
+ * measured of it. */
 static uint32_t
-groups_of_report(const struct cfc_sender *s, const struct cfc_report *report)
+scan_report(struct cfc_sender *s, const struct cfc_report *report, uint64_t now_ns)
 {
     uint32_t groups = 0;
+    uint64_t time_ns;
 
     for (uint32_t i = 0; i < report->entry_count; i++) {
         struct cfc_report_entry entry;
 
         cfc_report_entry_at(report, i, &entry);
         groups |= UINT32_C(1) << entry.scope_id % s->config.group_count;
+        time_ns = cfc_head_tx_note_report(&s->heads, entry.scope_id, entry.epoch,
+                                          entry.serving_version, now_ns);
+        if (time_ns != 0) {
+            cfc_latency_note(&s->stats.ack_latency, time_ns);
+        }
     }
     return groups;
 }
@@ -188,7 +196,7 @@ on_report(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_
     if (report.report_seq < c->report_seq) {
         return CONFCAST_OK; /* overtaken by a newer one */
     }
-    c->groups |= groups_of_report(s, &report);
+    c->groups |= scan_report(s, &report, now_ns);
     code = push_upcall(s, CFC_UPCALL_REPORT, c->id, c->id_size, from, frame);
     if (code != CONFCAST_OK) {
         s->stats.reports_refused++;

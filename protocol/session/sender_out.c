@@ -106,6 +106,16 @@ poll_next(struct cfc_sender *s, const struct cfc_now *now, bool may_multicast, u
 }
 
 static void
+count_latency(struct cfc_sender_stats *stats, const struct cfc_tx *tx, uint64_t now_ns)
+{
+    stats->contents_sent += tx->is_pass_end;
+    if (tx->pass_since_ns != 0) {
+        cfc_latency_note(tx->is_pass_end ? &stats->content_latency : &stats->head_latency,
+                         now_ns - tx->pass_since_ns);
+    }
+}
+
+static void
 count_frame(struct cfc_sender_stats *stats, const uint8_t *header, size_t size,
             enum cfc_tx_kind kind)
 {
@@ -185,6 +195,9 @@ cfc_sender_poll_frame(struct cfc_sender *s, const struct cfc_now *now, uint8_t *
     size = out->header_size + out->payload_size;
     if (out->is_multicast) {
         cfc_pacer_take(&s->pacer, size);
+    }
+    if (out->is_pass_end || out->pass_since_ns != 0) {
+        count_latency(&s->stats, out, now->mono_ns);
     }
     count_frame(&s->stats, header, size, out->kind);
     return CONFCAST_OK;

@@ -227,7 +227,7 @@ class Engine:
             sock.connect(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2")
             sock.recv(16384)
             sock.send(command.encode())
-            return json.loads(sock.recv(65536))[command]
+            return json.loads(sock.recv(65536))[command.split(",")[0]]
 
 
 class Control:
