@@ -18,6 +18,7 @@ enum {
     UPCALLS_PER_POLL = 64,
     FDS_PER_PACKET_MAX = 4,
     SEND_BUFFER_SIZE = 1 << 20,
+    UPCALL_SIZE_MAX = 64 + CFC_CONSUMER_ID_SIZE_MAX + CFC_FRAME_SIZE_MAX,
 };
 
 #define STATS_PERIOD_NS CFC_S
@@ -340,6 +341,22 @@ send_answers(struct cfc_control *c)
     return count;
 }
 
+/* Adds a CONSUMER or a REPORT to the packet that is being made: a packet costs both sides more than
+ * the messages in it. */
+static void
+join_message(struct cfc_control *c, const struct cfc_handoff *message)
+{
+    size_t size;
+    int rc = cfc_handoff_encode(message, c->unsent + c->unsent_size,
+                                sizeof(c->unsent) - c->unsent_size, &size);
+
+    if (rc != CONFCAST_OK) {
+        cfc_log_error("message %d does not fit: %s", (int)message->type, confcast_error_text(rc));
+        return;
+    }
+    c->unsent_size += size;
+}
+
 static uint32_t
 send_upcalls(struct cfc_control *c)
 {
@@ -347,13 +364,21 @@ send_upcalls(struct cfc_control *c)
     struct cfc_upcall up;
     uint32_t count = 0;
 
-    while (count < UPCALLS_PER_POLL && c->answer_count == 0 && c->unsent_size == 0 &&
-           c->fd != CFC_CONTROL_NO_FD &&
+    if (c->unsent_size > 0) {
+        return 0;
+    }
+    while (count < UPCALLS_PER_POLL && c->answer_count == 0 && c->fd != CFC_CONTROL_NO_FD &&
            cfc_sender_poll_upcall(c->config.sender, &up) == CONFCAST_OK) {
         if (translate(c, &up, &message)) {
-            (void)send_message(c, &message);
+            join_message(c, &message);
         }
         count++;
+        if (c->unsent_size > sizeof(c->unsent) - UPCALL_SIZE_MAX && !send_unsent(c)) {
+            return count;
+        }
+    }
+    if (c->fd != CFC_CONTROL_NO_FD) {
+        (void)send_unsent(c);
     }
     return count;
 }

@@ -18,6 +18,8 @@ void
 cfc_engine_link_init(struct cfc_engine_link *link)
 {
     link->fd = -1;
+    link->packet_size = 0;
+    link->packet_at = 0;
 }
 
 int
@@ -56,6 +58,7 @@ cfc_engine_link_close(struct cfc_engine_link *link)
     if (link->fd >= 0) {
         close(link->fd);
         link->fd = -1;
+        link->packet_at = link->packet_size; /* what it said before is void */
     }
 }
 
@@ -110,24 +113,42 @@ cfc_engine_link_send(struct cfc_engine_link *link, const struct cfc_handoff *mes
     return CONFCAST_OK;
 }
 
-int
-cfc_engine_link_receive(struct cfc_engine_link *link, struct cfc_handoff *message)
+static int
+receive_packet(struct cfc_engine_link *link)
 {
     ssize_t size;
 
-    if (link->fd < 0) {
-        return CONFCAST_ERR_CLOSED;
-    }
     do {
         size = recv(link->fd, link->packet, sizeof(link->packet), MSG_DONTWAIT | MSG_TRUNC);
     } while (size < 0 && errno == EINTR);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         return CONFCAST_ERR_AGAIN;
     }
-    if (size <= 0 || (size_t)size > sizeof(link->packet) ||
-        cfc_handoff_decode(link->packet, (size_t)size, message) != CONFCAST_OK) {
-        cfc_engine_link_close(link);
+    if (size <= 0 || (size_t)size > sizeof(link->packet)) {
         return CONFCAST_ERR_CLOSED;
     }
+    link->packet_size = (size_t)size;
+    link->packet_at = 0;
     return CONFCAST_OK;
+}
+
+int
+cfc_engine_link_receive(struct cfc_engine_link *link, struct cfc_handoff *message)
+{
+    int error = CONFCAST_OK;
+
+    if (link->fd < 0) {
+        return CONFCAST_ERR_CLOSED;
+    }
+    if (link->packet_at == link->packet_size) {
+        error = receive_packet(link);
+    }
+    if (error == CONFCAST_OK && cfc_handoff_decode_next(link->packet, link->packet_size,
+                                                        &link->packet_at, message) != CONFCAST_OK) {
+        error = CONFCAST_ERR_CLOSED;
+    }
+    if (error == CONFCAST_ERR_CLOSED) {
+        cfc_engine_link_close(link);
+    }
+    return error;
 }

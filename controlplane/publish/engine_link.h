@@ -10,6 +10,8 @@
 
 struct cfc_engine_link {
     int fd; /* -1 = not connected */
+    size_t packet_size;
+    size_t packet_at; /* its next message; packet_size = none is left */
     uint8_t
         packet[CFC_HANDOFF_SIZE_MAX]; /* the last packet received; decoded messages point into it */
 };

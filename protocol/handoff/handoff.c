@@ -156,35 +156,60 @@ read_message(struct cfc_reader *r, struct cfc_handoff *out, bool *zero)
     return CONFCAST_ERR_UNSUPPORTED;
 }
 
+static int
+decode(struct cfc_reader *r, struct cfc_handoff *out)
+{
+    bool is_reserved_zero = true;
+    int error;
+
+    memset(out, 0, sizeof(*out));
+    if (cfc_read_u32(r) != HEADER_MAGIC) {
+        return r->has_failed ? CONFCAST_ERR_SHORT : CONFCAST_ERR_VERSION;
+    }
+    out->type = (enum cfc_handoff_type)cfc_read_u16(r);
+    if (cfc_read_u16(r) != HEADER_VERSION) {
+        return r->has_failed ? CONFCAST_ERR_SHORT : CONFCAST_ERR_VERSION;
+    }
+    error = read_message(r, out, &is_reserved_zero);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    if (r->has_failed) {
+        return CONFCAST_ERR_SHORT;
+    }
+    return is_reserved_zero ? CONFCAST_OK : CONFCAST_ERR_VERSION;
+}
+
 int
 cfc_handoff_decode(const uint8_t *bytes, size_t size, struct cfc_handoff *out)
 {
-    struct cfc_reader r = cfc_reader_of(bytes, size);
-    bool is_reserved_zero = true;
+    size_t at = 0;
+    int error = cfc_handoff_decode_next(bytes, size, &at, out);
+
+    return error == CONFCAST_OK && at != size ? CONFCAST_ERR_LENGTH : error;
+}
+
+int
+cfc_handoff_decode_next(const uint8_t *bytes, size_t size, size_t *at, struct cfc_handoff *out)
+{
+    struct cfc_reader r;
+    size_t begin = *at;
     int error;
 
     if (size > CFC_HANDOFF_SIZE_MAX) {
         return CONFCAST_ERR_LIMIT;
     }
-    memset(out, 0, sizeof(*out));
-    if (cfc_read_u32(&r) != HEADER_MAGIC) {
-        return r.has_failed ? CONFCAST_ERR_SHORT : CONFCAST_ERR_VERSION;
-    }
-    out->type = (enum cfc_handoff_type)cfc_read_u16(&r);
-    if (cfc_read_u16(&r) != HEADER_VERSION) {
-        return r.has_failed ? CONFCAST_ERR_SHORT : CONFCAST_ERR_VERSION;
-    }
-    error = read_message(&r, out, &is_reserved_zero);
+    r = cfc_reader_of(bytes + begin, size - begin);
+    error = decode(&r, out);
     if (error != CONFCAST_OK) {
         return error;
     }
-    if (r.has_failed) {
-        return CONFCAST_ERR_SHORT;
+    *at = size - cfc_reader_left(&r);
+    if ((begin != 0 || *at != size) && out->type != CFC_HANDOFF_CONSUMER &&
+        out->type != CFC_HANDOFF_REPORT) {
+        return CONFCAST_ERR_LENGTH;
     }
-    if (!is_reserved_zero) {
-        return CONFCAST_ERR_VERSION;
-    }
-    return cfc_reader_left(&r) == 0 ? CONFCAST_OK : CONFCAST_ERR_LENGTH;
+    return CONFCAST_OK;
 }
 
 static void

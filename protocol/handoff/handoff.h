@@ -2,7 +2,8 @@
  * decoding only.
  *
  * A unix SOCK_SEQPACKET socket; the engine listens, one control plane at a time is connected.  One
- * packet is one message of at most CFC_HANDOFF_SIZE_MAX bytes; ARENA carries one file descriptor
+ * packet is one message, or several CONSUMER and REPORT one after the other, each with its header,
+ * and has at most CFC_HANDOFF_SIZE_MAX bytes; ARENA carries one file descriptor
  * (SCM_RIGHTS): a memfd sealed with F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE, that the engine
  * maps read-only and closes after the last content in it is released.
  *
@@ -189,6 +190,10 @@ struct cfc_handoff {
  * (bytes left over), UNSUPPORTED (type), LIMIT: close the connection, both sides are of one release
  * and this cannot happen between them. */
 int cfc_handoff_decode(const uint8_t *bytes, size_t size, struct cfc_handoff *out);
+
+/* The message at *at < size of a packet, of which CONSUMER and REPORT may be several; *at moves on
+ * to the next one, or to `size`.  Errors as above. */
+int cfc_handoff_decode_next(const uint8_t *bytes, size_t size, size_t *at, struct cfc_handoff *out);
 
 /* INVALID for a type that is none, LIMIT when it does not fit. */
 int cfc_handoff_encode(const struct cfc_handoff *message, uint8_t *bytes, size_t capacity,

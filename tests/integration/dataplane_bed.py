@@ -239,6 +239,7 @@ class Control:
         self.sock.connect(path)
         self.arena_count = 0
         self.received = []
+        self.packet = b""  # what is left of the last one
 
     def close(self):
         self.sock.close()
@@ -298,18 +299,32 @@ class Control:
         self.send(SYNCED)
         return arenas
 
+    @staticmethod
+    def message_size(packet):
+        """Of the first message; CONSUMER and REPORT may share a packet."""
+        number = struct.unpack_from("<IHH", packet)[1]
+        if number == REPORT:
+            id_size, frame_size = struct.unpack_from("<B3xI", packet, 8)
+            return 8 + 8 + id_size + frame_size
+        if number == CONSUMER:
+            return 8 + 24 + struct.unpack_from("<I", packet, 28)[0]
+        return len(packet)
+
     def receive(self, timeout_s=2.0):
-        """The next packet as (type, body), or None."""
-        self.sock.settimeout(timeout_s)
-        try:
-            packet = self.sock.recv(16384)
-        except (TimeoutError, socket.timeout):
+        """The next message as (type, body), or None."""
+        if not self.packet:
+            self.sock.settimeout(timeout_s)
+            try:
+                self.packet = self.sock.recv(16384)
+            except (TimeoutError, socket.timeout):
+                return None
+        if not self.packet:
             return None
-        if not packet:
-            return None
-        magic, number, version = struct.unpack_from("<IHH", packet)
+        size = self.message_size(self.packet)
+        message, self.packet = self.packet[:size], self.packet[size:]
+        magic, number, version = struct.unpack_from("<IHH", message)
         assert (magic, version) == (MAGIC, 1)
-        self.received.append((number, packet[8:]))
+        self.received.append((number, message[8:]))
         return self.received[-1]
 
     def wait_for(self, number, timeout_s=3.0):

@@ -220,10 +220,10 @@ class Consumers(Case):
         control = self.control(engine)
         control.hello()
         run(f"{PREFIX}-c2", bed.PEER, "reports", bed.ENGINE_IP, str(bed.PORT), bed.SESSION_KEY,
-            "host", "220")
-        stats = wait_for_stats(engine, lambda s: s["reports"] + s["reports_refused"] >= 13000)
+            "host", "400")
+        stats = wait_for_stats(engine, lambda s: s["reports"] + s["reports_refused"] >= 23600)
         # One report of a hundred may be lost on its way into the engine's ring.
-        self.assertGreater(stats["reports"] + stats["reports_refused"], 13000)
+        self.assertGreater(stats["reports"] + stats["reports_refused"], 23600)
         self.assertGreater(stats["reports_refused"], 0)
         self.assertGreater(stats["control_blocked"], 0)
         # Each report that was taken, and so echoed, arrives once the control plane reads.

@@ -121,6 +121,67 @@ every_truncation_and_every_extra_byte_is_refused(void)
     }
 }
 
+/* Appends an example to a packet; its new size. */
+static size_t
+join(uint8_t packet[CFC_HANDOFF_SIZE_MAX], size_t size, enum cfc_handoff_type type)
+{
+    struct cfc_handoff m = example(type);
+    size_t added = 0;
+
+    CU_ASSERT_EQUAL_FATAL(
+        cfc_handoff_encode(&m, packet + size, CFC_HANDOFF_SIZE_MAX - size, &added), CONFCAST_OK);
+    return size + added;
+}
+
+static void
+hellos_and_reports_share_a_packet(void)
+{
+    static const enum cfc_handoff_type order[] = {CFC_HANDOFF_REPORT, CFC_HANDOFF_CONSUMER,
+                                                  CFC_HANDOFF_REPORT};
+    uint8_t packet[CFC_HANDOFF_SIZE_MAX];
+    struct cfc_handoff back;
+    size_t size = 0;
+    size_t at = 0;
+
+    for (size_t i = 0; i < 3; i++) {
+        size = join(packet, size, order[i]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL_FATAL(cfc_handoff_decode_next(packet, size, &at, &back), CONFCAST_OK);
+        CU_ASSERT_EQUAL(back.type, order[i]);
+    }
+    CU_ASSERT_EQUAL(at, size);
+    CU_ASSERT_EQUAL(back.u.report.id_size, 6);
+    CU_ASSERT_EQUAL(memcmp(back.u.report.frame, frame, sizeof(frame)), 0);
+    CU_ASSERT_EQUAL(cfc_handoff_decode(packet, size, &back), CONFCAST_ERR_LENGTH);
+    for (size_t cut = at = 0; cut < 3; cut++) {
+        CU_ASSERT_EQUAL(cfc_handoff_decode_next(packet, size - 1, &at, &back),
+                        cut < 2 ? CONFCAST_OK : CONFCAST_ERR_SHORT);
+    }
+}
+
+static void
+no_other_message_shares_a_packet(void)
+{
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        uint8_t packet[CFC_HANDOFF_SIZE_MAX];
+        struct cfc_handoff back;
+        size_t size = join(packet, 0, types[i]);
+        size_t at = 0;
+        bool may = types[i] == CFC_HANDOFF_CONSUMER || types[i] == CFC_HANDOFF_REPORT;
+
+        size = join(packet, size, CFC_HANDOFF_REPORT);
+        CU_ASSERT_EQUAL(cfc_handoff_decode_next(packet, size, &at, &back),
+                        may ? CONFCAST_OK : CONFCAST_ERR_LENGTH);
+        size = join(packet, 0, CFC_HANDOFF_REPORT);
+        size = join(packet, size, types[i]);
+        at = 0;
+        CU_ASSERT_EQUAL(cfc_handoff_decode_next(packet, size, &at, &back), CONFCAST_OK);
+        CU_ASSERT_EQUAL(cfc_handoff_decode_next(packet, size, &at, &back),
+                        may ? CONFCAST_OK : CONFCAST_ERR_LENGTH);
+    }
+}
+
 static void
 foreign_bytes_are_refused(void)
 {
@@ -165,6 +226,8 @@ more_counters_than_there_is_room_for_are_refused(void)
 static const struct cfc_test_case cases[] = {
     CFC_CASE(every_message_survives_the_way_there_and_back),
     CFC_CASE(every_truncation_and_every_extra_byte_is_refused),
+    CFC_CASE(hellos_and_reports_share_a_packet),
+    CFC_CASE(no_other_message_shares_a_packet),
     CFC_CASE(foreign_bytes_are_refused),
     CFC_CASE(more_counters_than_there_is_room_for_are_refused),
 };

@@ -448,10 +448,11 @@ only_a_signed_proof_of_a_later_head_stops_publishing(void)
     teardown();
 }
 
-/* A REPORT of "c1" that it applied `version`, under a report key. */
+/* Appends to a packet a REPORT of "c1" that it applied `version`, under a report key and said to be
+ * of `as_id`. */
 static void
-send_report(uint64_t version, uint64_t content_key, const struct cfc_key *fleet_report_key,
-            const char *as_id)
+join_report(uint64_t version, uint64_t content_key, const struct cfc_key *fleet_report_key,
+            const char *as_id, uint8_t packet[CFC_HANDOFF_SIZE_MAX], size_t *packet_size)
 {
     struct cfc_report_entry entry = {.scope_id = cfc_scope_id(b.sha, "acme/app", 8),
                                      .epoch = cfc_service_epoch(b.service),
@@ -478,7 +479,21 @@ send_report(uint64_t version, uint64_t content_key, const struct cfc_key *fleet_
     message.u.report.id_size = strlen(as_id);
     message.u.report.frame = frame;
     message.u.report.frame_size = size;
-    send_message(&message);
+    CU_ASSERT_EQUAL_FATAL(cfc_handoff_encode(&message, packet + *packet_size,
+                                             CFC_HANDOFF_SIZE_MAX - *packet_size, &size),
+                          CONFCAST_OK);
+    *packet_size += size;
+}
+
+static void
+send_report(uint64_t version, uint64_t content_key, const struct cfc_key *fleet_report_key,
+            const char *as_id)
+{
+    uint8_t packet[CFC_HANDOFF_SIZE_MAX];
+    size_t size = 0;
+
+    join_report(version, content_key, fleet_report_key, as_id, packet, &size);
+    CU_ASSERT_EQUAL_FATAL(send(b.fd, packet, size, MSG_NOSIGNAL), (ssize_t)size);
 }
 
 static void
@@ -526,6 +541,44 @@ a_report_counts_only_under_its_consumers_own_tag(void)
     CU_ASSERT_EQUAL_FATAL(cfc_service_status(b.service, "acme/app", &counts), CONFCAST_OK);
     CU_ASSERT_EQUAL(counts.total, 1);
     CU_ASSERT_EQUAL(counts.applied, 1);
+    /* Its key is at hand from now on, which makes nobody else's word good. */
+    send_report(version, content, &b.session_key, "c1");
+    wait_for_reports(1, 3);
+    send_report(version, content, &b.report_key, "c2");
+    wait_for_reports(1, 4);
+    send_report(version, content, &b.report_key, "c1");
+    wait_for_reports(2, 4);
+    CU_ASSERT_EQUAL_FATAL(cfc_service_status(b.service, "acme/app", &counts), CONFCAST_OK);
+    CU_ASSERT_EQUAL(counts.total, 1);
+    teardown();
+}
+
+static void
+each_report_of_a_packet_stands_for_itself(void)
+{
+    uint8_t packet[CFC_HANDOFF_SIZE_MAX];
+    struct cfc_handoff fresh = {.type = CFC_HANDOFF_SYNCED};
+    size_t size = 0;
+    size_t added = 0;
+
+    setup();
+    start_publisher();
+    accept_publisher();
+    expect(CFC_HANDOFF_SYNCED);
+    for (uint64_t i = 1; i <= 3; i++) {
+        join_report(i, 1, i == 2 ? &b.session_key : &b.report_key, "c1", packet, &size);
+    }
+    CU_ASSERT_EQUAL_FATAL(send(b.fd, packet, size, MSG_NOSIGNAL), (ssize_t)size);
+    wait_for_reports(2, 1);
+    /* What may not be joined ends the connection after what came before it. */
+    CU_ASSERT_EQUAL_FATAL(cfc_handoff_encode(&fresh, packet + size, sizeof(packet) - size, &added),
+                          CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(send(b.fd, packet, size + added, MSG_NOSIGNAL), (ssize_t)(size + added));
+    while (next_message(PATIENCE_MS)) { /* until it is closed */
+    }
+    accept_publisher();
+    expect(CFC_HANDOFF_SYNCED);
+    wait_for_reports(4, 2);
     teardown();
 }
 
@@ -552,6 +605,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_happens_without_an_engine_is_handed_over_later),
     CFC_CASE(only_a_signed_proof_of_a_later_head_stops_publishing),
     CFC_CASE(a_report_counts_only_under_its_consumers_own_tag),
+    CFC_CASE(each_report_of_a_packet_stands_for_itself),
     CFC_CASE(rubbish_from_the_engine_ends_the_connection_and_another_one_begins),
 };
 
