@@ -9,22 +9,33 @@
  *   stored    the same on RocksDB in a folder under the current one, with the service ticked twice
  *             a second in the same thread as the publisher does, until nothing is due
  *   repeated  the same frames again: what a quiet fleet costs
- * Figures are reports a second of processor time of this thread (wall time beside where it writes),
- * and ratios to `tag` of the same round. */
+ *   inbox     the whole way: this program is the engine at the other end of a real publisher's
+ *             socket, and sends every frame as a packet; on RocksDB, until nothing is due.  All
+ *             processor time but that of the sending thread counts, RocksDB's threads' too
+ * It prints the memory that a consumer takes as well.  Figures are reports a second of processor
+ * time of this thread (wall time beside where it writes), and ratios to `tag` of the same round. */
 #include <ftw.h>
+#include <poll.h>
 #include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "confcast/error.h"
 #include "controlplane/log/log.h"
+#include "controlplane/publish/publisher.h"
 #include "controlplane/publish/report_intake.h"
 #include "controlplane/store/store.h"
 #include "perf/bench.h"
 #include "protocol/base/cursor.h"
 #include "protocol/base/time.h"
+#include "protocol/handoff/handoff.h"
+#include "protocol/trust/keyring.h"
 #include "protocol/wire/report.h"
 
 enum {
+    FRAME_SIZE = 1472,
+    JOINED_COUNT = 32, /* reports of one packet on the engine's socket */
     SLOT_SIZE = 192,
     ID_SIZE_MAX = 32
 };
@@ -58,12 +69,18 @@ must(bool is_true, const char *what)
 }
 
 static double
-thread_seconds(void)
+cpu_seconds(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double
+thread_seconds(void)
+{
+    return cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static void
@@ -163,6 +180,19 @@ check_tags(const struct fleet *fleet)
     return thread_seconds() - start;
 }
 
+/* Of this process, in bytes. */
+static double
+resident_size(void)
+{
+    FILE *in = fopen("/proc/self/statm", "r");
+    long total = 0;
+    long resident = 0;
+
+    must(in != NULL && fscanf(in, "%ld %ld", &total, &resident) == 2, "reading /proc");
+    fclose(in);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
 struct timing {
     double cpu_s;
     double wall_s;
@@ -225,11 +255,12 @@ run_case(struct fleet *fleet, struct cfc_store *store, uint32_t rounds, bool is_
     publish(service, fleet);
     for (uint32_t round = 0; round <= rounds; round++) {
         struct timing timing;
-        double tag_s, again_s;
+        double tag_s, again_s, size;
 
         fleet->unix_ns += CFC_S;
         write_reports(fleet);
         tag_s = check_tags(fleet);
+        size = resident_size();
         timing = take_reports(service, fleet, is_stored);
         again_s = take_reports(service, fleet, false).cpu_s;
         check_counts(service, fleet);
@@ -237,6 +268,12 @@ run_case(struct fleet *fleet, struct cfc_store *store, uint32_t rounds, bool is_
             printf("{\"bench\":\"reports\",\"case\":\"%s: first of each consumer\",\"unit\":"
                    "\"reports/s\",\"median\":%.4g}\n",
                    name, fleet->count / timing.cpu_s);
+            if (!is_stored) {
+                printf(
+                    "{\"bench\":\"reports\",\"case\":\"memory of a consumer\",\"unit\":\"bytes\","
+                    "\"median\":%.4g}\n",
+                    (resident_size() - size) / fleet->count);
+            }
             continue;
         }
         cfc_bench_add(&tag, fleet->count / tag_s);
@@ -258,6 +295,169 @@ run_case(struct fleet *fleet, struct cfc_store *store, uint32_t rounds, bool is_
     snprintf(text, sizeof(text), "%s, repeated / tag alone", name);
     cfc_bench_print(&repeated_ratio, "reports", text, "ratio");
     cfc_service_close(service);
+}
+
+/* ---- The whole way ----------------------------------------------------------------------------
+ */
+
+struct engine {
+    struct sockaddr_un address;
+    int listen_fd;
+    int fd;
+};
+
+static void
+send_message(const struct engine *engine, const struct cfc_handoff *message)
+{
+    uint8_t packet[CFC_HANDOFF_SIZE_MAX];
+    size_t size = 0;
+
+    must(cfc_handoff_encode(message, packet, sizeof(packet), &size) == CONFCAST_OK &&
+             send(engine->fd, packet, size, MSG_NOSIGNAL) == (ssize_t)size,
+         "sending");
+}
+
+/* Everything that the publisher hands over is of no interest here. */
+static void
+drain(const struct engine *engine)
+{
+    static uint8_t packet[CFC_HANDOFF_SIZE_MAX];
+
+    while (recv(engine->fd, packet, sizeof(packet), MSG_DONTWAIT) > 0) {
+    }
+}
+
+static void
+open_engine(struct engine *engine, const char *folder)
+{
+    engine->address.sun_family = AF_UNIX;
+    snprintf(engine->address.sun_path, sizeof(engine->address.sun_path), "%s.sock", folder);
+    engine->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    must(bind(engine->listen_fd, (struct sockaddr *)&engine->address, sizeof(engine->address)) ==
+                 0 &&
+             listen(engine->listen_fd, 1) == 0,
+         "listening");
+}
+
+static void
+accept_publisher(struct engine *engine)
+{
+    struct cfc_handoff hello = {
+        .type = CFC_HANDOFF_ENGINE_HELLO,
+        .u.engine_hello = {
+            .boot_id = 1, .frame_size_max = FRAME_SIZE, .port_text = "bench", .port_text_size = 5}};
+
+    engine->fd = accept(engine->listen_fd, NULL, NULL);
+    must(engine->fd >= 0, "accepting");
+    send_message(engine, &hello);
+}
+
+/* In packets of many, as a busy engine does. */
+static void
+send_reports(const struct engine *engine, const struct fleet *fleet)
+{
+    uint8_t packet[CFC_HANDOFF_SIZE_MAX];
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < fleet->count; i++) {
+        const struct slot *slot = &fleet->slots[i];
+        struct cfc_handoff message = {.type = CFC_HANDOFF_REPORT,
+                                      .u.report = {.id = slot->id,
+                                                   .id_size = slot->id_size,
+                                                   .frame = slot->frame,
+                                                   .frame_size = slot->frame_size}};
+        size_t added = 0;
+
+        must(cfc_handoff_encode(&message, packet + size, sizeof(packet) - size, &added) ==
+                 CONFCAST_OK,
+             "encoding");
+        size += added;
+        if (i % JOINED_COUNT == JOINED_COUNT - 1 || i + 1 == fleet->count) {
+            must(send(engine->fd, packet, size, MSG_NOSIGNAL) == (ssize_t)size, "sending");
+            size = 0;
+        }
+        if (i % 65536 == 0) {
+            drain(engine);
+        }
+    }
+}
+
+static void
+wait_for_reports(struct cfc_publisher *publisher, uint64_t reports)
+{
+    struct cfc_publisher_status status;
+
+    do {
+        poll(NULL, 0, 1);
+        cfc_publisher_status(publisher, &status);
+    } while (status.reports + status.reports_refused < reports);
+    must(status.reports == reports, "taking every report");
+}
+
+static void
+wait_for_pages(struct cfc_service *service)
+{
+    struct cfc_apply_totals totals;
+
+    do {
+        poll(NULL, 0, 1);
+        cfc_service_apply_totals(service, &totals);
+    } while (totals.unwritten_pages > 0);
+}
+
+static void
+run_inbox(struct fleet *fleet, struct cfc_store *store, const char *folder, uint32_t rounds)
+{
+    static const uint8_t seed[32] = {3};
+    static struct cfc_bench tag, taken, wall, ratio;
+    struct cfc_signing_key key;
+    struct cfc_keyring ring = {.key_count = 0};
+    struct cfc_ring_key ring_key = {.prefix_count = 0};
+    struct cfc_publisher_config config = {.report_key = fleet->fleet_key};
+    struct cfc_publisher *publisher;
+    struct engine engine;
+
+    open_engine(&engine, folder);
+    cfc_signing_key_from_seed(seed, &key);
+    memcpy(ring_key.public_key, key.public_key, sizeof(ring_key.public_key));
+    must(cfc_keyring_add(&ring, &ring_key) == CONFCAST_OK, "a key");
+    must(cfc_service_open(store, NULL, &config.service) == CONFCAST_OK, "opening the service");
+    publish(config.service, fleet);
+    config.engine_socket = engine.address.sun_path;
+    config.signer = cfc_signing_key_signer(&key);
+    config.verifier = cfc_keyring_verifier(&ring);
+    must(cfc_publisher_start(&config, &publisher) == CONFCAST_OK, "the publisher");
+    accept_publisher(&engine);
+    for (uint32_t round = 0; round <= rounds; round++) {
+        uint64_t begin;
+        double tag_s, cpu_s, wall_s;
+
+        write_reports(fleet);
+        tag_s = check_tags(fleet);
+        begin = cfc_bench_now_ns();
+        cpu_s = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - thread_seconds();
+        send_reports(&engine, fleet);
+        wait_for_reports(publisher, (uint64_t)(round + 1) * fleet->count);
+        wall_s = (double)(cfc_bench_now_ns() - begin) / 1e9;
+        wait_for_pages(config.service);
+        cpu_s = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - thread_seconds() - cpu_s;
+        check_counts(config.service, fleet);
+        if (round > 0) { /* In the first one everybody is new. */
+            cfc_bench_add(&tag, fleet->count / tag_s);
+            cfc_bench_add(&taken, fleet->count / cpu_s);
+            cfc_bench_add(&wall, fleet->count / wall_s);
+            cfc_bench_add(&ratio, tag_s / cpu_s);
+        }
+    }
+    cfc_bench_print(&tag, "reports", "tag alone", "reports/s");
+    cfc_bench_print(&taken, "reports", "inbox", "reports/s");
+    cfc_bench_print(&wall, "reports", "inbox, wall time", "reports/s");
+    cfc_bench_print(&ratio, "reports", "inbox / tag alone", "ratio");
+    cfc_publisher_stop(publisher);
+    cfc_service_close(config.service);
+    close(engine.fd);
+    close(engine.listen_fd);
+    unlink(engine.address.sun_path);
 }
 
 static int
@@ -286,11 +486,17 @@ main(int argc, char **argv)
     run_case(&fleet, store, rounds, false);
     cfc_store_close(store);
 
-    must(mkdtemp(folder) != NULL && cfc_store_rocksdb_open(&config, &store) == CONFCAST_OK,
-         "opening a store");
-    run_case(&fleet, store, rounds, true);
-    cfc_store_close(store);
-    must(nftw(folder, remove_item, 16, FTW_DEPTH | FTW_PHYS) == 0, "clearing up");
+    must(mkdtemp(folder) != NULL, "making a folder");
+    for (int i = 0; i < 2; i++) {
+        must(cfc_store_rocksdb_open(&config, &store) == CONFCAST_OK, "opening a store");
+        if (i == 0) {
+            run_case(&fleet, store, rounds, true);
+        } else {
+            run_inbox(&fleet, store, folder, rounds);
+        }
+        cfc_store_close(store);
+        must(nftw(folder, remove_item, 16, FTW_DEPTH | FTW_PHYS) == 0, "clearing up");
+    }
     cfc_sha256_free(fleet.sha);
     free(fleet.slots);
     return 0;

@@ -18,6 +18,13 @@ enum {
     CFC_REJECT_REASON_COUNT_MAX = 8 /* reasons that a status names; the rest is one sum */
 };
 
+/* What whoever checks reports wants to know of a consumer the next time: derived from its id, so
+ * that it never changes.  In memory only. */
+struct cfc_consumer_memo {
+    uint64_t key; /* cfc_consumer_key(), never 0 */
+    uint8_t secret[32];
+};
+
 struct cfc_apply_view {
     char consumer[CFC_CONSUMER_ID_SIZE_MAX + 1];
     char scope[CFC_SCOPE_SIZE_MAX + 1];

@@ -5,7 +5,7 @@
  * changed pages are written to the store in batches when the caller ticks.  A kill loses at most
  * what was not written yet, which the next reports of the same consumers bring again.
  *
- * Memory: a consumer takes 80 bytes and its id, 16 to 32 bytes of index, and 144 bytes for each
+ * Memory: a consumer takes 120 bytes and its id, 16 to 32 bytes of index, and 144 bytes for each
  * scope that it follows.  Consumers that are silent for `forget_after_ns` are forgotten, and at
  * CFC_CONSUMER_COUNT_MAX the one that is silent for longest makes room.
  *
@@ -54,6 +54,7 @@ struct cfc_apply_consumer {
     uint64_t seen_unix_ns;           /* last report */
     uint64_t incarnation;            /* the highest that was heard */
     uint64_t life_unix_ns;           /* when it was heard first, in this process */
+    struct cfc_consumer_memo memo;   /* key 0 = none */
     bool is_stale;
     bool is_timely; /* its clock is right */
     uint8_t id_size;

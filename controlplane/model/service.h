@@ -487,9 +487,15 @@ struct cfc_report_result {
         refused; /* claims a version that was never published, or a state that does not exist */
 };
 
+/* What was noted with an earlier report of a consumer; false when nothing was, or its consumer was
+ * forgotten. */
+bool cfc_service_recall(struct cfc_service *service, const char *id, size_t id_size,
+                        struct cfc_consumer_memo *memo);
+
 struct cfc_report_source {
     const char *id; /* of the consumer; need not end in NUL */
     size_t id_size;
+    const struct cfc_consumer_memo *memo; /* to be noted with the consumer; NULL = nothing */
     uint64_t incarnation;
     uint64_t report_seq;
     uint64_t unix_ns; /* now */

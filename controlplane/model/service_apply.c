@@ -52,6 +52,23 @@ is_timely(const struct cfc_service *service, int64_t clock_error_ns, uint32_t cl
     return clock_bound_us != 0 && clock_error_ns >= -max_ns && clock_error_ns <= max_ns;
 }
 
+bool
+cfc_service_recall(struct cfc_service *service, const char *id, size_t id_size,
+                   struct cfc_consumer_memo *memo)
+{
+    const struct cfc_apply_consumer *consumer;
+    bool is_known;
+
+    pthread_mutex_lock(&service->lock);
+    consumer = cfc_apply_table_find(&service->apply, id, id_size);
+    is_known = consumer != NULL && consumer->memo.key != 0;
+    if (is_known) {
+        *memo = consumer->memo;
+    }
+    pthread_mutex_unlock(&service->lock);
+    return is_known;
+}
+
 int
 cfc_service_take_report(struct cfc_service *service, const struct cfc_report_source *from,
                         const struct cfc_report_entry *entries, size_t count,
@@ -71,6 +88,9 @@ cfc_service_take_report(struct cfc_service *service, const struct cfc_report_sou
     pthread_mutex_lock(&service->lock);
     for (size_t i = 0; error == CONFCAST_OK && i < count; i++) {
         error = report_entry(service, &source, &entries[i], &taken);
+    }
+    if (from->memo != NULL && source.consumer != NULL) {
+        source.consumer->memo = *from->memo;
     }
     if (from->has_clock && source.consumer != NULL &&
         from->incarnation == source.consumer->incarnation) {
