@@ -672,7 +672,7 @@ class Model:
         for path in affected:
             if has_new_rules and not any(self.contents(path)):
                 continue  # nothing was released: an order of layers may come first
-            given = before.contents(path) if before.version_of(path) else []
+            given = before.contents(path) if before.known(path) and before.version_of(path) else []
             for content in self.contents(path):
                 is_given = content in given
                 if is_given and not has_new_rules and not (is_advance and content != given[0]):
