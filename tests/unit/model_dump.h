@@ -53,9 +53,9 @@ dump_scope(FILE *out, struct cfc_service *service, const char *scope, bool with_
         cfc_definition_free(&definition);
     }
     CU_ASSERT_EQUAL(cfc_service_get_release(service, scope, &view), CONFCAST_OK);
-    fprintf(out, " %s active=%llu candidate=%llu previous=%llu n=%llu",
-            cfc_release_state_word(view.release.state),
-            (unsigned long long)view.release.active_revision,
+    fprintf(out, " %s stage=%u waiting=%d active=%llu candidate=%llu previous=%llu n=%llu",
+            cfc_release_state_word(view.release.state), view.release.stage_idx,
+            (int)view.release.is_waiting, (unsigned long long)view.release.active_revision,
             (unsigned long long)view.release.candidate_revision,
             (unsigned long long)view.release.previous_revision,
             (unsigned long long)view.release.release_version);
@@ -88,6 +88,32 @@ dump(struct cfc_service *service, bool with_versions)
         scope += strlen(scope) + 1;
     }
     free(scopes);
+    fclose(out);
+    return text;
+}
+
+/* Who changed what, from the last entry down, without versions.  The caller frees it. */
+static inline char *
+dump_audit(struct cfc_service *service)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    json_t *entries = NULL;
+    json_t *entry;
+    size_t i;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_service_audit(service, 0, 1000, &entries, NULL), CONFCAST_OK);
+    json_array_foreach(entries, i, entry)
+    {
+        const char *scope = json_string_value(json_object_get(entry, "scope"));
+
+        fprintf(out, "%lld %s %s %lld\n",
+                (long long)json_integer_value(json_object_get(entry, "n")),
+                json_string_value(json_object_get(entry, "action")), scope != NULL ? scope : "-",
+                (long long)json_integer_value(json_object_get(entry, "revision")));
+    }
+    json_decref(entries);
     fclose(out);
     return text;
 }

@@ -73,8 +73,21 @@ tell_story_until_killed(const char *path, int pipe_fd)
     _exit(2); /* the point was not reached so often */
 }
 
-/* What the state is after each number of steps, without versions: those differ by the epochs taken.
- */
+/* The state and the audit log after each number of steps, without versions: those differ by the
+ * epochs taken. */
+static char *
+state_of(struct model *m)
+{
+    char *state = dump(m->service, false);
+    char *audit = dump_audit(m->service);
+    char *text = NULL;
+
+    CU_ASSERT_FATAL(asprintf(&text, "%s%s", state, audit) >= 0);
+    free(state);
+    free(audit);
+    return text;
+}
+
 static char *
 state_after(int step_count)
 {
@@ -86,7 +99,7 @@ state_after(int step_count)
     for (int i = 0; i < step_count && long_step(&m, i, &error); i++) {
         CU_ASSERT_EQUAL(error, CONFCAST_OK);
     }
-    text = dump(m.service, false);
+    text = state_of(&m);
     model_close(&m);
     return text;
 }
@@ -102,7 +115,7 @@ check_and_finish(const char *path, int acknowledged)
     int error;
 
     CU_ASSERT_EQUAL_FATAL(open_on_disk(&m, path), CONFCAST_OK);
-    found = dump(m.service, false);
+    found = state_of(&m);
     CU_ASSERT_TRUE(strcmp(found, before) == 0 || strcmp(found, after) == 0);
     free(found);
     /* The client repeats what it got no answer for, and goes on. */
@@ -110,7 +123,7 @@ check_and_finish(const char *path, int acknowledged)
     for (int i = acknowledged; long_step(&m, i, &error); i++) {
         CU_ASSERT_EQUAL(error, CONFCAST_OK);
     }
-    found = dump(m.service, false);
+    found = state_of(&m);
     CU_ASSERT_STRING_EQUAL(found, whole);
     free(found);
     model_close(&m);
