@@ -95,9 +95,9 @@ cfc_options_help(void)
           "\n"
           "The fleet:\n"
           "  --fleet FILE               fleet.json: groups, ports, engines\n"
-          "  --group-base ADDRESS       first data group         } instead of the fleet file,\n"
-          "  --group-count N            data groups, 1 to 16     } or over it\n"
-          "  --udp-port N               of groups and engine     }\n"
+          "  --group-base ADDRESS       first data group, instead of the fleet file's\n"
+          "  --group-count N            data groups, 1 to 16; likewise\n"
+          "  --udp-port N               of groups and engine; likewise\n"
           "  --ttl N                    of multicast, default 8\n"
           "  --session-key FILE         session.key, as confcastctl key init makes it\n"
           "  --control PATH             unix socket for the control plane\n"
@@ -113,7 +113,8 @@ cfc_options_help(void)
           "  --no-huge                  without huge pages, which is also what happens when there\n"
           "                             are none\n"
           "  --lcore N                  run on this core only; default: on any of ours\n"
-          "  --help, --version\n",
+          "  --help                     this\n"
+          "  --version\n",
           stdout);
 }
 

@@ -57,18 +57,48 @@ struct arguments {
     struct cfc_agent_events *log;
 };
 
+static void
+write_usage(FILE *out)
+{
+    fputs("usage: confcast-agent --fleet FILE --credential FILE --scope SCOPE [--scope SCOPE]...\n"
+          "           --interface IF --state-dir DIR [OPTION]...\n"
+          "       confcast-agent get --state-dir DIR SCOPE [POINTER]\n",
+          out);
+}
+
 static int
 usage(const char *what)
 {
-    fprintf(stderr,
-            "confcast-agent: %s\n"
-            "usage: confcast-agent --fleet FILE --credential FILE --scope SCOPE [--scope ...]\n"
-            "           --interface IF --state-dir DIR [--id ID] [--label KEY=VALUE ...]\n"
-            "           [--share SOCKET [--share-mode 660]] [--export DIR [--export-mode 640]]\n"
-            "           [--exec COMMAND [--exec-timeout 60]] [--events -|FILE] [--verbose]\n"
-            "       confcast-agent get --state-dir DIR SCOPE [POINTER]\n",
-            what);
+    fprintf(stderr, "confcast-agent: %s\n", what);
+    write_usage(stderr);
     return EXIT_BAD_USAGE;
+}
+
+static int
+help(void)
+{
+    write_usage(stdout);
+    fputs("Keeps the last good config of each scope, for the programs of this host.\n"
+          "\n"
+          "  --fleet FILE             fleet.json\n"
+          "  --credential FILE        what confcastctl key enroll made for this consumer\n"
+          "  --scope SCOPE            to follow; repeat it\n"
+          "  --interface IF           carries the multicast\n"
+          "  --state-dir DIR          keeps what is served over restarts; mode 0700\n"
+          "  --id ID                  its id, to be sure: that of the credential\n"
+          "  --label KEY=VALUE        for rollouts by label, over those of the credential; up to\n"
+          "                           16 times\n"
+          "  --share SOCKET           hand contents to other processes of the host\n"
+          "  --share-mode MODE        octal mode of that socket\n"
+          "  --export DIR             keep what is served there, as files of plain JSON\n"
+          "  --export-mode MODE       octal mode of these files\n"
+          "  --exec COMMAND           run it when what is served changed\n"
+          "  --exec-timeout S         seconds until it is killed\n"
+          "  --events -|FILE          one line of JSON for each event\n"
+          "  --verbose                say more on standard error\n"
+          "  --help                   this\n",
+          stdout);
+    return 0;
 }
 
 /* A line that is put together; never longer than its room, since all that goes in is bounded. */
@@ -445,6 +475,9 @@ main(int argc, char **argv)
     int events_fd = -1;
     int code;
 
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        return help();
+    }
     if (argc > 1 && strcmp(argv[1], "get") == 0) {
         return get(argc - 1, argv + 1);
     }

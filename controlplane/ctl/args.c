@@ -1,5 +1,7 @@
 #include "controlplane/ctl/args.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct cfc_ctl_option *
@@ -16,13 +18,44 @@ find_option(const struct cfc_ctl_option *options, const char *name, size_t name_
     return NULL;
 }
 
+const struct cfc_ctl_option *
+cfc_ctl_args_find(const struct cfc_ctl_command *command,
+                  const struct cfc_ctl_option *program_options, const char *word)
+{
+    const char *name = word[1] == '-' ? word + 2 : NULL;
+    size_t name_size = name != NULL ? strcspn(name, "=") : 0;
+    const struct cfc_ctl_option *option =
+        find_option(command != NULL ? command->options : NULL, name, name_size, word[1]);
+
+    return option != NULL ? option : find_option(program_options, name, name_size, word[1]);
+}
+
 struct parser {
+    bool is_quiet;
     int argc;
     char **argv;
     int idx;
     const struct cfc_ctl_option *program_options;
     struct cfc_ctl_args *args;
 };
+
+static int refuse(const struct parser *p, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static int
+refuse(const struct parser *p, const char *format, ...)
+{
+    char text[512];
+    va_list values;
+
+    if (p->is_quiet) {
+        return CFC_EXIT_USAGE;
+    }
+    va_start(values, format);
+    vsnprintf(text, sizeof(text), format, values);
+    va_end(values);
+    return cfc_ctl_fail(CFC_EXIT_USAGE, "%s", text);
+}
 
 /* Takes the option at argv[idx]. */
 static int
@@ -32,16 +65,13 @@ take_option(struct parser *p)
     const char *name = word[1] == '-' ? word + 2 : NULL;
     size_t name_size = name != NULL ? strcspn(name, "=") : 0;
     const char *value = NULL;
-    const struct cfc_ctl_option *option = find_option(
-        p->args->command != NULL ? p->args->command->options : NULL, name, name_size, word[1]);
+    const struct cfc_ctl_option *option =
+        cfc_ctl_args_find(p->args->command, p->program_options, word);
 
     if (option == NULL) {
-        option = find_option(p->program_options, name, name_size, word[1]);
-    }
-    if (option == NULL) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "%.*s is not an option here; see confcastctl %s --help",
-                            (int)(name != NULL ? name_size + 2 : 2), word,
-                            p->args->command != NULL ? p->args->command->name : "");
+        return refuse(p, "%.*s is not an option here; see confcastctl %s --help",
+                      (int)(name != NULL ? name_size + 2 : 2), word,
+                      p->args->command != NULL ? p->args->command->name : "");
     }
     if (name != NULL && name[name_size] == '=') {
         value = name + name_size + 1;
@@ -49,16 +79,17 @@ take_option(struct parser *p)
         value = word + 2;
     }
     if (option->value == NULL && value != NULL) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "--%s takes no value", option->name);
+        return refuse(p, "--%s takes no value", option->name);
     }
     if (option->value != NULL && value == NULL) {
         if (p->idx == p->argc) {
-            return cfc_ctl_fail(CFC_EXIT_USAGE, "%s needs a value", word);
+            p->args->pending = option;
+            return refuse(p, "%s needs a value", word);
         }
         value = p->argv[p->idx++];
     }
     if (p->args->option_count == CFC_ARGS_OPTIONS_MAX) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "too many options");
+        return refuse(p, "too many options");
     }
     p->args->options[p->args->option_count++] =
         (struct cfc_ctl_given){.option = option, .value = value};
@@ -98,7 +129,8 @@ take_command(struct parser *p, const struct cfc_ctl_command *commands)
             return CFC_EXIT_OK;
         }
     }
-    return cfc_ctl_fail(CFC_EXIT_USAGE, "%s is not a command; see confcastctl --help", first);
+    p->args->unknown = first;
+    return refuse(p, "%s is not a command; see confcastctl --help", first);
 }
 
 static int
@@ -106,11 +138,35 @@ take_positional(struct parser *p)
 {
     if (p->args->positional_count == CFC_ARGS_POSITIONALS_MAX ||
         p->args->positional_count == p->args->command->positional_max) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "too many arguments: %s\nusage: confcastctl %s %s",
-                            p->argv[p->idx], p->args->command->name, p->args->command->usage);
+        return refuse(p, "too many arguments: %s\nusage: confcastctl %s %s", p->argv[p->idx],
+                      p->args->command->name, p->args->command->usage);
     }
     p->args->positionals[p->args->positional_count++] = p->argv[p->idx++];
     return CFC_EXIT_OK;
+}
+
+static int
+read_words(struct parser *p, const struct cfc_ctl_command *commands)
+{
+    bool are_options_over = false;
+    int rc = CFC_EXIT_OK;
+
+    memset(p->args, 0, sizeof(*p->args));
+    while (p->idx < p->argc && rc == CFC_EXIT_OK) {
+        const char *word = p->argv[p->idx];
+
+        if (!are_options_over && strcmp(word, "--") == 0) {
+            are_options_over = true;
+            p->idx++;
+        } else if (!are_options_over && word[0] == '-' && word[1] != '\0') {
+            rc = take_option(p);
+        } else if (p->args->command == NULL) {
+            rc = take_command(p, commands);
+        } else {
+            rc = take_positional(p);
+        }
+    }
+    return rc;
 }
 
 int
@@ -119,30 +175,28 @@ cfc_ctl_args_parse(int argc, char **argv, const struct cfc_ctl_command *commands
 {
     struct parser p = {
         .argc = argc, .argv = argv, .idx = 1, .program_options = program_options, .args = args};
-    bool are_options_over = false;
-    int rc = CFC_EXIT_OK;
+    int rc = read_words(&p, commands);
 
-    memset(args, 0, sizeof(*args));
-    while (p.idx < argc && rc == CFC_EXIT_OK) {
-        const char *word = argv[p.idx];
-
-        if (!are_options_over && strcmp(word, "--") == 0) {
-            are_options_over = true;
-            p.idx++;
-        } else if (!are_options_over && word[0] == '-' && word[1] != '\0') {
-            rc = take_option(&p);
-        } else if (args->command == NULL) {
-            rc = take_command(&p, commands);
-        } else {
-            rc = take_positional(&p);
-        }
-    }
     if (rc == CFC_EXIT_OK && args->command != NULL && !cfc_ctl_has(args, "help") &&
         args->positional_count < args->command->positional_min) {
         return cfc_ctl_fail(CFC_EXIT_USAGE, "usage: confcastctl %s %s", args->command->name,
                             args->command->usage);
     }
     return rc;
+}
+
+void
+cfc_ctl_args_read(int argc, char **argv, const struct cfc_ctl_command *commands,
+                  const struct cfc_ctl_option *program_options, struct cfc_ctl_args *args)
+{
+    struct parser p = {.is_quiet = true,
+                       .argc = argc,
+                       .argv = argv,
+                       .idx = 1,
+                       .program_options = program_options,
+                       .args = args};
+
+    (void)read_words(&p, commands);
 }
 
 static bool

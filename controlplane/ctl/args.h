@@ -47,6 +47,8 @@ struct cfc_ctl_args {
     size_t option_count;
     const char *positionals[CFC_ARGS_POSITIONALS_MAX];
     size_t positional_count;
+    const struct cfc_ctl_option *pending; /* ended the line without its value; else NULL */
+    const char *unknown;                  /* stands where a command should and is none; else NULL */
 };
 
 /* Parses argv against a table that ends with a command without a name.  Options of the program come
@@ -54,6 +56,17 @@ struct cfc_ctl_args {
  * CFC_EXIT_OK or CFC_EXIT_USAGE (said on stderr). */
 int cfc_ctl_args_parse(int argc, char **argv, const struct cfc_ctl_command *commands,
                        const struct cfc_ctl_option *program_options, struct cfc_ctl_args *args);
+
+/* The same of a line that is still written: says nothing, asks for no positional, and leaves in
+ * `args` what could be read up to the first mistake. */
+void cfc_ctl_args_read(int argc, char **argv, const struct cfc_ctl_command *commands,
+                       const struct cfc_ctl_option *program_options, struct cfc_ctl_args *args);
+
+/* The option that a word ("--file", "--file=x", "-f", "-fx") names, NULL when there is none;
+ * `command` may be NULL. */
+const struct cfc_ctl_option *cfc_ctl_args_find(const struct cfc_ctl_command *command,
+                                               const struct cfc_ctl_option *program_options,
+                                               const char *word);
 
 /* The value of an option (the last one when repeated), NULL when not given. */
 const char *cfc_ctl_option(const struct cfc_ctl_args *args, const char *name);

@@ -42,6 +42,7 @@ struct cfc_ctl {
     bool accepts_absent;   /* a 404 is not printed: the caller expects it */
     bool accepts_conflict; /* the same of a 409: the caller tries again */
     bool is_quiet;         /* connection failures are not printed: the caller tries again */
+    uint32_t limit_ms;     /* one try, at most so long; 0 = the default, and patience */
 };
 
 /* One line on stderr, begun with "confcastctl: "; returns `code`, so that callers can return it. */

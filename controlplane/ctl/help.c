@@ -3,6 +3,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "controlplane/ctl/table.h"
+
 enum {
     HELP_COLUMN = 34, /* where the help of options begins */
     LINE_WIDTH = 98,
@@ -107,21 +109,39 @@ options_json(const struct cfc_ctl_option *options)
     return list;
 }
 
+static json_t *
+words_json(const struct cfc_ctl_word *words)
+{
+    json_t *list = json_array();
+
+    for (; words->word != NULL; words++) {
+        if (json_array_append_new(
+                list, json_pack("{ss ss}", "word", words->word, "help", words->help)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 bool
 cfc_ctl_help_json(FILE *out, const struct cfc_ctl_command *commands,
-                  const struct cfc_ctl_option *program_options)
+                  const struct cfc_ctl_option *program_options,
+                  const struct cfc_ctl_word *environment, const struct cfc_ctl_word *exits)
 {
     json_t *list = json_array();
     json_t *root;
     bool ok = list != NULL;
 
     for (const struct cfc_ctl_command *c = commands; c->name != NULL; c++) {
-        ok = ok &&
-             json_array_append_new(list, json_pack("{ss ss ss ss* so}", "name", c->name, "usage",
-                                                   c->usage, "help", c->help, "group", c->group,
-                                                   "options", options_json(c->options))) == 0;
+        ok = ok && json_array_append_new(
+                       list, json_pack("{ss ss ss ss* si si so}", "name", c->name, "usage",
+                                       c->usage, "help", c->help, "group", c->group, "min",
+                                       (int)c->positional_min, "max", (int)c->positional_max,
+                                       "options", options_json(c->options))) == 0;
     }
-    root = json_pack("{so so}", "options", options_json(program_options), "commands", list);
+    root = json_pack("{so so so so}", "options", options_json(program_options), "commands", list,
+                     "environment", words_json(environment), "exits", words_json(exits));
     ok = ok && root != NULL && json_dumpf(root, out, JSON_INDENT(1)) == 0;
     fputc('\n', out);
     json_decref(root);

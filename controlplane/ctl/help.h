@@ -13,9 +13,12 @@ void cfc_ctl_help(FILE *out, const struct cfc_ctl_command *commands,
 /* One command and its options. */
 void cfc_ctl_help_command(FILE *out, const struct cfc_ctl_command *command);
 
-/* The whole table as JSON: {options: [...], commands: [{name, usage, help, group, options}]}.
- * False without memory. */
+struct cfc_ctl_word;
+
+/* The whole table as JSON: {options: [...], commands: [{name, usage, help, group, min, max,
+ * options}], environment: [{word, help}], exits: the same}.  False without memory. */
 bool cfc_ctl_help_json(FILE *out, const struct cfc_ctl_command *commands,
-                       const struct cfc_ctl_option *program_options);
+                       const struct cfc_ctl_option *program_options,
+                       const struct cfc_ctl_word *environment, const struct cfc_ctl_word *exits);
 
 #endif

@@ -223,7 +223,7 @@ is_answer_lost(CURLcode code)
 
 /* Sends it until there is an answer, or none can be expected. */
 static CURLcode
-perform_once(CURL *curl, struct sink *sink)
+perform_once(const struct cfc_ctl *ctl, CURL *curl, struct sink *sink)
 {
     CURLcode code = CURLE_OK;
     struct timespec delay = {.tv_nsec = RETRY_DELAY_MS * 1000000L};
@@ -238,7 +238,7 @@ perform_once(CURL *curl, struct sink *sink)
         code = curl_easy_perform(curl);
         was_lost = was_lost || is_answer_lost(code);
         /* Once an answer was lost, the server may be on its way back. */
-        if (code == CURLE_OK || !was_lost) {
+        if (code == CURLE_OK || !was_lost || ctl->limit_ms != 0) {
             return code;
         }
         nanosleep(&delay, NULL);
@@ -248,7 +248,7 @@ perform_once(CURL *curl, struct sink *sink)
 
 /* The same, and waits as a server asks that has too much to do. */
 static CURLcode
-perform(CURL *curl, struct sink *sink)
+perform(const struct cfc_ctl *ctl, CURL *curl, struct sink *sink)
 {
     CURLcode code = CURLE_OK;
 
@@ -257,10 +257,10 @@ perform(CURL *curl, struct sink *sink)
         long status = 0;
         struct timespec delay = {0};
 
-        code = perform_once(curl, sink);
+        code = perform_once(ctl, curl, sink);
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
         curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &wait_s);
-        if (code != CURLE_OK || status != 429 || wait_s > BUSY_WAIT_S_MAX) {
+        if (code != CURLE_OK || status != 429 || wait_s > BUSY_WAIT_S_MAX || ctl->limit_ms != 0) {
             return code;
         }
         delay.tv_sec = (time_t)(wait_s > 0 ? wait_s : 1);
@@ -388,9 +388,11 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
+                     ctl->limit_ms != 0 ? (long)ctl->limit_ms : (long)CONNECT_TIMEOUT_MS);
     if (ctl->body_file == NULL) {
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)REQUEST_TIMEOUT_MS);
+        curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+                         ctl->limit_ms != 0 ? (long)ctl->limit_ms : (long)REQUEST_TIMEOUT_MS);
     } else {
         /* As long as it takes, while bytes come. */
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -399,7 +401,7 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &sink);
-    code = perform(curl, &sink);
+    code = perform(ctl, curl, &sink);
     curl_slist_free_all(headers);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &response->status);
     response->unix_s = server_time(curl);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "controlplane/ctl/commands.h"
+#include "controlplane/ctl/complete.h"
 #include "controlplane/ctl/credentials.h"
 #include "controlplane/ctl/help.h"
 #include "controlplane/ctl/http.h"
@@ -49,19 +50,50 @@ first_of(const char *a, const char *b, const char *c)
     return a != NULL ? a : b != NULL ? b : c;
 }
 
-static int
-run(const struct cfc_ctl_args *args)
+static struct cfc_ctl
+ctl_of(const struct cfc_ctl_args *args)
 {
-    /* A command with an -o of its own (a file) has no output format. */
-    bool has_own_output = cfc_ctl_command_has(args->command, "output");
     const struct passwd *user = getpwuid(geteuid());
-    struct cfc_ctl ctl = {
+
+    return (struct cfc_ctl){
         .server = first_of(cfc_ctl_option(args, "server"), getenv("CONFCAST_SERVER"),
                            CFC_CTL_SERVER_DEFAULT),
         .author = first_of(cfc_ctl_option(args, "author"), getenv("CONFCAST_AUTHOR"),
                            user != NULL ? user->pw_name : NULL),
         .idempotency_key = cfc_ctl_option(args, "idempotency-key"),
     };
+}
+
+/* For completion, which is quick or says nothing. */
+static json_t *
+ask(const struct cfc_ctl_args *args, const char *route)
+{
+    struct cfc_ctl ctl = ctl_of(args);
+    struct cfc_ctl_path path;
+    char token[CFC_CTL_TOKEN_SIZE_MAX + 1];
+    json_t *answer = NULL;
+
+    if (freopen("/dev/null", "w", stderr) == NULL || sodium_init() < 0) {
+        return NULL;
+    }
+    ctl.is_quiet = true;
+    ctl.limit_ms = CFC_COMPLETE_LIMIT_MS;
+    cfc_ctl_path_init(&path, route, NULL);
+    if (cfc_ctl_credentials(&ctl, args, token) != CFC_EXIT_OK ||
+        cfc_ctl_call_json(&ctl, "GET", &path, NULL, 0, &answer) != CFC_EXIT_OK) {
+        answer = NULL;
+    }
+    cfc_ctl_close(&ctl);
+    sodium_memzero(token, sizeof(token));
+    return answer;
+}
+
+static int
+run(const struct cfc_ctl_args *args)
+{
+    /* A command with an -o of its own (a file) has no output format. */
+    bool has_own_output = cfc_ctl_command_has(args->command, "output");
+    struct cfc_ctl ctl = ctl_of(args);
     char token[CFC_CTL_TOKEN_SIZE_MAX + 1];
     int rc = set_format(&ctl, has_own_output ? NULL : cfc_ctl_option(args, "output"));
 
@@ -86,11 +118,17 @@ main(int argc, char **argv)
     struct cfc_ctl_args args;
     int rc;
 
-    /* For programs: man pages and completions can be made of it. */
+    /* For programs: the man pages are made of it. */
     if (argc == 2 && strcmp(argv[1], "--dump-commands") == 0) {
-        return cfc_ctl_help_json(stdout, cfc_ctl_commands, cfc_ctl_program_options)
+        return cfc_ctl_help_json(stdout, cfc_ctl_commands, cfc_ctl_program_options,
+                                 cfc_ctl_environment, cfc_ctl_exits)
                    ? CFC_EXIT_OK
                    : cfc_ctl_fail(CFC_EXIT_CONNECT, "no memory");
+    }
+    if (argc > 2 && strcmp(argv[1], "--complete") == 0) {
+        cfc_ctl_complete(stdout, argc - 1, argv + 1, cfc_ctl_commands, cfc_ctl_program_options,
+                         ask);
+        return CFC_EXIT_OK;
     }
     rc = cfc_ctl_args_parse(argc, argv, cfc_ctl_commands, cfc_ctl_program_options, &args);
 

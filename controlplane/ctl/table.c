@@ -80,6 +80,32 @@ const struct cfc_ctl_option cfc_ctl_program_options[] = {
     {NULL, '\0', NULL, NULL},
 };
 
+const struct cfc_ctl_word cfc_ctl_environment[] = {
+    {"CONFCAST_SERVER", "the server, unless --server names one"},
+    {"CONFCAST_TOKEN_FILE", "a file with a bearer token, unless --token-file names one"},
+    {"CONFCAST_TOKEN", "the token itself, when neither names a file"},
+    {"CONFCAST_CACERT", "the authorities to believe, unless --cacert names them"},
+    {"CONFCAST_CERT", "a client certificate, unless --cert names one"},
+    {"CONFCAST_KEY", "its key, unless --key names one"},
+    {"CONFCAST_AUTHOR", "whom the audit log names where no credentials prove one, unless --author"},
+    {"NO_COLOR", "no colours, also on a terminal"},
+    {NULL, NULL},
+};
+
+const struct cfc_ctl_word cfc_ctl_exits[] = {
+    {"0", "done"},
+    {"1", "the answer is no: it differs, was not reached, does not fit"},
+    {"2", "no connection, or the server cannot serve now"},
+    {"3", "bad input or usage"},
+    {"4", "conflict: somebody was faster, the state does not allow it, or a file exists already"},
+    {"5", "validation refused it"},
+    {"6", "not within the time given"},
+    {"7", "fenced, or another node owns the scope"},
+    {"8", "not allowed; also a secret file that others can touch"},
+    {"9", "no such scope, revision, consumer or file"},
+    {NULL, NULL},
+};
+
 const struct cfc_ctl_command cfc_ctl_commands[] = {
     {"put", "SCOPE -f FILE", "write the next revision of a definition",
      OPTIONS(INPUT, {"promote", '\0', NULL, "and release it, in one step"}, STRATEGY,
@@ -187,11 +213,10 @@ const struct cfc_ctl_command cfc_ctl_commands[] = {
 
     {"token create", "IDENTITY --role ROLE... --scope SCOPE",
      "make a bearer token; its text is shown this once",
-     OPTIONS(
-         {"role", '\0', "viewer|author|approver|releaser|operator", "what it may do; repeat it"},
-         {"scope", '\0', "SCOPE", "there and below; * is everywhere"},
-         {"expires", '\0', "TIME", "its life, like 30d (90d)"},
-         {"save", '\0', "FILE", "write the text there, mode 0600, and do not print it"}),
+     OPTIONS({"role", '\0', CFC_CTL_ROLES, "what it may do; repeat it"},
+             {"scope", '\0', "SCOPE", "there and below; * is everywhere"},
+             {"expires", '\0', "TIME", "its life, like 30d (90d)"},
+             {"save", '\0', "FILE", "write the text there, mode 0600, and do not print it"}),
      1, 1, cfc_ctl_token_create, "Who may do what"},
     {"token list", "", "tokens, without their texts", NULL, 0, 0, cfc_ctl_token_list, NULL},
     {"token delete", "ID", "revoke a token at once", OPTIONS(MESSAGE), 1, 1, cfc_ctl_token_delete,

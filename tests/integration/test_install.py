@@ -56,6 +56,9 @@ def main():
         pc = find(root, "confcast.pc")
         lib = find(root, "libconfcast.so")
         header = os.path.join(find(root, "confcast.h"), "confcast.h")
+        for name in ("confcastctl.1", "confcastctl-put.1", "confcastd.8", "confcast-fleet.5", "_confcastctl",
+                     "confcastctl.fish"):
+            find(root, name)
         env = dict(os.environ, PKG_CONFIG_PATH=pc, PKG_CONFIG_SYSROOT_DIR=root,
                    LD_LIBRARY_PATH=lib)
         flags = must(["pkg-config", "--cflags", "--libs", "confcast"], env).split()
