@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Completion in the shells themselves: bash with a terminal and without, zsh, fish."""
 
+import atexit
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -18,6 +20,9 @@ from control import CONFCASTCTL, DaemonCase, ctl
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SHELL = os.path.join(REPO, "controlplane/ctl/shell")
+# Shells write into their home, each as it likes.
+HOME = tempfile.mkdtemp(prefix="cfc-home-")
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 PATH = os.path.dirname(CONFCASTCTL) + ":" + os.environ["PATH"]
 
 # What readline does: the words as COMP_WORDBREAKS takes them apart, then the function of `complete -p`.
@@ -42,8 +47,8 @@ source "$1/_confcastctl"
 """
 
 
-def run(*command, server="unix:/nonexistent", cwd=None):
-    env = {"PATH": PATH, "HOME": "/nonexistent", "CONFCAST_SERVER": server, "LC_ALL": "C.UTF-8"}
+def run(*command, server="unix:/nonexistent/api.sock", cwd=None):
+    env = {"PATH": PATH, "HOME": HOME, "CONFCAST_SERVER": server, "LC_ALL": "C.UTF-8"}
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=cwd,
                           timeout=30, check=False)
 
@@ -121,7 +126,7 @@ class Completion(DaemonCase):
 
     def test_a_server_that_is_away_or_silent_costs_little(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            servers = [f"http://127.0.0.1:{silent.getsockname()[1]}", "unix:/nonexistent", "frob:"]
+            servers = [f"http://127.0.0.1:{silent.getsockname()[1]}", "unix:/nonexistent/api.sock", "frob:"]
             for server in servers:
                 began = time.monotonic()
                 self.assertEqual(self.bash(f"confcastctl get {self.tenant}", server=server), [], server)
@@ -138,7 +143,7 @@ class Completion(DaemonCase):
         self.assertEqual((direct.returncode, direct.stdout, direct.stderr), (0, ":none\n", ""))
 
     def test_at_a_terminal(self):
-        env = {"PATH": PATH, "HOME": "/nonexistent", "CONFCAST_SERVER": f"unix:{self.daemon.unix}", "TERM": "dumb",
+        env = {"PATH": PATH, "HOME": HOME, "CONFCAST_SERVER": f"unix:{self.daemon.unix}", "TERM": "dumb",
                "PS1": "ready> ", "LC_ALL": "C.UTF-8"}
         pid, fd = pty.fork()
         if pid == 0:
