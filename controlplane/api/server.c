@@ -810,7 +810,7 @@ start_daemon(struct cfc_server *server, int fd, const struct cfc_tls *tls)
 
     /* The reaper's deadline comes first; the library's own is what remains when it cannot act. */
     return MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG | MHD_USE_ITC |
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_USE_ITC |
             MHD_ALLOW_SUSPEND_RESUME | (tls != NULL ? MHD_USE_TLS : 0),
         0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->thread_count,

@@ -9,7 +9,9 @@
 #include "confcast/error.h"
 
 enum {
-    RETRY_S = 1 /* after a sync that failed, while somebody waits */
+    RETRY_S = 1, /* after a sync that failed, while somebody waits */
+    GATHER_STEP_NS = 200 * 1000,
+    GATHER_STEPS_MAX = 2,
 };
 
 struct cfc_committer {
@@ -22,6 +24,7 @@ struct cfc_committer {
     pthread_cond_t wake;
     bool is_stopping;
     struct cfc_waiter *waiters;
+    size_t told_count; /* who waited for the last sync; the thread's own */
 };
 
 static void
@@ -107,6 +110,7 @@ tell(struct cfc_committer *c)
     struct cfc_waiter *waiter;
     struct cfc_waiter *next;
 
+    c->told_count = 0;
     pthread_mutex_lock(&c->lock);
     DL_FOREACH_SAFE(c->waiters, waiter, next)
     {
@@ -119,7 +123,26 @@ tell(struct cfc_committer *c)
     pthread_mutex_unlock(&c->lock);
     DL_FOREACH_SAFE(known, waiter, next)
     {
+        c->told_count++;
         waiter->fn(waiter, waiter->error);
+    }
+}
+
+/* A sync costs as much for one change as for thirty.  Where several waited for the last one, the
+ * next ones are on their way: it is put off for as long as they go on coming, within bounds.  Who
+ * is alone waits for nobody. */
+static void
+gather(struct cfc_committer *c)
+{
+    const struct timespec step = {.tv_nsec = GATHER_STEP_NS};
+    uint64_t staged = 0;
+
+    for (int i = 0; i < GATHER_STEPS_MAX && c->told_count >= 2; i++) {
+        if (atomic_load(&c->staged) == staged) {
+            break;
+        }
+        staged = atomic_load(&c->staged);
+        nanosleep(&step, NULL);
     }
 }
 
@@ -163,6 +186,7 @@ run(void *arg)
     struct cfc_committer *c = arg;
 
     while (wait_for_work(c)) {
+        gather(c);
         sync_once(c);
     }
     sync_once(c);

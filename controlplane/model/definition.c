@@ -104,7 +104,7 @@ cfc_definition_add(struct cfc_store *store, struct cfc_store_batch *batch, const
     struct cfc_record_key text_key = cfc_record_key_numbered('t', path, meta->revision);
 
     cfc_record_guard(batch, &meta_key, 0);
-    cfc_record_put(batch, &meta_key, cfc_definition_to_json(meta));
+    cfc_definition_put(batch, &meta_key, meta);
     if (text == NULL) {
         return CONFCAST_OK;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/model/record_text.h"
 
 void
 cfc_be64_put(uint8_t *p, uint64_t v)
@@ -343,6 +344,22 @@ cfc_definition_to_json(const struct cfc_definition_meta *meta)
     return json_pack("{so ss ss ss so sb}", "unix_ns", integer(meta->unix_ns), "author",
                      meta->author, "message", meta->message, "digest", digest, "size",
                      integer(meta->size), "tombstone", meta->is_tombstone);
+}
+
+void
+cfc_definition_put(struct cfc_store_batch *batch, const struct cfc_record_key *key,
+                   const struct cfc_definition_meta *meta)
+{
+    struct cfc_record_text text;
+
+    cfc_record_text_begin(&text);
+    cfc_record_text_string(&text, "author", meta->author);
+    cfc_record_text_digest(&text, "digest", &meta->digest);
+    cfc_record_text_string(&text, "message", meta->message);
+    cfc_record_text_number(&text, "size", meta->size);
+    cfc_record_text_flag(&text, "tombstone", meta->is_tombstone);
+    cfc_record_text_number(&text, "unix_ns", meta->unix_ns);
+    cfc_record_text_put(&text, batch, key);
 }
 
 int

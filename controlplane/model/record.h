@@ -66,6 +66,9 @@ int cfc_release_from_json(const json_t *record, struct cfc_release *release,
 
 /* What is known of a revision. */
 json_t *cfc_definition_to_json(const struct cfc_definition_meta *meta);
+/* Adds a put of just that. */
+void cfc_definition_put(struct cfc_store_batch *batch, const struct cfc_record_key *key,
+                        const struct cfc_definition_meta *meta);
 int cfc_definition_from_json(const json_t *record, uint64_t revision,
                              struct cfc_definition_meta *meta);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/model/record_text.h"
 #include "controlplane/model/service_internal.h"
 
 enum {
@@ -36,18 +37,25 @@ digest_of(struct cfc_service *service, const void *text, size_t size, struct cfc
     cfc_sha256_once(service->sha, NULL, text, size, digest);
 }
 
-static json_t *
-entry_json(const struct cfc_change_state *state, uint64_t n, const struct cfc_digest *prev,
-           const char *action, const char *scope, uint64_t revision)
+static void
+write_entry(struct cfc_record_text *text, const struct cfc_change_state *state,
+            const struct cfc_audit *audit, const char *action, const char *scope, uint64_t revision)
 {
     const struct cfc_change *change = state->change;
-    char hex[65];
 
-    cfc_digest_to_hex(prev, hex);
-    return json_pack("{sI ss sI ss ss ss* ss ss sI ss}", "n", (json_int_t)n, "prev", hex,
-                     "time_unix_ns", (json_int_t)change->unix_ns, "author", state->author, "proof",
-                     proof_word(change->proof), "claimed", change->claimed, "action", action,
-                     "scope", scope, "revision", (json_int_t)revision, "message", state->message);
+    cfc_record_text_begin(text);
+    cfc_record_text_string(text, "action", action);
+    cfc_record_text_string(text, "author", state->author);
+    if (change->claimed != NULL) {
+        cfc_record_text_string(text, "claimed", change->claimed);
+    }
+    cfc_record_text_string(text, "message", state->message);
+    cfc_record_text_number(text, "n", audit->next_count + 1);
+    cfc_record_text_digest(text, "prev", &audit->next_head);
+    cfc_record_text_string(text, "proof", proof_word(change->proof));
+    cfc_record_text_number(text, "revision", revision);
+    cfc_record_text_string(text, "scope", scope);
+    cfc_record_text_number(text, "time_unix_ns", change->unix_ns);
 }
 
 void
@@ -56,26 +64,27 @@ cfc_audit_add(struct cfc_service *service, const struct cfc_change_state *state,
               uint64_t revision)
 {
     struct cfc_audit *audit = &service->audit;
+    struct cfc_record_text text;
     struct cfc_record_key key;
-    json_t *entry;
-    char *text;
+    const char *bytes;
+    size_t size;
+    int error;
 
     if (audit->batch != batch) {
         audit->batch = batch;
         audit->next_count = audit->count;
         audit->next_head = audit->head;
     }
-    entry = entry_json(state, audit->next_count + 1, &audit->next_head, action, scope, revision);
-    text = entry != NULL ? json_dumps(entry, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    json_decref(entry);
-    if (text == NULL) {
-        batch->error = batch->error == CONFCAST_OK ? CONFCAST_ERR_NO_MEMORY : batch->error;
-        return;
+    write_entry(&text, state, audit, action, scope, revision);
+    error = cfc_record_text_end(&text, &bytes, &size);
+    if (error == CONFCAST_OK) {
+        key = cfc_record_key_number('a', ++audit->next_count);
+        cfc_store_put(batch, key.bytes, key.size, bytes, size);
+        digest_of(service, bytes, size, &audit->next_head);
+    } else if (batch->error == CONFCAST_OK) {
+        batch->error = error;
     }
-    key = cfc_record_key_number('a', ++audit->next_count);
-    cfc_store_put(batch, key.bytes, key.size, text, strlen(text));
-    digest_of(service, text, strlen(text), &audit->next_head);
-    free(text);
+    cfc_record_text_free(&text);
 }
 
 void

@@ -37,9 +37,13 @@ begin_change(struct cfc_step *step, const struct cfc_change *change)
     const char *parts[] = {"step", change->message != NULL ? change->message : "", NULL};
     char *text = NULL;
     size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
+    FILE *out;
     int error = CONFCAST_ERR_NO_MEMORY;
 
+    if (change->idempotency_key == NULL) {
+        return cfc_change_begin(&step->change, change, parts, "", 0);
+    }
+    out = open_memstream(&text, &size);
     if (out == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
@@ -215,6 +219,7 @@ static int
 commit(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_result *result,
        struct cfc_refusal *refusal)
 {
+    json_t *answer = NULL;
     int error;
 
     if (result->is_replay) {
@@ -223,7 +228,10 @@ commit(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_resu
     if (step->change.change->is_dry_run) {
         return cfc_preview_collect(&step->impact, &step->preview);
     }
-    error = cfc_step_commit(service, step, answer_of(result), &result->seq);
+    if (step->change.replay_key.size > 0) {
+        answer = answer_of(result);
+    }
+    error = cfc_step_commit(service, step, answer, &result->seq);
     if (error == CONFCAST_ERR_LIMIT) {
         cfc_refusal_say(refusal, "the batch does not fit into one commit: make it smaller");
     }

@@ -46,10 +46,6 @@ name_request(struct cfc_sha256 *sha, struct cfc_change_state *state, const char 
     }
     cfc_sha256_add(sha, bytes, size);
     cfc_sha256_end(sha, &state->request);
-    if (state->change->idempotency_key == NULL) {
-        state->replay_key.size = 0;
-        return;
-    }
     cfc_sha256_begin(sha, REQUEST_DOMAIN);
     cfc_sha256_add(sha, state->author, strlen(state->author) + 1);
     cfc_sha256_add(sha, state->change->idempotency_key, strlen(state->change->idempotency_key));
@@ -71,6 +67,10 @@ cfc_change_begin(struct cfc_change_state *state, const struct cfc_change *change
         (change->claimed != NULL && !is_text(change->claimed, CFC_AUTHOR_SIZE_MAX)) ||
         (change->idempotency_key != NULL && !is_key(change->idempotency_key))) {
         return CONFCAST_ERR_INVALID;
+    }
+    state->replay_key.size = 0;
+    if (change->idempotency_key == NULL) {
+        return CONFCAST_OK; /* Nobody will ask for it by name. */
     }
     sha = cfc_sha256_new();
     if (sha == NULL) {

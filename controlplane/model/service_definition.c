@@ -6,6 +6,7 @@
 #include "confcast/error.h"
 #include "controlplane/json/json_body.h"
 #include "controlplane/model/definition.h"
+#include "controlplane/model/record_text.h"
 #include "controlplane/model/rules.h"
 #include "controlplane/model/service_internal.h"
 #include "controlplane/store/internal.h"
@@ -59,6 +60,7 @@ cfc_service_add_scope(struct cfc_service *service, struct cfc_store_batch *batch
                       const struct cfc_scope *scope, uint64_t latest_revision, bool is_deleted)
 {
     struct cfc_record_key key = cfc_record_key_named('s', scope->path);
+    struct cfc_record_text text;
 
     if (!scope->is_known) {
         struct cfc_record_key id_key = cfc_record_key_number('i', scope->id);
@@ -71,9 +73,10 @@ cfc_service_add_scope(struct cfc_service *service, struct cfc_store_batch *batch
         cfc_store_put(batch, id_key.bytes, id_key.size, scope->path, strlen(scope->path));
     }
     cfc_record_guard(batch, &key, scope->seq);
-    cfc_record_put(
-        batch, &key,
-        json_pack("{sI sb}", "latest", (json_int_t)latest_revision, "tombstone", (int)is_deleted));
+    cfc_record_text_begin(&text);
+    cfc_record_text_number(&text, "latest", latest_revision);
+    cfc_record_text_flag(&text, "tombstone", is_deleted);
+    cfc_record_text_put(&text, batch, &key);
     return CONFCAST_OK;
 }
 

@@ -74,7 +74,7 @@ struct cfc_change_state {
     const struct cfc_change *change;
     const char *author;               /* never NULL */
     const char *message;              /* never NULL */
-    struct cfc_digest request;        /* names the request */
+    struct cfc_digest request;        /* names the request; under an idempotency key only */
     struct cfc_record_key replay_key; /* where its answer is kept; size 0 = no idempotency key */
 };
 

@@ -553,6 +553,8 @@ set_options(struct cfc_store_rocksdb *rocks)
     rocksdb_options_set_create_if_missing(rocks->options, 1);
     rocksdb_options_set_paranoid_checks(rocks->options, 1);
     rocksdb_options_set_wal_recovery_mode(rocks->options, WAL_TOLERATE_TORN_TAIL);
+    /* One write() per sync, not one per batch: what is staged may be lost until then anyway. */
+    rocksdb_options_set_manual_wal_flush(rocks->options, 1);
     rocksdb_options_set_write_buffer_size(rocks->options, WRITE_BUFFER_BYTES);
     rocksdb_options_set_max_open_files(rocks->options, 256);
     rocksdb_options_set_keep_log_file_num(rocks->options, 2);
