@@ -15,8 +15,8 @@
 enum {
     RATE_MBIT_DEFAULT = 500,
     RATE_MBIT_MAX = 400000,
-    SCOPES_MAX_DEFAULT = 16384,
-    CONTENTS_MAX_DEFAULT = 16384,
+    SCOPES_MAX_DEFAULT = 131072,
+    CONTENTS_MAX_DEFAULT = 131072,
     CONSUMERS_MAX_DEFAULT = 131072,
     OBJECTS_MAX = 1 << 20,
     TTL_DEFAULT = 8,
@@ -105,7 +105,7 @@ cfc_options_help(void)
           "Limits:\n"
           "  --rate MBIT                multicast payload a second, default 500; 0: no limit\n"
           "  --repair-rate MBIT         of repair payload, default half of --rate\n"
-          "  --scopes-max N, --contents-max N    default 16384\n"
+          "  --scopes-max N, --contents-max N    default 131072, at most 1048576\n"
           "  --consumers-max N          default 131072\n"
           "\n"
           "  --metrics ADDRESS:PORT|PATH  answer GET /metrics there (Prometheus text); no access\n"

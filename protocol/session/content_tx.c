@@ -15,16 +15,11 @@ cfc_content_tx_init(struct cfc_content_tx *ct, uint32_t slot_count, size_t frame
     ct->slots = cfc_alloc(alloc, slot_count * sizeof(ct->slots[0]));
     ct->links = cfc_alloc(alloc, slot_count * sizeof(ct->links[0]));
     cfc_slot_list_init(&ct->free);
-    cfc_slot_list_init(&ct->news);
-    cfc_slot_list_init(&ct->rest);
+    cfc_pass_queue_init(&ct->passes, ct->links);
     cfc_slot_list_init(&ct->released);
     if (ct->slots == NULL || ct->links == NULL) {
         ct->slot_count = 0;
         return CONFCAST_ERR_NO_MEMORY;
-    }
-    memset(ct->slots, 0, slot_count * sizeof(ct->slots[0]));
-    for (uint32_t i = 0; i < slot_count; i++) {
-        cfc_slot_list_push(&ct->free, ct->links, i);
     }
     return cfc_key_map_init(&ct->by_key, slot_count, seed, alloc);
 }
@@ -32,7 +27,7 @@ cfc_content_tx_init(struct cfc_content_tx *ct, uint32_t slot_count, size_t frame
 void
 cfc_content_tx_free(struct cfc_content_tx *ct)
 {
-    for (uint32_t i = 0; i < ct->slot_count; i++) {
+    for (uint32_t i = 0; i < ct->used_count; i++) {
         cfc_free(&ct->alloc, ct->slots[i].frame);
     }
     cfc_free(&ct->alloc, ct->slots);
@@ -108,11 +103,14 @@ decode(const uint8_t *bytes, size_t size, struct cfc_content *out)
                                            : CONFCAST_ERR_UNSUPPORTED;
 }
 
-/* The list that a slot with a running pass stands in. */
-static struct cfc_slot_list *
-list_of(struct cfc_content_tx *ct, uint32_t slot)
+/* The class that a slot's passes stand in. */
+static enum cfc_pass_class
+class_of(const struct cfc_content_slot *s)
 {
-    return ct->slots[slot].is_news ? &ct->news : &ct->rest;
+    bool is_small =
+        s->content.coded_size <= (uint64_t)CFC_PASS_SMALL_SYMBOLS * s->content.symbol_size;
+
+    return cfc_pass_class(s->is_news, is_small);
 }
 
 static void
@@ -125,7 +123,7 @@ begin_pass(struct cfc_content_tx *ct, uint32_t slot)
     s->next_groups = 0;
     s->left_groups = s->pass_groups;
     s->phase = CFC_CAST_ANNOUNCE;
-    cfc_slot_list_push(list_of(ct, slot), ct->links, slot);
+    cfc_pass_queue_add(&ct->passes, class_of(s), slot);
 }
 
 static void
@@ -137,10 +135,12 @@ make_news(struct cfc_content_tx *ct, uint32_t slot)
         return;
     }
     if (s->phase != CFC_CAST_IDLE) {
-        cfc_slot_list_remove(&ct->rest, ct->links, slot);
-        cfc_slot_list_push(&ct->news, ct->links, slot);
+        cfc_pass_queue_remove(&ct->passes, class_of(s), slot);
     }
     s->is_news = true;
+    if (s->phase != CFC_CAST_IDLE) {
+        cfc_pass_queue_add(&ct->passes, class_of(s), slot);
+    }
 }
 
 static void
@@ -216,7 +216,7 @@ cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
     if (code != CONFCAST_OK) {
         return code;
     }
-    if (cfc_slot_list_is_empty(&ct->free)) {
+    if (cfc_slot_list_is_empty(&ct->free) && ct->used_count == ct->slot_count) {
         return CONFCAST_ERR_LIMIT;
     }
     block_count = cfc_content_tx_has_fec(&fresh) ? fresh.tree.geometry.block_count : 0;
@@ -231,7 +231,8 @@ cfc_content_tx_put(struct cfc_content_tx *ct, const uint8_t *frame, size_t size,
     assert(code == CONFCAST_OK);
     fresh.sibling = CFC_SLOT_NONE;
     fresh.is_pull_only = is_pull_only;
-    *slot = cfc_slot_list_pop(&ct->free, ct->links);
+    *slot = cfc_slot_list_is_empty(&ct->free) ? ct->used_count++
+                                              : cfc_slot_list_pop(&ct->free, ct->links);
     ct->slots[*slot] = fresh;
     if (first == CFC_SLOT_NONE) {
         cfc_key_map_put(&ct->by_key, cfc_digest_key(&fresh.content.content), *slot);
@@ -269,7 +270,7 @@ cfc_content_tx_drop(struct cfc_content_tx *ct, const struct cfc_digest *content)
         uint32_t next = s->sibling;
 
         if (s->phase != CFC_CAST_IDLE) {
-            cfc_slot_list_remove(list_of(ct, slot), ct->links, slot);
+            cfc_pass_queue_remove(&ct->passes, class_of(s), slot);
         }
         s->phase = CFC_CAST_IDLE;
         s->is_dropped = true;
@@ -615,6 +616,7 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
         next_symbol(ct, s);
         break;
     case CFC_CAST_CLOSE:
+        cfc_pass_queue_remove(&ct->passes, class_of(s), slot);
         s->sent_groups |= s->pass_groups;
         s->pass_groups = 0;
         s->left_groups = 0;
@@ -628,7 +630,7 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
     case CFC_CAST_IDLE:
         assert(false);
     }
-    cfc_slot_list_push(list_of(ct, slot), ct->links, slot);
+    cfc_pass_queue_rotate(&ct->passes, class_of(s), slot);
 }
 
 static void
@@ -651,7 +653,7 @@ write_next_symbol(struct cfc_content_tx *ct, uint32_t slot, uint8_t *header, siz
 int
 cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity, struct cfc_tx *out)
 {
-    uint32_t slot = ct->news.head != CFC_SLOT_NONE ? ct->news.head : ct->rest.head;
+    uint32_t slot = cfc_pass_queue_take(&ct->passes);
     struct cfc_content_slot *s;
 
     if (slot == CFC_SLOT_NONE) {
@@ -677,7 +679,6 @@ cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity,
     out->group = (uint32_t)__builtin_ctz(s->left_groups);
     s->left_groups &= s->left_groups - 1;
     if (s->left_groups == 0) {
-        cfc_slot_list_remove(list_of(ct, slot), ct->links, slot);
         if (s->phase == CFC_CAST_CLOSE) {
             out->pass_since_ns = s->news_ns;
             out->is_pass_end = true;

@@ -6,12 +6,10 @@
  * symbols, and the CONTENT once more, for those whose first one was lost.  With an erasure code,
  * blocks go interleaved in groups of CFC_FEC_GROUP_BLOCKS, and the source symbols of each are
  * followed by as many repair symbols as recent blocks needed (cfc_parity).  All groups of a pass
- * move together, frame by frame, so that one cursor tells what is still to come.  Passes of
- * different slots take turns by one frame (times the groups of the pass): a small content next to a
- * large one is done after as many turns as it has frames.
- *
- * What a new head names is *news* and goes before the rest: after an engine's restart everything is
- * handed over again, and a change that comes meanwhile does not wait for it.
+ * move together, frame by frame, so that one cursor tells what is still to come.  Whose frame goes
+ * next is the pass queue's to say: small contents before large ones, and *news*, what a new head
+ * names, before the rest: after an engine's restart everything is handed over again, and a change
+ * that comes meanwhile does not wait for it.
  *
  * It neither paces nor decides who is answered; sender.c and repair.c do.  One thread owns it. */
 #ifndef CFC_SESSION_CONTENT_TX_H
@@ -23,6 +21,7 @@
 
 #include "protocol/base/alloc.h"
 #include "protocol/session/key_map.h"
+#include "protocol/session/pass_queue.h"
 #include "protocol/session/sender.h"
 #include "protocol/session/slot_list.h"
 #include "protocol/snapshot/tree.h"
@@ -94,13 +93,13 @@ enum {
 struct cfc_content_tx {
     struct cfc_alloc alloc;
     struct cfc_content_slot *slots;
-    struct cfc_slot_link *links; /* over free, news, rest and released */
+    struct cfc_slot_link *links; /* over free, passes and released */
     struct cfc_slot_list free;
-    struct cfc_slot_list news; /* passes that go first */
-    struct cfc_slot_list rest; /* the other passes */
+    struct cfc_pass_queue passes;
     struct cfc_slot_list released;
     struct cfc_key_map by_key; /* content key -> first coding */
     uint32_t slot_count;
+    uint32_t used_count; /* slots below this were taken once; the memory above was never touched */
     size_t frame_size_max;
     struct cfc_parity parity;
 };
@@ -149,7 +148,7 @@ bool cfc_content_tx_is_coming(const struct cfc_content_tx *ct, uint32_t slot, ui
 static inline bool
 cfc_content_tx_is_busy(const struct cfc_content_tx *ct)
 {
-    return !cfc_slot_list_is_empty(&ct->news) || !cfc_slot_list_is_empty(&ct->rest);
+    return !cfc_pass_queue_is_empty(&ct->passes);
 }
 
 /* The frame at the cursor whose turn it is, for one group.  CONFCAST_ERR_AGAIN: nothing to send. */

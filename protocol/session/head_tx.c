@@ -18,6 +18,7 @@ cfc_head_tx_init(struct cfc_head_tx *ht, uint32_t slot_count, uint32_t group_cou
     ht->slots = cfc_alloc(alloc, slot_count * sizeof(ht->slots[0]));
     ht->links = cfc_alloc(alloc, slot_count * sizeof(ht->links[0]));
     cfc_slot_list_init(&ht->free);
+    cfc_slot_list_init(&ht->stops);
     for (uint32_t i = 0; i < CFC_HEAD_SENDINGS; i++) {
         cfc_slot_list_init(&ht->due[i]);
     }
@@ -25,17 +26,13 @@ cfc_head_tx_init(struct cfc_head_tx *ht, uint32_t slot_count, uint32_t group_cou
         ht->slot_count = 0;
         return CONFCAST_ERR_NO_MEMORY;
     }
-    memset(ht->slots, 0, slot_count * sizeof(ht->slots[0]));
-    for (uint32_t i = 0; i < slot_count; i++) {
-        cfc_slot_list_push(&ht->free, ht->links, i);
-    }
     return cfc_key_map_init(&ht->by_scope, slot_count, seed, alloc);
 }
 
 void
 cfc_head_tx_free(struct cfc_head_tx *ht)
 {
-    for (uint32_t i = 0; i < ht->slot_count; i++) {
+    for (uint32_t i = 0; i < ht->used_count; i++) {
         cfc_free(&ht->alloc, ht->slots[i].frame);
     }
     cfc_free(&ht->alloc, ht->slots);
@@ -49,18 +46,34 @@ cfc_head_tx_find(const struct cfc_head_tx *ht, uint64_t scope_id)
     return cfc_key_map_get(&ht->by_scope, scope_id);
 }
 
+/* The list that a scheduled slot stands in. */
+static struct cfc_slot_list *
+list_of(struct cfc_head_tx *ht, const struct cfc_head_slot *s)
+{
+    return s->sending == 0 && s->is_stop ? &ht->stops : &ht->due[s->sending];
+}
+
+static void
+unschedule(struct cfc_head_tx *ht, uint32_t slot)
+{
+    struct cfc_head_slot *s = &ht->slots[slot];
+
+    if (s->sending != CFC_HEAD_RESTING) {
+        cfc_slot_list_remove(list_of(ht, s), ht->links, slot);
+    }
+    s->sending = CFC_HEAD_RESTING;
+}
+
 static void
 schedule(struct cfc_head_tx *ht, uint32_t slot, uint32_t sending, uint64_t due_ns)
 {
     struct cfc_head_slot *s = &ht->slots[slot];
 
-    if (s->sending != CFC_HEAD_RESTING) {
-        cfc_slot_list_remove(&ht->due[s->sending], ht->links, slot);
-    }
+    unschedule(ht, slot);
     s->sending = sending;
     s->due_ns = due_ns;
     if (sending != CFC_HEAD_RESTING) {
-        cfc_slot_list_push(&ht->due[sending], ht->links, slot);
+        cfc_slot_list_push(list_of(ht, s), ht->links, slot);
     }
 }
 
@@ -106,7 +119,7 @@ cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const str
         if (code != CONFCAST_OK) {
             return code == CONFCAST_ERR_EXISTS ? CONFCAST_OK : code;
         }
-    } else if (cfc_slot_list_is_empty(&ht->free)) {
+    } else if (cfc_slot_list_is_empty(&ht->free) && ht->used_count == ht->slot_count) {
         return CONFCAST_ERR_LIMIT;
     }
     copy = cfc_alloc(&ht->alloc, frame->size);
@@ -115,8 +128,9 @@ cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const str
     }
     memcpy(copy, frame->bytes, frame->size);
     if (slot == CFC_SLOT_NONE) {
-        slot = cfc_slot_list_pop(&ht->free, ht->links);
-        ht->slots[slot].sending = CFC_HEAD_RESTING;
+        slot = cfc_slot_list_is_empty(&ht->free) ? ht->used_count++
+                                                 : cfc_slot_list_pop(&ht->free, ht->links);
+        ht->slots[slot] = (struct cfc_head_slot){.sending = CFC_HEAD_RESTING};
         cfc_key_map_put(&ht->by_scope, frame->key, slot);
     }
     s = &ht->slots[slot];
@@ -128,6 +142,8 @@ cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const str
     s->version = head->version;
     s->group = (uint32_t)(frame->key % ht->group_count);
     s->news_ns = is_news ? now_ns : 0;
+    unschedule(ht, slot);
+    s->is_stop = head->kind != CFC_HEAD_NORMAL;
     schedule(ht, slot, 0, now_ns);
     return CONFCAST_OK;
 }
@@ -178,6 +194,35 @@ cfc_head_tx_write(const struct cfc_head_tx *ht, uint32_t slot, uint8_t *header, 
     out->slot = CFC_SENDER_NO_SLOT;
 }
 
+/* Sends one that is due. */
+static void
+send(struct cfc_head_tx *ht, uint32_t slot, uint64_t now_ns, uint8_t *header, size_t capacity,
+     struct cfc_tx *out)
+{
+    const struct cfc_head_slot *s = &ht->slots[slot];
+    uint32_t next = s->sending + 1;
+
+    cfc_head_tx_write(ht, slot, header, capacity, out);
+    out->is_multicast = true;
+    out->group = s->group;
+    out->pass_since_ns = s->sending == 0 ? s->news_ns : 0;
+    out->kind = CFC_TX_HEAD;
+    schedule(ht, slot, next, next < CFC_HEAD_SENDINGS ? now_ns + spacing_ns[next - 1] : CFC_NEVER);
+}
+
+int
+cfc_head_tx_poll_stop(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_t capacity,
+                      struct cfc_tx *out)
+{
+    uint32_t slot = ht->stops.head;
+
+    if (slot == CFC_SLOT_NONE) {
+        return CONFCAST_ERR_AGAIN;
+    }
+    send(ht, slot, now_ns, header, capacity, out);
+    return CONFCAST_OK;
+}
+
 int
 cfc_head_tx_poll(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_t capacity,
                  struct cfc_tx *out)
@@ -185,17 +230,10 @@ cfc_head_tx_poll(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_
     for (uint32_t sending = 0; sending < CFC_HEAD_SENDINGS; sending++) {
         uint32_t slot = ht->due[sending].head;
 
-        if (slot == CFC_SLOT_NONE || ht->slots[slot].due_ns > now_ns) {
-            continue;
+        if (slot != CFC_SLOT_NONE && ht->slots[slot].due_ns <= now_ns) {
+            send(ht, slot, now_ns, header, capacity, out);
+            return CONFCAST_OK;
         }
-        cfc_head_tx_write(ht, slot, header, capacity, out);
-        out->is_multicast = true;
-        out->kind = CFC_TX_HEAD;
-        out->group = ht->slots[slot].group;
-        out->pass_since_ns = sending == 0 ? ht->slots[slot].news_ns : 0;
-        schedule(ht, slot, sending + 1,
-                 sending + 1 < CFC_HEAD_SENDINGS ? now_ns + spacing_ns[sending] : CFC_NEVER);
-        return CONFCAST_OK;
     }
     return CONFCAST_ERR_AGAIN;
 }
@@ -203,7 +241,7 @@ cfc_head_tx_poll(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_
 uint64_t
 cfc_head_tx_deadline(const struct cfc_head_tx *ht)
 {
-    uint64_t deadline_ns = CFC_NEVER;
+    uint64_t deadline_ns = ht->stops.head != CFC_SLOT_NONE ? 0 : CFC_NEVER;
 
     for (uint32_t sending = 0; sending < CFC_HEAD_SENDINGS; sending++) {
         uint32_t slot = ht->due[sending].head;

@@ -2,7 +2,8 @@
  *
  * A new head is sent at once and then repeated 0.3, 10, 50 and 250 ms later, so that a single lost
  * frame costs little of the content that follows, and not a FRESH period.  First sendings go before
- * every repeat.
+ * every repeat, and among them heads that take something back (disabled, deleted, rolled back)
+ * before all others: the sender sends those before anything else it has.
  *
  * It does not judge whether a content is held.  One thread owns it. */
 #ifndef CFC_SESSION_HEAD_TX_H
@@ -32,6 +33,7 @@ struct cfc_head_slot {
     uint64_t due_ns;
     uint64_t news_ns; /* when it came, until its first report; 0: reported, or no news */
     uint32_t group;
+    bool is_stop;     /* takes something back */
     uint32_t sending; /* which comes next, 0..CFC_HEAD_SENDINGS-1, or CFC_HEAD_RESTING */
 };
 
@@ -42,8 +44,10 @@ struct cfc_head_tx {
     struct cfc_slot_link *links; /* over `free` and `due` */
     struct cfc_slot_list free;
     struct cfc_slot_list due[CFC_HEAD_SENDINGS]; /* each in order of due_ns */
+    struct cfc_slot_list stops; /* first sendings of those that take something back */
     struct cfc_key_map by_scope;
     uint32_t slot_count;
+    uint32_t used_count; /* slots below this were taken once; the memory above was never touched */
     uint32_t group_count;
 };
 
@@ -74,6 +78,9 @@ uint64_t cfc_head_tx_note_report(struct cfc_head_tx *ht, uint64_t scope_id, uint
  * sending. */
 int cfc_head_tx_poll(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_t capacity,
                      struct cfc_tx *out);
+/* Likewise the first sending of a head that takes something back; AGAIN. */
+int cfc_head_tx_poll_stop(struct cfc_head_tx *ht, uint64_t now_ns, uint8_t *header, size_t capacity,
+                          struct cfc_tx *out);
 /* When the next one is due; CFC_NEVER. */
 uint64_t cfc_head_tx_deadline(const struct cfc_head_tx *ht);
 

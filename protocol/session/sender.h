@@ -7,14 +7,15 @@
  * pointer to the payload, so that the data plane can send both as one chain without a copy.
  *
  * What poll_frame() gives, most urgent first:
+ *   0. new heads that take something back: disabled, deleted, rolled back;
  *   1. answers to single consumers: WELCOME, GONE, then STATUS with the echo of a report;
  *   2. STATUS of the period, new heads (repeated after 0.3, 10, 50 and 250 ms), FRESH pages that
  * are new or due for their replay, an overdue page of the FRESH sweep;
  *   3. heads that somebody asked for (NACK);
- *   4. other repair and contents, in turns: repair within its byte rate, contents one frame of each
- *      in turn, CONTENT, then for each block its pages and symbols, then CONTENT again; those of
- *      heads issued within the last minute before those of older heads, which are news to nobody
- *      but an engine that restarted;
+ *   4. other repair and contents, in turns: repair within its byte rate, contents as
+ *      pass_queue.h says, CONTENT, then for each block its pages and symbols, then CONTENT again;
+ *      those of heads issued within the last minute before those of older heads, which are news to
+ *      nobody but an engine that restarted;
  *   5. the sweep of unchanged FRESH pages.
  * All multicast takes from one token bucket with a hard cap.  Unicast takes from the budgets of
  * repair and of its consumer.  A content is sent once to each group with a head that names it: a

@@ -84,6 +84,10 @@ poll_next(struct cfc_sender *s, const struct cfc_now *now, bool may_multicast, u
 {
     uint64_t now_ns = now->mono_ns;
 
+    if (may_multicast &&
+        cfc_head_tx_poll_stop(&s->heads, now_ns, header, capacity, out) == CONFCAST_OK) {
+        return CONFCAST_OK;
+    }
     if (cfc_link_tx_poll(&s->link, header, capacity, out) == CONFCAST_OK ||
         poll_echo(s, now, header, capacity, out) == CONFCAST_OK) {
         return CONFCAST_OK;

@@ -18,9 +18,9 @@ cfc_sender_view_queues(const struct cfc_sender *s, struct cfc_sender_queues *out
 
     *out = (struct cfc_sender_queues){
         .heads = s->heads.by_scope.count,
-        .contents = s->contents.slot_count - s->contents.free.count - s->contents.released.count,
-        .passes_news = s->contents.news.count,
-        .passes_rest = s->contents.rest.count,
+        .contents = s->contents.used_count - s->contents.free.count - s->contents.released.count,
+        .passes_news = cfc_pass_queue_count(&s->contents.passes, true),
+        .passes_rest = cfc_pass_queue_count(&s->contents.passes, false),
         .replies = s->link.reply_count,
         .echoes = s->roster.echoes.count,
         .repairs_gathering = repairs[CFC_REPAIR_GATHERING].count,
@@ -33,6 +33,7 @@ cfc_sender_view_queues(const struct cfc_sender *s, struct cfc_sender_queues *out
         .pacing_level_bytes = s->pacer.level,
         .parity_sixteenths = s->contents.parity.level,
     };
+    out->heads_due = s->heads.stops.count;
     for (uint32_t i = 0; i < CFC_HEAD_SENDINGS; i++) {
         out->heads_due += s->heads.due[i].count;
     }

@@ -109,7 +109,9 @@ news_goes_before_what_is_handed_over_again(void)
         for (uint32_t k = 0; k < bed.sent_count; k++) {
             last = sent_key(&bed.sent[k]) == cfc_digest_key(&c->id) ? k : last;
         }
-        CU_ASSERT_EQUAL(last < 2 + 40 + 3 + 2, cases[i].is_news);
+        /* The rest has one frame in sixteen meanwhile; small ones beside large ones, three in
+         * four. */
+        CU_ASSERT_EQUAL(last < (2 + 40 + 3 + 2) * 16 / 15 + 1, cases[i].is_news);
         CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->symbols_sent, 1040);
         bed_close(&bed);
     }
