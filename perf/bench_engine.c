@@ -2,7 +2,7 @@
  * against a loop that does nothing but fill mbufs and call the same PMD, in turns, in one process.
  *
  *   bench_engine [--port [DRIVER:]IF | --vdev ARGS] [--mtu N] [--linear] [--rounds N] [--rate MBIT]
- *                [--scopes N] [--megabytes N] [--symbol BYTES] [--lcore N]
+ *                [--scopes N] [--megabytes N] [--symbol BYTES] [--lcore N] [--no-huge]
  *
  * "own" is what the engine adds to the bare loop.  A round is --megabytes of one content (default
  * 16), or with --scopes that much spread over N contents of equal size, whose heads and first
@@ -306,6 +306,7 @@ parse(int argc, char **argv, struct cfc_options *o, struct bench *b, size_t *siz
         {"vdev", required_argument, NULL, 'v'},
         {"mtu", required_argument, NULL, 'm'},
         {"linear", no_argument, NULL, 'l'},
+        {"no-huge", no_argument, NULL, 'h'},
         {"rounds", required_argument, NULL, 'n'},
         {"rate", required_argument, NULL, 'r'},
         {"scopes", required_argument, NULL, 's'},
@@ -340,6 +341,9 @@ parse(int argc, char **argv, struct cfc_options *o, struct bench *b, size_t *siz
             break;
         case 'l':
             o->is_linear = true;
+            break;
+        case 'h':
+            o->is_huge_refused = true;
             break;
         case 'n':
             b->rounds = (uint32_t)strtoul(optarg, NULL, 10);

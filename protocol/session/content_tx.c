@@ -322,6 +322,9 @@ block_parity(const struct cfc_content_slot *s, uint32_t block)
 {
     uint32_t count = cfc_geometry_block_symbols(&s->tree.geometry, &s->content, block);
 
+    if (s->parity == 0) {
+        return 0;
+    }
     return (s->parity * count + CFC_BLOCK_SYMBOLS_MAX / 2) / CFC_BLOCK_SYMBOLS_MAX;
 }
 

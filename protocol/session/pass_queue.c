@@ -13,22 +13,15 @@ void
 cfc_pass_queue_add(struct cfc_pass_queue *queue, enum cfc_pass_class class, uint32_t slot)
 {
     cfc_slot_list_push(&queue->lists[class], queue->links, slot);
+    queue->busy |= UINT32_C(1) << class;
 }
 
 void
 cfc_pass_queue_remove(struct cfc_pass_queue *queue, enum cfc_pass_class class, uint32_t slot)
 {
     cfc_slot_list_remove(&queue->lists[class], queue->links, slot);
-}
-
-void
-cfc_pass_queue_rotate(struct cfc_pass_queue *queue, enum cfc_pass_class class, uint32_t slot)
-{
-    bool is_large = class == CFC_PASS_LARGE_NEWS || class == CFC_PASS_LARGE_REST;
-
-    if (is_large && queue->lists[class].count > 1) {
-        cfc_slot_list_remove(&queue->lists[class], queue->links, slot);
-        cfc_slot_list_push(&queue->lists[class], queue->links, slot);
+    if (cfc_slot_list_is_empty(&queue->lists[class])) {
+        queue->busy &= ~(UINT32_C(1) << class);
     }
 }
 
@@ -38,7 +31,6 @@ static bool
 is_turn_of_second(bool has_first, bool has_second, uint32_t share, uint32_t *wait)
 {
     if (!has_first || !has_second) {
-        *wait = 0;
         return has_second;
     }
     *wait = (*wait + 1) % share;
@@ -46,7 +38,7 @@ is_turn_of_second(bool has_first, bool has_second, uint32_t share, uint32_t *wai
 }
 
 uint32_t
-cfc_pass_queue_take(struct cfc_pass_queue *queue)
+cfc_pass_queue_choose(struct cfc_pass_queue *queue)
 {
     bool is_rest = is_turn_of_second(cfc_pass_queue_count(queue, true) > 0,
                                      cfc_pass_queue_count(queue, false) > 0, CFC_PASS_REST_SHARE,

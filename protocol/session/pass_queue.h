@@ -38,6 +38,7 @@ enum cfc_pass_class {
 struct cfc_pass_queue {
     struct cfc_slot_link *links; /* the caller's, one per slot */
     struct cfc_slot_list lists[CFC_PASS_CLASSES];
+    uint32_t busy;          /* bit per class that has something */
     uint32_t rest_wait;     /* frames of news since the rest, which waits, had one */
     uint32_t large_wait[2]; /* of news and of the rest: frames of small ones, likewise */
 };
@@ -50,14 +51,37 @@ cfc_pass_class(bool is_news, bool is_small)
     return (enum cfc_pass_class)((is_news ? 0 : 2) + (is_small ? 0 : 1));
 }
 
-/* A slot that stands in none, to the end of its class; out of the class it stands in; and to the
- * end of it after a frame, which does nothing to small ones. */
+/* A slot that stands in none, to the end of its class; and out of the class it stands in. */
 void cfc_pass_queue_add(struct cfc_pass_queue *queue, enum cfc_pass_class class, uint32_t slot);
 void cfc_pass_queue_remove(struct cfc_pass_queue *queue, enum cfc_pass_class class, uint32_t slot);
-void cfc_pass_queue_rotate(struct cfc_pass_queue *queue, enum cfc_pass_class class, uint32_t slot);
+
+/* After a frame: large ones go to the end of their class. */
+static inline void
+cfc_pass_queue_rotate(struct cfc_pass_queue *queue, enum cfc_pass_class class, uint32_t slot)
+{
+    struct cfc_slot_list *list = &queue->lists[class];
+
+    if ((class & 1) != 0 && list->head != list->tail) {
+        cfc_slot_list_remove(list, queue->links, slot);
+        cfc_slot_list_push(list, queue->links, slot);
+    }
+}
+
+/* cfc_pass_queue_take() with several classes that have something. */
+uint32_t cfc_pass_queue_choose(struct cfc_pass_queue *queue);
 
 /* The slot that sends the next frame, which counts as sent with this call; CFC_SLOT_NONE. */
-uint32_t cfc_pass_queue_take(struct cfc_pass_queue *queue);
+static inline uint32_t
+cfc_pass_queue_take(struct cfc_pass_queue *queue)
+{
+    uint32_t busy = queue->busy;
+
+    if (busy == 0) {
+        return CFC_SLOT_NONE;
+    }
+    return (busy & (busy - 1)) == 0 ? queue->lists[__builtin_ctz(busy)].head
+                                    : cfc_pass_queue_choose(queue);
+}
 
 static inline uint32_t
 cfc_pass_queue_count(const struct cfc_pass_queue *queue, bool is_news)
@@ -70,7 +94,7 @@ cfc_pass_queue_count(const struct cfc_pass_queue *queue, bool is_news)
 static inline bool
 cfc_pass_queue_is_empty(const struct cfc_pass_queue *queue)
 {
-    return cfc_pass_queue_count(queue, true) + cfc_pass_queue_count(queue, false) == 0;
+    return queue->busy == 0;
 }
 
 #endif

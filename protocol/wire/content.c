@@ -57,23 +57,6 @@ cfc_geometry_levels(const struct cfc_geometry *g)
     return levels;
 }
 
-uint32_t
-cfc_geometry_block_symbols(const struct cfc_geometry *g, const struct cfc_content *c,
-                           uint32_t block)
-{
-    assert(block < g->block_count);
-    return block + 1 == g->block_count ? g->last_block_symbols : c->fec_k;
-}
-
-uint32_t
-cfc_geometry_symbol_size(const struct cfc_geometry *g, const struct cfc_content *c, uint32_t block,
-                         uint32_t index)
-{
-    assert(index < cfc_geometry_block_symbols(g, c, block));
-    return block + 1 == g->block_count && index + 1 == g->last_block_symbols ? g->last_symbol_size
-                                                                             : c->symbol_size;
-}
-
 /* The rules of a CONTENT that need no bytes; both directions obey them. */
 static int
 check_rules(const struct cfc_content *c)

@@ -39,6 +39,8 @@
 #ifndef CFC_WIRE_CONTENT_H
 #define CFC_WIRE_CONTENT_H
 
+#include <assert.h>
+
 #include "protocol/trust/digest.h"
 #include "protocol/trust/sign.h"
 #include "protocol/wire/frame.h"
@@ -128,10 +130,22 @@ int cfc_geometry_of(const struct cfc_content *content, struct cfc_geometry *out)
 /* Levels of pages, source symbols of a block, and bytes of a source symbol; `block` and `index`
  * must be in range. */
 uint32_t cfc_geometry_levels(const struct cfc_geometry *g); /* 1..CFC_PAGE_LEVELS_MAX */
-uint32_t cfc_geometry_block_symbols(const struct cfc_geometry *g, const struct cfc_content *c,
-                                    uint32_t block);
-uint32_t cfc_geometry_symbol_size(const struct cfc_geometry *g, const struct cfc_content *c,
-                                  uint32_t block, uint32_t index);
+static inline uint32_t
+cfc_geometry_block_symbols(const struct cfc_geometry *g, const struct cfc_content *c,
+                           uint32_t block)
+{
+    assert(block < g->block_count);
+    return block + 1 == g->block_count ? g->last_block_symbols : c->fec_k;
+}
+
+static inline uint32_t
+cfc_geometry_symbol_size(const struct cfc_geometry *g, const struct cfc_content *c, uint32_t block,
+                         uint32_t index)
+{
+    assert(index < cfc_geometry_block_symbols(g, c, block));
+    return block + 1 == g->block_count && index + 1 == g->last_block_symbols ? g->last_symbol_size
+                                                                             : c->symbol_size;
+}
 
 /* SHORT, RANGE (level, digest count), LENGTH: drop and count. */
 int cfc_page_decode(const struct cfc_frame *frame, struct cfc_page *out);
