@@ -43,10 +43,17 @@ cfc_catalog_free(struct cfc_catalog *catalog)
 }
 
 static bool
+has_rules(const struct cfc_scope *scope)
+{
+    return scope->rules != NULL && (scope->rules->heads[CFC_RULE_SCHEMA].revision != 0 ||
+                                    scope->rules->heads[CFC_RULE_SETTINGS].revision != 0);
+}
+
+static bool
 is_needed(const struct cfc_scope *scope)
 {
     return scope->is_known || scope->dependent_count > 0 || scope->tenant_scope_count > 0 ||
-           scope->rules != NULL || scope->release_seq != 0;
+           has_rules(scope) || scope->release_seq != 0;
 }
 
 void

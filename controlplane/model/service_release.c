@@ -123,6 +123,8 @@ cfc_release_change_committed(struct cfc_service *service, struct cfc_release_cha
 {
     change->scope->release = change->release;
     change->scope->release_seq = seq;
+    /* Also where it is no layer of its own, so that no decision changes with it. */
+    change->scope->apply.change = ++service->apply.change;
     cfc_rollout_list(service, change->scope);
     cfc_impact_install(service, &change->impact, seq);
 }

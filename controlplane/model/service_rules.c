@@ -187,6 +187,33 @@ record_of(const struct rule_write *write)
     return record;
 }
 
+static uint64_t
+bound_ms(struct cfc_service *service, const struct cfc_scope *scope)
+{
+    const struct cfc_settings *settings =
+        cfc_settings_inherited(&service->catalog, scope->path, CFC_SETTING_PROPAGATION);
+
+    return settings != NULL ? settings->propagation_ms : 0;
+}
+
+/* The status of a scope and of all below it shows the bound. */
+static void
+note_bound(struct cfc_service *service, const struct cfc_scope *scope, uint64_t before_ms)
+{
+    size_t size = strlen(scope->path);
+
+    if (bound_ms(service, scope) == before_ms) {
+        return;
+    }
+    for (struct cfc_scope *below = service->catalog.by_id; below != NULL;
+         below = below->hh_id.next) {
+        if (strncmp(below->path, scope->path, size) == 0 &&
+            (below->path[size] == '/' || below->path[size] == '\0')) {
+            below->apply.change = ++service->apply.change;
+        }
+    }
+}
+
 static int
 commit_rule(struct cfc_service *service, struct rule_write *write, uint64_t *seq)
 {
@@ -213,9 +240,12 @@ commit_rule(struct cfc_service *service, struct rule_write *write, uint64_t *seq
     error = cfc_service_commit(service, &batch, seq);
     cfc_store_batch_clear(&batch);
     if (error == CONFCAST_OK) {
+        uint64_t before_ms = bound_ms(service, write->scope);
+
         install(rules, write->kind, write->meta.revision, *seq, write->schema, &write->settings);
         write->schema = NULL;
         memset(&write->settings, 0, sizeof(write->settings));
+        note_bound(service, write->scope, before_ms);
     }
     return error;
 }

@@ -1,7 +1,9 @@
 """Runs operations against a real confcastd and holds every answer to the reference model."""
 
+import copy
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import shutil
@@ -15,17 +17,17 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration"))
 
 import canonical
+import lifecycle
 import reference
 from control import Daemon
+from difference import Difference
+from outside import Outside
+from persons import Persons
 
 TIMEOUT_S = 30
 LEAD_S = 1  # how far ahead the times are that a test waits for
 CONTEST_REFUSALS = ("conflict", "state", "approval", "schema_mismatch", "validation", "busy")
 VALIDATOR = "#!/bin/sh\nif grep -q %s; then echo \"it has poison\"; exit 1; fi\n" % reference.POISON
-
-
-class Difference(Exception):
-    """confcastd did something else than the model."""
 
 
 class Reply:
@@ -90,14 +92,13 @@ class Request:
         else:
             self.body = json.dumps(body, ensure_ascii=op.get("ascii", False),
                                    indent=op.get("indent")).encode()
-        self.headers = {"Confcast-Author": op["author"]} if op["author"] != "anonymous" else {}
-        if op.get("key"):
-            self.headers["Idempotency-Key"] = op["key"]
+        self.author = op["author"]
+        self.headers = {"Idempotency-Key": op["key"]} if op.get("key") else {}
 
-    def raw(self):
+    def raw(self, proof):
         lines = [f"{self.method} {self.target} HTTP/1.1", "Host: localhost",
                  f"Content-Length: {len(self.body)}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines += [f"{name}: {value}" for name, value in {**self.headers, **proof}.items()]
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
 
 
@@ -125,7 +126,7 @@ def batch_item(item):
 
 def differs(expected, found, where=""):
     """Where what is expected is not in what was found; None when all of it is."""
-    if expected is reference.ANY:
+    if expected is lifecycle.ANY:
         return None if found is not None else f"{where}: null"
     if isinstance(expected, dict):
         if not isinstance(found, dict):
@@ -153,8 +154,9 @@ def differs(expected, found, where=""):
 class Client:
     """One kept connection."""
 
-    def __init__(self, daemon, unix=False):
+    def __init__(self, daemon, prove, unix=False):
         self.daemon = daemon
+        self.prove = prove  # the headers that say who asks
         self.unix = unix
         self.connection = None
 
@@ -170,7 +172,8 @@ class Client:
             raise
 
     def ask(self, request):
-        return self.send(request.method, request.target, request.body, request.headers)
+        return self.send(request.method, request.target, request.body,
+                         {**request.headers, **self.prove(request.author)})
 
     def close(self):
         if self.connection is not None:
@@ -178,7 +181,7 @@ class Client:
             self.connection = None
 
 
-class Run:
+class Run(Outside, Persons):
     """A confcastd with an empty store, the model, and what they were asked so far."""
 
     def __init__(self, paths, say=lambda text: None):
@@ -192,8 +195,9 @@ class Run:
             file.write(VALIDATOR)
         os.chmod(command, 0o755)
         self.daemon = Daemon(self.folder, "--validators", validators)
-        self.clients = [Client(self.daemon), Client(self.daemon)]
-        self.reader = Client(self.daemon, unix=True)
+        self.tokens = None     # author -> (id, text); None = the author is who a header names
+        self.clients = [Client(self.daemon, self.prove), Client(self.daemon, self.prove)]
+        self.reader = Client(self.daemon, self.prove, unix=True)
         self.model = reference.Model()
         self.sent = {}         # id of an operation -> (operation, request)
         self.contents = {}     # content id -> canonical text
@@ -201,16 +205,26 @@ class Run:
         self.audit_head = "0" * 64
         self.counts = {"answers": 0, "done": 0, "refused": 0, "kills": 0, "states": 0}
         self.codes = {}
+        self.saved = None      # the last backup: (file, model, tokens, was it restored)
+        self.epoch = 0         # of the last process
         try:
-            self.daemon.start()
+            self.start()
         except Exception:
             shutil.rmtree(self.folder)
             raise
 
-    def close(self):
+    def start(self, after_restore=False):
+        self.daemon.start()
+        self._check_epoch(after_restore)
+
+    def stop_all(self):
+        """kill -9, and nothing is connected any more."""
         for client in (*self.clients, self.reader):
             client.close()
         self.daemon.kill()
+
+    def close(self):
+        self.stop_all()
         shutil.rmtree(self.folder)
 
     def all(self, ops):
@@ -221,6 +235,7 @@ class Run:
 
     def one(self, op):
         self.say(op)
+        op = copy.deepcopy(op)
         try:
             getattr(self, "_" + op["op"], self._plain)(op)
         except (OSError, http.client.HTTPException) as error:
@@ -239,6 +254,9 @@ class Run:
     # ---- Single operations ----------------------------------------------------------------------
 
     def _request(self, op):
+        if "guard" in op:  # only here the number of the commit is known
+            version = self.model.scope(op["scope"]).layers_version
+            op["expected_version"] = version + (op.pop("guard") == "stale")
         request = Request(op)
         self.sent[op.get("id")] = (op, request)
         return request
@@ -340,12 +358,16 @@ class Run:
         before = self.model
         log = self.audit_count, self.audit_head
         problems = []
-        for order in ((0, 1), (1, 0)):
+        # The end of a release is a version that no answer names: it may be asked for only after both,
+        # where the second one moves it too, and only between them where it does not.
+        for order, is_asked_between in itertools.product(((0, 1), (1, 0)), (False, True)):
             self.model = before.copy()
             self.audit_count, self.audit_head = log
             try:
                 for index in order:
                     self._settle(pair[index], replies[index], is_racing=True)
+                    if is_asked_between:
+                        self._learn_versions()
                 self._learn_versions()
                 self._check_audit()  # which order it was, where the answers fit both
                 return
@@ -371,7 +393,7 @@ class Run:
         if op.get("kill_ms") is not None:
             for client in (*self.clients, self.reader):
                 client.close()
-            self.daemon.start()
+            self.start()
             self.counts["kills"] += 1
         asked = {}
         for record in sum(contest, []):
@@ -391,7 +413,7 @@ class Run:
         self.check_state()
 
     def _contend(self, op, number, records):
-        client = Client(self.daemon)
+        client = Client(self.daemon, self.prove)
         revision = self.model.scope(op["scope"]).latest
         moved = self.model.scope(op["scope"]).release.release_version
         try:
@@ -422,25 +444,21 @@ class Run:
         self.restart()
 
     def restart(self):
-        for client in (*self.clients, self.reader):
-            client.close()
-        self.daemon.kill()
-        self.daemon.start()
+        self.stop_all()
+        self.start()
         self.counts["kills"] += 1
         self.check_state(is_whole=True)
 
     def _killed(self, op):
         """kill -9 while a request is under way; the same request again, by its key, settles it."""
         request = self._request(op["do"])
-        raw = request.raw()
+        raw = request.raw(self.prove(request.author))
         sock = socket.create_connection(("127.0.0.1", self.daemon.port), TIMEOUT_S)
         with sock:
             sock.sendall(raw[:max(1, int(len(raw) * op["share"]))])
             time.sleep(op["delay_ms"] / 1000)
-            for client in (*self.clients, self.reader):
-                client.close()
-            self.daemon.kill()
-        self.daemon.start()
+            self.stop_all()
+        self.start()
         self.counts["kills"] += 1
         reply = self.clients[0].ask(request)
         was_done = reply.is_replay
@@ -521,7 +539,7 @@ class Run:
     def check_state(self, is_whole=False):
         self.counts["states"] += 1
         for path in self.paths:
-            for route in ("config", "history", "release", "layers", "schema", "settings"):
+            for route in ("config", "history", "release", "layers", "schema", "settings", "status"):
                 self._look({"route": route, "scope": path, "params": {}})
             for variant in ("stable", "candidate"):
                 self._look({"route": "effective", "scope": path, "params": {"variant": variant}})
@@ -535,7 +553,7 @@ class Run:
     def _compare_read(self, route, path, params, reply):
         expected = getattr(self, "_expect_" + route)(path, params)
         where = f"GET /v1/{route}/{path} {params}"
-        if isinstance(expected, reference.Refusal):
+        if isinstance(expected, lifecycle.Refusal):
             if reply.status != expected.status or reply.code != expected.code:
                 raise Difference(f"{where}: {expected}, not {reply!r}")
             problem = differs(expected.current or {}, reply.json["error"].get("current", {}), "current")
@@ -543,11 +561,15 @@ class Run:
             raise Difference(f"{where}: {expected}, not {reply!r}")
         else:
             document = expected.pop("document", None)
-            problem = differs(expected, reply.json)
+            problem = self.compare_expected(expected, reply.json)
             if document is not None and not problem:
                 problem = self._compare_document(route, canonical.text(document), reply)
         if problem:
             raise Difference(f"{where}: {problem} in {reply!r}")
+
+    @staticmethod
+    def compare_expected(expected, found):
+        return differs(expected, found)
 
     def _compare_document(self, route, text, reply):
         """The document's bytes, and that one content has one id."""
@@ -568,18 +590,20 @@ class Run:
         scope = self.model.scope(path)
         number = params.get("revision", scope.latest)
         if not 0 < number <= scope.latest:
-            return reference.Refusal(404, "not_found")
+            return lifecycle.Refusal(404, "not_found")
         revision = scope.revisions[number - 1]
         meta = {"scope": path, **revision.meta(number)}
         if revision.document is None:
-            return reference.Refusal(404, "not_found", meta)
+            return lifecycle.Refusal(404, "not_found", meta)
+        if number in scope.gone:
+            return lifecycle.Refusal(404, "gone")
         return {**meta, "document": revision.document}
 
     def _expect_rule(self, kind, path, params):
         items = self.model.scope(path).rules[kind]
         number = params.get("revision", len(items))
         if not 0 < number <= len(items):
-            return reference.Refusal(404, "not_found")
+            return lifecycle.Refusal(404, "not_found")
         meta = items[number - 1].meta(number)
         del meta["deleted"]
         return {"scope": path, **meta, "document": items[number - 1].document}
@@ -593,7 +617,7 @@ class Run:
     def _expect_history(self, path, params):
         scope = self.model.scope(path)
         if not scope.is_known:
-            return reference.Refusal(404, "not_found")
+            return lifecycle.Refusal(404, "not_found")
         newest = min(scope.latest, params.get("before", scope.latest + 1) - 1)
         numbers = range(newest, max(0, newest - params.get("limit", 100)), -1)
         return {"scope": path,
@@ -602,9 +626,24 @@ class Run:
     def _expect_release(self, path, _params):
         release = self.model.scope(path).release
         if not self.model.known(path):
-            return reference.Refusal(404, "not_found")
+            return lifecycle.Refusal(404, "not_found")
         return {"scope": path, **release.view(), "version": release.version,
                 "author": release.author, "message": release.message}
+
+    def _expect_status(self, path, _params):
+        """Nobody follows these scopes, and there is no engine."""
+        if not self.model.known(path):
+            return lifecycle.Refusal(404, "not_found")
+        layer = self.model.rolling_layer(path)
+        rollout = None
+        if layer:
+            release = self.model.scope(layer).release
+            rollout = {"layer": layer, **release.view(), "consumers": {"alive": 0, "prepared": 0}}
+        return {"scope": path, "state": self.model.scope(path).release.state,
+                "version": self.model.version_of(path), "published": 0, "published_time": None,
+                "total": 0, "stale": 0, "applied": 0, "behind": 0, "stragglers": [], "arms": [],
+                "propagation_ms": self.model.inherited(path, "propagation_ms") or None,
+                "rollout": rollout}
 
     def _expect_layers(self, path, _params):
         scope = self.model.scope(path)
@@ -614,7 +653,7 @@ class Run:
     def _expect_effective(self, path, params):
         found = self.model.effective(path, params.get("variant", "stable"))
         if found is None:
-            return reference.Refusal(404, "not_found")
+            return lifecycle.Refusal(404, "not_found")
         version, variant, document = found
         return {"scope": path, "version": version, "variant": variant, "document": document}
 

@@ -6,6 +6,7 @@ that a sequence can be written to a file and run again, whole or in part."""
 import random
 
 import canonical
+import lifecycle
 import reference
 
 # Layers above each other, siblings, and another tenant; the last one is only asked for.
@@ -35,7 +36,10 @@ WRONG_SCHEMAS = (
 )
 SETTINGS = ({}, {}, {"approval": 1}, {"approval": 2}, {"approval": 0}, {"approval": None},
             {"key_ratio_max": 2}, {"key_ratio_max": 1.5},
-            {"validators": [{"command": "no-poison"}]})
+            {"validators": [{"command": "no-poison"}]}, {"retained_revisions": 1},
+            {"retained_revisions": 2}, {"retained_revisions": 0}, {"retained_revisions": 1}, {"document_keys_max": 4},
+            {"document_size_max": 60}, {"document_size_max": 0}, {"scopes_max": 2},
+            {"propagation_ms": 500}, {"consumers_max": 1})
 WRONG_SETTINGS = ({"approval": 9}, {"approval": "one"}, {"key_ratio_max": 0.5}, {"quorum": 1},
                   {"validators": [{"command": "../sh"}]}, {"validators": "no-poison"})
 DEEP = '{"a":' * 70 + "1" + "}" * 70
@@ -75,6 +79,7 @@ class Generator:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.count = 0
+        self.has_auth = self.random.random() < 0.3
         self.keyed = []  # operations with a key, that can be asked again
 
     # ---- Parts ----------------------------------------------------------------------------------
@@ -118,6 +123,8 @@ class Generator:
         self.count += 1
         op["id"] = self.count
         op["author"] = self.random.choice(AUTHORS)
+        if self.has_auth and self.maybe(70):  # or most would be turned away
+            op["author"] = "ann"
         if self.maybe(30):
             op["message"] = self.random.choice(("first", "because \"so\"", "\u20ac\U0001f600"))
         if self.maybe(6):
@@ -159,7 +166,7 @@ class Generator:
 
     def action_for(self, release):
         if self.maybe(20):
-            return self.random.choice(reference.ACTIONS)
+            return self.random.choice(lifecycle.ACTIONS)
         likely = {"EMPTY": ("promote",), "ACTIVE": ("promote",) * 5 + ("rollback", "rollback",
                                                                       "disable", "quarantine"),
                   "ROLLING": ("advance",) * 4 + ("pause", "abort", "rollback", "disable", "confirm",
@@ -247,9 +254,11 @@ class Generator:
             if self.maybe(5):
                 layers.append(self.random.choice(WRITTEN))
         op = {"op": "layers", "scope": path, "layers": layers}
-        # The version is a commit of the daemon's: only the guard of a first setting can be known.
+        # The version is a commit of the daemon's: the driver knows which one it is.
         if self.maybe(15):
             op["expected_version"] = 0
+        elif self.maybe(30):
+            op["guard"] = "current" if self.maybe(70) else "stale"
         return self.change(op)
 
     def rule(self, model, path):
@@ -355,13 +364,30 @@ class Generator:
                 second["expected_revision"] = model.scope(path).latest
         return {"op": "race", "pair": [first, second]}
 
+    def told(self, model):
+        """A change that somebody watches, or waits for."""
+        path = self.random.choice(WRITTEN)
+        other = self.random.choice(PATHS[:6]) if self.maybe(40) else path
+        return {"op": self.random.choice(("watch", "wait")), "scope": path,
+                "do": self.any_change(model, other)}
+
     def contest(self):
         self.count += 1
         return {"op": "contest", "id": self.count, "scope": self.random.choice(WRITTEN),
                 "clients": self.random.choice((2, 4, 8)), "rounds": 6,
                 "kill_ms": self.random.choice((None, 2, 5, 10, 20))}
 
+    def grant(self):
+        roles = self.random.sample(sorted(reference.ROLES), self.random.choice((1, 2, 3)))
+        scope = self.random.choice(("*", "*", "a", "a", "a/b", "z"))
+        return {"op": "grant", "to": self.random.choice(("bob", "eve")), "roles": roles,
+                "scope": scope}
+
     def next(self, model):
+        if self.has_auth and model.grants is None:
+            return {"op": "auth"}
+        if self.has_auth and self.maybe(4):
+            return self.grant()
         pick = self.random.random() * 100
         if pick < 1:
             return {"op": "kill"}
@@ -383,4 +409,10 @@ class Generator:
                     "wanted": [list(one) for one in wanted]}
         if pick < 27:
             return {"op": "state"}
+        if pick < 29:
+            return self.told(model)
+        if pick < 29.8:
+            return {"op": "backup"}
+        if pick < 30.5:
+            return {"op": "restore"}
         return self.any_change(model)

@@ -5,321 +5,20 @@ first: either some refusals hold, and the daemon has to answer with one of them,
 done, with the answer that is expected here.  Commit sequences are the daemon's own; what is held to
 is that they rise, and that a version is the highest one of what a scope consists of."""
 
-import dataclasses
 import json
 from typing import NamedTuple
 
 import canonical
+from lifecycle import Refusal, Refused, Release, read_strategy
 
-ANY = object()  # some value that is not null
-EVERYBODY = 1_000_000
-ACTIONS = ("promote", "advance", "pause", "resume", "abort", "rollback", "disable", "enable",
-           "quarantine", "confirm")
-# docs/operators.md, "What is possible when"; delete stands below that table.
-POSSIBLE = {
-    "EMPTY": {"promote", "quarantine"},
-    "ACTIVE": {"promote", "rollback", "disable", "quarantine", "delete"},
-    "ROLLING": {"advance", "pause", "abort", "rollback", "confirm", "disable", "quarantine"},
-    "PAUSED": {"resume", "abort", "rollback", "confirm", "disable", "quarantine"},
-    "DISABLED": {"enable", "rollback", "quarantine", "delete"},
-    "DELETED": {"promote", "rollback", "quarantine"},
-}
+# docs/operators.md, "Who may do what".
+ROLES = frozenset(("viewer", "author", "approver", "releaser", "operator"))
+RIGHTS = {"put": {"author", "operator"}, "delete": {"author", "operator"},
+          "schema": {"author", "operator"}, "approve": {"approver", "operator"},
+          "release": {"releaser", "operator"}, "layers": {"releaser", "operator"},
+          "settings": {"operator"}}
+RETIRED_MAX = 16  # texts that one write lets go
 POISON = "poison"  # what the validator command of these tests refuses
-
-
-class Refusal(NamedTuple):
-    status: int
-    code: str
-    current: dict = None  # members that error.current must have
-
-
-class Refused(Exception):
-    """One item of a step cannot be done."""
-
-    def __init__(self, *refusals):
-        super().__init__(refusals)
-        self.refusals = refusals
-
-
-class Strategy(NamedTuple):
-    label: str = None       # "key=value"
-    ppm: tuple = (EVERYBODY,)
-
-    @property
-    def is_all(self):
-        return self.label is None and self.ppm == (EVERYBODY,)
-
-    @property
-    def text(self):
-        if self.is_all:
-            return "all"
-        if self.label:
-            return "label:" + self.label
-        return ("canary:" if len(self.ppm) == 1 else "stages:") + ",".join(map(percent, self.ppm))
-
-
-def percent(ppm):
-    return f"{ppm / 10000:g}%"
-
-
-def read_percent(word):
-    """Parts per million, or None."""
-    if not word.endswith("%") or not word[:1].isdigit() or word.count(".") > 1:
-        return None
-    whole, dot, fraction = word[:-1].partition(".")
-    if not whole.isdigit() or (dot and (not fraction.isdigit() or len(fraction) > 4)):
-        return None
-    ppm = int(whole) * 10000 + int((fraction + "0000")[:4])
-    return ppm if ppm <= EVERYBODY else None
-
-
-def read_strategy(word):
-    """A Strategy, or None where the text names none."""
-    if word in (None, "all"):
-        return Strategy()
-    kind, _, rest = word.partition(":")
-    if kind in ("canary", "stages"):
-        shares = [read_percent(part) for part in rest.split(",")]
-        if None in shares or (kind == "canary" and len(shares) > 1):
-            return None
-        if any(b <= a for a, b in zip([0] + shares, shares)):
-            return None
-        if shares[-1] == EVERYBODY:
-            shares.pop()  # the end of every rollout
-        return Strategy(None, tuple(shares)) if 0 < len(shares) <= 16 else None
-    label = rest if kind == "label" else word
-    key, equals, value = label.partition("=")
-    return Strategy(label) if equals and key and value else None
-
-
-@dataclasses.dataclass
-class Release:
-    state: str = "EMPTY"
-    origin: str = "EMPTY"  # the state that abort goes back to
-    active: int = 0
-    previous: int = 0
-    candidate: int = 0
-    release_version: int = 0
-    version: int = 0
-    author: str = ""
-    message: str = ""
-    last_action: str = None
-    strategy: Strategy = Strategy()
-    stage: int = 0
-    activate: str = "now"  # now, hold or at
-    at_s: int = 0          # how far ahead an activation was set
-    is_late: bool = False  # and it has passed, in vain
-    is_waiting: bool = False
-    require_ppm: int = 0
-    bake_s: int = 0
-    confirm_s: int = 0
-    has_deadline: bool = False
-    has_reason: bool = False
-    quarantined: tuple = ()
-    before: dict = dataclasses.field(default_factory=dict)  # revision -> what was active before it
-
-    def copy(self):
-        return dataclasses.replace(self, before=dict(self.before))
-
-    @property
-    def is_rolling(self):
-        return self.state in ("ROLLING", "PAUSED")
-
-    @property
-    def covers_all(self):
-        return self.is_rolling and (self.strategy.is_all or self.stage == len(self.strategy.ppm))
-
-    @property
-    def stable(self):
-        """What the layer gives to those outside of a rollout; 0 = nothing."""
-        return self.active if self.state in ("ACTIVE", "ROLLING", "PAUSED") else 0
-
-    def view(self):
-        """As GET /v1/release shows it."""
-        shown = {
-            "state": self.state, "release_version": self.release_version,
-            "active_revision": self.active or None, "previous_revision": self.previous or None,
-            "candidate_revision": self.candidate or None, "last_action": self.last_action,
-            "quarantined": list(self.quarantined), "stage": None,
-        }
-        if self.is_rolling:
-            shown.update({
-                "stage": {"index": self.stage, "strategy": self.strategy.text,
-                          "percents": [ppm / 10000 for ppm in self.strategy.ppm]},
-                "activate": self.activate, "waiting": self.is_waiting,
-                "activate_at": ANY if self.activate == "at" else None,
-                "require_prepared": percent(self.require_ppm) if self.require_ppm else None,
-                "bake_s": self.bake_s or None, "confirm_within_s": self.confirm_s or None,
-                "confirm_by": ANY if self.has_deadline else None,
-                "reason": ANY if self.has_reason else None,
-            })
-        return shown
-
-    # ---- The lifecycle ------------------------------------------------------------------------
-
-    def _end_rollout(self):
-        self.candidate = self.stage = self.require_ppm = self.bake_s = self.confirm_s = 0
-        self.activate = "now"
-        self.is_waiting = self.is_late = self.has_deadline = self.has_reason = False
-
-    def _make_active(self, revision):
-        if self.active and self.active != revision:
-            self.previous = self.active
-        elif not self.active and self.previous == revision:
-            self.previous = self.before.get(revision, 0)  # deleted meanwhile, and back again
-        self.active = revision
-        self.before[revision] = self.previous
-        self._end_rollout()
-        self.state = "ACTIVE"
-
-    def _drop_candidate(self):
-        self._end_rollout()
-        self.state = self.origin
-
-    def begin(self):
-        """The activation of the first stage."""
-        self.is_waiting = False
-        self.activate = "now"
-        self.require_ppm = 0
-        self.has_deadline = self.confirm_s > 0
-        if self.covers_all and not self.confirm_s:
-            self._make_active(self.candidate)
-
-    def refuse(self, why):
-        raise Refused(Refusal(409, "state", {"state": self.state,
-                                             "release_version": self.release_version}), *why)
-
-    def act(self, action, item, also=()):
-        """Does an action to the record; `also` are the refusals that hold besides."""
-        if action not in POSSIBLE[self.state]:
-            self.refuse(also)
-        getattr(self, "_" + action)(item, also)
-        if also:
-            raise Refused(*also)
-        self.last_action = action
-        self.release_version += 1
-
-    def _promote(self, item, also):
-        revision = item["revision"]
-        strategy = read_strategy(item.get("strategy"))
-        require_ppm = read_percent(item.get("require_prepared", "0%"))
-        is_plain = (strategy is not None and strategy.is_all and not require_ppm and
-                    item.get("activate") in (None, "now") and not item.get("confirm_within_s"))
-        if revision in self.quarantined or (not is_plain and revision == self.active):
-            self.refuse(also)
-        if also:
-            raise Refused(*also)
-        self.strategy = strategy
-        if is_plain:
-            self._make_active(revision)
-            return
-        self.origin = self.state
-        self.state = "ROLLING"
-        self.candidate = revision
-        self.stage = 0
-        self._set_activation(item)
-        self.require_ppm = require_ppm
-        self.bake_s = item.get("bake_s", 0)
-        self.confirm_s = item.get("confirm_within_s", 0)
-        self.is_waiting = True
-        if self.activate == "at":
-            self.has_deadline = self.confirm_s > 0
-        elif self.activate == "now" and not self.require_ppm:
-            self.begin()
-
-    def _set_activation(self, item):
-        self.activate, _, ahead = (item.get("activate") or "now").partition("=")
-        self.at_s = int(ahead or 0)
-
-    def _advance(self, item, also):
-        is_at = (item.get("activate") or "").startswith("at=")
-        if self.is_waiting:
-            given = item.get("require_prepared")
-            if (read_percent(given) if given is not None else self.require_ppm) > 0:
-                self.refuse(also)  # nobody follows these scopes, and a share of nobody is never enough
-            if is_at:
-                self._set_activation(item)
-                self.require_ppm = 0
-                self.has_deadline = self.confirm_s > 0
-            else:
-                self.begin()
-        elif is_at or self.covers_all:
-            self.refuse(also)
-        elif self.stage + 1 < len(self.strategy.ppm) or self.confirm_s:
-            self.stage += 1
-        else:
-            self._make_active(self.candidate)
-
-    def _pause(self, _item, _also):
-        self.state = "PAUSED"
-
-    def _resume(self, _item, _also):
-        self.state = "ROLLING"
-        self.has_reason = False
-        if self.is_late and self.is_waiting:  # from now on as soon as enough are prepared
-            self.activate = "now"
-            self.is_late = self.has_deadline = False
-
-    def _abort(self, _item, _also):
-        self._drop_candidate()
-
-    def _rollback(self, item, also):
-        target = item.get("revision", 0)
-        if self.is_rolling and target in (0, self.active):
-            self._drop_candidate()
-            return
-        if not target:
-            target = self.previous
-            while target in self.quarantined:
-                target = self.before.get(target, 0)
-            if not target:
-                self.refuse(also)
-        if target in self.quarantined or target == self.active:
-            self.refuse(also)
-        if also:
-            raise Refused(*also)
-        was_disabled = self.state == "DISABLED"
-        before = self.before[target]
-        self._make_active(target)
-        self.previous = self.before[target] = before
-        if was_disabled:
-            self.state = "DISABLED"
-
-    def _disable(self, _item, _also):
-        if self.is_rolling:
-            self._drop_candidate()
-        self.state = "DISABLED"
-
-    def _enable(self, _item, _also):
-        self.state = "ACTIVE" if self.active else self.origin
-
-    def _quarantine(self, item, also):
-        revision = item.get("revision", 0)
-        if revision and revision in (self.active, self.candidate, *self.quarantined):
-            self.refuse(also)
-        if also:
-            raise Refused(*also)
-        self.quarantined += (revision,)
-
-    def _confirm(self, _item, also):
-        if not self.confirm_s or self.is_waiting:
-            self.refuse(also)
-        self.confirm_s = 0
-        self.has_deadline = False
-        if self.covers_all:
-            self._make_active(self.candidate)
-
-    def _delete(self, _item, _also):
-        if self.active:
-            self.previous = self.active
-        self.active = 0
-        self.state = "DELETED"
-
-    def subject(self):
-        """The revision that the audit log names."""
-        if self.last_action == "quarantine":
-            return self.quarantined[-1]
-        return self.candidate or self.active
 
 
 class Revision(NamedTuple):
@@ -343,6 +42,7 @@ class Scope:
         self.layers_version = 0
         self.rules = {"schema": [], "settings": []}
         self.approvals = {}  # revision -> names
+        self.gone = frozenset()  # revisions whose text is not kept
 
     def copy(self):
         other = Scope()
@@ -353,6 +53,7 @@ class Scope:
         other.layers_version = self.layers_version
         other.rules = {kind: list(items) for kind, items in self.rules.items()}
         other.approvals = dict(self.approvals)
+        other.gone = self.gone
         return other
 
     @property
@@ -365,6 +66,19 @@ class Scope:
 
     def document(self, revision):
         return self.revisions[revision - 1].document
+
+    def refuse_revision(self, number):
+        """The refusal of a revision that can be released no more, or None."""
+        if not 0 < number <= self.latest or self.document(number) is None:
+            return Refusal(404, "not_found")
+        return Refusal(404, "gone") if number in self.gone else None
+
+    def retire(self, count, needed):
+        """Lets go of what is behind the newest `count` revisions and no release needs."""
+        old = [number for number in range(1, self.latest - count + 1)
+               if number not in self.gone and number not in needed
+               and self.document(number) is not None]
+        self.gone |= set(old[:RETIRED_MAX])
 
     def rule(self, kind):
         return self.rules[kind][-1].document if self.rules[kind] else {}
@@ -418,15 +132,19 @@ class Model:
     def __init__(self):
         self.scopes = {}
         self.version = 0     # the highest that was ever named
+        self.floor = 0       # of versions, after a restore
         self.answers = {}    # (author, key) -> (request, answer)
         self.audit = []
+        self.grants = None    # author -> (roles, scope); None = everybody may do everything
         self.unnamed = set()  # scopes whose release moved under a version that no answer named
 
     def copy(self):
         other = Model()
         other.unnamed = set(self.unnamed)
+        other.grants = None if self.grants is None else dict(self.grants)
         other.scopes = {path: scope.copy() for path, scope in self.scopes.items()}
         other.version = self.version
+        other.floor = self.floor
         other.answers = dict(self.answers)
         other.audit = list(self.audit)
         return other
@@ -459,8 +177,9 @@ class Model:
         return document
 
     def version_of(self, path):
-        return max([self.scope(path).layers_version] +
-                   [self.scope(layer).release.version for layer in self.layers_of(path)])
+        version = max([self.scope(path).layers_version] +
+                      [self.scope(layer).release.version for layer in self.layers_of(path)])
+        return max(version, self.floor) if version else 0
 
     def contents(self, path):
         """All that consumers of a scope are given: what is stable first."""
@@ -498,10 +217,35 @@ class Model:
                     winner = layer, revision
         return version, shown, found, value, winner
 
+    # ---- Who may do what ------------------------------------------------------------------------
+
+    def may(self, author, roles, path):
+        held, scope = self.grants[author]
+        is_over = scope == "*" or path == scope or path.startswith(scope + "/")
+        return is_over and bool(held & roles)
+
+    def denial(self, op):
+        """The refusal of who may not, whatever it is."""
+        if self.grants is None:
+            return None
+        author = op["author"]
+        if author == "anonymous":
+            return Refusal(401, "unauthorized")
+        items = op["items"] if op["op"] == "batch" else [op]
+        may = all(self.may(author, RIGHTS[item.get("kind", item["op"])], item["scope"])
+                  for item in items)
+        if op["op"] == "layers":
+            may &= all(layer in prefixes(op["scope"]) or self.may(author, ROLES, layer)
+                       for layer in op["layers"])
+        return None if may else Refusal(403, "forbidden")
+
     # ---- Judging ------------------------------------------------------------------------------
 
     def judge(self, op):
         """Refusals, of which one has to be the answer, or Done."""
+        denial = self.denial(op)
+        if denial:
+            return [denial]
         known = self.answers.get((op["author"], op.get("key")))
         if op.get("key") and not op.get("dry_run") and known:
             if known[0] == name_request(op):
@@ -568,6 +312,11 @@ class Model:
             raise Refused(*refusals)
 
         def commit(version):
+            for path in {item["scope"] for item in items if item["op"] != "release"}:
+                kept = after.inherited(path, "retained_revisions")
+                if kept:
+                    after.scopes[path].retire(kept, self.scope(path).release.needed |
+                                              after.scopes[path].release.needed)
             self.scopes = after.scopes
             for path in moved:
                 release = self.scopes[path].release
@@ -614,6 +363,8 @@ class Model:
                 refusals.append(Refusal(404, "not_found"))
             elif scope.release.is_rolling:
                 refusals.append(Refusal(409, "state", {"state": scope.release.state}))
+        else:
+            refusals += self._limit_refusals(path, item["document"])
         if refusals:
             raise Refused(*refusals)
         scope = self.scopes.setdefault(path, scope)
@@ -625,6 +376,30 @@ class Model:
             scope.release.act("delete", {})
             shown["release"] = scope.release.view()
         return shown
+
+    def inherited(self, path, name):
+        """What the nearest scope along the path says; 0 where none does."""
+        for prefix in reversed(prefixes(path)):
+            value = self.scope(prefix).rule("settings").get(name)
+            if value is not None:
+                return value
+        return 0
+
+    def _limit_refusals(self, path, document):
+        refusals = self._count_refusals(path)
+        if 0 < self.inherited(path, "document_size_max") < len(canonical.text(document).encode()):
+            refusals.append(Refusal(413, "document_size"))
+        if 0 < self.inherited(path, "document_keys_max") < canonical.count(document):
+            refusals.append(Refusal(422, "keys"))
+        return refusals
+
+    def _count_refusals(self, path):
+        """A scope that is not known yet may be one too many of its tenant."""
+        tenant = path.split("/")[0]
+        count = sum(scope.is_known and other.split("/")[0] == tenant
+                    for other, scope in self.scopes.items())
+        most = self.scope(tenant).rule("settings").get("scopes_max")
+        return [Refusal(422, "scope_count")] if most and not self.known(path) and count >= most else []
 
     def _release_item(self, path, item):
         scope = self.scope(path)
@@ -643,14 +418,18 @@ class Model:
         if action in ("promote", "quarantine"):
             if action == "quarantine" and not revision:
                 refusals.append(Refusal(400, "invalid"))
-            elif not 0 < revision <= scope.latest or scope.document(revision) is None:
-                refusals.append(Refusal(404, "not_found"))
+            elif scope.refuse_revision(revision):
+                refusals.append(scope.refuse_revision(revision))
             elif action == "promote":
                 required = self.approvals_required(path)
                 if len(scope.approvals.get(revision, ())) < required:
                     refusals.append(Refusal(403, "approval"))
-        if action == "rollback" and revision and revision not in release.before:
-            refusals.append(Refusal(404, "not_found"))
+        if action == "rollback":
+            target = revision or release.rollback_target()
+            if revision and revision not in release.before:
+                refusals.append(Refusal(404, "not_found"))
+            elif target and scope.refuse_revision(target):
+                refusals.append(scope.refuse_revision(target))
         release.act(action, item, refusals)
 
     def _overlaps(self, affected, begun):
@@ -693,11 +472,7 @@ class Model:
         return refusals, asks_validators
 
     def approvals_required(self, path):
-        for prefix in reversed(prefixes(path)):
-            required = self.scope(prefix).rule("settings").get("approval")
-            if required is not None:
-                return required
-        return 0
+        return self.inherited(path, "approval")
 
     def _judge_layers(self, op):
         path, layers = op["scope"], op["layers"]
@@ -708,6 +483,7 @@ class Model:
             refusals.append(Refusal(400, "invalid"))
         if op.get("expected_version") not in (None, scope.layers_version):
             refusals.append(Refusal(409, "conflict"))
+        refusals += self._count_refusals(path)
         rolling = [layer for layer in layers or prefixes(path)
                    if self.scope(layer).release.is_rolling]
         if len(rolling) > 1:
@@ -734,6 +510,8 @@ class Model:
         path, kind = op["scope"], op["kind"]
         scope = self.scope(path)
         refusals = [Refusal(*op["wrong"])] if op.get("wrong") else []
+        if op["document"].get("scopes_max") and "/" in path:
+            refusals.append(Refusal(400, "invalid"))
         if op.get("expected_revision") not in (None, len(scope.rules[kind])):
             refusals.append(Refusal(409, "conflict", {"revision": len(scope.rules[kind])}))
         if refusals:

@@ -5,7 +5,7 @@ import struct
 import unittest
 
 import canonical
-import reference
+import lifecycle
 
 # RFC 8785, appendix B: the IEEE 754 bits and their text.
 NUMBERS = (
@@ -52,7 +52,7 @@ class Canonical(unittest.TestCase):
 
 class Lifecycle(unittest.TestCase):
     def test_a_rollback_walks_back_and_steps_over_what_is_quarantined(self):
-        release = reference.Release()
+        release = lifecycle.Release()
         for revision in (1, 2, 3, 4):
             release.act("promote", {"revision": revision})
         release.act("quarantine", {"revision": 3})
@@ -60,22 +60,22 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual((release.active, release.previous), (2, 1))
         release.act("rollback", {})
         self.assertEqual((release.active, release.previous), (1, 0))
-        with self.assertRaises(reference.Refused):
+        with self.assertRaises(lifecycle.Refused):
             release.act("rollback", {})
 
     def test_every_cell_that_the_guide_does_not_name_is_refused(self):
-        for state, possible in reference.POSSIBLE.items():
-            for action in set(reference.ACTIONS) - possible:
-                release = reference.Release(state=state, active=1, candidate=2, before={1: 0})
-                with self.assertRaises(reference.Refused, msg=(state, action)):
+        for state, possible in lifecycle.POSSIBLE.items():
+            for action in set(lifecycle.ACTIONS) - possible:
+                release = lifecycle.Release(state=state, active=1, candidate=2, before={1: 0})
+                with self.assertRaises(lifecycle.Refused, msg=(state, action)):
                     release.act(action, {"revision": 3})
 
     def test_strategies_are_read_as_documented(self):
         for text, ppm in (("canary:5%", (50000,)), ("stages:0.5%,100%", (5000,)),
                           ("all", (1000000,))):
-            self.assertEqual(reference.read_strategy(text).ppm, ppm)
+            self.assertEqual(lifecycle.read_strategy(text).ppm, ppm)
         for text in ("canary:0%", "stages:5%,5%", "canary:101%", "some", "canary:1%,2%"):
-            self.assertIsNone(reference.read_strategy(text))
+            self.assertIsNone(lifecycle.read_strategy(text))
 
 
 if __name__ == "__main__":
