@@ -15,6 +15,7 @@
 #include "confcast/error.h"
 #include "controlplane/api/connection.h"
 #include "controlplane/api/headers.h"
+#include "controlplane/api/identify.h"
 #include "controlplane/api/listen.h"
 #include "controlplane/api/reaper.h"
 #include "controlplane/api/watch.h"
@@ -343,42 +344,26 @@ clock_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
 }
 
-static void
-read_certificate(struct exchange *x, struct MHD_Connection *mhd, char name[CFC_AUTHOR_SIZE_MAX + 1],
-                 struct cfc_credentials *credentials)
+static int
+find_identity(struct exchange *x, struct MHD_Connection *mhd, struct cfc_identity *identity)
 {
-    const union MHD_ConnectionInfo *info;
+    struct cfc_asker asker = {.mhd = mhd,
+                              .connection = x->connection,
+                              .tls = x->server->config.tls,
+                              .authorization = x->headers.authorization,
+                              .unix_ns = clock_ns(CLOCK_REALTIME)};
 
-    if (x->connection == NULL || !x->connection->is_tls) {
-        return;
-    }
-    info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    if (info != NULL) {
-        credentials->has_certificate =
-            cfc_tls_peer(x->server->config.tls, info->tls_session, name, CFC_AUTHOR_SIZE_MAX + 1);
-        credentials->certificate_name = name[0] != '\0' ? name : NULL;
-    }
+    return cfc_identify(x->server->api->access, &asker, identity);
 }
 
-/* Who asks, proven by a token or a certificate, or by the kernel. */
 static bool
 identify(struct exchange *x, struct MHD_Connection *mhd)
 {
     struct cfc_access *access = x->server->api->access;
     char text[CFC_PEER_TEXT_SIZE];
-    char name[CFC_AUTHOR_SIZE_MAX + 1];
-    struct cfc_credentials credentials = {
-        .authorization = x->headers.authorization,
-        .is_unix = x->connection != NULL && x->connection->is_unix,
-        .peer_uid = x->connection != NULL ? x->connection->peer_uid : 0,
-        .peer = cfc_connection_peer(x->connection, text),
-        .unix_ns = clock_ns(CLOCK_REALTIME),
-    };
     uint64_t wait_ns;
-    int rc;
+    int rc = find_identity(x, mhd, &x->identity);
 
-    read_certificate(x, mhd, name, &credentials);
-    rc = cfc_access_identify(access, &credentials, &x->identity);
     if (rc == CONFCAST_ERR_AUTHORITY) {
         refuse(x, 401, "unauthorized", "this needs a valid token or client certificate");
         return false;
@@ -388,7 +373,8 @@ identify(struct exchange *x, struct MHD_Connection *mhd)
         return false;
     }
     if (!cfc_access_may_ask(access, &x->identity, clock_ns(CLOCK_MONOTONIC), &wait_ns)) {
-        cfc_access_deny(access, CFC_DENIAL_RATE, x->identity.name, credentials.peer);
+        cfc_access_deny(access, CFC_DENIAL_RATE, x->identity.name,
+                        cfc_connection_peer(x->connection, text));
         refuse(x, 429, "rate", "this identity asks too often; wait as long as Retry-After says");
         x->reply.retry_s = (unsigned)(wait_ns / CFC_S + 1);
         return false;
@@ -414,6 +400,22 @@ admit(struct exchange *x, struct MHD_Connection *mhd)
         return false;
     }
     return true;
+}
+
+/* Whether who watches may still: tokens are revoked and roles taken away meanwhile. */
+static bool
+may_still_read(void *arg)
+{
+    struct exchange *x = arg;
+    struct cfc_access *access = x->server->api->access;
+    struct cfc_identity now;
+
+    if (x->route->right == CFC_RIGHT_PUBLIC || access == NULL) {
+        return true;
+    }
+    return find_identity(x, x->mhd, &now) == CONFCAST_OK &&
+           cfc_identity_allows(&now, x->route->right,
+                               x->route->tail == CFC_TAIL_SCOPE ? x->request.rest : NULL);
 }
 
 /* The author of a change is who was proven.  Where nothing has to be proven (the daemon then
@@ -699,7 +701,13 @@ wait_for_change(struct exchange *x, struct MHD_Connection *mhd, enum MHD_Result 
     if (x->reply.status != 200 || (!wait.is_stream && !wait.is_poll) || x->watch != NULL) {
         return false;
     }
-    x->watch = cfc_watch_new(&x->server->watches, mhd, x->connection, &wait, x->request.rest);
+    x->watch =
+        cfc_watch_new(&x->server->watches, &(struct cfc_watch_request){.mhd = mhd,
+                                                                       .connection = x->connection,
+                                                                       .wait = wait,
+                                                                       .scope = x->request.rest,
+                                                                       .may_read = may_still_read,
+                                                                       .arg = x});
     if (x->watch == NULL) {
         cfc_reply_error(&x->reply, 503, "busy", "too many watch already; try again later");
         x->reply.retry_s = 1;
@@ -736,6 +744,9 @@ finish(struct exchange *x, struct MHD_Connection *mhd)
     if (x->connection != NULL && !cfc_reaper_enter(x->connection, CFC_CONNECTION_ANSWERING)) {
         cfc_api_count_reply(x->server->api, 408);
         return MHD_NO;
+    }
+    if (x->watch != NULL && !may_still_read(x)) {
+        refuse(x, 401, "unauthorized", "what was allowed when this began to wait is not any more");
     }
     if (x->route != NULL) {
         x->mhd = mhd;

@@ -1,6 +1,7 @@
 /* Status: who applied what, once or as it changes. */
 #include "controlplane/api/status.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,51 +182,80 @@ node_json(struct cfc_api *api)
 /* ---- Bodies -----------------------------------------------------------------------------------
  */
 
-/* The scopes whose status changed after `after` (0 = all of them), appended to `list`; *seen gets
- * the newest change among them. */
+/* Takes over the value. */
+static bool
+write_json(FILE *out, json_t *value)
+{
+    bool is_good = value != NULL && json_dumpf(value, out, JSON_COMPACT | JSON_SORT_KEYS) == 0;
+
+    json_decref(value);
+    return is_good;
+}
+
+/* The scopes whose status changed after `after` (0 = all of them), as the members of a list.  A
+ * hundred thousand of them are text at once: as JSON values they would take ten times the memory.
+ */
 static int
-list_scopes(struct cfc_api *api, uint64_t after, uint64_t unix_ns, json_t *list, uint64_t *seen)
+write_scopes(struct cfc_api *api, uint64_t after, uint64_t unix_ns, size_t size_max, FILE *out)
 {
     char *scopes = NULL;
     size_t count = 0;
     const char *scope;
-    int rc = cfc_service_scopes(api->service, &scopes, &count);
+    bool is_first = true;
+    int rc = after != 0 ? cfc_service_changed_scopes(api->service, after, &scopes, &count)
+                        : cfc_service_scopes(api->service, &scopes, &count);
 
     scope = scopes;
     for (size_t i = 0; rc == CONFCAST_OK && i < count; i++, scope += strlen(scope) + 1) {
         struct cfc_scope_status status;
 
-        if (cfc_service_scope_status(api->service, scope, unix_ns, &status) != CONFCAST_OK ||
-            (after != 0 && status.change <= after)) {
+        if (cfc_service_scope_status(api->service, scope, unix_ns, &status) != CONFCAST_OK) {
             continue;
         }
-        if (json_array_append_new(list, scope_json(api, scope, &status)) != 0) {
-            rc = CONFCAST_ERR_NO_MEMORY;
+        if (!is_first) {
+            fputc(',', out);
         }
-        *seen = status.change > *seen ? status.change : *seen;
+        is_first = false;
+        if (!write_json(out, scope_json(api, scope, &status))) {
+            rc = CONFCAST_ERR_NO_MEMORY;
+        } else if ((size_t)ftell(out) > size_max) {
+            rc = CONFCAST_ERR_LIMIT;
+        }
     }
     free(scopes);
     return rc;
 }
 
 int
-cfc_api_all_status(struct cfc_api *api, uint64_t after, uint64_t unix_ns, json_t **body,
-                   uint64_t *seen)
+cfc_api_all_status(struct cfc_api *api, uint64_t after, uint64_t unix_ns, size_t size_max,
+                   char **text, size_t *size, uint64_t *seen)
 {
-    json_t *list = json_array();
     /* Taken first: a change during the listing is shown twice rather than never. */
     uint64_t change = cfc_service_change(api->service);
-    int rc = list != NULL ? list_scopes(api, after, unix_ns, list, seen) : CONFCAST_ERR_NO_MEMORY;
+    FILE *out = open_memstream(text, size);
+    int rc;
 
-    *body = NULL;
+    if (out == NULL) {
+        *text = NULL;
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    fprintf(out, "{\"change\":%llu,\"node\":", (unsigned long long)change);
+    rc = write_json(out, node_json(api)) ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+    fputs(",\"scopes\":[", out);
+    if (rc == CONFCAST_OK) {
+        rc = write_scopes(api, after, unix_ns, size_max, out);
+    }
+    fputs("]}", out);
+    if (fclose(out) != 0 && rc == CONFCAST_OK) {
+        rc = CONFCAST_ERR_NO_MEMORY;
+    }
     if (rc != CONFCAST_OK) {
-        json_decref(list);
+        free(*text);
+        *text = NULL;
         return rc;
     }
     *seen = change;
-    *body = json_pack("{so so sI}", "node", node_json(api), "scopes", list, "change",
-                      (json_int_t)change);
-    return *body != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+    return CONFCAST_OK;
 }
 
 int
@@ -286,33 +316,34 @@ read_wait(const struct cfc_request *request, struct cfc_reply *reply)
     return true;
 }
 
-static void
-reply_status(struct cfc_reply *reply, int rc, json_t *body, uint64_t seen)
+/* An answer that may have to wait; false after a failure, which does not. */
+static bool
+settle(struct cfc_reply *reply, int rc, uint64_t seen)
 {
-    struct cfc_wait wait = reply->wait;
-
     if (rc != CONFCAST_OK) {
         reply->wait = (struct cfc_wait){.is_poll = false};
         cfc_reply_failure(reply, rc, NULL, NULL);
-        return;
+        return false;
     }
-    cfc_reply_json(reply, 200, body);
-    wait.is_poll = wait.is_poll && seen == wait.after;
-    reply->wait = wait;
+    reply->wait.is_poll = reply->wait.is_poll && seen == reply->wait.after;
+    return true;
 }
 
 void
 cfc_api_get_status(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply)
 {
-    json_t *body = NULL;
+    char *text = NULL;
+    size_t size = 0;
     uint64_t seen = 0;
     int rc;
 
     if (!read_wait(request, reply)) {
         return;
     }
-    rc = cfc_api_all_status(api, 0, request->unix_ns, &body, &seen);
-    reply_status(reply, rc, body, seen);
+    rc = cfc_api_all_status(api, 0, request->unix_ns, SIZE_MAX, &text, &size, &seen);
+    if (settle(reply, rc, seen)) {
+        cfc_reply_text(reply, "application/json", text, size);
+    }
 }
 
 void
@@ -331,5 +362,7 @@ cfc_api_get_scope_status(struct cfc_api *api, const struct cfc_request *request,
     }
     reply->wait.stragglers = (size_t)wanted;
     rc = cfc_api_scope_status(api, request->rest, (size_t)wanted, request->unix_ns, &body, &seen);
-    reply_status(reply, rc, body, seen);
+    if (settle(reply, rc, seen)) {
+        cfc_reply_json(reply, 200, body);
+    }
 }

@@ -6,10 +6,11 @@
 
 #include "controlplane/api/api.h"
 
-/* {node, scopes, change}: all scopes, or those whose status changed after `after`.  *seen: give it
- * as `after` the next time, and no change is missed.  NO_MEMORY. */
-int cfc_api_all_status(struct cfc_api *api, uint64_t after, uint64_t unix_ns, json_t **body,
-                       uint64_t *seen);
+/* {node, scopes, change} as text, which is the caller's to free: all scopes, or those whose status
+ * changed after `after`.  *seen: give it as `after` the next time, and no change is missed.
+ * NO_MEMORY; LIMIT: more than `size_max` bytes. */
+int cfc_api_all_status(struct cfc_api *api, uint64_t after, uint64_t unix_ns, size_t size_max,
+                       char **text, size_t *size, uint64_t *seen);
 
 /* The status of one scope with up to `stragglers` consumers that are behind.  NOT_FOUND, NO_MEMORY.
  */

@@ -1,5 +1,6 @@
 #include "controlplane/api/watch.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +12,15 @@
 
 enum {
     BLOCK_SIZE = 32 * 1024,
-    TEXT_TOTAL_MAX = 64 << 20
+    TEXT_TOTAL_MAX = 64 << 20,
+    GONE_PERIODS = 5, /* between two looks whether clients are still there */
 };
 
 struct cfc_watch {
     struct cfc_watch *prev;
     struct cfc_watch *next;
     struct cfc_watch_hub *hub;
-    struct MHD_Connection *mhd;
-    struct cfc_connection *connection;
-    struct cfc_wait wait;
+    struct cfc_watch_request request;
     char scope[CFC_SCOPE_SIZE_MAX + 1]; /* "" = all */
     uint64_t begin_ns;                  /* monotonic, as the next one */
     uint64_t beat_ns;                   /* last event */
@@ -31,10 +31,12 @@ struct cfc_watch {
     uint64_t missed;    /* changes that came while one waited to be sent */
     bool is_due;
     bool is_suspended;
+    bool is_gone; /* the client closed its end */
 
     /* Of the connection's thread: */
     uint64_t seen; /* change that the last event showed */
     bool is_begun;
+    bool is_over; /* the last event says why */
     char *text;
     size_t size;
     size_t at; /* sent up to here */
@@ -67,7 +69,7 @@ wake(struct cfc_watch *w)
 {
     if (w->is_suspended) {
         w->is_suspended = false;
-        MHD_resume_connection(w->mhd);
+        MHD_resume_connection(w->request.mhd);
     }
 }
 
@@ -76,7 +78,7 @@ look_at(struct cfc_watch *w, uint64_t change, uint64_t now_ns)
 {
     uint64_t new_change = w->noticed;
 
-    if (change != w->looked_at || w->noticed == w->wait.after) {
+    if (change != w->looked_at || w->noticed == w->request.wait.after) {
         w->looked_at = change;
         new_change = change_of(w, change);
     }
@@ -85,11 +87,11 @@ look_at(struct cfc_watch *w, uint64_t change, uint64_t now_ns)
         w->missed += w->is_due;
         w->is_due = true;
     }
-    if (w->wait.is_stream && (now_ns - w->beat_ns > CFC_WATCH_BEAT_S * CFC_S ||
-                              now_ns - w->begin_ns > CFC_WATCH_LIFE_S * CFC_S)) {
+    if (w->request.wait.is_stream && (now_ns - w->beat_ns > CFC_WATCH_BEAT_S * CFC_S ||
+                                      now_ns - w->begin_ns > CFC_WATCH_LIFE_S * CFC_S)) {
         w->is_due = true;
     }
-    if (!w->wait.is_stream && now_ns - w->begin_ns > w->wait.wait_ms * CFC_MS) {
+    if (!w->request.wait.is_stream && now_ns - w->begin_ns > w->request.wait.wait_ms * CFC_MS) {
         w->is_due = true;
     }
     if (w->is_due || w->hub->is_stopping) {
@@ -97,10 +99,37 @@ look_at(struct cfc_watch *w, uint64_t change, uint64_t now_ns)
     }
 }
 
+/* A suspended connection is not polled by the library: its client could be gone for long, and keep
+ * its place.  It cannot be closed meanwhile, since its request ends under the hub's lock. */
+static void
+look_for_the_gone(struct cfc_watch_hub *hub)
+{
+    struct pollfd fds[CFC_WATCH_COUNT_MAX];
+    struct cfc_watch *watches[CFC_WATCH_COUNT_MAX];
+    nfds_t count = 0;
+
+    for (struct cfc_watch *w = hub->first; w != NULL; w = w->next) {
+        if (w->is_suspended && w->request.connection != NULL) {
+            fds[count] = (struct pollfd){.fd = w->request.connection->fd, .events = POLLRDHUP};
+            watches[count++] = w;
+        }
+    }
+    if (poll(fds, count, 0) <= 0) {
+        return;
+    }
+    for (nfds_t i = 0; i < count; i++) {
+        if (fds[i].revents != 0) {
+            watches[i]->is_gone = true;
+            wake(watches[i]);
+        }
+    }
+}
+
 static void *
 run(void *arg)
 {
     struct cfc_watch_hub *hub = arg;
+    uint32_t periods = 0;
 
     pthread_setname_np(pthread_self(), "confcast-watch");
     pthread_mutex_lock(&hub->lock);
@@ -117,6 +146,9 @@ run(void *arg)
         change = cfc_service_change(hub->api->service);
         for (struct cfc_watch *w = hub->first; w != NULL; w = w->next) {
             look_at(w, change, next_ns);
+        }
+        if (++periods % GONE_PERIODS == 0) {
+            look_for_the_gone(hub);
         }
         pthread_cond_timedwait(&hub->changed, &hub->lock, &until);
     }
@@ -161,9 +193,33 @@ cfc_watch_hub_stop(struct cfc_watch_hub *hub)
     pthread_join(hub->thread, NULL);
 }
 
+/* Under the lock: whether one more may watch. */
+static bool
+has_room(const struct cfc_watch_hub *hub, const struct cfc_connection *connection)
+{
+    uint32_t tcp_count = 0;
+    uint32_t peer_count = 0;
+
+    if (hub->is_stopping || hub->count >= CFC_WATCH_COUNT_MAX) {
+        return false;
+    }
+    if (connection != NULL && connection->is_unix) {
+        return true;
+    }
+    for (const struct cfc_watch *w = hub->first; w != NULL; w = w->next) {
+        const struct cfc_connection *other = w->request.connection;
+
+        if (other == NULL || !other->is_unix) {
+            tcp_count++;
+            peer_count += connection != NULL && other != NULL &&
+                          memcmp(other->peer, connection->peer, sizeof(other->peer)) == 0;
+        }
+    }
+    return tcp_count < CFC_WATCH_TCP_MAX && peer_count < CFC_WATCH_PEER_MAX;
+}
+
 struct cfc_watch *
-cfc_watch_new(struct cfc_watch_hub *hub, struct MHD_Connection *mhd,
-              struct cfc_connection *connection, const struct cfc_wait *wait, const char *scope)
+cfc_watch_new(struct cfc_watch_hub *hub, const struct cfc_watch_request *request)
 {
     struct cfc_watch *w = calloc(1, sizeof(*w));
 
@@ -171,16 +227,14 @@ cfc_watch_new(struct cfc_watch_hub *hub, struct MHD_Connection *mhd,
         return NULL;
     }
     w->hub = hub;
-    w->mhd = mhd;
-    w->connection = connection;
-    w->wait = *wait;
-    snprintf(w->scope, sizeof(w->scope), "%s", scope);
+    w->request = *request;
+    snprintf(w->scope, sizeof(w->scope), "%s", request->scope);
     w->begin_ns = w->beat_ns = clock_ns(CLOCK_MONOTONIC);
     w->looked_at = cfc_service_change(hub->api->service);
-    w->noticed = wait->is_stream ? change_of(w, w->looked_at) : wait->after;
-    w->is_due = wait->is_stream;
+    w->noticed = request->wait.is_stream ? change_of(w, w->looked_at) : request->wait.after;
+    w->is_due = request->wait.is_stream;
     pthread_mutex_lock(&hub->lock);
-    if (hub->is_stopping || hub->count >= CFC_WATCH_COUNT_MAX) {
+    if (!has_room(hub, request->connection)) {
         pthread_mutex_unlock(&hub->lock);
         free(w);
         return NULL;
@@ -236,7 +290,7 @@ cfc_watch_park(struct cfc_watch *w)
     is_parked = !w->hub->is_stopping;
     if (is_parked) {
         w->is_suspended = true;
-        MHD_suspend_connection(w->mhd);
+        MHD_suspend_connection(w->request.mhd);
     }
     pthread_mutex_unlock(&w->hub->lock);
     return is_parked;
@@ -245,53 +299,92 @@ cfc_watch_park(struct cfc_watch *w)
 /* ---- Streams ----------------------------------------------------------------------------------
  */
 
-static json_t *
-state_of(struct cfc_watch *w)
+/* The state as JSON text, which is the caller's to free. */
+static int
+state_of(struct cfc_watch *w, char **text)
 {
     struct cfc_api *api = w->hub->api;
     uint64_t unix_ns = clock_ns(CLOCK_REALTIME);
     json_t *body = NULL;
+    size_t size;
+    int rc;
 
-    if (w->scope[0] == '\0') {
-        cfc_api_all_status(api, w->seen, unix_ns, &body, &w->seen);
-    } else {
-        cfc_api_scope_status(api, w->scope, w->wait.stragglers, unix_ns, &body, &w->seen);
+    *text = NULL;
+    if (w->request.may_read != NULL && !w->request.may_read(w->request.arg)) {
+        return CONFCAST_ERR_AUTHORITY;
     }
-    return body;
+    if (w->scope[0] == '\0') {
+        return cfc_api_all_status(api, w->seen, unix_ns, TEXT_TOTAL_MAX, text, &size, &w->seen);
+    }
+    rc = cfc_api_scope_status(api, w->scope, w->request.wait.stragglers, unix_ns, &body, &w->seen);
+    if (rc == CONFCAST_OK) {
+        *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
+        rc = *text != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+    }
+    json_decref(body);
+    return rc;
 }
 
-/* The next event; false when it cannot be made. */
+/* The text of the next event, or of the last one: `rc` says why it is the last. */
 static bool
-make_event(struct cfc_watch *w, uint64_t missed)
+write_event(struct cfc_watch *w, const char *json, int rc, uint64_t missed)
 {
-    json_t *body = state_of(w);
-    char *json = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    size_t size = 0;
-    char *text = NULL;
-    FILE *out = json != NULL ? open_memstream(&text, &size) : NULL;
+    const char *code = rc == CONFCAST_ERR_AUTHORITY ? "unauthorized" : confcast_error_word(rc);
+    FILE *out = open_memstream(&w->text, &w->size);
 
-    json_decref(body);
     if (out == NULL) {
-        free(json);
+        w->text = NULL;
         return false;
     }
     if (!w->is_begun) {
         fputs("retry: 1000\n\n", out);
     }
-    if (missed > 0) {
-        fprintf(out, "event: missed\ndata: {\"missed\":%llu}\n\n", (unsigned long long)missed);
+    if (rc != CONFCAST_OK) {
+        fprintf(out, "event: end\ndata: {\"code\":\"%s\"}\n\n", code);
+        w->is_over = true;
+    } else {
+        if (missed > 0) {
+            fprintf(out, "event: missed\ndata: {\"missed\":%llu}\n\n", (unsigned long long)missed);
+        }
+        fprintf(out, "event: status\nid: %llu\ndata: %s\n\n", (unsigned long long)w->seen, json);
     }
-    fprintf(out, "event: status\nid: %llu\ndata: %s\n\n", (unsigned long long)w->seen, json);
-    free(json);
-    if (fclose(out) != 0 || atomic_load(&w->hub->text_total) + size > TEXT_TOTAL_MAX) {
-        free(text);
+    if (fclose(out) != 0) {
+        free(w->text);
+        w->text = NULL;
+        w->size = 0;
         return false;
     }
-    atomic_fetch_add(&w->hub->text_total, size);
-    w->text = text;
-    w->size = size;
     w->is_begun = true;
     return true;
+}
+
+/* False when not even the reason for the end can be told. */
+static bool
+make_event(struct cfc_watch *w, uint64_t missed)
+{
+    char *json = NULL;
+    int rc = state_of(w, &json);
+    bool is_made;
+
+    if (rc == CONFCAST_OK &&
+        atomic_load(&w->hub->text_total) + strlen(json) > (size_t)TEXT_TOTAL_MAX) {
+        rc = CONFCAST_ERR_BUSY;
+    }
+    is_made = write_event(w, json, rc, missed);
+    free(json);
+    atomic_fetch_add(&w->hub->text_total, w->size);
+    return is_made;
+}
+
+/* Under the hub's lock: to go on when something is due. */
+static void
+park(struct cfc_watch *w)
+{
+    if (w->request.connection != NULL) {
+        cfc_reaper_enter(w->request.connection, CFC_CONNECTION_ANSWERING);
+    }
+    w->is_suspended = true;
+    MHD_suspend_connection(w->request.mhd);
 }
 
 /* Waits for the next event, or makes it.  What the reader returns when there is nothing to send
@@ -302,17 +395,18 @@ next_event(struct cfc_watch *w)
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     uint64_t missed;
 
-    pthread_mutex_lock(&w->hub->lock);
-    if (w->hub->is_stopping || now_ns - w->begin_ns > CFC_WATCH_LIFE_S * CFC_S) {
-        pthread_mutex_unlock(&w->hub->lock);
+    if (w->is_over) {
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
+    pthread_mutex_lock(&w->hub->lock);
+    if (w->is_gone || w->hub->is_stopping || now_ns - w->begin_ns > CFC_WATCH_LIFE_S * CFC_S) {
+        bool is_gone = w->is_gone;
+
+        pthread_mutex_unlock(&w->hub->lock);
+        return is_gone ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+    }
     if (!w->is_due) {
-        if (w->connection != NULL) {
-            cfc_reaper_enter(w->connection, CFC_CONNECTION_ANSWERING);
-        }
-        w->is_suspended = true;
-        MHD_suspend_connection(w->mhd);
+        park(w);
         pthread_mutex_unlock(&w->hub->lock);
         return 0;
     }
@@ -329,8 +423,8 @@ next_event(struct cfc_watch *w)
         w->noticed = w->seen;
     }
     pthread_mutex_unlock(&w->hub->lock);
-    if (w->connection != NULL) {
-        cfc_reaper_enter_sending(w->connection, w->size);
+    if (w->request.connection != NULL) {
+        cfc_reaper_enter_sending(w->request.connection, w->size);
     }
     return 1;
 }

@@ -175,7 +175,16 @@ enter_list(struct cfc_apply_entry *state)
 void
 cfc_apply_note_change(struct cfc_apply_table *table, struct cfc_scope *scope)
 {
-    scope->apply.change = ++table->change;
+    struct cfc_scope_apply *apply = &scope->apply;
+
+    apply->change = ++table->change;
+    if (table->recent == scope) {
+        return;
+    }
+    if (apply->prev_change != NULL) { /* The list's head has its tail there. */
+        DL_DELETE2(table->recent, scope, apply.prev_change, apply.next_change);
+    }
+    DL_PREPEND2(table->recent, scope, apply.prev_change, apply.next_change);
 }
 
 struct cfc_apply_change

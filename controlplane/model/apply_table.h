@@ -137,7 +137,8 @@ struct cfc_apply_table {
     struct cfc_apply_labels *labels; /* by text */
     struct cfc_apply_clone *clones;
     struct cfc_apply_totals totals;
-    uint64_t change; /* rises with every change of any scope's counts */
+    uint64_t change;          /* rises with every change of any scope's counts */
+    struct cfc_scope *recent; /* scopes that changed, the latest first */
     bool is_loaded;
 };
 
@@ -219,6 +220,7 @@ void cfc_apply_count_leave(struct cfc_apply_table *table, struct cfc_apply_entry
 uint64_t cfc_apply_good_of(const struct cfc_scope *scope, const struct cfc_report_entry *entry);
 /* Whether it is known to serve what is published. */
 bool cfc_apply_is_current(const struct cfc_apply_entry *state);
+/* Something of a scope's status changed; its release and rollout are part of it. */
 void cfc_apply_note_change(struct cfc_apply_table *table, struct cfc_scope *scope);
 
 /* ---- apply_page.c -----------------------------------------------------------------------------

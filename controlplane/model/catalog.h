@@ -30,8 +30,10 @@ struct cfc_scope_apply {
     struct cfc_apply_detail *detail; /* NULL = no consumer follows it */
     uint64_t level;                  /* consumers that said they lack nothing, stale ones too */
     uint64_t change;                 /* when anything of it changed, in changes of all scopes */
-    uint32_t generation;             /* rises with each published version */
-    bool is_dirty;                   /* what is published is not written yet */
+    struct cfc_scope *prev_change;   /* list: in the order of these */
+    struct cfc_scope *next_change;
+    uint32_t generation; /* rises with each published version */
+    bool is_dirty;       /* what is published is not written yet */
     struct cfc_scope *next_dirty;
 };
 

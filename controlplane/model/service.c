@@ -61,7 +61,7 @@ cfc_service_install(struct cfc_service *service, struct cfc_scope *scope,
     service->has_idle_bodies = true;
     cfc_decision_unref(scope->decision);
     scope->decision = decision;
-    scope->apply.change = ++service->apply.change;
+    cfc_apply_note_change(&service->apply, scope);
     if (decision != NULL) {
         enqueue(service, scope);
     }

@@ -547,6 +547,10 @@ int cfc_service_scope_status(struct cfc_service *service, const char *scope, uin
 
 /* Rises with every change of any scope's status; not comparable with that of another process. */
 uint64_t cfc_service_change(struct cfc_service *service);
+/* The paths of the scopes whose status changed after `change`, each with its NUL, the latest first.
+ * Free *scopes.  CONFCAST_ERR_NO_MEMORY. */
+int cfc_service_changed_scopes(struct cfc_service *service, uint64_t change, char **scopes,
+                               size_t *count);
 
 void cfc_service_apply_totals(struct cfc_service *service, struct cfc_apply_totals *totals);
 

@@ -227,6 +227,43 @@ cfc_service_change(struct cfc_service *service)
     return change;
 }
 
+/* Under the lock. */
+static int
+collect_changed(const struct cfc_service *service, uint64_t change, char **scopes, size_t *count)
+{
+    const struct cfc_scope *scope;
+    size_t size = 0;
+    char *p;
+
+    for (scope = service->apply.recent; scope != NULL && scope->apply.change > change;
+         scope = scope->apply.next_change) {
+        size += strlen(scope->path) + 1;
+    }
+    p = *scopes = malloc(size + 1);
+    if (p == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    for (scope = service->apply.recent; scope != NULL && scope->apply.change > change;
+         scope = scope->apply.next_change) {
+        p = stpcpy(p, scope->path) + 1;
+        (*count)++;
+    }
+    return CONFCAST_OK;
+}
+
+int
+cfc_service_changed_scopes(struct cfc_service *service, uint64_t change, char **scopes,
+                           size_t *count)
+{
+    int error;
+
+    *count = 0;
+    pthread_mutex_lock(&service->lock);
+    error = collect_changed(service, change, scopes, count);
+    pthread_mutex_unlock(&service->lock);
+    return error;
+}
+
 void
 cfc_service_apply_totals(struct cfc_service *service, struct cfc_apply_totals *totals)
 {

@@ -8,14 +8,15 @@ import unittest
 import control
 
 WATCHERS_MAX = 64
+WATCHERS_OF_PEER_MAX = 24
 
 
 class Stream:
     """A stream of server-sent events, read one by one."""
 
-    def __init__(self, connection, path):
+    def __init__(self, connection, path, headers={}):
         self.connection = connection
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         self.response = connection.getresponse()
 
     def event(self):
@@ -131,8 +132,47 @@ class Watch(control.DaemonCase):
         self.assertLess(time.monotonic() - start, 5)
         for stream in streams:
             stream.close()
-        self.publish("w5/app", 1)  # what is sent shows the daemon that they are gone
+        # They are missed before the next event of an idle stream, which comes after 10 s.
+        start = time.monotonic()
         control.wait_until(lambda: self.stream("/v1/status?watch=1").response.status == 200)
+        self.assertLess(time.monotonic() - start, 5)
+
+    def test_one_address_leaves_room_for_others(self):
+        streams = [self.stream("/v1/status?watch=1") for _ in range(WATCHERS_OF_PEER_MAX + 1)]
+        statuses = [s.response.status for s in streams]
+        self.assertEqual(statuses[-1], 503)
+        self.assertGreater(statuses.count(200), WATCHERS_OF_PEER_MAX // 2)
+        self.assertEqual(self.stream("/v1/status?watch=1", unix=True).response.status, 200)
+
+    def test_a_waiting_client_that_leaves_is_missed(self):
+        self.publish("w6/app", 1)
+        change = self.daemon.get("/v1/status/w6/app").json["change"]
+        control.wait_until(lambda: self.in_flight() == 1)  # which is the one that asks
+        connection = self.daemon.connection()
+        connection.request("GET", f"/v1/status/w6/app?after={change}&wait_s=100")
+        control.wait_until(lambda: self.in_flight() == 2)
+        connection.close()
+        control.wait_until(lambda: self.in_flight() == 1, timeout_s=8)
+
+    def in_flight(self):
+        text = self.daemon.get("/metrics").body.decode()
+        return int(next(line for line in text.splitlines()
+                        if line.startswith("confcast_http_in_flight ")).split()[1])
+
+    def test_a_release_that_only_pauses_is_shown_at_once(self):
+        self.publish("w7/app", 1)
+        self.good(self.daemon.request("PUT", "/v1/config/w7/app", {"n": 2}))
+        self.good(self.daemon.request("POST", "/v1/release/w7/app",
+                                      {"action": "promote", "strategy": "canary:10%"}))
+        streams = [self.stream("/v1/status/w7/app?watch=1"), self.stream("/v1/status?watch=1")]
+        for stream in streams:
+            stream.event()
+        self.good(self.daemon.request("POST", "/v1/release/w7/app", {"action": "pause"}))
+        for stream in streams:
+            start = time.monotonic()
+            stream.until(lambda e: any(s.get("state") == "PAUSED" and s["scope"] == "w7/app"
+                                       for s in e[2].get("scopes", [e[2]])))
+            self.assertLess(time.monotonic() - start, 5)
 
     def test_wrong_parameters_are_refused(self):
         for query in ("watch=2", "wait_s=1", "after=x", "after=1&wait_s=121", "watch=1&after=1"):
@@ -145,6 +185,50 @@ class Watch(control.DaemonCase):
         self.assertEqual(self.daemon.get("/v1/consumers", after="nobody").status, 404)
         self.assertEqual(self.good(self.daemon.get("/v1/consumers", behind=1, state="unknown")),
                          {"consumers": [], "next": None})
+
+
+class Revoked(control.DaemonCase):
+    options = ("--require-auth",)
+
+    def setUp(self):
+        super().setUp()
+        made = self.good(self.daemon.request(
+            "POST", "/v1/tokens", {"identity": "ann", "roles": ["viewer"], "scope": "*"}, unix=True))
+        self.token_id = made["id"]
+        self.headers = {"Authorization": f"Bearer {made['token']}"}
+
+    def revoke(self):
+        self.good(self.daemon.request("DELETE", f"/v1/tokens/{self.token_id}", unix=True))
+
+    def release(self, number):
+        self.good(self.daemon.request("PUT", "/v1/config/r/app", {"n": number}, unix=True))
+        self.good(self.daemon.request("POST", "/v1/release/r/app", {"action": "promote"}, unix=True))
+
+    def test_no_event_follows_the_end_of_a_token(self):
+        self.release(1)
+        for path in ("/v1/status?watch=1", "/v1/status/r/app?watch=1"):
+            with self.subTest(path=path):
+                self.setUp()
+                stream = Stream(self.daemon.connection(), path, self.headers)
+                self.addCleanup(stream.close)
+                self.assertEqual(stream.event()[0], "status")
+                self.revoke()
+                self.release(2)
+                name, _, data = stream.until(lambda e: True)
+                self.assertEqual((name, data), ("end", {"code": "unauthorized"}))
+                self.assertIsNone(stream.event())
+
+    def test_an_answer_that_waited_beyond_its_token_is_none(self):
+        self.release(1)
+        change = self.daemon.request("GET", "/v1/status/r/app", unix=True).json["change"]
+        connection = self.daemon.connection()
+        self.addCleanup(connection.close)
+        connection.request("GET", f"/v1/status/r/app?after={change}&wait_s=100",
+                           headers=self.headers)
+        time.sleep(0.5)
+        self.revoke()
+        self.release(2)
+        self.assertEqual(connection.getresponse().status, 401)
 
 
 class Stop(control.DaemonCase):

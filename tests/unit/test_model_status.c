@@ -658,6 +658,82 @@ counts_are_what_a_scan_would_find_after_any_history(void)
     model_close(&w.m);
 }
 
+static void
+expect_changed(struct model *m, uint64_t change, const char *paths)
+{
+    char text[256] = "";
+    char *scopes;
+    size_t count;
+    const char *p;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_service_changed_scopes(m->service, change, &scopes, &count),
+                          CONFCAST_OK);
+    p = scopes;
+    for (size_t i = 0; i < count; i++, p += strlen(p) + 1) {
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i > 0 ? " " : "", p);
+    }
+    CU_ASSERT_STRING_EQUAL(text, paths);
+    free(scopes);
+}
+
+static void
+scopes_that_changed_are_found_the_latest_first(void)
+{
+    struct model m;
+    uint64_t change;
+
+    model_open(&m);
+    CU_ASSERT_EQUAL(publish(&m, "acme", "{}"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(publish(&m, "beta", "{}"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(publish(&m, "gamma", "{}"), CONFCAST_OK);
+    expect_changed(&m, 0, "gamma beta acme");
+    change = cfc_service_change(m.service);
+    expect_changed(&m, change, "");
+    say(&m, "c1", 1, CFC_APPLY_PREPARED, 0);
+    expect_changed(&m, change, "acme");
+    CU_ASSERT_EQUAL(publish(&m, "beta", "{\"b\":1}"), CONFCAST_OK);
+    expect_changed(&m, change, "beta acme");
+    say(&m, "c1", 2, CFC_APPLY_APPLIED, 0);
+    expect_changed(&m, change, "acme beta");
+    expect_changed(&m, 0, "acme beta gamma");
+    change = cfc_service_change(m.service);
+    say(&m, "c1", 2, CFC_APPLY_APPLIED, 0); /* once more, the same */
+    expect_changed(&m, change, "");
+    CU_ASSERT_EQUAL(publish(&m, "gamma", "{\"c\":1}"), CONFCAST_OK);
+    expect_changed(&m, change, "gamma");
+    model_close(&m);
+}
+
+static void
+a_memo_lasts_as_long_as_its_consumer(void)
+{
+    struct cfc_consumer_memo memo = {.key = 7, .secret = {1, 2, 3}};
+    struct cfc_consumer_memo found;
+    struct cfc_report_entry entry;
+    struct cfc_report_source source = {
+        .id = "c1", .id_size = 2, .memo = &memo, .incarnation = 1, .report_seq = 1};
+    struct model m;
+
+    model_open(&m);
+    publish_at(&m, "acme", "{}", m.now);
+    pass(&m, 1);
+    entry = entry_of(&m, "acme", CFC_APPLY_APPLIED);
+    source.unix_ns = m.now;
+    CU_ASSERT_FALSE(cfc_service_recall(m.service, "c1", 2, &found));
+    CU_ASSERT_EQUAL(cfc_service_take_report(m.service, &source, &entry, 1, NULL), CONFCAST_OK);
+    CU_ASSERT_TRUE_FATAL(cfc_service_recall(m.service, "c1", 2, &found));
+    CU_ASSERT_EQUAL(memcmp(&found, &memo, sizeof(memo)), 0);
+    CU_ASSERT_FALSE(cfc_service_recall(m.service, "c", 1, &found));
+    source.memo = NULL;
+    source.report_seq = 2;
+    CU_ASSERT_EQUAL(cfc_service_take_report(m.service, &source, &entry, 1, NULL), CONFCAST_OK);
+    CU_ASSERT_TRUE(cfc_service_recall(m.service, "c1", 2, &found));
+    pass(&m, 31);
+    pass(&m, 8 * 86400);
+    CU_ASSERT_FALSE(cfc_service_recall(m.service, "c1", 2, &found));
+    model_close(&m);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(rejections_are_counted_by_reason_the_most_frequent_first),
     CFC_CASE(who_lags_does_so_since_the_first_version_that_it_lacks),
@@ -667,6 +743,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_restart_finds_everything_as_it_was_and_gives_time_to_be_heard),
     CFC_CASE(the_lag_is_that_of_consumers_that_were_there_when_the_version_went_out),
     CFC_CASE(the_inventory_is_paged_and_filtered),
+    CFC_CASE(scopes_that_changed_are_found_the_latest_first),
+    CFC_CASE(a_memo_lasts_as_long_as_its_consumer),
     CFC_CASE(counts_are_what_a_scan_would_find_after_any_history),
 };
 
