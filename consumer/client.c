@@ -141,8 +141,10 @@ receive(struct confcast *client)
         now = cfc_client_now();
         for (size_t i = 0; i < count; i++) {
             /* What is wrong with a frame is counted by the receiver. */
-            (void)cfc_receiver_on_frame(client->receiver, datagrams[i].bytes, datagrams[i].size,
-                                        &now);
+            if (cfc_receiver_on_frame(client->receiver, datagrams[i].bytes, datagrams[i].size,
+                                      &now) == CONFCAST_ERR_AUTHORITY) {
+                cfc_fleet_watch_stranger(client);
+            }
         }
         cfc_client_drain_events(client);
     }
@@ -258,6 +260,7 @@ cfc_client_run(void *arg)
         cfc_client_drain_events(client);
         transmit(client);
         tend_port(client);
+        cfc_fleet_watch_tend(client, cfc_client_now().mono_ns);
         cfc_client_refresh_status(client);
         sleep_until(client, cfc_receiver_deadline(client->receiver));
     }

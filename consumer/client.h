@@ -13,6 +13,7 @@
 
 #include "confcast/confcast.h"
 #include "consumer/cache.h"
+#include "consumer/fleet_watch.h"
 #include "consumer/persister.h"
 #include "consumer/port_udp.h"
 #include "consumer/scope.h"
@@ -35,6 +36,7 @@ struct confcast {
     struct confcast *fork_next; /* fork_guard.c */
     atomic_bool is_forked;      /* this is a child's copy: dead */
     struct cfc_fleet *fleet;
+    struct cfc_fleet_watch fleet_watch;
     struct cfc_credential *credential;
     struct cfc_port_udp *port;
     struct cfc_receiver *receiver;
@@ -100,6 +102,11 @@ bool cfc_client_is_own_thread(const struct confcast *client);
 struct cfc_now cfc_client_now(void);
 
 /* ---- client_open.c ---- */
+
+/* All of a regular file, at most size_max bytes; the caller wipes and frees *bytes in any case.
+ * NOT_FOUND, IO, LIMIT, NO_MEMORY; AUTHORITY: a secret that others can touch. */
+int cfc_client_read_file(const char *path, size_t size_max, bool is_secret, uint8_t **bytes,
+                         size_t *size);
 
 /* Marks a forked child's copy as dead and closes its descriptors.  Async-signal-safe. */
 void cfc_client_abandon(struct confcast *client);

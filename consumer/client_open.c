@@ -67,8 +67,9 @@ read_bytes(int fd, uint8_t *bytes, size_t capacity, size_t *size)
     return *size > capacity ? CONFCAST_ERR_LIMIT : CONFCAST_OK;
 }
 
-static int
-read_file(const char *path, size_t size_max, bool is_secret, uint8_t **bytes, size_t *size)
+int
+cfc_client_read_file(const char *path, size_t size_max, bool is_secret, uint8_t **bytes,
+                     size_t *size)
 {
     int fd;
     int error = open_file(path, is_secret, &fd);
@@ -89,8 +90,8 @@ load_credential(struct confcast *client, const struct confcast_options *options)
 {
     uint8_t *bytes;
     size_t size;
-    int error =
-        read_file(options->credential_path, CFC_CREDENTIAL_FILE_SIZE_MAX, true, &bytes, &size);
+    int error = cfc_client_read_file(options->credential_path, CFC_CREDENTIAL_FILE_SIZE_MAX, true,
+                                     &bytes, &size);
 
     if (error == CONFCAST_OK) {
         error = cfc_credential_parse(bytes, size, client->credential);
@@ -103,23 +104,6 @@ load_credential(struct confcast *client, const struct confcast_options *options)
         strcmp(options->id, client->credential->id) != 0) {
         error = CONFCAST_ERR_AUTHORITY;
     }
-    return error;
-}
-
-static int
-load_fleet(struct confcast *client, const struct confcast_options *options)
-{
-    uint8_t *bytes;
-    size_t size;
-    int error = read_file(options->fleet_path, CFC_FLEET_FILE_SIZE_MAX, false, &bytes, &size);
-
-    if (error == CONFCAST_OK) {
-        error = cfc_fleet_parse(bytes, size, client->credential->root_key, client->fleet);
-    }
-    if (error == CONFCAST_OK && strcmp(client->fleet->name, client->credential->fleet) != 0) {
-        error = CONFCAST_ERR_AUTHORITY;
-    }
-    free(bytes);
     return error;
 }
 
@@ -292,7 +276,7 @@ open_parts(struct confcast *client, const struct confcast_options *options)
     }
     error = load_credential(client, options);
     if (error == CONFCAST_OK) {
-        error = load_fleet(client, options);
+        error = cfc_fleet_watch_open(client, options->fleet_path);
     }
     if (error == CONFCAST_OK && options->state_dir != NULL) {
         error = open_cache(client, options);
@@ -480,6 +464,7 @@ free_client(struct confcast *client)
         explicit_bzero(client->credential, sizeof(*client->credential));
     }
     free(client->credential);
+    cfc_fleet_watch_close(client);
     free(client->fleet);
     free(client);
 }

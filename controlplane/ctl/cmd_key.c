@@ -1,4 +1,4 @@
-/* key init, key enroll: files only, no server. */
+/* key init, key enroll, key rotate: files only, no server. */
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,14 +6,17 @@
 
 #include "confcast/error.h"
 #include "controlplane/ctl/commands.h"
+#include "controlplane/ctl/output.h"
 #include "controlplane/keys/files.h"
 #include "controlplane/keys/keys.h"
+#include "controlplane/keys/rotate.h"
 
 static int
 exit_of(int rc)
 {
     switch (rc) {
     case CONFCAST_ERR_EXISTS:
+    case CONFCAST_ERR_STATE:
         return CFC_EXIT_CONFLICT;
     case CONFCAST_ERR_NOT_FOUND:
         return CFC_EXIT_NOT_FOUND;
@@ -157,4 +160,79 @@ cfc_ctl_key_enroll(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     sodium_memzero(text, size);
     free(text);
     return rc;
+}
+
+/* What is to be done next, for people. */
+static const char *
+next_step(enum cfc_rotate_step step)
+{
+    switch (step) {
+    case CFC_ROTATE_BEGIN:
+        return "give fleet.json to every consumer and to confcastd, then: key rotate --switch";
+    case CFC_ROTATE_SWITCH:
+        return "restart confcastd; when status shows nobody behind: key rotate --retire, "
+               "or --back";
+    case CFC_ROTATE_BACK:
+        return "restart confcastd; both keys are still trusted";
+    case CFC_ROTATE_RETIRE:
+        return "give fleet.json to every consumer and to confcastd: until then they trust the "
+               "old key";
+    }
+    return "";
+}
+
+static int
+print_rotation(struct cfc_ctl *ctl, const char *dir, enum cfc_rotate_step step,
+               const struct cfc_rotate_result *result)
+{
+    static const char *const others[] = {[CFC_ROTATE_BEGIN] = "next",
+                                         [CFC_ROTATE_SWITCH] = "previous",
+                                         [CFC_ROTATE_BACK] = "next",
+                                         [CFC_ROTATE_RETIRE] = "retired"};
+    char signing[2 * CFC_KEY_ID_SIZE + 1];
+    char other[2 * CFC_KEY_ID_SIZE + 1];
+    json_t *answer;
+    int rc;
+
+    sodium_bin2hex(signing, sizeof(signing), result->signing, sizeof(result->signing));
+    sodium_bin2hex(other, sizeof(other), result->other, sizeof(result->other));
+    if (ctl->format == CFC_FORMAT_TABLE) {
+        printf("%s/%s: sequence %llu, %s signs, %s is %s\n", dir, CFC_KEYS_FLEET_FILE,
+               (unsigned long long)result->sequence, signing, other, others[step]);
+        fprintf(stderr, "confcastctl: %s\n", next_step(step));
+        return CFC_EXIT_OK;
+    }
+    answer = json_pack("{sI ss ss}", "sequence", (json_int_t)result->sequence, "signing", signing,
+                       others[step], other);
+    rc = cfc_ctl_print_machine(ctl, answer);
+    json_decref(answer);
+    return rc;
+}
+
+int
+cfc_ctl_key_rotate(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
+{
+    static const char *const words[] = {NULL, "switch", "back", "retire"};
+    const char *dir = cfc_ctl_option(args, "dir");
+    enum cfc_rotate_step step = CFC_ROTATE_BEGIN;
+    struct cfc_rotate_result result;
+    char why[CFC_KEYS_WHY_SIZE] = "";
+    int rc;
+
+    for (int i = CFC_ROTATE_SWITCH; i <= CFC_ROTATE_RETIRE; i++) {
+        if (!cfc_ctl_has(args, words[i])) {
+            continue;
+        }
+        if (step != CFC_ROTATE_BEGIN) {
+            return cfc_ctl_fail(CFC_EXIT_USAGE, "--%s and --%s are two steps", words[step],
+                                words[i]);
+        }
+        step = (enum cfc_rotate_step)i;
+    }
+    if (dir == NULL) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "key rotate needs --dir DIR");
+    }
+    rc = cfc_keys_rotate(dir, cfc_ctl_option(args, "root"), step, &result, why);
+    return rc == CONFCAST_OK ? print_rotation(ctl, dir, step, &result)
+                             : cfc_ctl_fail(exit_of(rc), "%s", why);
 }

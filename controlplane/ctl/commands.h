@@ -46,6 +46,7 @@ int cfc_ctl_restore(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_doctor(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_key_init(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_key_enroll(struct cfc_ctl *, const struct cfc_ctl_args *);
+int cfc_ctl_key_rotate(struct cfc_ctl *, const struct cfc_ctl_args *);
 
 enum {
     CFC_CTL_DIGEST_SIZE = 64,   /* hex digits */

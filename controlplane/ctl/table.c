@@ -269,5 +269,13 @@ const struct cfc_ctl_command cfc_ctl_commands[] = {
              {"label", '\0', "KEY=VALUE", "for rollouts by label; repeat it, up to 16"},
              {"output", 'o', "FILE", "where to; - is standard output"}),
      0, 0, cfc_ctl_key_enroll, NULL},
+    {"key rotate", "--dir DIR", "begin to replace the release key of a running fleet, or go on",
+     OPTIONS(
+         {"dir", '\0', "DIR", "the key folder"},
+         {"root", '\0', "FILE", "the root key, when it is not in the folder (not for --switch)"},
+         {"switch", '\0', NULL, "the new key signs from the next start of confcastd on"},
+         {"back", '\0', NULL, "undo --switch"},
+         {"retire", '\0', NULL, "fleet.json trusts the old key no more; the old key is removed"}),
+     0, 0, cfc_ctl_key_rotate, NULL},
     {NULL, NULL, NULL, NULL, 0, 0, NULL, NULL},
 };

@@ -111,8 +111,8 @@ write_whole(int fd, const char *bytes, size_t size)
     return fsync(fd) == 0 ? CONFCAST_OK : error_of_errno();
 }
 
-static int
-sync_folder_of(const char *path)
+int
+cfc_file_sync_folder(const char *path)
 {
     char copy[PATH_MAX];
     int fd;
@@ -128,8 +128,8 @@ sync_folder_of(const char *path)
     return rc;
 }
 
-int
-cfc_file_create(const char *path, const void *bytes, size_t size, mode_t mode)
+static int
+write_file(const char *path, const void *bytes, size_t size, mode_t mode, bool may_replace)
 {
     char draft[PATH_MAX];
     int length = snprintf(draft, sizeof(draft), "%s.%ld.new", path, (long)getpid());
@@ -149,9 +149,21 @@ cfc_file_create(const char *path, const void *bytes, size_t size, mode_t mode)
         rc = error_of_errno();
     }
     /* link() refuses an existing name, which rename() would replace. */
-    if (rc == CONFCAST_OK && link(draft, path) != 0) {
+    if (rc == CONFCAST_OK && (may_replace ? rename(draft, path) : link(draft, path)) != 0) {
         rc = error_of_errno();
     }
     unlink(draft);
-    return rc == CONFCAST_OK ? sync_folder_of(path) : rc;
+    return rc == CONFCAST_OK ? cfc_file_sync_folder(path) : rc;
+}
+
+int
+cfc_file_create(const char *path, const void *bytes, size_t size, mode_t mode)
+{
+    return write_file(path, bytes, size, mode, false);
+}
+
+int
+cfc_file_replace(const char *path, const void *bytes, size_t size, mode_t mode)
+{
+    return write_file(path, bytes, size, mode, true);
 }

@@ -1,5 +1,5 @@
-/* Small files that matter: read with their mode checked, written whole or not at all, never over
- * another one. */
+/* Small files that matter: read with their mode checked, written whole or not at all, and over
+ * another one only where that is said. */
 #ifndef CFC_KEYS_FILES_H
 #define CFC_KEYS_FILES_H
 
@@ -21,5 +21,11 @@ int cfc_file_read(const char *path, size_t size_max, bool is_secret, char **byte
  * none.  CONFCAST_ERR_EXISTS: something of that name is there and was not touched;
  * CONFCAST_ERR_NO_SPACE; CONFCAST_ERR_IO: errno says why. */
 int cfc_file_create(const char *path, const void *bytes, size_t size, mode_t mode);
+
+/* The same, in place of a file that may be there: readers see the one or the other. */
+int cfc_file_replace(const char *path, const void *bytes, size_t size, mode_t mode);
+
+/* Makes what was renamed, linked or removed beside `path` durable.  CONFCAST_ERR_IO. */
+int cfc_file_sync_folder(const char *path);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * A key folder holds root.key, release.key, session.key, report.key (mode 0600) and fleet.json
  * (0644).  docs/fleet-file.md says who needs which; root.key belongs off-line once fleet.json is
- * signed.  Nothing here overwrites a file. */
+ * signed.  Nothing here overwrites a file; rotate.h replaces the
+ * fleet file. */
 #ifndef CFC_KEYS_KEYS_H
 #define CFC_KEYS_KEYS_H
 

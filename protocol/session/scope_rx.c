@@ -202,7 +202,11 @@ shown_reason(const struct cfc_scope_rx *scope)
             return scope->rejections[role].reason;
         }
     }
-    return scope->published > scope->version ? scope->head_error : CONFCAST_OK;
+    /* By a key that is not known here FRESH says nothing either: a fleet file that is too old. */
+    return scope->published > scope->version || (scope->head_error == CONFCAST_ERR_AUTHORITY &&
+                                                 scope->freshness == CFC_FRESHNESS_CONTROL_SILENT)
+               ? scope->head_error
+               : CONFCAST_OK;
 }
 
 void
