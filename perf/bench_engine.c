@@ -302,18 +302,12 @@ static void
 parse(int argc, char **argv, struct cfc_options *o, struct bench *b, size_t *size)
 {
     static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'},
-        {"vdev", required_argument, NULL, 'v'},
-        {"mtu", required_argument, NULL, 'm'},
-        {"linear", no_argument, NULL, 'l'},
-        {"no-huge", no_argument, NULL, 'h'},
-        {"rounds", required_argument, NULL, 'n'},
-        {"rate", required_argument, NULL, 'r'},
-        {"scopes", required_argument, NULL, 's'},
-        {"megabytes", required_argument, NULL, 'b'},
-        {"lcore", required_argument, NULL, 'c'},
-        {"symbol", required_argument, NULL, 'y'},
-        {NULL, 0, NULL, 0},
+        {"port", required_argument, NULL, 'p'},      {"vdev", required_argument, NULL, 'v'},
+        {"mtu", required_argument, NULL, 'm'},       {"linear", no_argument, NULL, 'l'},
+        {"no-huge", no_argument, NULL, 'h'},         {"rounds", required_argument, NULL, 'n'},
+        {"rate", required_argument, NULL, 'r'},      {"scopes", required_argument, NULL, 's'},
+        {"megabytes", required_argument, NULL, 'b'}, {"lcore", required_argument, NULL, 'c'},
+        {"symbol", required_argument, NULL, 'y'},    {NULL, 0, NULL, 0},
     };
     const char *colon;
     int option;
