@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "confcast/error.h"
@@ -12,7 +13,8 @@
 #include "protocol/session/receiver.h"
 
 enum {
-    RETRY_DOUBLINGS_MAX = 6 /* of the first second */
+    RETRY_DOUBLINGS_MAX = 6, /* of the first second */
+    PERSISTER_NICE = 10,
 };
 
 struct slot {
@@ -195,6 +197,9 @@ run(void *arg)
 {
     struct cfc_persister *p = arg;
 
+    /* Whoever has yet to apply goes first: hosts with many consumers would else write to the disk
+     * while others wait for a core.  Without the lower priority it works just as well. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), PERSISTER_NICE);
     pthread_mutex_lock(&p->lock);
     for (;;) {
         bool is_stopping = p->is_stopping;
