@@ -480,8 +480,10 @@ class Run(Outside, Persons):
         action = due_action(self.model.scope(path).release)
         if action is None:
             return
-        if op.get("kill"):
-            self.restart()
+        if op.get("kill"):  # nothing is looked at before its time: it may have come already
+            self.stop_all()
+            self.start()
+            self.counts["kills"] += 1
         seen = self.model.scope(path).release.release_version
         deadline = time.monotonic() + LEAD_S + 10
         while True:
