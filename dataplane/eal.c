@@ -12,6 +12,7 @@
 
 #include "confcast/error.h"
 #include "dataplane/log.h"
+#include "dataplane/runtime_dir.h"
 
 enum {
     ARG_COUNT_MAX = 64,
@@ -187,25 +188,37 @@ add_vdev(struct arguments *a, const struct cfc_options *options)
 }
 
 /* EAL leaves the folder of its telemetry socket behind, and removes the socket at exit. */
-static void
-remove_folder(void)
-{
-    const char *folder = rte_eal_get_runtime_dir();
+static struct cfc_runtime_dir runtime_dir = {.lock_fd = -1};
 
-    if (folder != NULL) {
-        (void)rmdir(folder);
+static void
+release_folder(void)
+{
+    cfc_runtime_dir_release(&runtime_dir);
+}
+
+static int
+claim_folder(const char *prefix)
+{
+    uint32_t count = cfc_runtime_dir_sweep(cfc_runtime_base());
+
+    if (count > 0) {
+        cfc_log_info("dpdk: removed what %u engines left behind that were killed", count);
     }
+    return cfc_runtime_dir_claim(cfc_runtime_base(), prefix, &runtime_dir);
 }
 
 int
 cfc_eal_start(const struct cfc_options *options)
 {
     static struct arguments a; /* EAL keeps pointers into it */
+    char prefix[32];
+    int rc;
 
     capture_log();
+    snprintf(prefix, sizeof(prefix), CFC_RUNTIME_PREFIX "%08x", path_hash(options->control_path));
     add(&a, "%s", CFC_LOG_NAME);
     add_lcore(&a, options);
-    add(&a, "--file-prefix=confcast-%08x", path_hash(options->control_path));
+    add(&a, "--file-prefix=%s", prefix);
     if (choose_huge(options)) {
         add(&a, "--in-memory");
     } else {
@@ -228,14 +241,17 @@ cfc_eal_start(const struct cfc_options *options)
         cfc_log_error("too many arguments for EAL, or too long");
         return CONFCAST_ERR_LIMIT;
     }
+    rc = claim_folder(prefix);
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
     /* Before EAL registers what removes the socket, so as to run after it. */
-    atexit(remove_folder);
+    atexit(release_folder);
     if (rte_eal_init(a.count, a.pointers) < 0) {
         cfc_log_error("DPDK does not start: %s", rte_strerror(rte_errno));
         return CONFCAST_ERR_RESOURCE;
     }
-    cfc_log_info("dpdk: telemetry under the file prefix confcast-%08x",
-                 path_hash(options->control_path));
+    cfc_log_info("dpdk: telemetry under the file prefix %s", prefix);
     return CONFCAST_OK;
 }
 

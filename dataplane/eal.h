@@ -3,7 +3,7 @@
  *
  * Nothing that EAL keeps outlives a kill -9 in a way that keeps the next start from working: memory
  * is private to the process (--in-memory with huge pages, --no-huge --no-shconf without), and the
- * directory of its telemetry socket has the same name at every start with the same control path. */
+ * folders of telemetry sockets that killed engines left are swept at each start (runtime_dir.h). */
 #ifndef CFC_DATAPLANE_EAL_H
 #define CFC_DATAPLANE_EAL_H
 

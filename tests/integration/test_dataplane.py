@@ -359,6 +359,22 @@ class Restart(Case):
         self.deliver(again, frames, sock)
         self.assertEqual(again.stop(), 0)
 
+    def test_what_a_killed_engine_left_for_telemetry_is_swept_and_a_living_one_s_is_not(self):
+        def folder(engine):
+            return "/var/run/dpdk/" + engine.log().rsplit("file prefix ", 1)[1].split()[0]
+
+        living = bed.Engine("--port", "eth0", namespace=f"{PREFIX}-c1")
+        self.addCleanup(living.kill)
+        killed = self.engine()
+        killed.kill()
+        self.assertTrue(os.path.exists(folder(killed)))
+        third = self.engine()
+        self.assertFalse(os.path.exists(folder(killed)))
+        third.wait_for_log("left behind that were killed")
+        self.assertEqual(living.telemetry("/confcast/port")["driver"], "net_af_packet")
+        self.assertEqual(third.stop(), 0)
+        self.assertFalse(os.path.exists(folder(third)))
+
     def test_two_engines_do_not_share_a_control_socket(self):
         engine = self.engine()
         with self.assertRaisesRegex(AssertionError, "(is not to be had|another engine)"):
