@@ -8,11 +8,13 @@
 #include "controlplane/ctl/commands.h"
 #include "controlplane/ctl/http.h"
 #include "controlplane/ctl/output.h"
+#include "controlplane/ctl/stream.h"
 #include "controlplane/ctl/terminal.h"
 
 enum {
     WATCH_PERIOD_MS_DEFAULT = 500,
     WATCH_PERIOD_MS_MIN = 20,
+    STREAM_AGAIN_S = 30, /* after the server had no stream to give */
 };
 
 static const struct cfc_ctl_column scope_columns[] = {
@@ -104,10 +106,15 @@ write_status(FILE *out, json_t *answer, bool has_color)
 struct watch {
     struct cfc_ctl *ctl;
     struct cfc_ctl_path path;
+    struct cfc_ctl_path stream_path;
     uint64_t period_ms;
-    json_t *last;    /* what was shown, by scope */
+    json_t *last;    /* what was printed, by scope */
+    json_t *answer;  /* what is known; NULL = nothing yet */
     int drawn_lines; /* on the terminal, above the cursor */
+    bool is_drawn;   /* on the terminal; else a line for each change */
+    bool asks;       /* every period_ms, and follows no stream */
     bool is_lost;    /* the last look had no answer */
+    bool has_events; /* the stream had one */
 };
 
 static void
@@ -208,37 +215,149 @@ may_pass(int rc)
     return rc == CFC_EXIT_CONNECT || rc == CFC_EXIT_TIMEOUT;
 }
 
-/* Until the server refuses; its absence is told once and waited out. */
+static void
+show(struct watch *w, json_t *news)
+{
+    if (w->is_drawn) {
+        redraw(w, w->answer);
+    } else {
+        print_changes(w, news);
+    }
+}
+
+/* An event of all scopes has those that changed: their rows replace the ones that are known. */
+static void
+merge_rows(json_t *answer, json_t *news)
+{
+    json_t *rows = json_object_get(answer, "scopes");
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(news, "scopes"), i, row)
+    {
+        const char *scope = json_string_value(json_object_get(row, "scope"));
+        size_t at = 0;
+
+        while (scope != NULL && at < json_array_size(rows) &&
+               strcmp(json_string_value(json_object_get(json_array_get(rows, at), "scope")),
+                      scope) < 0) {
+            at++;
+        }
+        if (scope != NULL && json_equal(json_object_get(json_array_get(rows, at), "scope"),
+                                        json_object_get(row, "scope"))) {
+            json_array_set(rows, at, row);
+        } else if (scope != NULL) {
+            json_array_insert(rows, at, row);
+        }
+    }
+}
+
+/* The first event of a stream is everything, as an answer is. */
+static void
+take_news(struct watch *w, json_t *news, bool is_everything)
+{
+    if (is_everything || json_object_get(news, "scopes") == NULL) {
+        json_decref(w->answer);
+        w->answer = json_deep_copy(news);
+    } else if (w->is_drawn) {
+        merge_rows(w->answer, news);
+    }
+    w->is_lost = false;
+    show(w, news);
+}
+
+static bool
+on_event(void *arg, const struct cfc_ctl_event *event)
+{
+    struct watch *w = arg;
+    json_t *news;
+
+    if (strcmp(event->name, "status") != 0) {
+        return true; /* What was missed is in the next one, and why it ends says the next request.
+                      */
+    }
+    news = json_loadb(event->data, event->data_size, 0, NULL);
+    if (!json_is_object(news)) {
+        json_decref(news);
+        return false;
+    }
+    take_news(w, news, !w->has_events);
+    w->has_events = true;
+    json_decref(news);
+    return true;
+}
+
+/* As long as the server tells; false when it never began to. */
+static bool
+follow(struct watch *w)
+{
+    struct cfc_ctl_stream stream;
+
+    w->has_events = false;
+    w->ctl->is_quiet = true;
+    cfc_ctl_stream_init(&stream, on_event, w);
+    (void)cfc_ctl_follow(w->ctl, &w->stream_path, &stream);
+    cfc_ctl_stream_free(&stream);
+    w->ctl->is_quiet = false;
+    return w->has_events;
+}
+
+/* Asks once.  Its absence is told once and waited out, when the server was there before. */
+static int
+ask(struct watch *w)
+{
+    bool has_begun = w->answer != NULL;
+    json_t *answer = NULL;
+    int rc;
+
+    w->ctl->is_quiet = has_begun;
+    rc = cfc_ctl_call_json(w->ctl, "GET", &w->path, NULL, 0, &answer);
+    w->ctl->is_quiet = false;
+    if (rc == CFC_EXIT_OK) {
+        take_news(w, answer, true);
+        json_decref(answer);
+        return rc;
+    }
+    if (!has_begun) {
+        return rc;
+    }
+    if (!may_pass(rc)) {
+        /* Once more, so that the reason is said. */
+        return cfc_ctl_call_json(w->ctl, "GET", &w->path, NULL, 0, &answer);
+    }
+    if (!w->is_lost && !w->is_drawn) {
+        cfc_ctl_fail(CFC_EXIT_CONNECT, "%s: no answer, trying again", w->ctl->server);
+    }
+    w->is_lost = true;
+    if (w->is_drawn) {
+        redraw(w, w->answer);
+    }
+    return CFC_EXIT_OK;
+}
+
+/* Until the server refuses.  Where it has no stream to give, it is asked again and again. */
 static int
 watch(struct watch *w)
 {
-    bool is_drawn = w->ctl->format == CFC_FORMAT_TABLE && cfc_terminal_is(stdout);
-    json_t *answer = NULL;
-    json_t *next = NULL;
-    int rc = cfc_ctl_call_json(w->ctl, "GET", &w->path, NULL, 0, &answer);
+    time_t follow_at = 0; /* monotonic */
+    int rc = CFC_EXIT_OK;
 
+    w->is_drawn = w->ctl->format == CFC_FORMAT_TABLE && cfc_terminal_is(stdout);
     while (rc == CFC_EXIT_OK) {
-        if (is_drawn) {
-            redraw(w, answer);
-        } else if (!w->is_lost) {
-            print_changes(w, answer);
+        struct timespec now;
+        bool may_follow;
+        bool has_followed;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        may_follow = !w->asks && now.tv_sec >= follow_at;
+        has_followed = may_follow && follow(w);
+        rc = ask(w);
+        if (may_follow && !has_followed && !w->is_lost) {
+            follow_at = now.tv_sec + STREAM_AGAIN_S;
         }
-        cfc_ctl_sleep_ms(w->period_ms);
-        w->ctl->is_quiet = true;
-        rc = cfc_ctl_call_json(w->ctl, "GET", &w->path, NULL, 0, &next);
-        w->ctl->is_quiet = false;
-        if (rc == CFC_EXIT_OK) {
-            json_decref(answer);
-            answer = next;
-        } else if (may_pass(rc) && !w->is_lost && !is_drawn) {
-            cfc_ctl_fail(CFC_EXIT_CONNECT, "%s: no answer, trying again", w->ctl->server);
-        }
-        w->is_lost = rc != CFC_EXIT_OK;
-        rc = may_pass(rc) ? CFC_EXIT_OK : rc;
+        cfc_ctl_sleep_ms(rc == CFC_EXIT_OK ? w->period_ms : 0);
     }
-    json_decref(answer);
-    /* Asked once more, so that the reason is said. */
-    return w->is_lost ? cfc_ctl_call_json(w->ctl, "GET", &w->path, NULL, 0, &next) : rc;
+    return rc;
 }
 
 int
@@ -260,9 +379,13 @@ cfc_ctl_status(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     }
     cfc_ctl_path_init(&w.path, scope != NULL ? "/v1/status/" : "/v1/status", scope);
     if (cfc_ctl_has(args, "watch")) {
+        w.stream_path = w.path;
+        cfc_ctl_path_param(&w.stream_path, "watch", "1");
+        w.asks = period != NULL;
         w.last = json_object();
         rc = watch(&w);
         json_decref(w.last);
+        json_decref(w.answer);
         return rc;
     }
     rc = cfc_ctl_call_json(ctl, "GET", &w.path, NULL, 0, &answer);

@@ -37,8 +37,12 @@ struct cfc_ctl {
     const char *key_file;
     const char *idempotency_key; /* NULL = a new random one for each change */
     enum cfc_ctl_format format;
-    void *curl;            /* the handle that is kept between calls (http.c) */
-    FILE *body_file;       /* takes the body of a good answer instead of memory; NULL = memory */
+    void *curl;      /* the handle that is kept between calls (http.c) */
+    FILE *body_file; /* takes the body of a good answer instead of memory; NULL = memory */
+    /* Takes the body of a good answer as it comes, for as long as it comes; NULL = memory.  False
+     * ends it. */
+    bool (*on_body)(void *arg, const char *bytes, size_t size);
+    void *on_body_arg;
     bool accepts_absent;   /* a 404 is not printed: the caller expects it */
     bool accepts_conflict; /* the same of a 409: the caller tries again */
     bool is_quiet;         /* connection failures are not printed: the caller tries again */

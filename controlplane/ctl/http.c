@@ -17,6 +17,7 @@ enum {
     BUSY_WAIT_S_MAX = 10,
     CONNECT_TIMEOUT_MS = 5000,
     REQUEST_TIMEOUT_MS = 120000,
+    SILENCE_S = 30, /* a stream says something every 10 s */
 };
 
 #define RESPONSE_SIZE_MAX ((size_t)512 << 20)
@@ -71,6 +72,7 @@ cfc_ctl_response_free(struct cfc_ctl_response *response)
 
 struct sink {
     CURL *curl;
+    const struct cfc_ctl *ctl;
     FILE *file; /* for the body of a good answer; NULL = memory */
     char *bytes;
     size_t size;
@@ -86,12 +88,14 @@ on_bytes(char *bytes, size_t one, size_t size, void *arg)
     char *grown;
 
     (void)one;
-    if (sink->file != NULL) {
+    if (sink->file != NULL || sink->ctl->on_body != NULL) {
         long status = 0;
 
         curl_easy_getinfo(sink->curl, CURLINFO_RESPONSE_CODE, &status);
         if (status >= 200 && status <= 299) {
-            return fwrite(bytes, 1, size, sink->file);
+            return sink->file != NULL ? fwrite(bytes, 1, size, sink->file)
+                   : sink->ctl->on_body(sink->ctl->on_body_arg, bytes, size) ? size
+                                                                             : 0;
         }
     }
     if (size > RESPONSE_SIZE_MAX - sink->size) {
@@ -238,7 +242,7 @@ perform_once(const struct cfc_ctl *ctl, CURL *curl, struct sink *sink)
         code = curl_easy_perform(curl);
         was_lost = was_lost || is_answer_lost(code);
         /* Once an answer was lost, the server may be on its way back. */
-        if (code == CURLE_OK || !was_lost || ctl->limit_ms != 0) {
+        if (code == CURLE_OK || !was_lost || ctl->limit_ms != 0 || ctl->on_body != NULL) {
             return code;
         }
         nanosleep(&delay, NULL);
@@ -375,7 +379,7 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
 {
     struct curl_slist *headers = headers_of(ctl, method);
     char detail[CURL_ERROR_SIZE] = "";
-    struct sink sink = {.curl = curl, .file = ctl->body_file};
+    struct sink sink = {.curl = curl, .ctl = ctl, .file = ctl->body_file};
     CURLcode code;
     int rc = set_server(curl, ctl, path->text);
 
@@ -390,13 +394,14 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                      ctl->limit_ms != 0 ? (long)ctl->limit_ms : (long)CONNECT_TIMEOUT_MS);
-    if (ctl->body_file == NULL) {
+    if (ctl->body_file == NULL && ctl->on_body == NULL) {
         curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
                          ctl->limit_ms != 0 ? (long)ctl->limit_ms : (long)REQUEST_TIMEOUT_MS);
     } else {
         /* As long as it takes, while bytes come. */
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)REQUEST_TIMEOUT_MS / 1000);
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
+                         ctl->on_body != NULL ? (long)SILENCE_S : (long)REQUEST_TIMEOUT_MS / 1000);
     }
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);

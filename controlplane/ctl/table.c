@@ -190,7 +190,7 @@ const struct cfc_ctl_command cfc_ctl_commands[] = {
     {"status", "[SCOPE]", "published and applied, per scope",
      OPTIONS(
          {"watch", 'w', NULL, "go on: drawn over again on a terminal, elsewhere a line per change"},
-         {"interval", '\0', "TIME", "between two looks of --watch (500ms)"}),
+         {"interval", '\0', "TIME", "ask again this often, instead of being told of changes"}),
      0, 1, cfc_ctl_status, "Views"},
     {"wait", "SCOPE", "wait until so many consumers serve what is published, or are prepared to",
      OPTIONS({"applied", '\0', "SHARE", "99.9% of them, or a count (100%)"},

@@ -211,28 +211,83 @@ class Views(DaemonCase):
         self.assertLessEqual(len(screen(terminal.text)), 8)
 
     def watch(self, *args, server=None):
-        process = subprocess.Popen([control.CONFCASTCTL, "--server", server or self.daemon.url, *args, "--watch",
-                                    "--interval", "30ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([control.CONFCASTCTL, "--server", server or self.daemon.url, *args, "--watch"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(lambda: (process.kill(), process.wait(), process.stdout.close(), process.stderr.close()))
         return process
 
     def test_elsewhere_a_watch_is_a_line_per_change(self):
+        for how in ((), ("--interval", "30ms")):
+            with self.subTest(how=how):
+                self.put(self.tenant)
+                process = self.watch("status", self.tenant, *how)
+                self.assertRegex(process.stdout.readline(), rf"^\S+Z {self.tenant} ACTIVE version \d+ ")
+                time.sleep(0.2)  # in which nothing changes
+                self.run_ctl(OK, "disable", self.tenant)
+                self.assertIn(" DISABLED ", process.stdout.readline())
+                rows = self.watch("-o", "json", "status", *how)
+
+                def row_of_tenant():
+                    return next(row for row in map(json.loads, rows.stdout) if row["scope"] == self.tenant)
+
+                self.assertEqual(row_of_tenant()["state"], "DISABLED")
+                self.run_ctl(OK, "enable", self.tenant)
+                row = row_of_tenant()
+                self.assertEqual(row["state"], "ACTIVE")
+                self.assertIn("time", row)
+                documents = self.watch("-o", "yaml", "status", self.tenant, *how)
+                self.assertEqual(documents.stdout.readline(), "---\n")
+
+    def answers(self):
+        text = self.daemon.get("/metrics").body.decode()
+        return int(re.search(r'confcast_http_requests_total\{code="200"\} (\d+)', text)[1])
+
+    def test_a_watch_is_told_and_does_not_ask(self):
         self.put(self.tenant)
         process = self.watch("status", self.tenant)
-        self.assertRegex(process.stdout.readline(), rf"^\S+Z {self.tenant} ACTIVE version \d+ ")
-        time.sleep(0.2)  # in which nothing changes
+        process.stdout.readline()
+        before = self.answers()
+        time.sleep(2)
+        self.assertEqual(self.answers() - before, 1)  # the one that asked for this
+        asking = self.watch("status", self.tenant, "--interval", "100ms")
+        asking.stdout.readline()
+        time.sleep(1)
+        self.assertGreater(self.answers() - before, 5)
+
+    def wait_for_room(self):
+        def is_there():
+            connection = self.daemon.connection()
+            connection.request("GET", "/v1/status?watch=1")
+            status = connection.getresponse().status
+            connection.close()
+            return status == 200
+        control.wait_until(is_there)
+
+    def test_a_watch_asks_where_it_is_not_told(self):
+        self.put(self.tenant)
+        streams = [control.UnixConnection(self.daemon.unix) for _ in range(64)]
+        self.addCleanup(self.wait_for_room)
+        for stream in streams:
+            self.addCleanup(stream.close)
+            stream.request("GET", "/v1/status?watch=1")
+            stream.getresponse()
+        self.assertEqual(self.daemon.get("/v1/status", watch=1).status, 503)
+        process = self.watch("status", self.tenant)
+        self.assertIn(" ACTIVE ", process.stdout.readline())
         self.run_ctl(OK, "disable", self.tenant)
         self.assertIn(" DISABLED ", process.stdout.readline())
-        rows = self.watch("-o", "json", "status")
-        row = json.loads(rows.stdout.readline())
-        while row["scope"] != self.tenant:
-            row = json.loads(rows.stdout.readline())
-        self.run_ctl(OK, "enable", self.tenant)
-        row = json.loads(rows.stdout.readline())
-        self.assertEqual((row["scope"], row["state"]), (self.tenant, "ACTIVE"))
-        self.assertIn("time", row)
-        documents = self.watch("-o", "yaml", "status", self.tenant)
-        self.assertEqual(documents.stdout.readline(), "---\n")
+
+    def test_a_terminal_is_told_of_all_scopes(self):
+        for name in ("b", "a", "c"):
+            self.put(f"{self.tenant}/{name}")
+        terminal = self.terminal("status", "--watch", rows=100)
+        terminal.read_until(lambda text: text.count("SCOPE") >= 1 and text.endswith("\x1b[?7h"))
+        self.run_ctl(OK, "disable", f"{self.tenant}/b")
+        self.put(f"{self.tenant}/bb")
+        terminal.read_until(lambda text: "DISABLED" in text and f"{self.tenant}/bb" in text and text.endswith("\x1b[?7h"))
+        rows = [ESCAPE.sub("", line).split()[:2] for line in screen(terminal.text) if f"{self.tenant}/" in line]
+        self.assertEqual(rows, [[f"{self.tenant}/a", "ACTIVE"], [f"{self.tenant}/b", "DISABLED"],
+                                [f"{self.tenant}/bb", "ACTIVE"], [f"{self.tenant}/c", "ACTIVE"]])
 
     def test_a_watch_that_cannot_begin_ends(self):
         for server, scope, code in (("http://127.0.0.1:1", "a", CONNECT), (None, f"{self.tenant}/none", NOT_FOUND)):
@@ -257,21 +312,48 @@ class Views(DaemonCase):
 
 
 class Restart(DaemonCase):
-    def test_a_watch_survives_the_server(self):
+    def survive(self, *how):
         self.good(self.daemon.put(self.tenant, {}))
-        process = subprocess.Popen([control.CONFCASTCTL, "--server", f"unix:{self.daemon.unix}", "status", "--watch",
-                                    "--interval", "30ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([control.CONFCASTCTL, "--server", f"unix:{self.daemon.unix}", "status",
+                                    self.tenant, "--watch", *how],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             self.assertIn(self.tenant, process.stdout.readline())
             self.daemon.kill()
             self.assertIn("trying again", process.stderr.readline())
             self.daemon.start()
-            self.good(self.daemon.put(f"{self.tenant}/x", {}))
-            self.assertIn(f"{self.tenant}/x", process.stdout.readline())
+            self.good(self.daemon.release(self.tenant, "promote"))
+            while " ACTIVE " not in process.stdout.readline():
+                pass
         finally:
             process.kill()
             _, err = process.communicate()
         self.assertEqual(err, "")
+
+    def test_a_watch_survives_the_server(self):
+        self.survive()
+
+    def test_a_watch_that_asks_survives_the_server(self):
+        self.survive("--interval", "30ms")
+
+
+class Revoked(DaemonCase):
+    options = ("--require-auth",)
+
+    def test_a_watch_ends_with_its_token(self):
+        made = self.good(self.daemon.request(
+            "POST", "/v1/tokens", {"identity": "ann", "roles": ["viewer"], "scope": "*"}, unix=True))
+        self.good(self.daemon.request("PUT", f"/v1/config/{self.tenant}", {}, unix=True))
+        process = subprocess.Popen([control.CONFCASTCTL, "--server", self.daemon.url, "status", self.tenant, "--watch"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env={**os.environ, "CONFCAST_TOKEN": made["token"]})
+        self.addCleanup(lambda: (process.kill(), process.wait()))
+        self.assertIn(self.tenant, process.stdout.readline())
+        self.good(self.daemon.request("DELETE", f"/v1/tokens/{made['id']}", unix=True))
+        self.good(self.daemon.request("POST", f"/v1/release/{self.tenant}", {"action": "promote"}, unix=True))
+        _, err = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, FORBIDDEN)
+        self.assertEqual(err.count("\n"), 1)
 
 
 def command_names():

@@ -6,6 +6,7 @@
 #include "controlplane/ctl/args.h"
 #include "controlplane/ctl/ctl.h"
 #include "controlplane/ctl/http.h"
+#include "controlplane/ctl/stream.h"
 #include "controlplane/ctl/walk.h"
 #include "tests/unit/cunit_main.h"
 
@@ -214,6 +215,62 @@ a_value_nested_too_deeply_ends_the_walk(void)
     }
 }
 
+static char told[512];
+static int told_max = 100;
+
+static bool
+tell(void *arg, const struct cfc_ctl_event *event)
+{
+    size_t size = strlen(told);
+
+    (void)arg;
+    CU_ASSERT_EQUAL(strlen(event->data), event->data_size);
+    snprintf(told + size, sizeof(told) - size, "[%s|%s]", event->name, event->data);
+    return --told_max > 0;
+}
+
+static const char stream_text[] = "retry: 1000\n\n"
+                                  ": a comment\n"
+                                  "event: status\nid: 7\ndata: {\"a\":1}\n\n"
+                                  "event: lost\n\n"
+                                  "data:two\r\ndata:  lines\r\n\r\n"
+                                  "event:end\ndata\ndata: x\nother: y\n\n"
+                                  "data: cut off\n";
+
+static void
+events_are_the_same_however_their_bytes_come(void)
+{
+    struct cfc_ctl_stream stream;
+
+    for (size_t step = 1; step <= sizeof(stream_text); step++) {
+        told[0] = '\0';
+        cfc_ctl_stream_init(&stream, tell, NULL);
+        for (size_t at = 0; at < sizeof(stream_text) - 1; at += step) {
+            size_t left = sizeof(stream_text) - 1 - at;
+
+            CU_ASSERT_TRUE(
+                cfc_ctl_stream_take(&stream, stream_text + at, step < left ? step : left));
+            told_max = 100;
+        }
+        CU_ASSERT_STRING_EQUAL(told, "[status|{\"a\":1}][message|two\n lines][end|x]");
+        cfc_ctl_stream_free(&stream);
+    }
+}
+
+static void
+who_has_enough_is_told_nothing_more(void)
+{
+    struct cfc_ctl_stream stream;
+
+    told[0] = '\0';
+    told_max = 2;
+    cfc_ctl_stream_init(&stream, tell, NULL);
+    CU_ASSERT_FALSE(cfc_ctl_stream_take(&stream, stream_text, sizeof(stream_text) - 1));
+    CU_ASSERT_STRING_EQUAL(told, "[status|{\"a\":1}][message|two\n lines]");
+    cfc_ctl_stream_free(&stream);
+    told_max = 100;
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(options_stand_before_or_after_the_command),
     CFC_CASE(names_of_two_words_win),
@@ -222,6 +279,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(sixty_four_options_fit_and_no_more),
     CFC_CASE(numbers_and_durations_are_strict),
     CFC_CASE(a_raw_member_keeps_its_bytes),
+    CFC_CASE(events_are_the_same_however_their_bytes_come),
+    CFC_CASE(who_has_enough_is_told_nothing_more),
     CFC_CASE(a_value_nested_too_deeply_ends_the_walk),
 };
 
