@@ -46,6 +46,11 @@ static const struct cfc_api_route routes[] = {
      cfc_api_get_consumer},
     {"GET", "/v1/audit", CFC_TAIL_NONE, CFC_BODY_NONE, "after before format limit", CFC_RIGHT_READ,
      cfc_api_get_audit},
+    {"GET", "/v1/snapshot/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "after have wait_s", CFC_RIGHT_CONSUME,
+     cfc_api_get_snapshot},
+    {"POST", "/v1/hello", CFC_TAIL_NONE, CFC_BODY_FRAMES, "", CFC_RIGHT_CONSUME,
+     cfc_api_post_hello},
+    {"POST", "/v1/ack", CFC_TAIL_NONE, CFC_BODY_FRAMES, "", CFC_RIGHT_CONSUME, cfc_api_post_ack},
     {"GET", "/healthz", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_PUBLIC, cfc_api_get_health},
     {"GET", "/readyz", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_PUBLIC, cfc_api_get_ready},
     {"GET", "/metrics", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_READ, cfc_api_get_metrics},
@@ -73,6 +78,8 @@ is_guarded(const struct cfc_api_route *route)
                (strcmp(route->path, "/healthz") == 0 || strcmp(route->path, "/readyz") == 0);
     case CFC_RIGHT_READ:
         return is_get;
+    case CFC_RIGHT_CONSUME:
+        return cfc_pull_is_target(route->path);
     case CFC_RIGHT_IN_BODY:
         return !is_get && route->tail == CFC_TAIL_NONE && route->body != CFC_BODY_NONE;
     case CFC_RIGHT_WRITE:
@@ -219,6 +226,7 @@ cfc_api_body_size_max(const struct cfc_api *api, const struct cfc_api_route *rou
     case CFC_BODY_DOCUMENT:
         return api->document_size_max;
     case CFC_BODY_SMALL:
+    case CFC_BODY_FRAMES:
         return CFC_API_SMALL_BODY_MAX;
     case CFC_BODY_NONE:
         break;

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "controlplane/api/pull.h"
 #include "controlplane/api/reply.h"
 #include "controlplane/api/target.h"
 #include "controlplane/auth/access.h"
@@ -38,6 +39,7 @@ struct cfc_api {
     struct cfc_service *service;
     struct cfc_access *access;       /* NULL: only public routes are served */
     struct cfc_publisher *publisher; /* NULL = this daemon does not publish */
+    struct cfc_pull *pull;           /* NULL = consumers cannot pull here */
     void (*publisher_status)(struct cfc_publisher *publisher, struct cfc_publisher_status *out);
     size_t document_size_max;                    /* bytes of a document's body */
     atomic_bool is_ready;                        /* what /readyz answers */
@@ -48,15 +50,16 @@ struct cfc_api {
 
 struct cfc_request {
     struct cfc_target target;
-    const char *rest;                    /* the scope or id that closes the path; "" for none */
-    const char *body;                    /* NULL when there is none */
-    size_t body_size;                    /* bytes */
-    const char *idempotency_key;         /* NULL for none */
-    const char *author;                  /* never NULL */
-    const char *claimed;                 /* whom the client named besides; NULL for nobody */
-    const struct cfc_identity *identity; /* who asks; NULL = nobody was asked */
-    unsigned *check_count;               /* calls of cfc_api_require(); NULL = not counted */
-    uint64_t unix_ns;                    /* when the request was complete */
+    const char *rest;                     /* the scope or id that closes the path; "" for none */
+    const char *body;                     /* NULL when there is none */
+    size_t body_size;                     /* bytes */
+    const char *idempotency_key;          /* NULL for none */
+    const char *author;                   /* never NULL */
+    const char *claimed;                  /* whom the client named besides; NULL for nobody */
+    const struct cfc_pull_auth *consumer; /* who pulls; NULL = no consumer */
+    const struct cfc_identity *identity;  /* who asks; NULL = nobody was asked */
+    unsigned *check_count;                /* calls of cfc_api_require(); NULL = not counted */
+    uint64_t unix_ns;                     /* when the request was complete */
 };
 
 typedef void (*cfc_api_handler)(struct cfc_api *api, const struct cfc_request *request,
@@ -72,6 +75,7 @@ enum cfc_api_tail {
 enum cfc_api_body {
     CFC_BODY_NONE,
     CFC_BODY_SMALL,
+    CFC_BODY_FRAMES, /* of the wire format, with the limit of small ones */
     CFC_BODY_DOCUMENT,
 };
 

@@ -42,6 +42,11 @@ void cfc_api_delete_token(struct cfc_api *, const struct cfc_request *, struct c
 void cfc_api_get_roles(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_put_roles(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 
+/* Consumers that pull. */
+void cfc_api_get_snapshot(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_post_hello(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_post_ack(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+
 /* The node itself. */
 void cfc_api_get_health(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_ready(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);

@@ -30,6 +30,7 @@ void
 cfc_reply_clear(struct cfc_reply *reply)
 {
     drop_body(reply);
+    free(reply->wish);
     memset(reply, 0, sizeof(*reply));
 }
 

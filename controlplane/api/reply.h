@@ -30,6 +30,7 @@ struct cfc_reply_stream {
 };
 
 struct cfc_api;
+struct cfc_pull_wish;
 struct cfc_request;
 
 struct cfc_reply {
@@ -45,6 +46,7 @@ struct cfc_reply {
     bool is_secret;   /* the body is wiped before its memory is given back */
     unsigned retry_s; /* Retry-After in seconds; 0 = none */
     struct cfc_wait wait;
+    struct cfc_pull_wish *wish; /* the answer is what this gets: pull_hub.h; malloc'ed */
 };
 
 /* Every one of these takes over the json_t that it is given, NULL included. */

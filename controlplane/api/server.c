@@ -1,7 +1,6 @@
 #include "controlplane/api/server.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -17,7 +16,9 @@
 #include "controlplane/api/headers.h"
 #include "controlplane/api/identify.h"
 #include "controlplane/api/listen.h"
+#include "controlplane/api/pull_hub.h"
 #include "controlplane/api/reaper.h"
+#include "controlplane/api/response.h"
 #include "controlplane/api/watch.h"
 #include "controlplane/log/log.h"
 #include "protocol/base/time.h"
@@ -30,7 +31,6 @@ enum {
     CONNECTION_MAX_DEFAULT = 256,
     THREAD_COUNT_DEFAULT = 4,
     BODY_FIRST_SIZE = 16 * 1024,
-    STREAM_BLOCK_SIZE = 256 * 1024,
     /* A body above its limit is read and dropped up to this many times the limit, so that clients
      * that write before they read get their 413 and not a reset. */
     DRAIN_FACTOR = 4,
@@ -46,6 +46,7 @@ struct cfc_server {
     bool is_loopback; /* TCP is */
     struct cfc_reaper reaper;
     struct cfc_watch_hub watches;
+    struct cfc_pull_hub pulls;
     atomic_ullong body_total;   /* bytes of bodies held now */
     atomic_ullong answer_total; /* bytes of answers that are not sent yet */
     pthread_mutex_t lock;       /* guards what follows */
@@ -58,7 +59,11 @@ struct cfc_server {
 struct exchange {
     struct cfc_server *server;
     struct cfc_connection *connection;
-    struct cfc_watch *watch; /* NULL = the answer does not wait for anything */
+    struct cfc_watch *watch;    /* NULL = the answer does not wait for anything */
+    struct cfc_pull_wait *pull; /* likewise, of a snapshot */
+    char *raw_target;           /* as it came; NULL where nobody asks for it */
+    struct cfc_pull_auth consumer;
+    bool is_pull; /* its route is for consumers */
     struct cfc_request request;
     const struct cfc_api_route *route; /* NULL once it is refused */
     struct cfc_reply reply;            /* the refusal, while the body is still read */
@@ -80,13 +85,20 @@ struct exchange {
     bool is_handled; /* the reply is final and may be told */
 };
 
-static const char no_memory_body[] =
-    "{\"error\":{\"code\":\"oom\",\"message\":\"memory could not be allocated\"}}";
 static const char too_long_body[] =
     "{\"error\":{\"code\":\"limit\",\"message\":\"the body is above its limit\"}}";
 
 static const char too_many_body[] =
     "{\"error\":{\"code\":\"rate\",\"message\":\"too many connections of one address\"}}";
+
+static uint64_t
+clock_ns(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
+}
 
 static struct cfc_connection *
 connection_of(struct MHD_Connection *mhd)
@@ -153,6 +165,7 @@ on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
     }
     atomic_fetch_add_explicit(&server->api->in_flight, 1, memory_order_relaxed);
     x->target_rc = cfc_target_parse(uri, &x->request.target);
+    x->raw_target = cfc_pull_is_target(uri) ? strdup(uri) : NULL;
     return x;
 }
 
@@ -196,83 +209,10 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     drop_body(x);
     atomic_fetch_sub(&x->server->answer_total, x->answer_size);
     cfc_watch_free(x->watch);
+    cfc_pull_wait_free(x->pull);
+    free(x->raw_target);
     cfc_reply_clear(&x->reply);
     free(x);
-}
-
-static void
-wipe_and_free(void *body)
-{
-    explicit_bzero(body, malloc_usable_size(body));
-    free(body);
-}
-
-static ssize_t
-on_stream_read(void *cls, uint64_t position, char *bytes, size_t capacity)
-{
-    struct cfc_reply_stream *stream = cls;
-    size_t size = 0;
-
-    (void)position;
-    if (stream->read(stream->arg, bytes, capacity, &size) != CONFCAST_OK) {
-        return MHD_CONTENT_READER_END_WITH_ERROR;
-    }
-    return size > 0 ? (ssize_t)size : MHD_CONTENT_READER_END_OF_STREAM;
-}
-
-static void
-on_stream_end(void *cls)
-{
-    struct cfc_reply_stream *stream = cls;
-
-    stream->close(stream->arg);
-    free(stream);
-}
-
-/* The stream goes over to the response. */
-static struct MHD_Response *
-response_of_stream(struct cfc_reply *reply)
-{
-    struct cfc_reply_stream *stream = malloc(sizeof(*stream));
-    struct MHD_Response *response;
-
-    if (stream == NULL) {
-        return NULL;
-    }
-    *stream = reply->stream;
-    response = MHD_create_response_from_callback(stream->size, STREAM_BLOCK_SIZE, on_stream_read,
-                                                 stream, on_stream_end);
-    if (response == NULL) {
-        free(stream);
-        return NULL;
-    }
-    reply->stream.read = NULL;
-    return response;
-}
-
-static struct MHD_Response *
-response_of(struct cfc_reply *reply)
-{
-    struct MHD_Response *response;
-
-    if (reply->stream.read != NULL) {
-        return response_of_stream(reply);
-    }
-    if (reply->body == NULL) {
-        reply->status = 503;
-        reply->type = "application/json";
-        response = MHD_create_response_from_buffer(
-            sizeof(no_memory_body) - 1, (void *)(uintptr_t)no_memory_body, MHD_RESPMEM_PERSISTENT);
-    } else if (reply->is_secret) {
-        response = MHD_create_response_from_buffer_with_free_callback(reply->body_size, reply->body,
-                                                                      wipe_and_free);
-        reply->body = response != NULL ? NULL : reply->body;
-    } else {
-        response =
-            MHD_create_response_from_buffer(reply->body_size, reply->body, MHD_RESPMEM_MUST_FREE);
-        reply->body = response != NULL ? NULL : reply->body;
-    }
-    return response;
 }
 
 /* Answers wait in memory for clients that read slowly: beyond the bound they are replaced. */
@@ -302,7 +242,7 @@ answer(struct exchange *x, struct MHD_Connection *mhd)
     if (x->connection != NULL) {
         cfc_reaper_enter_sending(x->connection, x->answer_size + x->reply.stream.size);
     }
-    response = response_of(&x->reply);
+    response = cfc_response_of(&x->reply);
     if (response == NULL) {
         return MHD_NO;
     }
@@ -319,6 +259,12 @@ answer(struct exchange *x, struct MHD_Connection *mhd)
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
                                 "Bearer realm=\"confcast\"");
     }
+    if (x->is_pull && x->server->api->pull != NULL) {
+        char nonce[CFC_PULL_NONCE_TEXT_SIZE + 1];
+
+        cfc_consumer_auth_nonce(&x->server->api->pull->auth, clock_ns(CLOCK_MONOTONIC), nonce);
+        MHD_add_response_header(response, "Confcast-Nonce", nonce);
+    }
     if (x->reply.is_replay) {
         MHD_add_response_header(response, "Idempotency-Replayed", "true");
     }
@@ -333,15 +279,6 @@ refuse(struct exchange *x, unsigned status, const char *code, const char *messag
 {
     x->route = NULL;
     cfc_reply_error(&x->reply, status, code, message);
-}
-
-static uint64_t
-clock_ns(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
 }
 
 static int
@@ -383,16 +320,60 @@ identify(struct exchange *x, struct MHD_Connection *mhd)
     return true;
 }
 
-/* And whether they may. */
+/* A consumer, proven by its credential. */
 static bool
-admit(struct exchange *x, struct MHD_Connection *mhd)
+identify_consumer(struct exchange *x, const char *method)
 {
     struct cfc_api *api = x->server->api;
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    char text[CFC_PEER_TEXT_SIZE];
+    uint64_t wait_ns;
+    int rc = CONFCAST_ERR_AUTHORITY;
+
+    if (api->pull == NULL || x->raw_target == NULL) {
+        refuse(x, 503, "not_ready", "this daemon serves no consumers that pull");
+        return false;
+    }
+    rc = cfc_consumer_auth_check(&api->pull->auth, x->headers.authorization, method, x->raw_target,
+                                 now_ns, &x->consumer);
+    if (rc == CONFCAST_ERR_REPLAY) {
+        atomic_fetch_add(&api->pull->nonces_over, 1);
+    } else if (rc != CONFCAST_OK && api->access != NULL && x->headers.authorization != NULL) {
+        cfc_access_deny(api->access, CFC_DENIAL_BAD_TOKEN, NULL,
+                        cfc_connection_peer(x->connection, text));
+    }
+    if (rc != CONFCAST_OK) {
+        refuse(x, 401, "unauthorized", "this needs a consumer's credential, over Confcast-Nonce");
+        return false;
+    }
+    snprintf(x->identity.name, sizeof(x->identity.name), "%s", x->consumer.id);
+    x->identity.proof = CFC_PROOF_TOKEN;
+    x->identity.is_consumer = true;
+    if (api->access != NULL && !cfc_access_may_ask(api->access, &x->identity, now_ns, &wait_ns)) {
+        refuse(x, 429, "rate", "this consumer asks too often; wait as long as Retry-After says");
+        x->reply.retry_s = (unsigned)(wait_ns / CFC_S + 1);
+        return false;
+    }
+    x->request.identity = &x->identity;
+    x->request.consumer = &x->consumer;
+    return true;
+}
+
+/* And whether they may. */
+static bool
+admit(struct exchange *x, struct MHD_Connection *mhd, const char *method)
+{
+    struct cfc_api *api = x->server->api;
+
+    x->is_pull = x->route->right == CFC_RIGHT_CONSUME;
+    if (x->is_pull && !identify_consumer(x, method)) {
+        return false;
+    }
 
     if (x->route->right == CFC_RIGHT_PUBLIC) {
         return true;
     }
-    if (api->access != NULL && !identify(x, mhd)) {
+    if (!x->is_pull && api->access != NULL && !identify(x, mhd)) {
         return false;
     }
     if (!cfc_api_authorize(api, &x->request, x->route, &x->reply)) {
@@ -483,7 +464,7 @@ start(struct exchange *x, struct MHD_Connection *mhd, const char *method)
         x->body_size_max = cfc_api_body_size_max(x->server->api, x->route);
         check_headers(x);
     }
-    if (x->route != NULL && admit(x, mhd)) {
+    if (x->route != NULL && admit(x, mhd, method)) {
         set_author(x);
     }
     if (length != NULL && cfc_target_uint(length, UINT64_MAX, &size) != CONFCAST_OK) {
@@ -728,6 +709,17 @@ conclude(struct exchange *x, struct MHD_Connection *mhd)
     enum MHD_Result result;
 
     drop_body(x);
+    if (x->pull != NULL) {
+        cfc_pull_wait_reply(x->pull, &x->reply);
+    } else if (x->reply.status == 200 && x->reply.wish != NULL) {
+        x->pull = cfc_pull_wait_new(&x->server->pulls, mhd, x->reply.wish);
+        if (x->pull != NULL) {
+            x->is_handled = true;
+            return MHD_YES;
+        }
+        cfc_reply_error(&x->reply, 503, "busy", "too many wait already; try again later");
+        x->reply.retry_s = 1;
+    }
     if (wait_for_change(x, mhd, &result)) {
         return result;
     }
@@ -952,6 +944,13 @@ cfc_server_open(struct cfc_api *api, const struct cfc_server_config *config,
         cfc_server_close(server);
         return rc;
     }
+    if (api->pull != NULL) {
+        rc = cfc_pull_hub_start(&server->pulls, api->pull->store);
+        if (rc != CONFCAST_OK) {
+            cfc_server_close(server);
+            return rc;
+        }
+    }
     if ((config->listen != NULL && (rc = open_tcp(server)) != CONFCAST_OK) ||
         (config->unix_path != NULL && (rc = open_unix(server)) != CONFCAST_OK)) {
         cfc_server_close(server);
@@ -974,6 +973,7 @@ cfc_server_close(struct cfc_server *server)
         return;
     }
     cfc_watch_hub_stop(&server->watches);
+    cfc_pull_hub_stop(&server->pulls);
     wait_for_suspended(server);
     if (server->tcp != NULL) {
         MHD_stop_daemon(server->tcp);

@@ -7,6 +7,8 @@
  *   confcast-commit    syncs the disk for all changes that wait for it
  *   confcast-reaper    ends HTTP requests that do not arrive in time
  *   publisher (1)      signs decisions, hands them to the engine, takes reports
+ *   confcast-pull      with --pull: makes the answers of consumers that pull
+ *   confcast-watch     tells who watches the status of its changes
  *   rocksdb:*          background work of the store
  * Sockets: --listen (TCP), --unix, --engine-socket (connected to, by the publisher).
  * What they share is the service, which locks itself. */
@@ -48,6 +50,7 @@ struct daemon {
     struct cfc_store *store;
     struct cfc_service *service;
     struct cfc_publisher *publisher; /* NULL when nothing is published */
+    struct cfc_pull pull;            /* for consumers that pull; its store is NULL without them */
     struct cfc_tls *tls;             /* NULL without --tls-cert */
     struct cfc_access access;
     bool has_access;
@@ -93,7 +96,7 @@ open_keys(struct daemon *d)
     char why[CFC_KEYS_WHY_SIZE] = "";
     int rc;
 
-    if (d->options.engine_socket == NULL) {
+    if (d->options.engine_socket == NULL && !d->options.serves_pull) {
         return CONFCAST_OK;
     }
     d->keys = sodium_malloc(sizeof(*d->keys));
@@ -135,14 +138,32 @@ open_service(struct daemon *d)
 }
 
 static int
+open_pull_store(struct daemon *d)
+{
+    struct cfc_pull_store_config config = {.signer = cfc_signing_key_signer(&d->keys->release)};
+    int rc;
+
+    if (!d->options.serves_pull) {
+        return CONFCAST_OK;
+    }
+    cfc_consumer_auth_init(&d->pull.auth, &d->keys->report);
+    rc = cfc_pull_store_new(&config, &d->pull.store);
+    return rc == CONFCAST_OK ? rc : failed("make room for what consumers pull", rc);
+}
+
+static int
 open_publisher(struct daemon *d)
 {
     struct cfc_publisher_config config;
     int rc;
 
     if (d->keys == NULL) {
-        cfc_log(CFC_LOG_INFO, "main", "no --engine-socket: nothing is published");
+        cfc_log(CFC_LOG_INFO, "main", "no --engine-socket and no --pull: nothing is published");
         return CONFCAST_OK;
+    }
+    rc = open_pull_store(d);
+    if (rc != CONFCAST_OK) {
+        return rc;
     }
     config = (struct cfc_publisher_config){
         .service = d->service,
@@ -150,10 +171,12 @@ open_publisher(struct daemon *d)
         .verifier = cfc_keyring_verifier(&d->keys->fleet.release_keys),
         .report_key = d->keys->report,
         .engine_socket = d->options.engine_socket,
+        .pull = d->pull.store,
         .fresh_period_ns = d->options.fresh_period_ns,
     };
     rc = cfc_publisher_start(&config, &d->publisher);
     sodium_memzero(&config.report_key, sizeof(config.report_key));
+    d->pull.publisher = d->publisher;
     return rc == CONFCAST_OK ? rc : failed("start the publisher", rc);
 }
 
@@ -183,7 +206,8 @@ open_api(struct daemon *d)
 {
     struct cfc_server_config config = {.listen = d->options.listen,
                                        .unix_path = d->options.unix_path,
-                                       .request_timeout_ms = d->options.request_timeout_ms};
+                                       .request_timeout_ms = d->options.request_timeout_ms,
+                                       .connection_max = d->options.connection_max};
     size_t document_size_max =
         d->options.document_size_max > 0 ? d->options.document_size_max : CFC_JSON_SIZE_MAX_DEFAULT;
 
@@ -203,6 +227,7 @@ open_api(struct daemon *d)
     d->api.access = &d->access;
     d->api.publisher = d->publisher;
     d->api.publisher_status = cfc_publisher_status;
+    d->api.pull = d->pull.store != NULL ? &d->pull : NULL;
     return cfc_server_open(&d->api, &config, &d->server);
 }
 
@@ -219,6 +244,8 @@ close_all(struct daemon *d)
         cfc_access_close(&d->access);
     }
     cfc_publisher_stop(d->publisher);
+    cfc_pull_store_free(d->pull.store);
+    cfc_consumer_auth_wipe(&d->pull.auth);
     cfc_service_close(d->service);
     cfc_store_close(d->store);
     sodium_free(d->keys); /* which wipes it */

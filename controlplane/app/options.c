@@ -10,7 +10,8 @@
 #include "protocol/base/time.h"
 
 enum {
-    OPT_DATA = 256,
+    OPT_CONNECTIONS = 256,
+    OPT_DATA,
     OPT_DOCUMENT_MAX,
     OPT_ENGINE_SOCKET,
     OPT_EPOCH_SEEN,
@@ -21,6 +22,7 @@ enum {
     OPT_LIFT,
     OPT_LISTEN,
     OPT_LOG_LEVEL,
+    OPT_PULL,
     OPT_RATE_LIMIT,
     OPT_REQUEST_TIMEOUT_MS,
     OPT_REQUIRE_AUTH,
@@ -45,6 +47,7 @@ enum {
 };
 
 static const struct option table[] = {
+    {"connections", required_argument, NULL, OPT_CONNECTIONS},
     {"data", required_argument, NULL, OPT_DATA},
     {"document-max-bytes", required_argument, NULL, OPT_DOCUMENT_MAX},
     {"engine-socket", required_argument, NULL, OPT_ENGINE_SOCKET},
@@ -56,6 +59,7 @@ static const struct option table[] = {
     {"lift", no_argument, NULL, OPT_LIFT},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+    {"pull", no_argument, NULL, OPT_PULL},
     {"rate-limit", required_argument, NULL, OPT_RATE_LIMIT},
     {"request-timeout-ms", required_argument, NULL, OPT_REQUEST_TIMEOUT_MS},
     {"require-auth", no_argument, NULL, OPT_REQUIRE_AUTH},
@@ -80,11 +84,13 @@ static void
 print_help(void)
 {
     puts(
-        "usage: confcastd --data DIR [--keys DIR --engine-socket PATH] [OPTION]...\n\n"
+        "usage: confcastd --data DIR [--keys DIR [--engine-socket PATH] [--pull]] [OPTION]...\n\n"
         "  --data DIR               the store; made when it is not there\n"
         "  --keys DIR               key folder of the fleet (confcastctl key init)\n"
         "  --engine-socket PATH     control socket of confcast-dataplane; without it nothing is\n"
         "                           published\n"
+        "  --pull                   let consumers pull over this API, beside an engine or without\n"
+        "                           one; needs --keys\n"
         "  --listen ADDRESS:PORT    HTTP API (127.0.0.1:7400); port 0 = any, none = no TCP\n"
         "  --unix PATH              HTTP API on a unix socket\n"
         "  --validators DIR         programs that settings may name to judge configs\n"
@@ -101,6 +107,8 @@ print_help(void)
         "get\n"
         "                           429\n"
         "  --insecure               listen beyond loopback although anybody may do anything\n"
+        "  --connections N          at once on each socket (256); one for every consumer that\n"
+        "                           pulls. One address may have half of them\n"
         "  --request-timeout-ms N   for a request to arrive as a whole (30000)\n"
         "  --document-max-bytes N   of one definition (67108864)\n"
         "  --stale-after-ms N       silence after which a consumer counts as stale (30000)\n"
@@ -151,6 +159,8 @@ number_max(int opt)
     case OPT_ROLLOUT_REJECTED_PPM:
     case OPT_ROLLOUT_SILENT_PPM:
         return CFC_STAGE_PPM_ALL;
+    case OPT_CONNECTIONS:
+        return 60000;
     case OPT_RATE_LIMIT:
         return 1000000;
     default:
@@ -167,6 +177,9 @@ set_number(int opt, const char *name, struct cfc_options *options)
         return false;
     }
     switch (opt) {
+    case OPT_CONNECTIONS:
+        options->connection_max = (uint32_t)value;
+        break;
     case OPT_DOCUMENT_MAX:
         options->document_size_max = (uint32_t)value;
         break;
@@ -252,6 +265,9 @@ set_option(int opt, const char *name, struct cfc_options *options)
     case OPT_RESTORE:
         options->restore_from = optarg;
         return true;
+    case OPT_PULL:
+        options->serves_pull = true;
+        return true;
     case OPT_LIFT:
         options->is_lift = true;
         return true;
@@ -288,8 +304,8 @@ check(const struct cfc_options *options)
                 "confcastd: --epoch-seen and --sequence-seen go with --restore or --lift\n");
         return CFC_OPTIONS_WRONG;
     }
-    if (options->engine_socket != NULL && options->keys_dir == NULL) {
-        fprintf(stderr, "confcastd: --engine-socket needs --keys DIR, to sign with\n");
+    if ((options->engine_socket != NULL || options->serves_pull) && options->keys_dir == NULL) {
+        fprintf(stderr, "confcastd: --engine-socket and --pull need --keys DIR, to sign with\n");
         return CFC_OPTIONS_WRONG;
     }
     if (options->listen == NULL && options->unix_path == NULL) {

@@ -15,17 +15,19 @@ struct cfc_options {
     uint64_t epoch_seen;      /* for both; 0 = unknown */
     uint64_t sequence_seen;
     const char *data_dir;       /* never NULL */
-    const char *keys_dir;       /* NULL only without engine_socket */
+    const char *keys_dir;       /* NULL only without engine_socket and serves_pull */
     const char *listen;         /* NULL = no TCP */
     const char *unix_path;      /* NULL = no unix socket */
     const char *validators_dir; /* NULL = no validators */
-    const char *engine_socket;  /* NULL = do not publish */
+    const char *engine_socket;  /* NULL = no engine */
     const char *tls_cert;       /* NULL = no TLS */
     const char *tls_key;        /* NULL only without tls_cert */
     const char *tls_client_ca;  /* NULL = no client certificates; else requires_auth is set */
     const char *tls_client_crl;
     enum cfc_tls_name tls_client_name; /* CFC_TLS_NAME_CN unless given */
     uint32_t rate_per_s;               /* requests of one proven identity; never 0 */
+    uint32_t connection_max;           /* of each socket; 0 = the server's default */
+    bool serves_pull;                  /* to consumers that pull */
     bool requires_auth;                /* without credentials nobody may do anything */
     bool is_insecure;                  /* may listen beyond loopback without requires_auth */
     uint32_t request_timeout_ms;       /* 0 = the server's default */

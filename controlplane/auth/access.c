@@ -408,6 +408,9 @@ cfc_identity_allows(const struct cfc_identity *identity, enum cfc_right right, c
     if (right == CFC_RIGHT_UNSET || right == CFC_RIGHT_IN_BODY || right >= CFC_RIGHT_COUNT) {
         return false;
     }
+    if (right == CFC_RIGHT_CONSUME || identity->is_consumer) {
+        return identity->is_consumer && (right == CFC_RIGHT_CONSUME || right == CFC_RIGHT_PUBLIC);
+    }
     return identity->is_all || right == CFC_RIGHT_PUBLIC ||
            cfc_grants_allow(identity->grants, identity->grant_count, right, scope);
 }

@@ -23,7 +23,8 @@ enum {
 struct cfc_identity {
     char name[CFC_AUTHOR_SIZE_MAX + 1];
     enum cfc_proof proof;
-    bool is_all; /* may do everything: root, the daemon's own user, or nothing is required */
+    bool is_consumer; /* proven by a consumer's credential: may consume, and nothing else */
+    bool is_all;      /* may do everything: root, the daemon's own user, or nothing is required */
     uint32_t grant_count;
     struct cfc_grant grants[CFC_GRANTS_MAX];
 };

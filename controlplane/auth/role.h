@@ -33,6 +33,7 @@ enum cfc_right {
     CFC_RIGHT_APPROVE, /* approvals */
     CFC_RIGHT_RELEASE, /* release actions and layers */
     CFC_RIGHT_OPERATE, /* settings, tokens, roles, the node */
+    CFC_RIGHT_CONSUME, /* to be a consumer: no role gives it, only a consumer's credential */
     CFC_RIGHT_IN_BODY, /* the scopes are in the body: the handler asks for each */
     CFC_RIGHT_COUNT
 };

@@ -11,6 +11,7 @@
 #include "controlplane/log/log.h"
 #include "controlplane/publish/publisher_internal.h"
 #include "protocol/base/time.h"
+#include "protocol/wire/link.h"
 
 static uint64_t
 clock_ns(clockid_t clock)
@@ -44,6 +45,9 @@ cfc_publisher_refuse(struct cfc_publisher *p, uint64_t epoch, uint64_t version)
     p->status.proof_epoch = epoch > p->status.proof_epoch ? epoch : p->status.proof_epoch;
     p->status.proof_version = version > p->status.proof_version ? version : p->status.proof_version;
     pthread_mutex_unlock(&p->lock);
+    if (p->config.pull != NULL) {
+        cfc_pull_store_refuse(p->config.pull);
+    }
     if (is_news) {
         error = cfc_service_note_proof(p->config.service, epoch, version);
     }
@@ -65,6 +69,9 @@ recall_proof(struct cfc_publisher *p)
         cfc_log(CFC_LOG_ERROR, "publish",
                 "refusing to publish error=regress: consumers have proved epoch=%llu version=%llu",
                 (unsigned long long)epoch, (unsigned long long)version);
+        if (p->config.pull != NULL) {
+            cfc_pull_store_refuse(p->config.pull);
+        }
         p->status.is_refusing = true;
         p->status.proof_epoch = epoch;
         p->status.proof_version = version;
@@ -85,15 +92,28 @@ try_connect(struct cfc_publisher *p)
     }
 }
 
+/* Whether anybody is to hear FRESH. */
+static bool
+makes_fresh(const struct cfc_publisher *p)
+{
+    return (p->is_synced || p->config.pull != NULL) && !p->status.is_refusing;
+}
+
+static bool
+has_engine(const struct cfc_publisher *p)
+{
+    return p->engine_socket != NULL;
+}
+
 static void
 run_timers(struct cfc_publisher *p)
 {
     uint64_t now = cfc_publisher_mono_ns();
 
-    if (!cfc_engine_link_is_open(&p->link) && now >= p->next_connect_ns) {
+    if (has_engine(p) && !cfc_engine_link_is_open(&p->link) && now >= p->next_connect_ns) {
         try_connect(p);
     }
-    if (p->is_synced && !p->status.is_refusing &&
+    if (makes_fresh(p) &&
         (now >= p->next_fresh_ns || (p->is_fresh_due && now >= p->fresh_free_ns))) {
         int error = cfc_publisher_hand_fresh(p);
 
@@ -122,11 +142,11 @@ wait_ms(const struct cfc_publisher *p)
     uint64_t now = cfc_publisher_mono_ns();
     uint64_t next = p->next_tick_ns;
 
-    if (!cfc_engine_link_is_open(&p->link) && p->next_connect_ns < next) {
+    if (has_engine(p) && !cfc_engine_link_is_open(&p->link) && p->next_connect_ns < next) {
         next = p->next_connect_ns;
     }
     /* While it refuses none is sent: one that is due must not keep the thread awake. */
-    if (p->is_synced && !p->status.is_refusing) {
+    if (makes_fresh(p)) {
         uint64_t fresh = p->is_fresh_due && p->fresh_free_ns < p->next_fresh_ns ? p->fresh_free_ns
                                                                                 : p->next_fresh_ns;
 
@@ -139,6 +159,7 @@ static void *
 run(void *arg)
 {
     struct cfc_publisher *p = arg;
+    uint64_t count;
 
     while (!atomic_load(&p->is_stopping)) {
         struct pollfd fds[3] = {
@@ -147,8 +168,11 @@ run(void *arg)
             {.fd = p->link.fd, .events = POLLIN}, /* poll(2) skips -1 */
         };
 
-        poll(fds, 3, wait_ms(p));
+        if (poll(fds, 3, wait_ms(p)) > 0 && (fds[0].revents & POLLIN) != 0) {
+            (void)!read(p->stop_fd, &count, sizeof(count)); /* what woke us is looked for anyway */
+        }
         cfc_publisher_take_decisions(p);
+        cfc_publisher_take_hellos(p);
         cfc_publisher_take_messages(p);
         run_timers(p);
     }
@@ -175,11 +199,12 @@ init(struct cfc_publisher *p, const struct cfc_publisher_config *config)
     if (error != CONFCAST_OK) {
         return error;
     }
-    p->engine_socket = strdup(config->engine_socket);
+    p->engine_socket = config->engine_socket != NULL ? strdup(config->engine_socket) : NULL;
     p->consumer_capacity = CFC_PUBLISHER_CONSUMERS_MAX * 2;
     p->consumer_keys = calloc(p->consumer_capacity, sizeof(*p->consumer_keys));
     p->sha = cfc_sha256_new();
-    if (p->engine_socket == NULL || p->consumer_keys == NULL || p->sha == NULL) {
+    if ((p->engine_socket == NULL) != (config->engine_socket == NULL) || p->consumer_keys == NULL ||
+        p->sha == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
     p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -198,6 +223,12 @@ destroy(struct cfc_publisher *p)
     if (p->stop_fd >= 0) {
         close(p->stop_fd);
     }
+    while (p->hellos != NULL) {
+        struct cfc_pulled_hello *hello = p->hellos;
+
+        p->hellos = hello->next;
+        free(hello);
+    }
     pthread_mutex_destroy(&p->lock);
     free(p->consumer_keys);
     free(p->engine_socket);
@@ -211,7 +242,7 @@ cfc_publisher_start(const struct cfc_publisher_config *config, struct cfc_publis
     int error;
 
     *out = NULL;
-    if (config->service == NULL || config->engine_socket == NULL) {
+    if (config->service == NULL || (config->engine_socket == NULL && config->pull == NULL)) {
         return CONFCAST_ERR_INVALID;
     }
     p = calloc(1, sizeof(*p));
@@ -245,6 +276,48 @@ cfc_publisher_stop(struct cfc_publisher *p)
     }
     pthread_join(p->thread, NULL);
     destroy(p);
+}
+
+int
+cfc_publisher_hello(struct cfc_publisher *p, const char *id, const uint8_t *bytes, size_t size)
+{
+    struct cfc_sha256 *sha = cfc_sha256_new();
+    struct cfc_pulled_hello *pulled = malloc(sizeof(*pulled) + size);
+    struct cfc_frame frame;
+    struct cfc_hello hello;
+    uint64_t one = 1;
+    int error = sha != NULL && pulled != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
+
+    if (error == CONFCAST_OK) {
+        error = cfc_frame_open(bytes, size, &frame);
+    }
+    if (error == CONFCAST_OK) {
+        error = frame.type == CFC_FRAME_HELLO ? cfc_hello_decode(&frame, sha, &hello)
+                                              : CONFCAST_ERR_WRONG_STREAM;
+    }
+    if (error == CONFCAST_OK &&
+        (strlen(id) != hello.id_size || memcmp(id, hello.id, hello.id_size) != 0)) {
+        error = CONFCAST_ERR_WRONG_STREAM;
+    }
+    cfc_sha256_free(sha);
+    if (error != CONFCAST_OK) {
+        free(pulled);
+        return error;
+    }
+    pulled->size = size;
+    memcpy(pulled->frame, bytes, size);
+    pthread_mutex_lock(&p->lock);
+    if (p->hello_count == CFC_PUBLISHER_HELLOS_MAX) {
+        pthread_mutex_unlock(&p->lock);
+        free(pulled);
+        return CONFCAST_ERR_BUSY;
+    }
+    pulled->next = p->hellos;
+    p->hellos = pulled;
+    p->hello_count++;
+    pthread_mutex_unlock(&p->lock);
+    (void)!write(p->stop_fd, &one, sizeof(one)); /* full: it is about to wake anyway */
+    return CONFCAST_OK;
 }
 
 void

@@ -1,9 +1,10 @@
 /* The publisher: the thread that turns decisions into signed frames, hands them to the engine, and
  * takes its reports.
  *
- * It holds the only copy of the signing key's use: nothing else signs.  What it sends was committed
- * before, since decisions come from the model after their commit.  While no engine is connected it
- * goes on deciding and signing; a new connection is handed everything that is current. */
+ * It signs all heads and FRESH; codings for consumers that pull are signed by the thread that makes
+ * them (pull_store.h).  What it sends was committed before, since decisions come from the model
+ * after their commit.  While no engine is connected it goes on deciding and signing; a new
+ * connection is handed everything that is current. */
 #ifndef CFC_PUBLISH_PUBLISHER_H
 #define CFC_PUBLISH_PUBLISHER_H
 
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "controlplane/model/service.h"
+#include "controlplane/publish/pull_store.h"
 #include "protocol/handoff/handoff.h"
 #include "protocol/trust/mac.h"
 #include "protocol/trust/sign.h"
@@ -22,8 +24,9 @@ struct cfc_publisher_config {
     struct cfc_signer signer;    /* release key */
     struct cfc_verifier
         verifier; /* release keys of the fleet: for heads that consumers show as proof */
-    struct cfc_key report_key; /* fleet report key */
-    const char *engine_socket; /* path; copied */
+    struct cfc_key report_key;   /* fleet report key */
+    const char *engine_socket;   /* path; copied.  NULL = no engine: for consumers that pull only */
+    struct cfc_pull_store *pull; /* gets what is current, engine or not; NULL = nobody pulls */
     uint32_t shard;
     uint64_t fresh_period_ns; /* 0 = 1 s */
     uint64_t retained_max;    /* bytes of contents kept for rollbacks; 0 = 256 MiB */
@@ -53,6 +56,12 @@ struct cfc_publisher_status {
     uint64_t consumers;                     /* seen since the start */
     struct cfc_handoff_engine_stats engine; /* count 0 = not heard yet */
 };
+
+/* The HELLO frame of a consumer that pulls, who was proven to be `id`: it counts as one that an
+ * engine passes on.  Any thread.  WRONG_STREAM: it names another id; BUSY: too many wait, try again
+ * later; NO_MEMORY; or a decoding error. */
+int cfc_publisher_hello(struct cfc_publisher *publisher, const char *id, const uint8_t *frame,
+                        size_t size);
 
 /* Any thread. */
 void cfc_publisher_status(struct cfc_publisher *publisher, struct cfc_publisher_status *out);

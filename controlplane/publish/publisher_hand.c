@@ -168,7 +168,11 @@ hand_fresh_page(void *arg, const uint8_t *frame, size_t size, bool is_changed)
         .type = CFC_HANDOFF_FRESH,
         .u.fresh = {.is_changed = is_changed, .frame = frame, .frame_size = size}};
 
-    return cfc_engine_link_send(&p->link, &message, -1);
+    if (p->config.pull != NULL) {
+        /* Without memory for it those who pull keep the FRESH before. */
+        (void)cfc_pull_store_fresh_page(p->config.pull, frame, size);
+    }
+    return p->is_synced ? cfc_engine_link_send(&p->link, &message, -1) : CONFCAST_OK;
 }
 
 int
@@ -179,11 +183,17 @@ cfc_publisher_hand_fresh(struct cfc_publisher *p)
     uint64_t end_ns;
     int error;
 
+    if (p->config.pull != NULL) {
+        cfc_pull_store_fresh_begin(p->config.pull);
+    }
     p->is_fresh_due = false;
     p->next_fresh_ns = start_ns + p->config.fresh_period_ns;
     error =
         cfc_head_set_fresh(p->heads, cfc_service_seq(p->config.service), now,
                            now + 10 * p->config.fresh_period_ns, fleet_size(p), hand_fresh_page, p);
+    if (p->config.pull != NULL && error == CONFCAST_OK) {
+        cfc_pull_store_fresh_end(p->config.pull);
+    }
     /* It goes over all scopes: heads, which say the same of one scope, must not wait for it. */
     end_ns = cfc_publisher_mono_ns();
     p->fresh_free_ns = end_ns + CFC_PUBLISHER_FRESH_PAUSE * (end_ns - start_ns);
@@ -205,6 +215,7 @@ cfc_publisher_hand_everything(struct cfc_publisher *p)
         error = hand_head(p, cfc_head_set_at(p->heads, i));
     }
     if (error == CONFCAST_OK) {
+        p->is_synced = true; /* on an error the caller closes the link, which takes it back */
         error = cfc_publisher_hand_fresh(p);
     }
     if (error == CONFCAST_OK) {
@@ -214,7 +225,6 @@ cfc_publisher_hand_everything(struct cfc_publisher *p)
     if (error != CONFCAST_OK) {
         return error;
     }
-    p->is_synced = true;
     pthread_mutex_lock(&p->lock);
     p->status.is_connected = true;
     pthread_mutex_unlock(&p->lock);
@@ -258,6 +268,14 @@ publish(struct cfc_publisher *p, struct cfc_decision *decision)
         }
     }
     p->is_fresh_due = true;
+    if (p->config.pull != NULL && !p->status.is_refusing) {
+        error = cfc_pull_store_put(p->config.pull, decision, head->frame, head->frame_size);
+        if (error != CONFCAST_OK) {
+            return error;
+        }
+        cfc_service_note_published(p->config.service, decision->scope, decision->version,
+                                   cfc_publisher_unix_ns());
+    }
     if (p->is_synced && !p->status.is_refusing) {
         error = hand_head(p, head);
         if (error != CONFCAST_OK) {

@@ -97,13 +97,13 @@ note_hello(struct cfc_publisher *p, struct cfc_hello *hello)
 }
 
 static void
-on_consumer(struct cfc_publisher *p, const struct cfc_handoff_consumer *m)
+on_hello(struct cfc_publisher *p, const uint8_t *bytes, size_t size)
 {
     struct cfc_frame frame;
     struct cfc_hello hello;
 
-    if (cfc_frame_open(m->frame, m->frame_size, &frame) != CONFCAST_OK ||
-        frame.type != CFC_FRAME_HELLO || cfc_hello_decode(&frame, p->sha, &hello) != CONFCAST_OK) {
+    if (cfc_frame_open(bytes, size, &frame) != CONFCAST_OK || frame.type != CFC_FRAME_HELLO ||
+        cfc_hello_decode(&frame, p->sha, &hello) != CONFCAST_OK) {
         return;
     }
     note_consumer(p, hello.consumer_key);
@@ -169,7 +169,7 @@ on_message(struct cfc_publisher *p, const struct cfc_handoff *m)
         on_engine_hello(p, &m->u.engine_hello);
         break;
     case CFC_HANDOFF_CONSUMER:
-        on_consumer(p, &m->u.consumer);
+        on_hello(p, m->u.consumer.frame, m->u.consumer.frame_size);
         break;
     case CFC_HANDOFF_REPORT:
         on_report(p, &m->u.report);
@@ -190,6 +190,25 @@ on_message(struct cfc_publisher *p, const struct cfc_handoff *m)
     default:
         cfc_publisher_disconnected(p, "unexpected message");
         break;
+    }
+}
+
+void
+cfc_publisher_take_hellos(struct cfc_publisher *p)
+{
+    struct cfc_pulled_hello *hello;
+
+    pthread_mutex_lock(&p->lock);
+    hello = p->hellos;
+    p->hellos = NULL;
+    p->hello_count = 0;
+    pthread_mutex_unlock(&p->lock);
+    while (hello != NULL) {
+        struct cfc_pulled_hello *next = hello->next;
+
+        on_hello(p, hello->frame, hello->size);
+        free(hello);
+        hello = next;
     }
 }
 

@@ -17,6 +17,14 @@ enum {
     CFC_PUBLISHER_TICK_MS = 500,
     CFC_PUBLISHER_FRESH_PAUSE = 9, /* times what the last FRESH took: it costs a tenth at most */
     CFC_PUBLISHER_CONSUMERS_MAX = 1 << 20, /* told apart for the fleet size */
+    CFC_PUBLISHER_HELLOS_MAX = 1024,       /* of consumers that pull, not yet looked at */
+};
+
+/* A HELLO that came over HTTP. */
+struct cfc_pulled_hello {
+    struct cfc_pulled_hello *next;
+    size_t size;
+    uint8_t frame[];
 };
 
 struct cfc_publisher {
@@ -42,8 +50,10 @@ struct cfc_publisher {
     uint64_t *consumer_keys; /* open addressing, 0 = free: who was seen */
     size_t consumer_capacity;
 
-    pthread_mutex_t lock; /* guards status */
+    pthread_mutex_t lock; /* guards what follows */
     struct cfc_publisher_status status;
+    struct cfc_pulled_hello *hellos; /* newest first */
+    uint32_t hello_count;
 };
 
 uint64_t cfc_publisher_mono_ns(void);
@@ -79,6 +89,9 @@ void cfc_publisher_take_decisions(struct cfc_publisher *p);
 void cfc_publisher_disconnected(struct cfc_publisher *p, const char *why);
 
 /* ---- publisher_inbox.c ---- */
+
+/* Acts on the hellos of consumers that pull. */
+void cfc_publisher_take_hellos(struct cfc_publisher *p);
 
 /* Acts on the engine's messages that are there now, a bounded number of them. */
 void cfc_publisher_take_messages(struct cfc_publisher *p);

@@ -133,6 +133,7 @@ cfc_receiver_new(const struct cfc_receiver_config *config, struct cfc_receiver *
         code = CONFCAST_ERR_NO_MEMORY;
         goto err_contents;
     }
+    r->engine_fresh_period_ns = config->fresh_period_ns;
     r->consumer_key = cfc_consumer_key(r->sha, r->id, config->id_size);
     r->prng.state = config->seed ^ r->consumer_key;
     r->timing.delay_ns = config->nack_delay_ns;
@@ -569,7 +570,8 @@ uint64_t
 cfc_receiver_deadline(const struct cfc_receiver *r)
 {
     uint64_t due_ns[5];
-    uint64_t deadline_ns = r->link.deadline_ns;
+    bool has_engine = r->pull_mode != CFC_PULL_ONLY;
+    uint64_t deadline_ns = has_engine ? r->link.deadline_ns : CFC_NEVER;
 
     if (r->queue_first != NULL || r->contents.event_first != NULL || r->is_tick_due ||
         r->identity_reason != CONFCAST_OK) {
@@ -577,8 +579,10 @@ cfc_receiver_deadline(const struct cfc_receiver *r)
     }
     due_ns[0] = r->tick_ns;
     due_ns[1] = latch_due(r);
-    due_ns[2] = r->link.has_session ? cfc_receiver_nack_due(r) : CFC_NEVER;
-    due_ns[3] = r->link.has_session && r->scope_count > 0 ? r->report.at_ns : CFC_NEVER;
+    due_ns[2] = has_engine && r->link.has_session ? cfc_receiver_nack_due(r) : CFC_NEVER;
+    due_ns[3] = r->pull_mode == CFC_PULL_OFF && r->link.has_session && r->scope_count > 0
+                    ? r->report.at_ns
+                    : CFC_NEVER;
     due_ns[4] = cfc_early_rx_deadline(&r->early);
     for (int i = 0; i < 5; i++) {
         deadline_ns = due_ns[i] < deadline_ns ? due_ns[i] : deadline_ns;

@@ -222,6 +222,59 @@ struct cfc_receiver_stats {
 
 const struct cfc_receiver_stats *cfc_receiver_stats(const struct cfc_receiver *r);
 
+/* ---- Pull -------------------------------------------------------------------------------------
+ * An owner that pulls (docs/wire-format.md, section 12) brings the same frames by HTTP.  They are
+ * checked as any others; what differs is who is asked and who takes reports. */
+
+enum cfc_pull_mode {
+    CFC_PULL_OFF,    /* an engine is all there is */
+    CFC_PULL_BESIDE, /* an engine is asked as well, but reports go by poll_report() */
+    CFC_PULL_ONLY    /* there is no engine: poll_frame() is not called */
+};
+
+/* From now on.  While it pulls, FRESH is expected every fresh_period_ns, if that is longer than the
+ * config's. */
+void cfc_receiver_set_pull(struct cfc_receiver *r, enum cfc_pull_mode mode,
+                           uint64_t fresh_period_ns, const struct cfc_now *now);
+
+/* A frame that was pulled: as on_frame(), but its coding is taken in the place of one that an
+ * engine began, since all of it follows. */
+int cfc_receiver_on_pulled(struct cfc_receiver *r, const uint8_t *frame, size_t size,
+                           const struct cfc_now *now);
+
+enum {
+    CFC_RECEIVER_HAVE_MAX = 8
+};
+
+struct cfc_receiver_need {
+    uint64_t after;  /* the version that needs nothing more; 0 = a head or a content is lacking */
+    bool is_lacking; /* a version or a content is known to exist, and is neither here nor refused */
+    uint32_t have_count;
+    struct cfc_digest
+        have[CFC_RECEIVER_HAVE_MAX]; /* contents that are held, what is served first */
+};
+
+/* What to pull for a scope.  RANGE. */
+int cfc_receiver_need(const struct cfc_receiver *r, uint32_t idx, struct cfc_receiver_need *out);
+
+/* Whether the scope lacks something, or nothing proves that it does not. */
+bool cfc_receiver_is_held_up(const struct cfc_receiver *r, uint32_t idx);
+
+/* A HELLO frame for the control plane.  LIMIT: `capacity` is below frame_size_max. */
+int cfc_receiver_write_hello(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size);
+
+/* When the next report is due; deadline() leaves it out while the owner pulls. */
+uint64_t cfc_receiver_report_due(const struct cfc_receiver *r);
+
+/* One part of a REPORT that is due, with a session trailer of zeros; call it until AGAIN and send
+ * all parts together.  *seq names the report for report_taken(). */
+int cfc_receiver_poll_report(struct cfc_receiver *r, const struct cfc_now *now, uint8_t *frame,
+                             size_t capacity, size_t *size, uint64_t *seq);
+void cfc_receiver_report_taken(struct cfc_receiver *r, uint64_t seq, const struct cfc_now *now);
+
+/* Whoever takes reports may have lost them: a HELLO was taken. */
+void cfc_receiver_report_again(struct cfc_receiver *r, const struct cfc_now *now);
+
 /* Whether a session with the engine stands. */
 bool cfc_receiver_is_linked(const struct cfc_receiver *r);
 

@@ -148,12 +148,13 @@ verify_content(struct cfc_receiver *r, const struct cfc_content *content)
     return code;
 }
 
-/* Whether another coding than the one under collection is to be taken: nothing is lost by it, or
- * the engine does not have the present one any more. */
+/* Whether another coding than the one under collection is to be taken: nothing is lost by it, the
+ * engine does not have the present one any more, or all of it is pulled. */
 static bool
-is_switch_wanted(const struct cfc_entry *entry, const struct cfc_content *content)
+is_switch_wanted(const struct cfc_receiver *r, const struct cfc_entry *entry,
+                 const struct cfc_content *content)
 {
-    return entry->is_gone ||
+    return entry->is_gone || r->is_pulled ||
            (cfc_content_rx_is_empty(entry->rx) && content->coded_size < entry->coded_size);
 }
 
@@ -226,7 +227,7 @@ cfc_receiver_on_content(struct cfc_receiver *r, const struct cfc_frame *frame)
             cfc_content_rx_announced(entry->rx, r->now.mono_ns);
             return CONFCAST_OK;
         }
-        if (!is_switch_wanted(entry, &content)) {
+        if (!is_switch_wanted(r, entry, &content)) {
             return CONFCAST_OK;
         }
     } else if (entry->state != CFC_ENTRY_ABSENT) {

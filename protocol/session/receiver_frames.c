@@ -43,8 +43,8 @@ list_held(const struct cfc_receiver *r, uint8_t keys[CFC_RECEIVER_HOLDS_MAX * 8]
     return count;
 }
 
-static int
-write_hello(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size)
+int
+cfc_receiver_write_hello(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size)
 {
     const struct cfc_scope_rx *highest = highest_head(r);
     uint8_t keys[CFC_RECEIVER_HOLDS_MAX * 8];
@@ -233,8 +233,16 @@ fill_clock(const struct cfc_receiver *r, struct cfc_report *report)
     }
 }
 
+/* Where no session is there is nothing to seal with; the tag protects what is said. */
 static int
-write_report(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size)
+add_empty_trailer(struct cfc_writer *w, size_t *size)
+{
+    cfc_write_zero(w, CFC_TRAILER_SIZE);
+    return cfc_frame_finish(w, size);
+}
+
+int
+cfc_receiver_write_report(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size)
 {
     struct cfc_report_entry entries[CFC_REPORT_ENTRIES_MAX];
     uint32_t per_part =
@@ -265,11 +273,14 @@ write_report(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *si
     fill_clock(r, &report);
     w = cfc_writer_of(frame, capacity);
     code = cfc_report_write(&w, &report, entries, r->id, r->config.id_size, &r->config.report_key);
-    if (code == CONFCAST_OK) {
+    if (code == CONFCAST_OK && r->pull_mode != CFC_PULL_OFF) {
+        code = add_empty_trailer(&w, size);
+    } else if (code == CONFCAST_OK) {
         code = cfc_trailer_seal(&w, r->link.session, ++r->link.seq, &r->link.key, &r->link.observed,
                                 size);
     }
-    if (cfc_report_rx_sent(&r->report, part_count, r->now.mono_ns)) {
+    if (cfc_report_rx_sent(&r->report, part_count, r->now.mono_ns) &&
+        r->pull_mode == CFC_PULL_OFF) {
         cfc_link_rx_renew(&r->link, r->now.mono_ns);
     }
     if (code == CONFCAST_OK) {
@@ -288,7 +299,7 @@ cfc_receiver_poll_frame(struct cfc_receiver *r, const struct cfc_now *now, uint8
     r->now = *now;
     cfc_link_rx_tick(&r->link, now->mono_ns);
     if (cfc_link_rx_begin_hello(&r->link, now->mono_ns)) {
-        code = write_hello(r, frame, r->config.frame_size_max, size);
+        code = cfc_receiver_write_hello(r, frame, r->config.frame_size_max, size);
         if (code == CONFCAST_OK) {
             r->stats.hellos++;
         }
@@ -298,8 +309,8 @@ cfc_receiver_poll_frame(struct cfc_receiver *r, const struct cfc_now *now, uint8
         return CONFCAST_ERR_AGAIN;
     }
     code = write_nack(r, frame, r->config.frame_size_max, size);
-    if (code == CONFCAST_ERR_AGAIN) {
-        code = write_report(r, frame, r->config.frame_size_max, size);
+    if (code == CONFCAST_ERR_AGAIN && r->pull_mode == CFC_PULL_OFF) {
+        code = cfc_receiver_write_report(r, frame, r->config.frame_size_max, size);
     }
     return code;
 }

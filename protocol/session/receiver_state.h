@@ -1,7 +1,7 @@
 /* The inside of a receiver, for the files that make it up: receiver.c (its life and what goes
  * where), receiver_heads.c, receiver_contents.c, receiver_fresh.c (frames that come),
- * receiver_events.c (what the owner is told), receiver_frames.c (frames that go).  Nobody else
- * includes this. */
+ * receiver_events.c (what the owner is told), receiver_frames.c (frames that go), receiver_pull.c.
+ * Nobody else includes this. */
 #ifndef CFC_SESSION_RECEIVER_STATE_H
 #define CFC_SESSION_RECEIVER_STATE_H
 
@@ -54,6 +54,10 @@ struct cfc_receiver {
     struct cfc_link_rx link;
     struct cfc_report_rx report;
     int identity_reason; /* of the IDENTITY event that is due; 0 = none */
+
+    enum cfc_pull_mode pull_mode;
+    bool is_pulled;                  /* the frame under way was */
+    uint64_t engine_fresh_period_ns; /* of the config; that in force is in `config` */
 
     bool is_tick_due;
     uint64_t tick_ns;        /* monotonic: a freshness or content timer */
@@ -120,6 +124,9 @@ enum cfc_freshness cfc_receiver_freshness(const struct cfc_receiver *r,
 bool cfc_receiver_is_engine_alive(const struct cfc_receiver *r);
 
 /* receiver_frames.c */
+/* One part of a REPORT; sealed for the session unless the owner pulls. */
+int cfc_receiver_write_report(struct cfc_receiver *r, uint8_t *frame, size_t capacity,
+                              size_t *size);
 uint64_t cfc_receiver_nack_due(const struct cfc_receiver *r);
 
 #endif

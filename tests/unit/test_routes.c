@@ -67,6 +67,11 @@ a_route_without_a_fitting_rule_cannot_be_served(void)
          CONFCAST_ERR_AUTHORITY},
         {{"POST", "/healthz", CFC_TAIL_NONE, CFC_BODY_NONE, "", CFC_RIGHT_PUBLIC, nothing},
          CONFCAST_ERR_AUTHORITY},
+        /* A consumer's right to what is not for consumers. */
+        {{"GET", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", CFC_RIGHT_CONSUME, nothing},
+         CONFCAST_ERR_AUTHORITY},
+        {{"POST", "/v1/ack", CFC_TAIL_NONE, CFC_BODY_SMALL, "", CFC_RIGHT_CONSUME, nothing},
+         CONFCAST_OK},
         /* A change that a reader may make. */
         {{"PUT", "/v1/x/", CFC_TAIL_SCOPE, CFC_BODY_SMALL, "", CFC_RIGHT_READ, nothing},
          CONFCAST_ERR_AUTHORITY},
@@ -135,6 +140,10 @@ static const struct row {
     {"GET", "/v1/consumers", "VAPRO", NULL},
     {"GET", "/v1/consumers/", "VAPRO", NULL},
     {"GET", "/v1/audit", "VAPRO", NULL},
+    /* No role makes a consumer. */
+    {"GET", "/v1/snapshot/", "", NULL},
+    {"POST", "/v1/hello", "", "x"},
+    {"POST", "/v1/ack", "", "x"},
     {"GET", "/healthz", "*", NULL},
     {"GET", "/readyz", "*", NULL},
     {"GET", "/metrics", "VAPRO", NULL},
@@ -370,11 +379,33 @@ without_an_access_only_public_routes_are_served(void)
     close_all();
 }
 
+/* Even one that is given all roles, or that a daemon without credentials lets do everything. */
+static void
+a_consumer_may_consume_and_nothing_else_may(void)
+{
+    struct cfc_identity consumer = {
+        .name = "web-1", .proof = CFC_PROOF_TOKEN, .is_consumer = true, .is_all = true};
+    struct cfc_identity root = {.name = "root", .is_all = true};
+
+    consumer.grant_count = 1;
+    consumer.grants[0].roles = (1u << CFC_ROLE_COUNT) - 1;
+    open_all();
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        bool is_for_consumers = rows[i].roles[0] == '\0';
+
+        CU_ASSERT_EQUAL(is_forbidden(&rows[i], &consumer, "acme"),
+                        !is_for_consumers && rows[i].roles[0] != '*');
+        CU_ASSERT_EQUAL(is_forbidden(&rows[i], &root, "acme"), is_for_consumers);
+    }
+    close_all();
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_route_without_a_fitting_rule_cannot_be_served),
     CFC_CASE(every_route_is_in_the_matrix_and_every_row_is_a_route),
     CFC_CASE(every_route_is_closed_to_every_role_and_scope_that_it_is_not_for),
     CFC_CASE(who_has_no_grant_for_it_is_denied_everywhere_by_default),
+    CFC_CASE(a_consumer_may_consume_and_nothing_else_may),
     CFC_CASE(grants_do_not_lend_each_other_roles_or_scopes),
     CFC_CASE(without_an_access_only_public_routes_are_served),
 };
