@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "consumer/client_pull.h"
 #include "consumer/fork_guard.h"
 #include "protocol/base/time.h"
 
@@ -141,8 +142,12 @@ receive(struct confcast *client)
         now = cfc_client_now();
         for (size_t i = 0; i < count; i++) {
             /* What is wrong with a frame is counted by the receiver. */
-            if (cfc_receiver_on_frame(client->receiver, datagrams[i].bytes, datagrams[i].size,
-                                      &now) == CONFCAST_ERR_AUTHORITY) {
+            int code = cfc_receiver_on_frame(client->receiver, datagrams[i].bytes,
+                                             datagrams[i].size, &now);
+
+            if (code == CONFCAST_OK) {
+                cfc_client_pull_heard(client, datagrams[i].bytes, now.mono_ns);
+            } else if (code == CONFCAST_ERR_AUTHORITY) {
                 cfc_fleet_watch_stranger(client);
             }
         }
@@ -228,23 +233,35 @@ sleep_until(struct confcast *client, uint64_t deadline_ns)
     uint64_t wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
     struct timespec wait;
     uint64_t count;
-    int fds[2];
+    int fds[2] = {-1, -1};
 
     /* The interface is looked after every second at least. */
     wait_ns = wait_ns < WAIT_MAX_NS ? wait_ns : WAIT_MAX_NS;
     wait =
         (struct timespec){.tv_sec = (time_t)(wait_ns / CFC_S), .tv_nsec = (long)(wait_ns % CFC_S)};
-    cfc_port_udp_fds(client->port, fds);
+    if (client->port != NULL) {
+        cfc_port_udp_fds(client->port, fds);
+    }
 
-    struct pollfd polls[3] = {
+    struct pollfd polls[4] = {
         {.fd = client->wake_fd, .events = POLLIN},
         {.fd = fds[0], .events = POLLIN},
         {.fd = fds[1], .events = POLLIN},
+        {.fd = cfc_client_pull_fd(client), .events = POLLIN},
     };
 
-    if (ppoll(polls, 3, &wait, NULL) > 0 && (polls[0].revents & POLLIN) != 0) {
+    if (ppoll(polls, 4, &wait, NULL) > 0 && (polls[0].revents & POLLIN) != 0) {
         (void)!read(client->wake_fd, &count, sizeof(count)); /* what woke us is looked for anyway */
     }
+}
+
+static uint64_t
+next_deadline(const struct confcast *client)
+{
+    uint64_t receiver_ns = cfc_receiver_deadline(client->receiver);
+    uint64_t pull_ns = cfc_client_pull_deadline(client);
+
+    return receiver_ns < pull_ns ? receiver_ns : pull_ns;
 }
 
 void *
@@ -254,15 +271,20 @@ cfc_client_run(void *arg)
 
     while (!atomic_load(&client->is_stopping)) {
         cfc_client_run_calls(client);
-        receive(client);
+        if (client->port != NULL) {
+            receive(client);
+        }
+        cfc_client_pull_run(client);
         poll_persister(client);
         cfc_client_serve_deferred(client);
         cfc_client_drain_events(client);
-        transmit(client);
-        tend_port(client);
+        if (client->port != NULL) {
+            transmit(client);
+            tend_port(client);
+        }
         cfc_fleet_watch_tend(client, cfc_client_now().mono_ns);
         cfc_client_refresh_status(client);
-        sleep_until(client, cfc_receiver_deadline(client->receiver));
+        sleep_until(client, next_deadline(client));
     }
     cfc_client_end_calls(client);
     return NULL;

@@ -38,7 +38,7 @@ struct confcast {
     struct cfc_fleet *fleet;
     struct cfc_fleet_watch fleet_watch;
     struct cfc_credential *credential;
-    struct cfc_port_udp *port;
+    struct cfc_port_udp *port; /* NULL: everything is pulled */
     struct cfc_receiver *receiver;
     struct cfc_cache *cache;         /* NULL without a state directory */
     struct cfc_persister *persister; /* likewise */
@@ -67,6 +67,8 @@ struct confcast {
     bool is_stall_told;
     uint64_t overflows_told;
     uint64_t overflows_told_ns;
+    struct cfc_client_pull *pull; /* client_pull.h; NULL = never pulls */
+    bool is_pulled;               /* the frame under way was */
 
     struct cfc_agent_link *link; /* through an agent: then the four above and `receiver` are NULL */
 
@@ -100,6 +102,8 @@ int cfc_client_call(struct confcast *client, int (*run)(struct confcast *client,
 bool cfc_client_is_own_thread(const struct confcast *client);
 
 struct cfc_now cfc_client_now(void);
+
+uint64_t cfc_client_random(void);
 
 /* ---- client_open.c ---- */
 

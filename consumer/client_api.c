@@ -1,11 +1,13 @@
 /* What applications call on a client that is open. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "consumer/agent_link.h"
 #include "consumer/client.h"
+#include "consumer/client_pull.h"
 #include "consumer/fork_guard.h"
 #include "protocol/base/scope.h"
 #include "protocol/base/time.h"
@@ -59,10 +61,12 @@ static int
 prepare_scope(struct confcast *client, const struct confcast_scope *scope)
 {
     struct cfc_fleet_address group;
-    int error;
+    int error = CONFCAST_OK;
 
-    cfc_fleet_group(client->fleet, scope->scope_id, &group);
-    error = cfc_port_udp_join(client->port, &group);
+    if (client->port != NULL) {
+        cfc_fleet_group(client->fleet, scope->scope_id, &group);
+        error = cfc_port_udp_join(client->port, &group);
+    }
     if (error != CONFCAST_OK || client->cache == NULL) {
         return error;
     }
@@ -274,7 +278,9 @@ confcast_status(const struct confcast_scope *scope, struct confcast_status *stat
 static int
 gather_stats(struct confcast *client, void *arg)
 {
+    static const struct cfc_port_udp_stats no_port;
     const struct cfc_port_udp_stats *port;
+    struct cfc_client_pull_stats pull;
     const struct cfc_receiver_stats *receiver;
     struct confcast_stats *out = arg;
 
@@ -283,7 +289,12 @@ gather_stats(struct confcast *client, void *arg)
         out->is_linked = cfc_agent_link_is_up(client);
         return CONFCAST_OK;
     }
-    port = cfc_port_udp_stats(client->port);
+    port = client->port != NULL ? cfc_port_udp_stats(client->port) : &no_port;
+    cfc_client_pull_stats(client, &pull);
+    out->is_pulling = pull.is_pulling;
+    out->pulls = pull.requests;
+    out->pull_failures = pull.failures;
+    out->pull_bytes = pull.bytes;
     receiver = cfc_receiver_stats(client->receiver);
     out->datagrams = port->datagrams;
     out->wrong_source = port->wrong_source;
@@ -311,7 +322,9 @@ confcast_stats(struct confcast *client, struct confcast_stats *stats)
     struct confcast_stats mine = {.size = sizeof(mine)};
     int error = cfc_client_call(client, gather_stats, &mine);
 
-    return error == CONFCAST_OK ? give_struct(stats, &mine, sizeof(mine), sizeof(mine)) : error;
+    return error == CONFCAST_OK ? give_struct(stats, &mine, sizeof(mine),
+                                              offsetof(struct confcast_stats, is_pulling))
+                                : error;
 }
 
 /* ---- Waiting --------------------------------------------------------------------------------- */

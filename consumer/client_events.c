@@ -330,6 +330,7 @@ on_content(struct confcast *client, const struct cfc_receiver_event *event)
     int error = decode(client, event, &loaded);
 
     if (error == CONFCAST_OK) {
+        loaded->is_pulled = client->is_pulled;
         error = hold(client, loaded);
     }
     if (error == CONFCAST_OK && client->persister != NULL) {
@@ -502,6 +503,15 @@ cfc_client_set_status(struct confcast_scope *scope, const struct confcast_status
     }
 }
 
+static enum confcast_source
+source_of(const struct cfc_loaded *loaded)
+{
+    if (loaded->is_from_disk) {
+        return CONFCAST_SOURCE_DISK;
+    }
+    return loaded->is_pulled ? CONFCAST_SOURCE_PULL : CONFCAST_SOURCE_NETWORK;
+}
+
 static void
 refresh_one(struct confcast *client, struct confcast_scope *scope, uint64_t now_ns)
 {
@@ -516,7 +526,8 @@ refresh_one(struct confcast *client, struct confcast_scope *scope, uint64_t now_
     status.epoch = now.entry.epoch;
     status.accepted = now.entry.accepted;
     status.serving = now.entry.serving_version;
-    status.published = now.published;
+    /* A signed head proves that its version exists, as FRESH does. */
+    status.published = now.published > now.entry.accepted ? now.published : now.entry.accepted;
     status.durable = now.entry.durable;
     status.state = (enum confcast_state)now.entry.state;
     status.reason = -(int)now.entry.reason;
@@ -530,8 +541,7 @@ refresh_one(struct confcast *client, struct confcast_scope *scope, uint64_t now_
     status.is_control_silent = now.freshness == CFC_FRESHNESS_CONTROL_SILENT;
     status.fresh_unix_ns = now.fresh_unix_ns;
     if (scope->view != NULL) {
-        status.source =
-            scope->view->loaded->is_from_disk ? CONFCAST_SOURCE_DISK : CONFCAST_SOURCE_NETWORK;
+        status.source = source_of(scope->view->loaded);
         memcpy(status.content, scope->view->loaded->id.bytes, sizeof(status.content));
         status.content_size = scope->view->loaded->body_size;
     }

@@ -11,6 +11,7 @@
 
 #include "consumer/agent_link.h"
 #include "consumer/client.h"
+#include "consumer/client_pull.h"
 #include "consumer/fork_guard.h"
 #include "protocol/base/scope.h"
 
@@ -109,8 +110,8 @@ load_credential(struct confcast *client, const struct confcast_options *options)
 
 /* ---- The receiver ---------------------------------------------------------------------------- */
 
-static uint64_t
-random_seed(void)
+uint64_t
+cfc_client_random(void)
 {
     uint64_t seed = 0;
 
@@ -198,7 +199,7 @@ make_receiver(struct confcast *client, const struct confcast_options *options)
     config.report_key = client->credential->report_key;
     config.verifier = cfc_keyring_verifier(&client->fleet->release_keys);
     config.alloc = cfc_consumer_heap;
-    config.seed = random_seed();
+    config.seed = cfc_client_random();
     if (options->content_size_max != 0) {
         config.content_size_max = options->content_size_max;
     }
@@ -240,7 +241,7 @@ open_port(struct confcast *client, const struct confcast_options *options)
     struct cfc_port_udp_config config = {.interface = options->interface,
                                          .source = client->fleet->engines[0],
                                          .receive_buffer_size = options->receive_buffer_size,
-                                         .seed = random_seed(),
+                                         .seed = cfc_client_random(),
                                          .now_ns = cfc_client_now().mono_ns};
     const struct cfc_port_udp_stats *stats;
     int error;
@@ -284,8 +285,11 @@ open_parts(struct confcast *client, const struct confcast_options *options)
     if (error == CONFCAST_OK) {
         error = make_receiver(client, options);
     }
-    if (error == CONFCAST_OK) {
+    if (error == CONFCAST_OK && options->pull != CONFCAST_PULL_ONLY) {
         error = open_port(client, options);
+    }
+    if (error == CONFCAST_OK) {
+        error = cfc_client_pull_open(client, options);
     }
     if (error == CONFCAST_OK && client->cache != NULL) {
         error = cfc_persister_start(client->cache, cfc_client_wake, client, &client->persister);
@@ -346,11 +350,15 @@ take_options(const struct confcast_options *given, struct confcast_options *out)
         bool is_alone = out->fleet_path == NULL && out->credential_path == NULL &&
                         out->id == NULL && out->interface == NULL && out->state_dir == NULL &&
                         out->label_count == 0 && out->content_size_max == 0 &&
-                        out->receive_buffer_size == 0;
+                        out->receive_buffer_size == 0 && out->pull == CONFCAST_PULL_AUTO &&
+                        out->pull_ca_file == NULL && out->pull_cert_file == NULL &&
+                        out->pull_key_file == NULL && out->pull_wait_ms == 0 &&
+                        out->pull_after_ms == 0;
 
         return is_alone ? CONFCAST_OK : CONFCAST_ERR_INVALID;
     }
-    if (out->fleet_path == NULL || out->credential_path == NULL || out->interface == NULL ||
+    if (out->fleet_path == NULL || out->credential_path == NULL ||
+        (out->interface == NULL && out->pull != CONFCAST_PULL_ONLY) ||
         (out->labels == NULL && out->label_count > 0)) {
         return CONFCAST_ERR_INVALID;
     }
@@ -410,7 +418,10 @@ cfc_client_abandon(struct confcast *client)
     if (client->link != NULL) {
         cfc_agent_link_abandon(client);
     } else {
-        cfc_port_udp_abandon(client->port);
+        if (client->port != NULL) {
+            cfc_port_udp_abandon(client->port);
+        }
+        cfc_client_pull_abandon(client);
     }
     if (client->cache != NULL) {
         cfc_cache_abandon(client->cache);
@@ -450,6 +461,7 @@ free_client(struct confcast *client)
     }
     free(client->contents);
     cfc_agent_link_close(client);
+    cfc_client_pull_close(client);
     cfc_port_udp_close(client->port);
     cfc_receiver_free(client->receiver);
     cfc_cache_close(client->cache);

@@ -27,6 +27,7 @@ struct cfc_loaded {
     atomic_uint ref_count;
     atomic_bool is_stored; /* the disk cache has it, as read or written by this process */
     bool is_from_disk;     /* it was read from there */
+    bool is_pulled;        /* it came over HTTP */
     struct cfc_digest id;
     struct cfc_index index;
     size_t body_size;

@@ -4,13 +4,16 @@
  * --interface IF --state-dir DIR
  *                    [--label k=v ...] [--share SOCKET [--share-mode 660]]
  *                    [--export DIR [--export-mode 640]] [--exec COMMAND [--exec-timeout 60]]
+ *                    [--pull auto|only|off] [--pull-ca FILE] [--pull-cert FILE --pull-key FILE]
+ *                    [--pull-wait-ms N] [--pull-after-ms N]
  *                    [--events -|FILE] [--verbose]
  *     confcast-agent get --state-dir DIR SCOPE [POINTER]
  *
  * Threads: main waits for signals (SIGTERM and SIGINT end it, SIGUSR1 has it write its counters as
- * an event); the library runs its loop (two UDP sockets), a persister thread (disk) and liburcu's
- * call_rcu thread; one thread writes events, one answers `get` on DIR/agent.sock, one
- * serves the processes of this host on SOCKET, one writes files to DIR and runs COMMAND. */
+ * an event); the library runs its loop (two UDP sockets, and HTTP while it pulls), a persister
+ * thread (disk) and liburcu's call_rcu thread; one thread writes events, one answers `get` on
+ * DIR/agent.sock, one serves the processes of this host on SOCKET, one writes files to DIR and runs
+ * COMMAND. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -78,26 +81,33 @@ static int
 help(void)
 {
     write_usage(stdout);
-    fputs("Keeps the last good config of each scope, for the programs of this host.\n"
-          "\n"
-          "  --fleet FILE             fleet.json\n"
-          "  --credential FILE        what confcastctl key enroll made for this consumer\n"
-          "  --scope SCOPE            to follow; repeat it\n"
-          "  --interface IF           carries the multicast\n"
-          "  --state-dir DIR          keeps what is served over restarts; mode 0700\n"
-          "  --id ID                  its id, to be sure: that of the credential\n"
-          "  --label KEY=VALUE        for rollouts by label, beside those of the credential; up\n"
-          "                           to 16\n"
-          "  --share SOCKET           hand contents to other processes of the host\n"
-          "  --share-mode MODE        octal mode of that socket\n"
-          "  --export DIR             keep what is served there, as files of plain JSON\n"
-          "  --export-mode MODE       octal mode of these files\n"
-          "  --exec COMMAND           run it when what is served changed\n"
-          "  --exec-timeout S         seconds until it is killed\n"
-          "  --events -|FILE          one line of JSON for each event\n"
-          "  --verbose                say more on standard error\n"
-          "  --help                   this\n",
-          stdout);
+    fputs(
+        "Keeps the last good config of each scope, for the programs of this host.\n"
+        "\n"
+        "  --fleet FILE             fleet.json\n"
+        "  --credential FILE        what confcastctl key enroll made for this consumer\n"
+        "  --scope SCOPE            to follow; repeat it\n"
+        "  --interface IF           carries the multicast\n"
+        "  --state-dir DIR          keeps what is served over restarts; mode 0700\n"
+        "  --id ID                  its id, to be sure: that of the credential\n"
+        "  --label KEY=VALUE        for rollouts by label, beside those of the credential; up\n"
+        "                           to 16\n"
+        "  --share SOCKET           hand contents to other processes of the host\n"
+        "  --share-mode MODE        octal mode of that socket\n"
+        "  --export DIR             keep what is served there, as files of plain JSON\n"
+        "  --export-mode MODE       octal mode of these files\n"
+        "  --exec COMMAND           run it when what is served changed\n"
+        "  --exec-timeout S         seconds until it is killed\n"
+        "  --events -|FILE          one line of JSON for each event\n"
+        "  --verbose                say more on standard error\n"
+        "  --pull auto|only|off     over HTTP from the fleet's pull_urls: when multicast is of no\n"
+        "                           help (auto, the default), instead of it, or never\n"
+        "  --pull-ca FILE           whom to trust by TLS; else the system's\n"
+        "  --pull-cert FILE --pull-key FILE  this consumer's certificate\n"
+        "  --pull-wait-ms N         how long a control plane waits for news (10000)\n"
+        "  --pull-after-ms N        how long multicast may be of no help (10000)\n"
+        "  --help                   this\n",
+        stdout);
     return 0;
 }
 
@@ -176,7 +186,9 @@ print_stats(struct confcast *client, struct cfc_agent_events *events)
             comma = ",";
         }
     }
-    add(&line, "}}\n");
+    add(&line, "},\"is_pulling\":%s,\"pulls\":%llu,\"pull_failures\":%llu,\"pull_bytes\":%llu}\n",
+        stats.is_pulling ? "true" : "false", (unsigned long long)stats.pulls,
+        (unsigned long long)stats.pull_failures, (unsigned long long)stats.pull_bytes);
     cfc_agent_events_put(events, line.text, line.size);
 }
 
@@ -208,6 +220,34 @@ add_label(struct arguments *a, char *text)
 }
 
 static int
+parse_pull(const char *text, enum confcast_pull *pull)
+{
+    static const char *const words[] = {
+        [CONFCAST_PULL_AUTO] = "auto", [CONFCAST_PULL_ONLY] = "only", [CONFCAST_PULL_OFF] = "off"};
+
+    for (int i = 0; i <= CONFCAST_PULL_OFF; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *pull = (enum confcast_pull)i;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+/* Milliseconds; the library knows which are allowed. */
+static int
+parse_ms(const char *text, uint32_t *ms)
+{
+    size_t size = strlen(text);
+
+    if (size == 0 || size > 8 || strspn(text, "0123456789") != size) {
+        return -1;
+    }
+    *ms = (uint32_t)strtoul(text, NULL, 10);
+    return 0;
+}
+
+static int
 parse_mode(const char *text, mode_t *mode)
 {
     size_t size = strlen(text);
@@ -233,6 +273,35 @@ parse_seconds(const char *text, uint32_t *seconds)
 
 /* 0, or an exit code. */
 static int
+parse_pull_option(int c, char *text, struct confcast_options *options)
+{
+    switch (c) {
+    case 'p':
+        return parse_pull(text, &options->pull) == 0 ? 0 : usage("--pull wants auto, only or off");
+    case 'A':
+        options->pull_ca_file = text;
+        return 0;
+    case 'C':
+        options->pull_cert_file = text;
+        return 0;
+    case 'K':
+        options->pull_key_file = text;
+        return 0;
+    case 'W':
+        return parse_ms(text, &options->pull_wait_ms) == 0
+                   ? 0
+                   : usage("--pull-wait-ms wants milliseconds");
+    case 'T':
+        return parse_ms(text, &options->pull_after_ms) == 0
+                   ? 0
+                   : usage("--pull-after-ms wants milliseconds");
+    default:
+        return usage("unknown option");
+    }
+}
+
+/* 0, or an exit code. */
+static int
 parse(int argc, char **argv, struct arguments *a)
 {
     static const struct option known[] = {
@@ -251,8 +320,15 @@ parse(int argc, char **argv, struct arguments *a)
         {"export-mode", required_argument, NULL, 'o'},
         {"exec", required_argument, NULL, 'r'},
         {"exec-timeout", required_argument, NULL, 't'},
+        {"pull", required_argument, NULL, 'p'},
+        {"pull-ca", required_argument, NULL, 'A'},
+        {"pull-cert", required_argument, NULL, 'C'},
+        {"pull-key", required_argument, NULL, 'K'},
+        {"pull-wait-ms", required_argument, NULL, 'W'},
+        {"pull-after-ms", required_argument, NULL, 'T'},
         {NULL, 0, NULL, 0},
     };
+    int code;
     int c;
 
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -314,14 +390,18 @@ parse(int argc, char **argv, struct arguments *a)
             }
             break;
         default:
-            return usage("unknown option");
+            code = parse_pull_option(c, optarg, &a->options);
+            if (code != 0) {
+                return code;
+            }
         }
     }
     if (optind < argc) {
         return usage("unexpected argument");
     }
     if (a->options.fleet_path == NULL || a->options.credential_path == NULL ||
-        a->options.interface == NULL || a->options.state_dir == NULL || a->scope_count == 0) {
+        (a->options.interface == NULL && a->options.pull != CONFCAST_PULL_ONLY) ||
+        a->options.state_dir == NULL || a->scope_count == 0) {
         return usage("--fleet, --credential, --interface, --state-dir and --scope are needed");
     }
     return 0;

@@ -59,6 +59,12 @@ struct confcast_label {
     const char *value; /* 0..63 bytes of the same */
 };
 
+enum confcast_pull {
+    CONFCAST_PULL_AUTO = 0, /* while multicast is of no help; not without pull_urls */
+    CONFCAST_PULL_ONLY = 1, /* instead of multicast; needs no interface */
+    CONFCAST_PULL_OFF = 2,
+};
+
 struct confcast_options {
     size_t size;                 /* set by CONFCAST_OPTIONS_INIT */
     const char *fleet_path;      /* fleet.json, signed by the fleet's root key; required */
@@ -81,12 +87,21 @@ struct confcast_options {
      * one receiver and one copy in memory for all processes.  Only `log` and `memory_max` count
      * besides; the others must be zero. */
     const char *agent_path;
+    /* Pulling over HTTP(S) from the control planes that fleet.json names (pull_urls). */
+    enum confcast_pull pull;
+    const char *pull_ca_file;   /* PEM: whom to trust by TLS; NULL = the system's */
+    const char *pull_cert_file; /* of this consumer, where the control plane asks for one; with */
+    const char *pull_key_file;
+    uint32_t pull_wait_ms;  /* a control plane without news answers after this, 1,000..60,000, and a
+                               scope is stale after three of them; 0 = 10 s */
+    uint32_t pull_after_ms; /* AUTO: multicast may be of no help for so long, 100..3,600,000;
+                               0 = 10 s */
 };
 
 #define CONFCAST_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(struct confcast_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL,     \
-            NULL, NULL                                                                             \
+            NULL, NULL, CONFCAST_PULL_AUTO, NULL, NULL, NULL, 0, 0                                 \
     }
 
 /* Through an agent: connects to it, now or when it comes; one that is not there is no error.
@@ -303,6 +318,7 @@ enum confcast_source {
     CONFCAST_SOURCE_NETWORK = 1,
     CONFCAST_SOURCE_DISK = 2,
     CONFCAST_SOURCE_AGENT = 3, /* this host's agent; its own source is in its status */
+    CONFCAST_SOURCE_PULL = 4,  /* a control plane, over HTTP */
 };
 
 /* Why a scope is in the state it is in; see docs/consumers.md. */
@@ -358,6 +374,10 @@ struct confcast_stats {
     uint64_t reports;         /* sent */
     uint64_t contents;        /* completed */
     uint64_t retired_size;    /* bytes of replaced versions that readers still keep */
+    bool is_pulling;          /* over HTTP, now */
+    uint64_t pulls;           /* requests that were answered */
+    uint64_t pull_failures;
+    uint64_t pull_bytes; /* of snapshots */
 };
 
 /* CONFCAST_OK; INVALID for a wrong `size`; CLOSED after fork. */
