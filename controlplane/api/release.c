@@ -45,6 +45,22 @@ cfc_api_get_release(struct cfc_api *api, const struct cfc_request *request, stru
     reply_release(api, request, reply, &view, false);
 }
 
+/* Who moved the release that is in the way, as far as the client may read it. */
+static void
+name_author(struct cfc_api *api, const struct cfc_request *request, struct cfc_refusal *refusal)
+{
+    const char *scope = refusal->holder[0] != '\0' ? refusal->holder : request->rest;
+    struct cfc_release_view view = {0};
+    struct cfc_reply denied = {0};
+
+    if (refusal->has_release && refusal->current_author[0] == '\0' &&
+        cfc_api_require(api, request, CFC_RIGHT_READ, scope, &denied) &&
+        cfc_service_get_release(api->service, scope, &view) == CONFCAST_OK) {
+        memcpy(refusal->current_author, view.author, sizeof(refusal->current_author));
+    }
+    cfc_reply_clear(&denied);
+}
+
 /* The body as an object; NULL: *reply is the error. */
 static json_t *
 parse_body(const struct cfc_request *request, struct cfc_reply *reply)
@@ -209,6 +225,7 @@ cfc_api_post_release(struct cfc_api *api, const struct cfc_request *request,
     json_decref(body);
     rc = cfc_service_release(api->service, &change, &order, &view, &refusal);
     if (rc != CONFCAST_OK) {
+        name_author(api, request, &refusal);
         cfc_api_refused(reply, rc, &refusal);
         return;
     }

@@ -88,7 +88,8 @@ cfc_ctl_read_input(const char *path, char **bytes, size_t *size)
     }
     in = fopen(path, "rbe");
     if (in == NULL) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "cannot read %s: %s", path, strerror(errno));
+        return cfc_ctl_fail(errno == ENOENT ? CFC_EXIT_NOT_FOUND : CFC_EXIT_USAGE,
+                            "cannot read %s: %s", path, strerror(errno));
     }
     rc = read_stream(in, path, bytes, size);
     fclose(in);
@@ -223,8 +224,11 @@ cfc_ctl_put(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     if (scope == NULL || !cfc_ctl_check_uint(args, "expected-revision")) {
         return CFC_EXIT_USAGE;
     }
-    if (file == NULL || (cfc_ctl_has(args, "strategy") && !cfc_ctl_has(args, "promote"))) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "put needs -f FILE, and --strategy needs --promote");
+    if (file == NULL) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "put needs -f FILE; -f - is standard input");
+    }
+    if (cfc_ctl_has(args, "strategy") && !cfc_ctl_has(args, "promote")) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "--strategy says how to release: it needs --promote");
     }
     rc = cfc_ctl_read_input(file, &bytes, &size);
     if (rc != CFC_EXIT_OK) {

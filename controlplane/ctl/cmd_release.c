@@ -128,7 +128,7 @@ print_get(struct cfc_ctl *ctl, const char *prefix, const char *scope)
     cfc_ctl_path_init(&path, prefix, scope);
     rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &answer);
     if (rc == CFC_EXIT_OK) {
-        rc = cfc_ctl_print_object(ctl, answer);
+        rc = cfc_preview_print(ctl, answer);
         json_decref(answer);
     }
     return rc;

@@ -8,7 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "confcast/error.h"
 #include "controlplane/ctl/grid.h"
+#include "controlplane/ctl/subject.h"
 
 enum {
     TRY_COUNT = 3,
@@ -312,34 +314,62 @@ exit_of_status(long status)
     }
 }
 
-/* What is in the way, and whose it is: every member that is a word or a number. */
 static void
-print_current(json_t *current)
+print_member(const char **comma, const char *key, const json_t *value)
 {
-    const char *comma = "";
+    char *text = cfc_grid_text(value);
+
+    fprintf(stderr, "%s %s %s", *comma, key, text != NULL ? text : "?");
+    free(text);
+    *comma = ",";
+}
+
+/* What is in the way, and whose it is: of a release what was done last and by whom, of anything
+ * else every member that is a word or a number. */
+static void
+print_current(const json_t *current)
+{
+    static const char *const of_release[] = {
+        "holder",      "state",  "active_revision", "candidate_revision",
+        "last_action", "author", "changed",         "release_version"};
+    const char *comma = "confcastctl: current:";
+    bool is_release = json_object_get(current, "last_action") != NULL;
     const char *key;
     json_t *value;
 
-    json_object_foreach(current, key, value)
-    {
+    for (size_t i = 0; is_release && i < sizeof(of_release) / sizeof(of_release[0]); i++) {
+        value = json_object_get(current, of_release[i]);
         if (json_is_string(value) || json_is_integer(value)) {
-            fputs(*comma == '\0' ? "confcastctl: current:" : "", stderr);
-            if (json_is_string(value)) {
-                char *text = cfc_grid_text(value);
-
-                fprintf(stderr, "%s %s %s", comma, key, text != NULL ? text : "?");
-                free(text);
-            } else {
-                fprintf(stderr, "%s %s %lld", comma, key, json_integer_value(value));
-            }
-            comma = ",";
+            print_member(&comma, of_release[i], value);
         }
     }
-    fputs(*comma != '\0' ? "\n" : "", stderr);
+    json_object_foreach((json_t *)(uintptr_t)current, key, value)
+    {
+        if (!is_release && (json_is_string(value) || json_is_integer(value))) {
+            print_member(&comma, key, value);
+        }
+    }
+    fputs(comma[0] == ',' ? "\n" : "", stderr);
+}
+
+/* "there is no such object" becomes a sentence that says which. */
+static void
+print_refusal(enum cfc_ctl_exit result, const char *code, const char *message, const char *path)
+{
+    char subject[CFC_SUBJECT_SIZE];
+
+    cfc_ctl_subject(path, subject);
+    if (result == CFC_EXIT_NOT_FOUND && subject[0] != '\0' &&
+        strcmp(message, confcast_error_text(CONFCAST_ERR_NOT_FOUND)) == 0) {
+        cfc_ctl_fail(result, "%s: there %s no %s", code,
+                     strncmp(subject, "settings", 8) == 0 ? "are" : "is", subject);
+    } else {
+        cfc_ctl_fail(result, "%s: %s", code, message);
+    }
 }
 
 static int
-refusal(const struct cfc_ctl *ctl, const struct cfc_ctl_response *response)
+refusal(const struct cfc_ctl *ctl, const char *path, const struct cfc_ctl_response *response)
 {
     json_t *root =
         json_loadb(response->body != NULL ? response->body : "", response->size, 0, NULL);
@@ -351,7 +381,7 @@ refusal(const struct cfc_ctl *ctl, const struct cfc_ctl_response *response)
     if (!ctl->is_quiet && !(ctl->accepts_absent && result == CFC_EXIT_NOT_FOUND) &&
         !(ctl->accepts_conflict && result == CFC_EXIT_CONFLICT)) {
         if (message != NULL) {
-            cfc_ctl_fail(result, "%s: %s", code != NULL ? code : "error", message);
+            print_refusal(result, code != NULL ? code : "error", message, path);
         } else {
             cfc_ctl_fail(result, "%s answered with HTTP status %ld", ctl->server, response->status);
         }
@@ -416,7 +446,7 @@ call(struct cfc_ctl *ctl, CURL *curl, const char *method, const struct cfc_ctl_p
         return connect_failure(ctl, code, detail);
     }
     if (response->status < 200 || response->status > 299) {
-        return refusal(ctl, response);
+        return refusal(ctl, path->text, response);
     }
     if (response->body == NULL) {
         response->body = strdup("");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "controlplane/ctl/output.h"
+#include "controlplane/ctl/release_view.h"
 #include "controlplane/ctl/terminal.h"
 
 static long long
@@ -109,7 +110,8 @@ cfc_preview_print(const struct cfc_ctl *ctl, json_t *answer)
         return cfc_ctl_print_machine(ctl, answer);
     }
     cfc_preview_warn(ctl, answer);
-    members = json_copy(answer);
+    members = json_object_get(answer, "last_action") != NULL ? cfc_release_view(answer)
+                                                             : json_copy(answer);
     json_object_del(members, "preview");
     json_object_del(members, "warnings");
     rc = cfc_ctl_print_object(ctl, members);

@@ -72,6 +72,57 @@ class Cli(DaemonCase):
         checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
         self.assertEqual(checks["daemon"]["result"], "ok", checks)
 
+    def test_what_is_not_there_is_named(self):
+        self.daemon.put(self.tenant, {"a": 1})
+        self.run_ctl(OK, "promote", self.tenant)
+        for args, words in (
+                (("get", f"{self.tenant}/x"), f"there is no definition of {self.tenant}/x"),
+                (("get", self.tenant, "--revision", "7"), f"there is no definition of {self.tenant}, revision 7"),
+                (("history", f"{self.tenant}/x"), f"there is no definition of {self.tenant}/x"),
+                (("promote", f"{self.tenant}/x"), f"there is no revision to release of {self.tenant}/x"),
+                (("schema", self.tenant), f"there is no schema of {self.tenant}"),
+                (("settings", self.tenant), f"there are no settings for {self.tenant}"),
+                (("status", f"{self.tenant}/x"), f"there is no scope {self.tenant}/x"),
+                (("consumers", "nobody"), "there is no consumer nobody"),
+                (("rollback", self.tenant, "--to", "7"), "was never active")):
+            with self.subTest(args=args):
+                self.assertIn(words, self.run_ctl(NOT_FOUND, *args))
+
+    def test_a_release_shows_what_there_is_to_say(self):
+        for n in (1, 2):
+            self.assertEqual(self.daemon.put(self.tenant, {"a": n}).status, 200)
+            self.run_ctl(OK, "promote", self.tenant, *(["--strategy", "canary:5%", "-m", "try it"] if n == 2 else []))
+        lines = [line.split(None, 1) for line in self.run_ctl(OK, "release", self.tenant).splitlines()]
+        self.assertEqual([line[0] for line in lines],
+                         ["scope", "state", "active_revision", "candidate_revision", "stage", "stage_since",
+                          "release_version", "version", "last_action", "author", "changed", "message"])
+        shown = dict(lines)
+        self.assertEqual((shown["state"], shown["stage"], shown["message"]), ("ROLLING", "1 of canary:5%", "try it"))
+        dry = self.run_ctl(OK, "abort", self.tenant, "--dry-run")
+        self.assertIn("nothing written", dry.splitlines()[0])
+        self.assertNotIn("changed", dry)
+        # Programs get all of it, as it came.
+        whole = json.loads(self.run_ctl(OK, "-o", "json", "release", self.tenant))
+        self.assertEqual(whole["stage"]["strategy"], "canary:5%")
+        self.run_ctl(OK, "abort", self.tenant)
+        self.run_ctl(OK, "quarantine", self.tenant, "2")
+        self.assertRegex(self.run_ctl(OK, "release", self.tenant), r"quarantined +2\n")
+
+    def test_a_refused_action_says_who_did_what(self):
+        self.daemon.put(self.tenant, {"a": 1})
+        self.run_ctl(OK, "promote", self.tenant, "--author", "ann")
+        said = self.run_ctl(CONFLICT, "confirm", self.tenant)
+        self.assertRegex(said, r"current: state ACTIVE, active_revision 1, last_action promote, author ann, changed 2\S+Z, "
+                               r"release_version 1\n")
+        # Another layer's rollout: its scope, and who began it.
+        for scope in (f"{self.tenant}/web", f"{self.tenant}/web/a"):
+            self.daemon.put(scope, {"a": 1})
+            self.run_ctl(OK, "promote", scope)
+            self.daemon.put(scope, {"a": 2})
+        self.run_ctl(OK, "promote", f"{self.tenant}/web", "--strategy", "canary:5%", "--author", "bob")
+        said = self.run_ctl(CONFLICT, "promote", f"{self.tenant}/web/a", "--strategy", "canary:5%")
+        self.assertRegex(said, rf"current: holder {self.tenant}/web, state .*author bob")
+
     def test_put_get_promote_effective(self):
         scope = f"{self.tenant}/web"
         path = self.file('{"b": 1.0, "a": 0.1}')
@@ -201,13 +252,14 @@ class Cli(DaemonCase):
         self.run_ctl(CONNECT, "get", self.tenant, server="unix:/nonexistent/socket")
         for args in (("frob",), ("get",), ("get", "A"), ("get", self.tenant, "x"),
                      ("get", self.tenant, "--frob"), ("get", self.tenant, "--revision", "x"),
-                     ("put", self.tenant), ("put", self.tenant, "-f", "/nonexistent"),
+                     ("put", self.tenant), ("put", self.tenant, "-f", "/"),
                      ("-o", "xml", "get", self.tenant), ("promote", self.tenant, "x"),
                      ("wait", self.tenant, "--applied", "0"), ("wait", self.tenant, "--timeout", "x"),
                      ("promote", self.tenant, "--strategy", "canary:0%")):
             with self.subTest(args=args):
                 self.run_ctl(USAGE, *args)
         self.run_ctl(USAGE, "get", self.tenant, server="ftp://x")
+        self.run_ctl(NOT_FOUND, "put", self.tenant, "-f", "/nonexistent")
         self.run_ctl(USAGE, "put", self.tenant, "-f", "-", stdin='{"a":1,"a":2}')
         self.run_ctl(REFUSED, "put", self.tenant, "-f", "-", stdin='{"a":9007199254740993}')
         self.run_ctl(NOT_FOUND, "get", self.tenant + "/none")
