@@ -296,6 +296,9 @@ cfc_api_get_metrics(struct cfc_api *api, const struct cfc_request *request, stru
     put_node_metrics(out, api);
     put_access_metrics(out, api);
     put_publisher_metrics(out, api);
+    if (api->pull != NULL) {
+        cfc_pull_put_metrics(api->pull, out);
+    }
     put_apply_metrics(out, api);
     put_scope_metrics(out, api);
     if (fclose(out) != 0) {

@@ -175,3 +175,44 @@ cfc_api_post_ack(struct cfc_api *api, const struct cfc_request *request, struct 
     }
     cfc_reply_json(reply, 200, json_pack("{sI}", "taken", taken));
 }
+
+/* ---- Metrics ----------------------------------------------------------------------------------
+ */
+
+void
+cfc_pull_put_metrics(struct cfc_pull *pull, FILE *out)
+{
+    struct cfc_pull_store_stats stats;
+
+    cfc_pull_store_stats(pull->store, &stats);
+
+    const struct {
+        const char *name;
+        const char *type;
+        const char *help;
+        uint64_t value;
+    } series[] = {
+        {"answers_total", "counter", "Snapshots asked for and answered.", stats.answers},
+        {"answers_news_total", "counter", "Of them with a head.", stats.answers_news},
+        {"contents_full_total", "counter", "Contents given out whole.", stats.full_sent},
+        {"contents_delta_total", "counter", "Contents given out as deltas.", stats.delta_sent},
+        {"content_full_bytes_total", "counter", "Bytes of frames of those given out whole.",
+         stats.full_bytes},
+        {"content_delta_bytes_total", "counter", "Bytes of frames of deltas.", stats.delta_bytes},
+        {"codings", "gauge", "Coded contents kept.", stats.codings},
+        {"coded_bytes", "gauge", "Bytes of them.", stats.coded_size},
+        {"hellos_total", "counter", "Hellos taken.", atomic_load(&pull->hellos)},
+        {"reports_total", "counter", "Reports taken.", atomic_load(&pull->reports)},
+        {"reports_refused_total", "counter", "Reports refused.",
+         atomic_load(&pull->reports_refused)},
+        {"nonces_over_total", "counter", "Requests under a nonce that had ended.",
+         atomic_load(&pull->nonces_over)},
+    };
+
+    for (size_t i = 0; i < sizeof(series) / sizeof(series[0]); i++) {
+        fprintf(out,
+                "# HELP confcast_pull_%s %s\n# TYPE confcast_pull_%s %s\nconfcast_pull_%s %llu\n",
+                series[i].name, series[i].help, series[i].name, series[i].type, series[i].name,
+                (unsigned long long)series[i].value);
+    }
+}

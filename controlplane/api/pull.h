@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "controlplane/auth/consumer.h"
 #include "controlplane/publish/publisher.h"
@@ -22,5 +23,8 @@ struct cfc_pull {
 
 /* Whether a raw target is of these routes, so that it must be kept as it came. */
 bool cfc_pull_is_target(const char *raw);
+
+/* Its series of /metrics. */
+void cfc_pull_put_metrics(struct cfc_pull *pull, FILE *out);
 
 #endif
