@@ -7,6 +7,10 @@
 #include "controlplane/api/handlers.h"
 #include "protocol/base/scope.h"
 
+enum {
+    LONG_BODY_SIZE = 256 * 1024
+};
+
 static const struct cfc_api_route routes[] = {
     {"PUT", "/v1/config/", CFC_TAIL_SCOPE, CFC_BODY_DOCUMENT, "expected_revision message dry_run",
      CFC_RIGHT_WRITE, cfc_api_put_config},
@@ -217,6 +221,13 @@ cfc_api_find(struct cfc_request *request, const char *method, struct cfc_reply *
         }
     }
     return route;
+}
+
+bool
+cfc_api_takes_long(const struct cfc_request *request, const struct cfc_api_route *route)
+{
+    return request->body_size >= LONG_BODY_SIZE || route->handle == cfc_api_post_release ||
+           route->handle == cfc_api_put_layers || route->handle == cfc_api_get_effective;
 }
 
 size_t

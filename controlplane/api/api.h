@@ -123,6 +123,10 @@ bool cfc_api_require(struct cfc_api *api, const struct cfc_request *request, enu
 void cfc_api_handle(struct cfc_api *api, struct cfc_request *request,
                     const struct cfc_api_route *route, struct cfc_reply *reply);
 
+/* Whether a request may keep its thread for long, so that those whose turn it is on the same thread
+ * should not wait for it: a big body, or what may have to make big configs. */
+bool cfc_api_takes_long(const struct cfc_request *request, const struct cfc_api_route *route);
+
 /* Bytes of body that a route takes. */
 size_t cfc_api_body_size_max(const struct cfc_api *api, const struct cfc_api_route *route);
 

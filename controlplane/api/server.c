@@ -49,6 +49,7 @@ struct cfc_server {
     struct cfc_pull_hub pulls;
     atomic_ullong body_total;   /* bytes of bodies held now */
     atomic_ullong answer_total; /* bytes of answers that are not sent yet */
+    atomic_uint long_count;     /* requests in threads of their own */
     pthread_mutex_t lock;       /* guards what follows */
     pthread_cond_t resumed;
     unsigned suspended_count; /* exchanges that somebody will resume */
@@ -597,14 +598,21 @@ on_durable(struct cfc_waiter *waiter, int error)
     resume(x);
 }
 
-/* The rest of a handler's work, which takes long. */
+/* A handler, or the rest of its work, that takes long. */
 static void *
 run_later(void *arg)
 {
     struct exchange *x = arg;
     struct cfc_server *server = x->server;
 
-    x->reply.later(server->api, &x->request, &x->reply);
+    if (x->reply.later == NULL) {
+        cfc_api_handle(server->api, &x->request, x->route, &x->reply);
+    }
+    if (x->reply.later != NULL) {
+        x->reply.later(server->api, &x->request, &x->reply);
+    }
+    drop_body(x);
+    atomic_fetch_sub(&server->long_count, 1);
     cfc_service_mark_end(server->api->service, &x->waiter.mark);
     judge(x, cfc_service_wait_durable(server->api->service, &x->waiter.mark));
     resume(x);
@@ -621,7 +629,11 @@ start_later(struct exchange *x)
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     is_started = suspend(x);
+    if (is_started) {
+        atomic_fetch_add(&x->server->long_count, 1);
+    }
     if (is_started && pthread_create(&thread, &attr, run_later, x) != 0) {
+        atomic_fetch_sub(&x->server->long_count, 1);
         cfc_reply_failure(&x->reply, CONFCAST_ERR_RESOURCE, NULL, NULL);
         resume(x);
     }
@@ -636,6 +648,9 @@ handle(struct exchange *x)
     struct cfc_service *service = x->server->api->service;
 
     cfc_service_mark_begin(service, &x->waiter.mark);
+    if (cfc_api_takes_long(&x->request, x->route) && start_later(x)) {
+        return true;
+    }
     cfc_api_handle(x->server->api, &x->request, x->route, &x->reply);
     if (x->reply.later != NULL) {
         if (start_later(x)) {
@@ -964,6 +979,12 @@ uint16_t
 cfc_server_port(const struct cfc_server *server)
 {
     return server->port;
+}
+
+unsigned
+cfc_server_long_count(const struct cfc_server *server)
+{
+    return atomic_load(&server->long_count);
 }
 
 void

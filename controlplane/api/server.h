@@ -39,6 +39,8 @@ int cfc_server_open(struct cfc_api *api, const struct cfc_server_config *config,
 
 /* The TCP port that is listened on; 0 without TCP. */
 uint16_t cfc_server_port(const struct cfc_server *server);
+/* Requests that take long and are under way, each in a thread of its own.  Any thread. */
+unsigned cfc_server_long_count(const struct cfc_server *server);
 
 /* Stops accepting, lets handlers that run finish, closes all connections.  NULL is fine. */
 void cfc_server_close(struct cfc_server *server);

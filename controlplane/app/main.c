@@ -311,11 +311,12 @@ unix_now_ns(void)
 }
 
 /* A big document is a tree of small pieces for a moment.  The allocator would keep their pages for
- * the thread that used them, and every thread has its turn. */
+ * the thread that used them, and every thread has its turn.  While one is at it, looking would hold
+ * up whoever shares its arena, perhaps under the service's lock. */
 static void
-give_back_memory(void)
+give_back_memory(const struct daemon *d)
 {
-    if (mallinfo2().fordblks > FREE_BYTES_KEPT) {
+    if (cfc_server_long_count(d->server) == 0 && mallinfo2().fordblks > FREE_BYTES_KEPT) {
         malloc_trim(0);
     }
 }
@@ -339,7 +340,7 @@ run(struct daemon *d, const sigset_t *stops)
             failed("write apply states", rc);
         }
         last_rc = rc;
-        give_back_memory();
+        give_back_memory(d);
     }
 }
 
@@ -350,6 +351,9 @@ main(int argc, char **argv)
     sigset_t stops;
     int rc;
 
+    /* The millions of small pieces of a big document are joined as they are freed, and not all at
+     * once by whoever asks for memory next, perhaps under the service's lock. */
+    mallopt(M_MXFAST, 0);
     switch (cfc_options_parse(argc, argv, &d.options)) {
     case CFC_OPTIONS_DONE:
         return 0;

@@ -26,29 +26,15 @@ cfc_definition_read_meta(struct cfc_store *store, const char *path, uint64_t rev
     return error;
 }
 
-static int
-read_blob(struct cfc_store *store, const struct cfc_store_value *reference,
-          struct cfc_store_value *text)
-{
-    struct cfc_digest digest;
-    int error;
-
-    if (reference->size != 1 + sizeof(digest.bytes)) {
-        return CONFCAST_ERR_CORRUPT;
-    }
-    memcpy(digest.bytes, reference->bytes + 1, sizeof(digest.bytes));
-    error = cfc_store_get_blob(store, &digest, text);
-    return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_ERR_CORRUPT : error;
-}
-
 int
-cfc_definition_read_text(struct cfc_store *store, const char *path, uint64_t revision,
-                         struct cfc_store_value *text)
+cfc_definition_find_text(struct cfc_store *store, const char *path, uint64_t revision,
+                         struct cfc_definition_text *text)
 {
     struct cfc_record_key key = cfc_record_key_numbered('t', path, revision);
     struct cfc_store_value value;
     int error = cfc_store_get(store, key.bytes, key.size, &value);
 
+    *text = (struct cfc_definition_text){.size = 0};
     if (error != CONFCAST_OK) {
         return error;
     }
@@ -56,13 +42,36 @@ cfc_definition_read_text(struct cfc_store *store, const char *path, uint64_t rev
         /* The NUL behind the value comes along. */
         memmove(value.bytes, value.bytes + 1, value.size);
         value.size--;
-        *text = value;
+        text->value = value;
+        text->size = value.size;
         return CONFCAST_OK;
     }
-    error = value.size >= 1 && value.bytes[0] == TEXT_BLOB ? read_blob(store, &value, text)
-                                                           : CONFCAST_ERR_CORRUPT;
+    if (value.size == 1 + sizeof(text->digest.bytes) && value.bytes[0] == TEXT_BLOB) {
+        memcpy(text->digest.bytes, value.bytes + 1, sizeof(text->digest.bytes));
+        error = cfc_store_blob_size(store, &text->digest, &text->size);
+    } else {
+        error = CONFCAST_ERR_CORRUPT;
+    }
     cfc_store_value_free(&value);
-    return error;
+    return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_ERR_CORRUPT : error;
+}
+
+int
+cfc_definition_read_text(struct cfc_store *store, const char *path, uint64_t revision,
+                         struct cfc_store_value *text)
+{
+    struct cfc_definition_text found;
+    int error = cfc_definition_find_text(store, path, revision, &found);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    if (found.value.bytes != NULL) {
+        *text = found.value;
+        return CONFCAST_OK;
+    }
+    error = cfc_store_get_blob(store, &found.digest, text);
+    return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_ERR_CORRUPT : error;
 }
 
 /* "This revision owns this blob": texts that are equal share one. */

@@ -17,6 +17,17 @@ int cfc_definition_read_meta(struct cfc_store *store, const char *path, uint64_t
 /* The canonical text of a revision that is no tombstone.  Errors as above. */
 int cfc_definition_read_text(struct cfc_store *store, const char *path, uint64_t revision,
                              struct cfc_store_value *text);
+/* A text, or where it is. */
+struct cfc_definition_text {
+    struct cfc_store_value value; /* inline; bytes NULL = a blob */
+    struct cfc_digest digest;     /* of a blob */
+    uint64_t size;                /* bytes of the text, either way */
+};
+
+/* The same without reading a blob.  Free text->value. */
+int cfc_definition_find_text(struct cfc_store *store, const char *path, uint64_t revision,
+                             struct cfc_definition_text *text);
+
 /* Adds the next revision to a batch; `text` NULL makes a tombstone.  A text that does not go inline
  * is put as a blob right away: its errors are returned.  One batch takes CFC_DEFINITION_INLINE_MAX
  * bytes inline, in all. */

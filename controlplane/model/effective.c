@@ -8,24 +8,11 @@
 #include <string.h>
 
 #include "confcast/error.h"
-#include "controlplane/json/json_body.h"
-#include "controlplane/json/json_check.h"
-#include "controlplane/json/json_merge.h"
 #include "controlplane/json/json_parse.h"
 #include "controlplane/model/definition.h"
 
 enum {
     DOCS_SIZE_MAX = 64 * 1024 * 1024 /* texts kept parsed during one pass */
-};
-
-struct shared_body {
-    struct cfc_digest id;
-    struct cfc_config_body *body;
-    UT_hash_handle hh;
-};
-
-struct cfc_bodies {
-    struct shared_body *by_id;
 };
 
 struct doc_key {
@@ -39,102 +26,27 @@ struct cfc_doc {
     UT_hash_handle hh;
 };
 
-int
-cfc_bodies_new(struct cfc_bodies **bodies)
-{
-    *bodies = calloc(1, sizeof(**bodies));
-    return *bodies != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
-}
-
-static void
-drop_body(struct cfc_bodies *bodies, struct shared_body *shared)
-{
-    HASH_DEL(bodies->by_id, shared);
-    cfc_config_body_unref(shared->body);
-    free(shared);
-}
-
-void
-cfc_bodies_free(struct cfc_bodies *bodies)
-{
-    struct shared_body *shared;
-    struct shared_body *next;
-
-    if (bodies == NULL) {
-        return;
-    }
-    HASH_ITER(hh, bodies->by_id, shared, next)
-    {
-        drop_body(bodies, shared);
-    }
-    free(bodies);
-}
-
-void
-cfc_bodies_sweep(struct cfc_bodies *bodies)
-{
-    struct shared_body *shared;
-    struct shared_body *next;
-
-    HASH_ITER(hh, bodies->by_id, shared, next)
-    {
-        if (atomic_load(&shared->body->ref_count) == 1) {
-            drop_body(bodies, shared);
-        }
-    }
-}
-
-static struct cfc_config_body *
-body_make(const struct cfc_digest *id, const uint8_t *bytes, size_t size)
-{
-    struct cfc_config_body *body = malloc(sizeof(*body) + size);
-
-    if (body != NULL) {
-        atomic_init(&body->ref_count, 1);
-        body->id = *id;
-        body->body_size = size;
-        memcpy(body->body, bytes, size);
-    }
-    return body;
-}
-
 /* The shared body with these bytes; *body gets a reference.  What nobody has yet is read back as a
  * consumer will first: nothing is signed that its reader sees otherwise. */
 static int
 share_body(struct cfc_bodies *bodies, struct cfc_sha256 *sha, const json_t *merged,
            const uint8_t *bytes, size_t size, struct cfc_config_body **body)
 {
-    struct shared_body *shared = NULL;
-    bool is_out_of_memory = false;
+    struct cfc_config_body *made;
     struct cfc_digest id;
+    int error;
 
     cfc_content_id(sha, bytes, size, &id);
-    HASH_FIND(hh, bodies->by_id, &id, sizeof(id), shared);
-    if (shared == NULL) {
-        int error = cfc_json_check_body(merged, bytes, size);
-
-        if (error != CONFCAST_OK) {
-            return error;
-        }
-        shared = calloc(1, sizeof(*shared));
-        if (shared == NULL) {
-            return CONFCAST_ERR_NO_MEMORY;
-        }
-        shared->id = id;
-        shared->body = body_make(&id, bytes, size);
-        if (shared->body == NULL) {
-            free(shared);
-            return CONFCAST_ERR_NO_MEMORY;
-        }
-        HASH_ADD(hh, bodies->by_id, id, sizeof(shared->id), shared);
-        if (is_out_of_memory) {
-            cfc_config_body_unref(shared->body);
-            free(shared);
-            return CONFCAST_ERR_NO_MEMORY;
-        }
+    *body = cfc_bodies_find(bodies, &id);
+    if (*body != NULL) {
+        return CONFCAST_OK;
     }
-    *body = cfc_config_body_ref(shared->body);
-    return CONFCAST_OK;
+    error = cfc_config_body_make(&id, merged, bytes, size, &made);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    *body = cfc_bodies_add(bodies, made);
+    return *body != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
 }
 
 void
@@ -291,45 +203,14 @@ cfc_effective_layer(struct cfc_effective_pass *pass, const struct cfc_scope *lay
     return *revision != 0 ? get_doc(pass, layer, *revision, doc) : CONFCAST_OK;
 }
 
-/* A merge under way.  The first document that has no nulls is what it merges to, and is copied only
- * when another one follows: most big ones stand alone. */
-struct merging {
-    json_t *first;  /* a reference; NULL = none, or copied */
-    json_t *merged; /* NULL while there is only the first */
-};
-
 static int
-take_doc(struct merging *merging, const json_t *doc)
+merge_layers(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
+             const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
+             struct cfc_config_body **body)
 {
-    struct cfc_json_nulls nulls;
-
-    if (merging->first == NULL && merging->merged == NULL) {
-        cfc_json_find_nulls(doc, &nulls);
-        if (nulls.count == 0) {
-            merging->first = json_incref((json_t *)(uintptr_t)doc);
-            return CONFCAST_OK;
-        }
-    }
-    if (merging->first != NULL) {
-        merging->merged = json_deep_copy(merging->first);
-        json_decref(merging->first);
-        merging->first = NULL;
-        if (merging->merged == NULL) {
-            return CONFCAST_ERR_NO_MEMORY;
-        }
-    }
-    return cfc_json_merge_patch(&merging->merged, doc);
-}
-
-/* Merges the layers; `rolling` (or NULL) gives its candidate. */
-static int
-merge(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
-      const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
-      struct cfc_config_body **body)
-{
-    struct merging merging = {.first = NULL};
+    struct cfc_merging merging = {.first = NULL};
     uint8_t *bytes = NULL;
-    json_t *root = NULL;
+    const json_t *root;
     size_t size;
     int error = CONFCAST_OK;
 
@@ -339,23 +220,105 @@ merge(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
 
         error = cfc_effective_layer(pass, set->layers[i], what_if, rolling, &revision, &doc);
         if (error == CONFCAST_OK && doc != NULL) {
-            error = take_doc(&merging, doc);
+            error = cfc_merging_take(&merging, doc);
         }
     }
-    root = merging.first != NULL ? merging.first : merging.merged;
-    if (error == CONFCAST_OK && root == NULL) {
-        root = merging.merged = json_object();
-        error = root != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
-    }
     if (error == CONFCAST_OK) {
-        error = cfc_json_to_body(root, &bytes, &size);
+        error = cfc_merging_finish(&merging, &root, &bytes, &size);
     }
     if (error == CONFCAST_OK) {
         error = share_body(pass->bodies, pass->sha, root, bytes, size, body);
     }
     free(bytes);
-    json_decref(merging.first);
-    json_decref(merging.merged);
+    cfc_merging_free(&merging);
+    return error;
+}
+
+static int
+add_part(struct cfc_effective_pass *pass, const struct cfc_scope *layer, uint64_t revision,
+         struct cfc_recipe *recipe)
+{
+    struct cfc_recipe_part *part = &recipe->parts[recipe->count];
+    int error = CONFCAST_OK;
+
+    memset(part, 0, sizeof(*part));
+    for (const struct cfc_pending_doc *p = pass->pending; p != NULL; p = p->next) {
+        if (p->scope == layer && p->revision == revision) {
+            part->root = p->root;
+            part->text.digest = *p->digest;
+            part->text.size = p->size;
+        }
+    }
+    if (part->root == NULL) {
+        error = cfc_definition_find_text(pass->store, layer->path, revision, &part->text);
+    }
+    if (error == CONFCAST_OK) {
+        recipe->count++;
+        recipe->size += part->text.size;
+    }
+    return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_ERR_CORRUPT : error;
+}
+
+/* The recipe of this merge, sealed when it is big. */
+static int
+write_recipe(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
+             const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
+             struct cfc_recipe *recipe)
+{
+    int error = CONFCAST_OK;
+
+    recipe->count = 0;
+    recipe->size = 0;
+    for (uint32_t i = 0; error == CONFCAST_OK && i < set->count; i++) {
+        const struct cfc_scope *layer = set->layers[i];
+        uint64_t revision =
+            cfc_effective_revision(cfc_what_if_release(layer, what_if), layer == rolling);
+
+        if (revision != 0) {
+            error = add_part(pass, layer, revision, recipe);
+        }
+    }
+    if (error == CONFCAST_OK && cfc_recipe_is_big(recipe)) {
+        cfc_recipe_seal(recipe, pass->sha);
+    }
+    return error;
+}
+
+/* Merges the layers; `rolling` (or NULL) gives its candidate.  What is big is looked up first, and
+ * put off where somebody will make it without the lock. */
+static int
+merge(struct cfc_effective_pass *pass, const struct cfc_layer_set *set,
+      const struct cfc_what_if *what_if, const struct cfc_scope *rolling,
+      struct cfc_config_body **body)
+{
+    struct cfc_recipe recipe = {.count = 0};
+    int error = CONFCAST_OK;
+
+    if (pass->put_off != NULL || cfc_bodies_know_recipes(pass->bodies)) {
+        error = write_recipe(pass, set, what_if, rolling, &recipe);
+        if (error != CONFCAST_OK || !cfc_recipe_is_big(&recipe)) {
+            cfc_recipe_free(&recipe);
+        }
+    }
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    if (recipe.count > 0) {
+        *body = cfc_bodies_find_recipe(pass->bodies, &recipe.id);
+        if (*body != NULL) {
+            cfc_recipe_free(&recipe);
+            return CONFCAST_OK;
+        }
+        if (pass->put_off != NULL) {
+            *pass->put_off = recipe;
+            return CONFCAST_ERR_AGAIN;
+        }
+    }
+    error = merge_layers(pass, set, what_if, rolling, body);
+    if (error == CONFCAST_OK && recipe.count > 0) {
+        cfc_bodies_note_recipe(pass->bodies, &recipe.id, *body);
+    }
+    cfc_recipe_free(&recipe);
     return error;
 }
 

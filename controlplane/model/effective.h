@@ -9,17 +9,11 @@
 #include <jansson.h>
 #include <uthash.h>
 
+#include "controlplane/model/bodies.h"
 #include "controlplane/model/catalog.h"
 #include "controlplane/model/decision.h"
+#include "controlplane/model/recipe.h"
 #include "controlplane/store/store.h"
-
-/* Bodies by content id.  The table holds one reference to each. */
-struct cfc_bodies;
-
-int cfc_bodies_new(struct cfc_bodies **bodies);
-void cfc_bodies_free(struct cfc_bodies *bodies); /* NULL is fine */
-/* Drops those that nobody else refers to. */
-void cfc_bodies_sweep(struct cfc_bodies *bodies);
 
 /* Documents parsed during one pass over many scopes. */
 struct cfc_doc;
@@ -31,6 +25,9 @@ struct cfc_effective_pass {
     struct cfc_bodies *bodies;
     uint64_t floor;                        /* no version is below this */
     const struct cfc_pending_doc *pending; /* set after cfc_effective_begin() */
+    /* Set after it: the first big merge that is not known yet is put off, and its recipe written
+     * here (empty before); NULL = every merge is made. */
+    struct cfc_recipe *put_off;
     struct cfc_doc *docs;
     size_t docs_size;      /* bytes of their texts */
     uint64_t decide_count; /* decisions that were computed */
@@ -56,6 +53,8 @@ struct cfc_pending_doc {
     const struct cfc_scope *scope;
     uint64_t revision;
     const json_t *root;
+    const struct cfc_digest *digest; /* of its canonical text */
+    uint64_t size;                   /* bytes of that */
     const struct cfc_pending_doc *next;
 };
 
@@ -70,7 +69,9 @@ struct cfc_layer_set {
 /* Decides for `scope`.  With a what-if that touches a layer, or `set->seq` UINT64_MAX, the version
  * is UINT64_MAX, to be replaced by the sequence of the commit.  *decision is NULL when nothing was
  * ever released or set.  CONFCAST_ERR_LIMIT / _DEPTH / _NUMBER: the merged config cannot be had;
- * CONFCAST_ERR_CORRUPT, _NO_MEMORY, errors of the store. */
+ * CONFCAST_ERR_CORRUPT, _NO_MEMORY, errors of the store;
+ * CONFCAST_ERR_AGAIN: a big merge was put off (pass->put_off): cook the recipe, note its body, and
+ * decide once more. */
 int cfc_effective_decide(struct cfc_effective_pass *pass, const struct cfc_scope *scope,
                          const struct cfc_layer_set *set, const struct cfc_what_if *what_if,
                          struct cfc_decision **decision);

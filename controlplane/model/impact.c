@@ -132,6 +132,7 @@ decide(struct cfc_service *service, const struct cfc_impact_request *request,
 
     cfc_effective_begin(&pass, service->store, service->sha, service->bodies, service->floor);
     pass.pending = request->pending;
+    pass.put_off = request->put_off;
     for (uint32_t i = 0; error == CONFCAST_OK && i < impact->count; i++) {
         struct cfc_scope *prefixes[CFC_LAYER_COUNT_MAX];
         struct cfc_layer_set set;

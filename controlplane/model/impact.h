@@ -20,10 +20,11 @@ struct cfc_impact_request {
     const struct cfc_pending_doc *pending; /* the revisions that are written with them */
     struct cfc_scope *const *new_scopes;   /* the scopes that become known with them */
     uint32_t new_count;
+    struct cfc_recipe *put_off; /* struct cfc_effective_pass; NULL = nothing is put off */
 };
 
 /* CONFCAST_ERR_STATE: a rollout begins where another layer's is under way (refusal->holder);
- * errors of cfc_effective_decide().  Free it on success. */
+ * errors of cfc_effective_decide(), CONFCAST_ERR_AGAIN with put_off only.  Free it on success. */
 int cfc_impact_compute(struct cfc_service *service, const struct cfc_impact_request *request,
                        struct cfc_impact *impact, struct cfc_refusal *refusal);
 

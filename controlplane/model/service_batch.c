@@ -173,8 +173,8 @@ read_answer(const json_t *answer, uint64_t seq, struct cfc_batch_result *result)
 
 /* Under the lock: begin, decide, and what has to be known before a commit. */
 static int
-prepare(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_result *result,
-        size_t *failed, struct cfc_refusal *refusal)
+prepare(struct cfc_service *service, struct cfc_step *step, struct cfc_recipe *put_off,
+        struct cfc_batch_result *result, size_t *failed, struct cfc_refusal *refusal)
 {
     json_t *answer;
     uint64_t seq;
@@ -195,7 +195,7 @@ prepare(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_res
     }
     error = cfc_step_begin(service, step, failed, refusal);
     if (error == CONFCAST_OK) {
-        error = cfc_step_decide(service, step, refusal);
+        error = cfc_step_decide(service, step, put_off, refusal);
     }
     if (error == CONFCAST_OK) {
         error = fill_result(step, result);
@@ -241,10 +241,11 @@ commit(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_resu
 /* Everything up to the commit, under the lock.  Only promotions and their stages are judged: what
  * takes a config back, or away, is never in the way of an operator. */
 static int
-judge(struct cfc_service *service, struct cfc_step *step, struct cfc_validation *needed,
-      struct cfc_batch_result *result, size_t *failed, struct cfc_refusal *refusal)
+judge(struct cfc_service *service, struct cfc_step *step, struct cfc_recipe *put_off,
+      struct cfc_validation *needed, struct cfc_batch_result *result, size_t *failed,
+      struct cfc_refusal *refusal)
 {
-    int error = prepare(service, step, result, failed, refusal);
+    int error = prepare(service, step, put_off, result, failed, refusal);
 
     needed->has_promote = has_action(step, CFC_ACTION_PROMOTE);
     needed->is_advance = has_action(step, CFC_ACTION_ADVANCE);
@@ -252,6 +253,57 @@ judge(struct cfc_service *service, struct cfc_step *step, struct cfc_validation 
         return error;
     }
     return cfc_validate_impact(service, &step->impact, needed, refusal);
+}
+
+/* Makes what was put off, without the lock, which is held again on success. */
+static int
+cook(struct cfc_service *service, struct cfc_step *step, const struct cfc_recipe *recipe)
+{
+    struct cfc_config_body *body = NULL;
+    int error = cfc_service_cook(service, recipe, &body);
+
+    if (error != CONFCAST_OK && error != CONFCAST_ERR_AGAIN) {
+        return error;
+    }
+    error = cfc_service_enter(service);
+    if (error != CONFCAST_OK) {
+        cfc_config_body_unref(body);
+        return error;
+    }
+    if (body != NULL && cfc_service_serve(service, recipe, &body) == CONFCAST_OK) {
+        step->cooked[step->cooked_count++] = body;
+    }
+    return CONFCAST_OK;
+}
+
+/* Takes the lock and judges; whatever is big is made with the lock let go, and then everything else
+ * is done once more, until nothing is put off: by then what was made is what is asked for.  The
+ * lock is held afterwards if *is_inside. */
+static int
+enter_and_judge(struct cfc_service *service, struct cfc_step *step, struct cfc_validation *needed,
+                struct cfc_batch_result *result, size_t *failed, struct cfc_refusal *refusal,
+                bool *is_inside)
+{
+    struct cfc_recipe recipe = {.count = 0};
+    int error = cfc_service_enter(service);
+
+    *is_inside = error == CONFCAST_OK;
+    for (uint32_t round = 0; error == CONFCAST_OK; round++) {
+        bool may_put_off =
+            round < CFC_STEP_COOK_COUNT_MAX && step->cooked_count < CFC_STEP_COOK_COUNT_MAX;
+
+        error = judge(service, step, may_put_off ? &recipe : NULL, needed, result, failed, refusal);
+        if (recipe.count == 0) {
+            return error;
+        }
+        cfc_service_leave(service);
+        error = cook(service, step, &recipe);
+        *is_inside = error == CONFCAST_OK;
+        cfc_recipe_free(&recipe);
+        cfc_step_reset(step);
+        cfc_batch_result_free(result);
+    }
+    return error;
 }
 
 /* The validators run without the lock; then everything is computed once more, and is committed only
@@ -262,6 +314,7 @@ ask_validators(struct cfc_service *service, struct cfc_step *step, struct cfc_va
 {
     struct cfc_validation needed = {.is_override = done->is_override};
     uint64_t begun_ns = cfc_validator_now_ns();
+    bool is_inside;
     int error = cfc_validation_run(done, refusal);
 
     if (error != CONFCAST_OK) {
@@ -271,13 +324,9 @@ ask_validators(struct cfc_service *service, struct cfc_step *step, struct cfc_va
     step->later = *step->change.change;
     step->later.unix_ns += cfc_validator_now_ns() - begun_ns;
     step->change.change = &step->later;
-    error = cfc_service_enter(service);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
     cfc_step_reset(step);
     cfc_batch_result_free(result);
-    error = judge(service, step, &needed, result, failed, refusal);
+    error = enter_and_judge(service, step, &needed, result, failed, refusal, &is_inside);
     if (error == CONFCAST_OK && !cfc_validation_covers(done, &needed)) {
         cfc_refusal_say(refusal, "something changed while the validators ran: try again");
         error = CONFCAST_ERR_CONFLICT;
@@ -285,7 +334,9 @@ ask_validators(struct cfc_service *service, struct cfc_step *step, struct cfc_va
     if (error == CONFCAST_OK) {
         error = commit(service, step, result, refusal);
     }
-    cfc_service_leave(service);
+    if (is_inside) {
+        cfc_service_leave(service);
+    }
     cfc_validation_free(&needed);
     return error;
 }
@@ -295,16 +346,15 @@ run(struct cfc_service *service, struct cfc_step *step, struct cfc_batch_result 
     size_t *failed, struct cfc_refusal *refusal)
 {
     struct cfc_validation needed = {.is_override = step->change.change->is_override};
-    int error = cfc_service_enter(service);
+    bool is_inside;
+    int error = enter_and_judge(service, step, &needed, result, failed, refusal, &is_inside);
 
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    error = judge(service, step, &needed, result, failed, refusal);
     if (error == CONFCAST_OK && needed.job_count == 0) {
         error = commit(service, step, result, refusal);
     }
-    cfc_service_leave(service);
+    if (is_inside) {
+        cfc_service_leave(service);
+    }
     if (error == CONFCAST_OK && needed.job_count > 0) {
         error = ask_validators(service, step, &needed, result, failed, refusal);
     }

@@ -106,6 +106,19 @@ int cfc_audit_load(struct cfc_service *service);
  * are no more. */
 int cfc_change_expire(struct cfc_service *service, uint64_t unix_ns, bool *is_done);
 
+/* ---- Big bodies (recipe.h) --------------------------------------------------------------------
+ */
+
+/* Makes the body of a recipe, without the lock.  CONFCAST_ERR_AGAIN: something of it is gone by
+ * now; errors of cfc_recipe_cook(). */
+int cfc_service_cook(struct cfc_service *service, const struct cfc_recipe *recipe,
+                     struct cfc_config_body **body);
+/* Under the lock again: has later merges of this recipe find the body, for as long as somebody
+ * refers to it.  *body is taken over, and becomes the one to hold on to.  CONFCAST_ERR_NO_MEMORY.
+ */
+int cfc_service_serve(struct cfc_service *service, const struct cfc_recipe *recipe,
+                      struct cfc_config_body **body);
+
 /* CONFCAST_ERR_COLLISION: another scope has this one's id. */
 int cfc_service_check_scope_id(struct cfc_service *service, const struct cfc_scope *scope);
 

@@ -163,6 +163,9 @@ cfc_step_free(struct cfc_step *step)
         free(step->items[i].text);
         json_decref(step->items[i].root);
     }
+    for (uint32_t i = 0; i < step->cooked_count; i++) {
+        cfc_config_body_unref(step->cooked[i]);
+    }
     free(step->items);
     memset(step, 0, sizeof(*step));
 }
@@ -387,10 +390,11 @@ cfc_step_begin(struct cfc_service *service, struct cfc_step *step, size_t *faile
  */
 
 int
-cfc_step_decide(struct cfc_service *service, struct cfc_step *step, struct cfc_refusal *refusal)
+cfc_step_decide(struct cfc_service *service, struct cfc_step *step, struct cfc_recipe *put_off,
+                struct cfc_refusal *refusal)
 {
     struct cfc_scope *new_scopes[CFC_BATCH_ITEM_COUNT_MAX];
-    struct cfc_impact_request request = {.new_scopes = new_scopes};
+    struct cfc_impact_request request = {.new_scopes = new_scopes, .put_off = put_off};
     int error;
 
     for (size_t i = 0; i < step->count; i++) {
@@ -403,6 +407,8 @@ cfc_step_decide(struct cfc_service *service, struct cfc_step *step, struct cfc_r
             item->pending = (struct cfc_pending_doc){.scope = item->scope,
                                                      .revision = item->meta.revision,
                                                      .root = item->root,
+                                                     .digest = &item->meta.digest,
+                                                     .size = item->meta.size,
                                                      .next = request.pending};
             request.pending = &item->pending;
         }

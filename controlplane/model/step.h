@@ -26,6 +26,12 @@ struct cfc_step_item {
     struct cfc_what_if what_if;
 };
 
+enum {
+    /* Big bodies that one step makes without the lock; with more of them, or when what they are
+     * made of changes again and again, it makes the others under it. */
+    CFC_STEP_COOK_COUNT_MAX = 64
+};
+
 struct cfc_step {
     struct cfc_change later; /* the change, once validators have taken their time */
     struct cfc_change_state change;
@@ -35,6 +41,8 @@ struct cfc_step {
     struct cfc_preview preview; /* of a dry run */
     struct cfc_retired retired; /* by the commit */
     bool is_decided;
+    struct cfc_config_body *cooked[CFC_STEP_COOK_COUNT_MAX]; /* kept alive until the commit */
+    uint32_t cooked_count;
 };
 
 /* Checks the items and reads their documents, before the lock is taken.  *failed is the item that
@@ -49,8 +57,9 @@ int cfc_step_read(struct cfc_service *service, struct cfc_step *step,
 int cfc_step_begin(struct cfc_service *service, struct cfc_step *step, size_t *failed,
                    struct cfc_refusal *refusal);
 
-/* Every decision that follows.  Errors of cfc_impact_compute(). */
-int cfc_step_decide(struct cfc_service *service, struct cfc_step *step,
+/* Every decision that follows.  With `put_off` (empty) big merges are: CONFCAST_ERR_AGAIN, and its
+ * recipe is the caller's.  Errors of cfc_impact_compute(). */
+int cfc_step_decide(struct cfc_service *service, struct cfc_step *step, struct cfc_recipe *put_off,
                     struct cfc_refusal *refusal);
 
 /* One batch, guarded; `answer` (taken over) is kept under the idempotency key.  CONFCAST_ERR_LIMIT:

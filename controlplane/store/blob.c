@@ -117,6 +117,23 @@ append_piece(struct cfc_store *store, const struct cfc_digest *digest, uint32_t 
     return error;
 }
 
+int
+cfc_store_blob_size(struct cfc_store *store, const struct cfc_digest *digest, uint64_t *size)
+{
+    return read_manifest(store, digest, size);
+}
+
+int
+cfc_store_get_blob_part(struct cfc_store *store, const struct cfc_digest *digest, uint64_t offset,
+                        uint8_t *out, size_t size)
+{
+    if (offset % CFC_STORE_BLOB_CHUNK_SIZE != 0 || size > CFC_STORE_BLOB_CHUNK_SIZE ||
+        offset >= CFC_STORE_BLOB_SIZE_MAX) {
+        return CONFCAST_ERR_INVALID;
+    }
+    return append_piece(store, digest, (uint32_t)(offset / CFC_STORE_BLOB_CHUNK_SIZE), out, size);
+}
+
 static int
 check_digest(const struct cfc_digest *digest, const void *bytes, size_t size)
 {

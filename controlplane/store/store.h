@@ -188,6 +188,12 @@ int cfc_store_put_blob(struct cfc_store *store, const struct cfc_digest *digest,
  */
 int cfc_store_get_blob(struct cfc_store *store, const struct cfc_digest *digest,
                        struct cfc_store_value *value);
+/* The same in parts, for those who let others in between: the size, CONFCAST_ERR_NOT_FOUND; and the
+ * bytes from `offset`, a multiple of CFC_STORE_BLOB_CHUNK_SIZE, into `out`, at most so many:
+ * CONFCAST_ERR_CORRUPT when they are not there.  The caller checks the digest. */
+int cfc_store_blob_size(struct cfc_store *store, const struct cfc_digest *digest, uint64_t *size);
+int cfc_store_get_blob_part(struct cfc_store *store, const struct cfc_digest *digest,
+                            uint64_t offset, uint8_t *out, size_t size);
 /* Deleting what is not there is fine. */
 int cfc_store_delete_blob(struct cfc_store *store, const struct cfc_digest *digest);
 
