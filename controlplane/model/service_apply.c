@@ -12,6 +12,7 @@
 enum {
     VIEW_COUNT_MAX = 100000,  /* views in one answer */
     PLACES_SEEN_MAX = 200000, /* looked at for one answer, which then says where to go on */
+    PLACES_AT_ONCE = 4096,    /* ... without letting others have the lock */
 };
 
 /* Under the lock. */
@@ -392,36 +393,41 @@ place_of(const struct cfc_apply_consumer *consumer)
 }
 
 /* Consumers in the order of their places, each where its first state lies.  A consumer whose states
- * do not fit any more begins the next answer, unless it would fill one alone. */
-static void
+ * do not fit any more begins the next answer, unless it would fill one alone.  True: there are more
+ * places to look at for this answer, from *place on. */
+static bool
 collect_places(struct cfc_service *service, const struct cfc_consumer_query *query,
                const struct cfc_scope *scope, struct cfc_apply_view *items, size_t *count,
-               uint64_t *next)
+               uint64_t *place)
 {
     const struct cfc_apply_table *table = &service->apply;
     uint64_t end = (uint64_t)table->page_count * CFC_APPLY_PAGE_COUNT;
-    uint64_t place = query->after_place;
-    uint64_t last = place + PLACES_SEEN_MAX;
+    uint64_t last = *place + PLACES_AT_ONCE;
+    bool is_full = false;
 
-    for (; place < end && place < last; place++) {
-        const struct cfc_apply_page *page = table->pages[place / CFC_APPLY_PAGE_COUNT];
+    for (; *place < end && *place < last; ++*place) {
+        const struct cfc_apply_page *page = table->pages[*place / CFC_APPLY_PAGE_COUNT];
         const struct cfc_apply_entry *state;
 
         if (page == NULL || page->used == 0) {
-            place |= CFC_APPLY_PAGE_COUNT - 1;
+            *place |= CFC_APPLY_PAGE_COUNT - 1;
             continue;
         }
-        state = &page->entries[place % CFC_APPLY_PAGE_COUNT];
+        state = &page->entries[*place % CFC_APPLY_PAGE_COUNT];
         if (state->consumer == NULL || state->consumer->states != state) {
             continue;
         }
         if (*count > 0 && *count + count_wanted(state->consumer, query, scope) > query->count_max) {
+            is_full = true;
             break;
         }
         *count +=
             view_consumer(state->consumer, query, scope, items + *count, query->count_max - *count);
     }
-    *next = place < end ? place : 0;
+    if (*place >= end) {
+        *place = 0;
+    }
+    return *place != 0 && !is_full;
 }
 
 static int
@@ -440,14 +446,37 @@ resume(struct cfc_service *service, struct cfc_consumer_query *query)
     return CONFCAST_OK;
 }
 
+/* Under the lock.  *goes_on: call it again, with *place. */
+static int
+find_some(struct cfc_service *service, const struct cfc_consumer_query *query,
+          struct cfc_apply_view *items, size_t *count, uint64_t *place, bool *goes_on)
+{
+    const struct cfc_apply_consumer *one;
+    struct cfc_scope *scope = NULL;
+    int error = CONFCAST_OK;
+
+    *goes_on = false;
+    if (query->scope != NULL) {
+        error = cfc_service_find(service, query->scope, &scope);
+    }
+    if (error == CONFCAST_OK && query->consumer == NULL) {
+        *goes_on = collect_places(service, query, scope, items, count, place);
+    } else if (error == CONFCAST_OK) {
+        one = cfc_apply_table_find(&service->apply, query->consumer, strlen(query->consumer));
+        if (one != NULL) {
+            *count = view_consumer(one, query, scope, items, query->count_max);
+        }
+    }
+    return error;
+}
+
 int
 cfc_service_find_consumers(struct cfc_service *service, const struct cfc_consumer_query *wanted,
                            struct cfc_apply_view **items, size_t *count, uint64_t *next)
 {
     struct cfc_consumer_query query = *wanted;
-    const struct cfc_apply_consumer *one;
-    struct cfc_scope *scope = NULL;
-    int error = CONFCAST_OK;
+    bool goes_on = false;
+    int error;
 
     *count = 0;
     *next = 0;
@@ -459,21 +488,18 @@ cfc_service_find_consumers(struct cfc_service *service, const struct cfc_consume
         return CONFCAST_ERR_NO_MEMORY;
     }
     pthread_mutex_lock(&service->lock);
-    if (query.scope != NULL) {
-        error = cfc_service_find(service, query.scope, &scope);
-    }
-    if (error == CONFCAST_OK) {
-        error = resume(service, &query);
-    }
-    if (error == CONFCAST_OK && query.consumer != NULL) {
-        one = cfc_apply_table_find(&service->apply, query.consumer, strlen(query.consumer));
-        if (one != NULL) {
-            *count = view_consumer(one, &query, scope, *items, query.count_max);
-        }
-    } else if (error == CONFCAST_OK) {
-        collect_places(service, &query, scope, *items, count, next);
-    }
+    error = resume(service, &query);
     pthread_mutex_unlock(&service->lock);
+    if (query.consumer == NULL) {
+        *next = query.after_place;
+    }
+    do {
+        pthread_mutex_lock(&service->lock);
+        if (error == CONFCAST_OK) {
+            error = find_some(service, &query, *items, count, next, &goes_on);
+        }
+        pthread_mutex_unlock(&service->lock);
+    } while (error == CONFCAST_OK && goes_on && *next - query.after_place < PLACES_SEEN_MAX);
     if (error != CONFCAST_OK) {
         free(*items);
         *items = NULL;
