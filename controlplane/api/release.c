@@ -233,24 +233,45 @@ cfc_api_post_release(struct cfc_api *api, const struct cfc_request *request,
     json_decref(view.preview);
 }
 
-static void
-reply_layers(struct cfc_reply *reply, const char *scope, const struct cfc_layers *layers)
+/* NULL without memory. */
+static json_t *
+layers_json(const char *scope, const struct cfc_layers *layers)
 {
     json_t *list = json_array();
 
-    reply->is_replay = layers->is_replay;
     for (uint32_t i = 0; i < layers->count; i++) {
         if (json_array_append_new(list, json_string(layers->scopes[i])) != 0) {
             json_decref(list);
-            list = NULL;
-            break;
+            return NULL;
         }
     }
-    cfc_reply_json(reply, 200,
-                   list != NULL
-                       ? json_pack("{ss so sb sI}", "scope", scope, "layers", list, "default",
-                                   (int)layers->is_default, "version", (json_int_t)layers->version)
-                       : NULL);
+    return json_pack("{ss so sb sI}", "scope", scope, "layers", list, "default",
+                     (int)layers->is_default, "version", (json_int_t)layers->version);
+}
+
+static void
+reply_layers(struct cfc_reply *reply, const char *scope, const struct cfc_layers *layers)
+{
+    reply->is_replay = layers->is_replay;
+    cfc_reply_json(reply, 200, layers_json(scope, layers));
+}
+
+/* With the layers that hold, when others were expected. */
+static void
+refuse_layers(struct cfc_reply *reply, int rc, const char *scope, const struct cfc_layers *layers,
+              const struct cfc_refusal *refusal)
+{
+    json_t *current;
+
+    if (!refusal->has_layers) {
+        cfc_api_refused(reply, rc, refusal);
+        return;
+    }
+    current = layers_json(scope, layers);
+    if (refusal->current_author[0] != '\0') {
+        json_object_set_new(current, "author", json_string(refusal->current_author));
+    }
+    cfc_reply_failure(reply, rc, refusal->message, current);
 }
 
 void
@@ -333,7 +354,7 @@ cfc_api_put_layers(struct cfc_api *api, const struct cfc_request *request, struc
                                 expected, &layers, &refusal);
     json_decref(body);
     if (rc != CONFCAST_OK) {
-        cfc_api_refused(reply, rc, &refusal);
+        refuse_layers(reply, rc, request->rest, &layers, &refusal);
         return;
     }
     reply_layers(reply, request->rest, &layers);

@@ -157,6 +157,7 @@ struct cfc_refusal {
     bool has_release;                    /* release: */
     struct cfc_release current_release;  /* ... the record as it is */
     char holder[CFC_SCOPE_SIZE_MAX + 1]; /* not empty: the scope whose rollout is in the way */
+    bool has_layers;                     /* layers: the result holds them as they are */
     bool has_item;                       /* batch: */
     size_t item_idx;                     /* ... the item that is refused */
 };
@@ -359,7 +360,8 @@ struct cfc_layers {
 };
 
 /* Sets what is merged for a consumer scope; count 0 = back to the path's prefixes.  Every layer is
- * of the same tenant, none twice; they need not exist yet.  has_expected_version guards `version`.
+ * of the same tenant, none twice; they need not exist yet.  has_expected_version guards `version`:
+ * after CONFCAST_ERR_CONFLICT with refusal->has_layers *result has what holds, and its author.
  * CONFCAST_ERR_STATE: it would put two rollouts on this scope (refusal->holder).  What the scope
  * gets by it is held to the rules of its new layers, like a promotion:
  * CONFCAST_ERR_SCHEMA_MISMATCH, CONFCAST_ERR_VALIDATION. CONFCAST_ERR_CONFLICT,

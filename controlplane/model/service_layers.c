@@ -208,10 +208,32 @@ commit_setting(struct cfc_service *service, struct setting *setting, uint64_t *s
     return error;
 }
 
+/* Somebody was faster: what they set, and who they are. */
 static int
-refuse_version(struct cfc_refusal *refusal)
+refuse_version(struct cfc_service *service, const struct cfc_scope *scope,
+               struct cfc_layers *result, struct cfc_refusal *refusal)
 {
-    cfc_refusal_say(refusal, "the layers have changed since");
+    struct cfc_record_key key = cfc_record_key_named('l', scope->path);
+    json_t *record = NULL;
+    const char *author;
+    uint64_t seq;
+
+    fill_layers(result, scope->layers, scope->layer_count, !scope->has_own_layers,
+                scope->layers_seq);
+    if (refusal == NULL) {
+        return CONFCAST_ERR_CONFLICT;
+    }
+    refusal->has_layers = true;
+    snprintf(refusal->message, sizeof(refusal->message),
+             "the current version is %llu, not the expected one",
+             (unsigned long long)scope->layers_seq);
+    if (scope->layers_seq != 0 &&
+        cfc_record_get(service->store, &key, &record, &seq) == CONFCAST_OK) {
+        author = json_string_value(json_object_get(record, "author"));
+        snprintf(refusal->current_author, sizeof(refusal->current_author), "%s",
+                 author != NULL ? author : "");
+        json_decref(record);
+    }
     return CONFCAST_ERR_CONFLICT;
 }
 
@@ -237,7 +259,7 @@ set_layers(struct cfc_service *service, struct setting *setting, const char *pat
     }
     if (error == CONFCAST_ERR_NOT_FOUND) {
         if (expected_version != NULL && *expected_version != setting->scope->layers_seq) {
-            return refuse_version(refusal);
+            return refuse_version(service, setting->scope, result, refusal);
         }
         error = resolve_layers(service, setting, layers, count);
         if (error == CONFCAST_OK && !setting->scope->is_known) {

@@ -167,7 +167,13 @@ class Releases(DaemonCase):
         error = self.refused(
             self.daemon.request("PUT", f"/v1/layers/{tenant}/web?expected_version=0",
                                 {"layers": []}), 409, "conflict")
-        self.assertIn("message", error)
+        self.assertIn(f"is {layers['version']},", error["message"])
+        self.assertEqual(error["current"], {**layers, "author": "anonymous"})
+        version = layers["version"]
+        never = self.refused(
+            self.daemon.request("PUT", f"/v1/layers/{tenant}/new?expected_version={version}",
+                                {"layers": []}), 409, "conflict")
+        self.assertEqual((never["current"]["version"], never["current"]["default"]), (0, True))
         layers = self.good(self.daemon.request("PUT", f"/v1/layers/{tenant}/web", {"layers": []}))
         self.assertTrue(layers["default"])
 

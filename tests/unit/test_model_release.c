@@ -487,8 +487,17 @@ setting_layers_is_guarded_by_their_version(void)
                                            &result, &m.refusal),
                     CONFCAST_ERR_CONFLICT);
     CU_ASSERT_EQUAL(cfc_service_set_layers(m.service, &change, "acme/x", layers, 1, true,
-                                           result.version, &result, &m.refusal),
+                                           result.version + 1, &result, &m.refusal),
                     CONFCAST_ERR_CONFLICT);
+    /* Whoever was too slow learns what holds, and from whom. */
+    CU_ASSERT_TRUE(m.refusal.has_layers);
+    CU_ASSERT_STRING_EQUAL(m.refusal.current_author, "ann");
+    CU_ASSERT_EQUAL_FATAL(result.count, 1);
+    CU_ASSERT_STRING_EQUAL(result.scopes[0], "acme");
+    CU_ASSERT_FALSE(result.is_default);
+    CU_ASSERT_EQUAL(cfc_service_set_layers(m.service, &change, "acme/x", layers, 1, true,
+                                           result.version, &result, &m.refusal),
+                    CONFCAST_OK);
     model_close(&m);
 }
 
