@@ -6,14 +6,6 @@
 #include "confcast/error.h"
 #include "protocol/session/content_rx_state.h"
 
-/* Blocks that a sender interleaves: a burst of losses then falls on several of them, each of which
- * has its own repair symbols.  Without a code there is nothing to gain. */
-static uint32_t
-group_blocks(const struct cfc_content *content)
-{
-    return content->fec_code == CFC_FEC_RS_CAUCHY ? CFC_FEC_GROUP_BLOCKS : 1;
-}
-
 int
 cfc_content_rx_new(const struct cfc_content *content, const struct cfc_alloc *alloc,
                    const struct cfc_nack_timing *timing, uint64_t now_ns,
@@ -21,28 +13,21 @@ cfc_content_rx_new(const struct cfc_content *content, const struct cfc_alloc *al
 {
     struct cfc_tree tree;
     struct cfc_content_rx *rx;
-    uint32_t block_count, page_count = 0, slot_max;
-    size_t masks_size, slots_size, digests_size, size;
+    size_t losses_size, rows_size, digests_size;
     int code = cfc_tree_init(&tree, content);
 
     if (code != CONFCAST_OK) {
         return code;
     }
-    block_count = tree.geometry.block_count;
-    for (uint32_t level = 0; level < tree.level_count; level++) {
-        page_count += tree.geometry.page_counts[level];
-    }
-    slot_max = block_count < CFC_CONTENT_RX_SLOTS_MAX ? block_count : CFC_CONTENT_RX_SLOTS_MAX;
-    masks_size = block_count * sizeof(uint64_t);
-    slots_size = slot_max * sizeof(struct cfc_rx_slot);
+    /* Losses are whole words and then some bytes: what follows them needs no alignment. */
+    losses_size = cfc_loss_rx_size(&tree);
+    rows_size = (size_t)cfc_loss_rx_slot_max(&tree) * CFC_BLOCK_SYMBOLS_MAX;
     digests_size = cfc_tree_digests_size(&tree);
-    size = sizeof(*rx) + masks_size + slots_size + digests_size + (page_count + 7) / 8 +
-           (block_count + 7) / 8;
-    rx = cfc_alloc(alloc, size);
+    rx = cfc_alloc(alloc, sizeof(*rx) + losses_size + rows_size + digests_size);
     if (rx == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    memset(rx, 0, size);
+    memset(rx, 0, sizeof(*rx) + losses_size + rows_size + digests_size);
     rx->coded = cfc_alloc(alloc, (size_t)tree.geometry.symbol_count * content->symbol_size);
     if (rx->coded == NULL) {
         cfc_free(alloc, rx);
@@ -50,23 +35,12 @@ cfc_content_rx_new(const struct cfc_content *content, const struct cfc_alloc *al
     }
     rx->tree = tree;
     rx->alloc = *alloc;
-    rx->timing = timing;
     rx->key = cfc_digest_key(&content->content);
-    rx->masks = (uint64_t *)(rx + 1);
-    rx->slots = (struct cfc_rx_slot *)(rx->masks + block_count);
-    rx->digests = (uint8_t *)(rx->slots + slot_max);
-    rx->pages = rx->digests + digests_size;
-    rx->closed = rx->pages + (page_count + 7) / 8;
-    rx->group_blocks = group_blocks(content);
-    for (uint32_t level = 1; level < tree.level_count; level++) {
-        rx->page_bases[level] = rx->page_bases[level - 1] + tree.geometry.page_counts[level - 1];
-    }
-    rx->slot_max = slot_max;
+    cfc_loss_rx_init(&rx->loss, &rx->tree, timing, rx + 1, now_ns);
+    rx->rows = (uint8_t(*)[CFC_BLOCK_SYMBOLS_MAX])((uint8_t *)(rx + 1) + losses_size);
+    rx->digests = (uint8_t *)rx->rows + rows_size;
     memcpy(rx->digests + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE,
            content->top_digests, (size_t)tree.top_count * CFC_SHORT_DIGEST_SIZE);
-    rx->tail_blocks = 1;
-    cfc_rx_note_news(rx, now_ns);
-    rx->is_empty = true;
     *out = rx;
     return CONFCAST_OK;
 }
@@ -97,13 +71,13 @@ static void
 verify_early_symbols(struct cfc_content_rx *rx, struct cfc_sha256 *sha, uint32_t block,
                      struct cfc_content_rx_stats *stats)
 {
-    uint32_t count = cfc_rx_block_symbols(rx, block);
+    uint32_t count = cfc_loss_block_symbols(&rx->loss, block);
 
     for (uint32_t i = 0; i < count; i++) {
         uint64_t bit = UINT64_C(1) << i;
         size_t size;
 
-        if ((rx->masks[block] & bit) == 0) {
+        if ((rx->loss.masks[block] & bit) == 0) {
             continue;
         }
         size = cfc_geometry_symbol_size(&rx->tree.geometry, &rx->tree.content, block, i);
@@ -111,7 +85,7 @@ verify_early_symbols(struct cfc_content_rx *rx, struct cfc_sha256 *sha, uint32_t
             rx->symbol_count++;
             stats->symbols++;
         } else {
-            rx->masks[block] &= ~bit;
+            rx->loss.masks[block] &= ~bit;
         }
     }
 }
@@ -121,18 +95,18 @@ cfc_content_rx_page(struct cfc_content_rx *rx, struct cfc_sha256 *sha, const str
                     uint64_t now_ns, struct cfc_content_rx_stats *stats)
 {
     const struct cfc_tree *tree = &rx->tree;
-    uint32_t parent, bit;
+    uint32_t parent;
     int code;
 
     if (page->level >= tree->level_count ||
         page->index >= tree->geometry.page_counts[page->level]) {
         return CONFCAST_ERR_RANGE;
     }
-    if (cfc_rx_has_page(rx, page->level, page->index)) {
+    if (cfc_loss_has_page(&rx->loss, page->level, page->index)) {
         return CONFCAST_OK;
     }
     if (page->level + 1u < tree->level_count &&
-        !cfc_rx_has_page(rx, page->level + 1u, page->index / CFC_PAGE_DIGESTS_MAX)) {
+        !cfc_loss_has_page(&rx->loss, page->level + 1u, page->index / CFC_PAGE_DIGESTS_MAX)) {
         return CONFCAST_ERR_NOT_FOUND;
     }
     parent = cfc_tree_parent_offset(tree, page->level, page->index);
@@ -145,21 +119,13 @@ cfc_content_rx_page(struct cfc_content_rx *rx, struct cfc_sha256 *sha, const str
     memcpy(rx->digests +
                (size_t)cfc_tree_page_offset(tree, page->level, page->index) * CFC_SHORT_DIGEST_SIZE,
            page->digests, (size_t)page->digest_count * CFC_SHORT_DIGEST_SIZE);
-    bit = rx->page_bases[page->level] + page->index;
-    rx->pages[bit / 8] = (uint8_t)(rx->pages[bit / 8] | 1u << (bit % 8));
-    cfc_rx_note_news(rx, now_ns);
-    if (page->level > 0) {
-        for (uint32_t i = 0; i < rx->slot_count; i++) {
-            cfc_rx_note_repair(rx, rx->slots[i].block, now_ns);
-        }
+    if (!cfc_loss_rx_page(&rx->loss, page->level, page->index, now_ns)) {
         return CONFCAST_OK;
     }
     verify_early_symbols(rx, sha, page->index, stats);
     cfc_rx_verify_rows(rx, sha, page->index);
     cfc_rx_try_decode(rx, sha, page->index, now_ns, stats);
-    cfc_rx_note_repair(rx, page->index, now_ns);
-    cfc_rx_note_sent(rx, page->index, now_ns);
-    cfc_rx_note_complete(rx, page->index, now_ns);
+    cfc_loss_rx_settle(&rx->loss, page->index, true, now_ns);
     return CONFCAST_OK;
 }
 
@@ -171,7 +137,6 @@ store(struct cfc_content_rx *rx, uint32_t block, uint32_t index, const uint8_t *
     cfc_rx_clear_place(rx, block, index);
     memcpy(place, bytes, size);
     memset(place + size, 0, rx->tree.content.symbol_size - size);
-    rx->masks[block] |= UINT64_C(1) << index;
 }
 
 int
@@ -182,15 +147,15 @@ cfc_content_rx_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
     const struct cfc_geometry *g = &rx->tree.geometry;
     const struct cfc_content *c = &rx->tree.content;
     uint32_t block = symbol->block, index = symbol->index;
-    bool is_repair_of_gap;
+    bool is_repair;
     size_t size;
     int code;
 
     if (block >= g->block_count) {
         return CONFCAST_ERR_RANGE;
     }
-    if (index >= cfc_rx_block_symbols(rx, block)) {
-        if (cfc_rx_has_fec(rx)) {
+    if (index >= cfc_loss_block_symbols(&rx->loss, block)) {
+        if (cfc_loss_has_fec(&rx->loss)) {
             return cfc_rx_repair_symbol(rx, sha, symbol, now_ns, stats);
         }
         if (index < c->fec_k) {
@@ -203,12 +168,12 @@ cfc_content_rx_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
     if (symbol->size != size) {
         return CONFCAST_ERR_LENGTH;
     }
-    if ((rx->masks[block] >> index & 1) != 0) {
+    if ((rx->loss.masks[block] >> index & 1) != 0) {
         stats->symbols_duplicate++;
-        cfc_rx_note_duplicate(rx, now_ns);
+        cfc_loss_rx_duplicate(&rx->loss, now_ns);
         return CONFCAST_OK;
     }
-    if (cfc_rx_has_page(rx, 0, block)) {
+    if (cfc_loss_has_page(&rx->loss, 0, block)) {
         code = cfc_rx_verify(rx, sha, block, index, symbol->bytes, size);
         if (code != CONFCAST_OK) {
             return code;
@@ -216,22 +181,11 @@ cfc_content_rx_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
         rx->symbol_count++;
         stats->symbols++;
     }
-    is_repair_of_gap = (cfc_rx_lost_symbols(rx, block) >> index & 1) != 0;
     store(rx, block, index, symbol->bytes, size);
-    if (!is_repair_of_gap) {
-        rx->tail_blocks = 1;
+    if (cfc_loss_rx_source(&rx->loss, block, index, now_ns, &is_repair)) {
+        cfc_rx_try_decode(rx, sha, block, now_ns, stats);
+        cfc_loss_rx_settle(&rx->loss, block, is_repair, now_ns);
     }
-    cfc_rx_note_news(rx, now_ns);
-    if (!cfc_rx_has_page(rx, 0, block)) {
-        cfc_rx_want_page(rx, block, now_ns);
-        return CONFCAST_OK;
-    }
-    cfc_rx_try_decode(rx, sha, block, now_ns, stats);
-    if (is_repair_of_gap) {
-        cfc_rx_note_repair(rx, block, now_ns);
-    }
-    cfc_rx_note_sent(rx, block, now_ns);
-    cfc_rx_note_complete(rx, block, now_ns);
     return CONFCAST_OK;
 }
 
@@ -244,7 +198,7 @@ cfc_content_rx_is_complete(const struct cfc_content_rx *rx)
 bool
 cfc_content_rx_is_empty(const struct cfc_content_rx *rx)
 {
-    return rx->is_empty;
+    return rx->loss.is_empty;
 }
 
 uint8_t *
@@ -260,5 +214,30 @@ cfc_content_rx_take(struct cfc_content_rx *rx)
 uint64_t
 cfc_content_rx_news(const struct cfc_content_rx *rx)
 {
-    return rx->news_ns;
+    return rx->loss.news_ns;
+}
+
+uint64_t
+cfc_content_rx_due(const struct cfc_content_rx *rx)
+{
+    return cfc_loss_rx_due(&rx->loss);
+}
+
+uint32_t
+cfc_content_rx_ask(struct cfc_content_rx *rx, uint64_t now_ns, struct cfc_nack_entry *entries,
+                   uint32_t capacity)
+{
+    return cfc_loss_rx_ask(&rx->loss, rx->key, now_ns, entries, capacity);
+}
+
+void
+cfc_content_rx_announced(struct cfc_content_rx *rx, uint64_t now_ns)
+{
+    cfc_loss_rx_announced(&rx->loss, now_ns);
+}
+
+void
+cfc_content_rx_gone(struct cfc_content_rx *rx, uint64_t now_ns)
+{
+    cfc_loss_rx_gone(&rx->loss, now_ns);
 }

@@ -5,7 +5,7 @@
  * block that lacks some of it is asked for nack_delay_ns later.  When nothing new comes for a
  * while, the tail may be lost: what is asked for then grows by one block, then by two, by four, ...
  * A sender that is merely slow shows by sending symbols that are here already, since they were
- * asked for: then the silences that count become longer.  At most CFC_CONTENT_RX_SLOTS_MAX blocks
+ * asked for: then the silences that count become longer.  At most CFC_LOSS_SLOTS_MAX blocks
  * are asked for at one time, which bounds state and NACKs of a receiver that joins late.
  *
  * Repair symbols: a block is decoded as soon as as many of them are here as source symbols lack,
@@ -28,25 +28,12 @@
 #include <stdint.h>
 
 #include "protocol/base/alloc.h"
+#include "protocol/session/loss_rx.h"
 #include "protocol/trust/digest.h"
 #include "protocol/wire/content.h"
 #include "protocol/wire/nack.h"
 
 struct cfc_content_rx;
-
-enum {
-    CFC_CONTENT_RX_SLOTS_MAX = 64,
-    CFC_CONTENT_RX_TAIL_BLOCKS_MAX = 16,  /* that one silent interval adds to what is missed */
-    CFC_CONTENT_RX_TAIL_DELAYS = 4,       /* the first silent interval, in nack delays */
-    CFC_CONTENT_RX_TAIL_SCALE_MAX = 4,    /* doublings of it for a slow sender */
-    CFC_CONTENT_RX_DUPLICATE_DELAYS = 32, /* silent intervals that symbols without news can add */
-    CFC_CONTENT_RX_TAIL_DOUBLINGS_MAX = 6
-};
-
-struct cfc_nack_timing {
-    uint64_t delay_ns; /* a gap waits this long for reordering */
-    uint64_t retry_ns; /* first spacing of repeated requests */
-};
 
 struct cfc_content_rx_stats {
     uint64_t symbols;           /* source symbols verified and stored */

@@ -17,25 +17,32 @@ has_leaf(const struct cfc_content_rx *rx, uint32_t block, uint32_t row)
 static uint32_t
 missing_count(const struct cfc_content_rx *rx, uint32_t block)
 {
-    return (uint32_t)__builtin_popcountll(cfc_rx_missing(rx, block));
+    return (uint32_t)__builtin_popcountll(cfc_loss_missing(&rx->loss, block));
+}
+
+static uint8_t *
+rows_of(const struct cfc_content_rx *rx, const struct cfc_loss_slot *slot)
+{
+    return rx->rows[slot->place];
 }
 
 static bool
-has_row(const struct cfc_rx_slot *slot, uint32_t row)
+has_row(const struct cfc_content_rx *rx, const struct cfc_loss_slot *slot, uint32_t row)
 {
-    return slot->row_count > 0 && memchr(slot->rows, (int)row, sizeof(slot->rows)) != NULL;
+    return slot->row_count > 0 &&
+           memchr(rows_of(rx, slot), (int)row, CFC_BLOCK_SYMBOLS_MAX) != NULL;
 }
 
 /* The first place of a block that holds nothing; -1 for none. */
 static int
-free_place(const struct cfc_content_rx *rx, const struct cfc_rx_slot *slot)
+free_place(const struct cfc_content_rx *rx, const struct cfc_loss_slot *slot)
 {
-    uint64_t missing = cfc_rx_missing(rx, slot->block);
+    uint64_t missing = cfc_loss_missing(&rx->loss, slot->block);
 
     for (; missing != 0; missing &= missing - 1) {
         int index = __builtin_ctzll(missing);
 
-        if (slot->rows[index] == 0) {
+        if (rows_of(rx, slot)[index] == 0) {
             return index;
         }
     }
@@ -43,34 +50,34 @@ free_place(const struct cfc_content_rx *rx, const struct cfc_rx_slot *slot)
 }
 
 static void
-drop_row(struct cfc_rx_slot *slot, uint32_t index)
+drop_row(const struct cfc_content_rx *rx, struct cfc_loss_slot *slot, uint32_t index)
 {
-    slot->row_count = (uint8_t)(slot->row_count - (slot->rows[index] != 0));
-    slot->rows[index] = 0;
+    slot->row_count = (uint8_t)(slot->row_count - (rows_of(rx, slot)[index] != 0));
+    rows_of(rx, slot)[index] = 0;
 }
 
 void
 cfc_rx_clear_place(struct cfc_content_rx *rx, uint32_t block, uint32_t index)
 {
-    struct cfc_rx_slot *slot = cfc_rx_find_slot(rx, block);
+    struct cfc_loss_slot *slot = cfc_loss_rx_find_slot(&rx->loss, block);
     int to;
 
-    if (slot == NULL || slot->rows[index] == 0) {
+    if (slot == NULL || rows_of(rx, slot)[index] == 0) {
         return;
     }
     to = free_place(rx, slot);
     if (to >= 0) {
         memcpy(cfc_rx_place(rx, block, (uint32_t)to), cfc_rx_place(rx, block, index),
                rx->tree.content.symbol_size);
-        slot->rows[to] = slot->rows[index];
+        rows_of(rx, slot)[to] = rows_of(rx, slot)[index];
         slot->row_count++;
     }
-    drop_row(slot, index);
+    drop_row(rx, slot, index);
 }
 
 /* Whether a row is of use, so that it is worth a hash and a place. */
 static bool
-is_useful(const struct cfc_content_rx *rx, const struct cfc_rx_slot *slot, uint32_t row)
+is_useful(const struct cfc_content_rx *rx, const struct cfc_loss_slot *slot, uint32_t row)
 {
     return !slot->is_hopeless && !(slot->is_poisoned && !has_leaf(rx, slot->block, row)) &&
            slot->row_count < CFC_FEC_LOST_MAX && free_place(rx, slot) >= 0;
@@ -82,60 +89,52 @@ cfc_rx_repair_symbol(struct cfc_content_rx *rx, struct cfc_sha256 *sha,
                      struct cfc_content_rx_stats *stats)
 {
     uint32_t block = symbol->block, row = symbol->index;
-    bool has_page = cfc_rx_has_page(rx, 0, block);
-    struct cfc_rx_slot *slot;
+    bool is_checked = cfc_loss_has_page(&rx->loss, 0, block) && has_leaf(rx, block, row);
+    struct cfc_loss_slot *slot;
     int place;
 
     if (symbol->size != rx->tree.content.symbol_size) {
         return CONFCAST_ERR_LENGTH;
     }
-    slot = missing_count(rx, block) > 0 ? cfc_rx_open_slot(rx, block) : NULL;
+    slot = missing_count(rx, block) > 0 ? cfc_loss_rx_open_slot(&rx->loss, block) : NULL;
     if (slot == NULL || !is_useful(rx, slot, row)) {
         stats->symbols_ignored++;
         return CONFCAST_OK;
     }
-    if (has_row(slot, row)) {
+    if (has_row(rx, slot, row)) {
         stats->symbols_duplicate++;
-        cfc_rx_note_duplicate(rx, now_ns);
+        cfc_loss_rx_duplicate(&rx->loss, now_ns);
         return CONFCAST_OK;
     }
-    if (has_page && has_leaf(rx, block, row)) {
+    if (is_checked) {
         int code = cfc_rx_verify(rx, sha, block, row, symbol->bytes, symbol->size);
 
         if (code != CONFCAST_OK) {
             return code;
         }
-        /* Repair symbols follow the source symbols of their block. */
-        rx->closed[block / 8] = (uint8_t)(rx->closed[block / 8] | 1u << (block % 8));
     }
     place = free_place(rx, slot);
     assert(place >= 0);
     memcpy(cfc_rx_place(rx, block, (uint32_t)place), symbol->bytes, symbol->size);
-    slot->rows[place] = (uint8_t)row;
-    slot->row_count++;
+    rows_of(rx, slot)[place] = (uint8_t)row;
     stats->symbols_repair++;
-    cfc_rx_note_news(rx, now_ns);
-    if (!has_page) {
-        cfc_rx_want_page(rx, block, now_ns);
-        return CONFCAST_OK;
+    if (cfc_loss_rx_row(&rx->loss, slot, is_checked, now_ns)) {
+        cfc_rx_try_decode(rx, sha, block, now_ns, stats);
+        cfc_loss_rx_settle(&rx->loss, block, true, now_ns);
     }
-    cfc_rx_try_decode(rx, sha, block, now_ns, stats);
-    cfc_rx_note_repair(rx, block, now_ns);
-    cfc_rx_note_sent(rx, block, now_ns);
-    cfc_rx_note_complete(rx, block, now_ns);
     return CONFCAST_OK;
 }
 
 void
 cfc_rx_verify_rows(struct cfc_content_rx *rx, struct cfc_sha256 *sha, uint32_t block)
 {
-    struct cfc_rx_slot *slot = cfc_rx_find_slot(rx, block);
+    struct cfc_loss_slot *slot = cfc_loss_rx_find_slot(&rx->loss, block);
 
     for (uint32_t i = 0; slot != NULL && slot->row_count > 0 && i < CFC_BLOCK_SYMBOLS_MAX; i++) {
-        if (slot->rows[i] != 0 && has_leaf(rx, block, slot->rows[i]) &&
-            cfc_rx_verify(rx, sha, block, slot->rows[i], cfc_rx_place(rx, block, i),
+        if (rows_of(rx, slot)[i] != 0 && has_leaf(rx, block, rows_of(rx, slot)[i]) &&
+            cfc_rx_verify(rx, sha, block, rows_of(rx, slot)[i], cfc_rx_place(rx, block, i),
                           rx->tree.content.symbol_size) != CONFCAST_OK) {
-            drop_row(slot, i);
+            drop_row(rx, slot, i);
         }
     }
 }
@@ -147,13 +146,13 @@ take_decoded(struct cfc_content_rx *rx, struct cfc_sha256 *sha, uint32_t block,
 {
     uint32_t wrong = 0;
 
-    for (uint64_t missing = cfc_rx_missing(rx, block); missing != 0; missing &= missing - 1) {
+    for (uint64_t missing = cfc_loss_missing(&rx->loss, block); missing != 0; missing &= missing - 1) {
         uint32_t index = (uint32_t)__builtin_ctzll(missing);
         size_t size = cfc_geometry_symbol_size(&rx->tree.geometry, &rx->tree.content, block, index);
 
         if (cfc_rx_verify(rx, sha, block, index, cfc_rx_place(rx, block, index), size) ==
             CONFCAST_OK) {
-            rx->masks[block] |= UINT64_C(1) << index;
+            rx->loss.masks[block] |= UINT64_C(1) << index;
             rx->symbol_count++;
             stats->symbols_decoded++;
         } else {
@@ -167,22 +166,22 @@ void
 cfc_rx_try_decode(struct cfc_content_rx *rx, struct cfc_sha256 *sha, uint32_t block,
                   uint64_t now_ns, struct cfc_content_rx_stats *stats)
 {
-    struct cfc_rx_slot *slot = cfc_rx_find_slot(rx, block);
-    uint32_t k = cfc_rx_block_symbols(rx, block);
+    struct cfc_loss_slot *slot = cfc_loss_rx_find_slot(&rx->loss, block);
+    uint32_t k = cfc_loss_block_symbols(&rx->loss, block);
     bool has_unknown = false;
     int code;
 
     if (slot == NULL || slot->row_count == 0 || slot->row_count != missing_count(rx, block) ||
-        !cfc_rx_has_page(rx, 0, block)) {
+        !cfc_loss_has_page(&rx->loss, 0, block)) {
         return;
     }
     for (uint32_t i = 0; i < k; i++) {
-        has_unknown = has_unknown || (slot->rows[i] != 0 && !has_leaf(rx, block, slot->rows[i]));
+        has_unknown = has_unknown || (rows_of(rx, slot)[i] != 0 && !has_leaf(rx, block, rows_of(rx, slot)[i]));
     }
-    code = cfc_fec_decode(cfc_rx_place(rx, block, 0), k, rx->tree.content.symbol_size, slot->rows);
+    code = cfc_fec_decode(cfc_rx_place(rx, block, 0), k, rx->tree.content.symbol_size, rows_of(rx, slot));
     assert(code == CONFCAST_OK);
     (void)code;
-    memset(slot->rows, 0, sizeof(slot->rows));
+    memset(rows_of(rx, slot), 0, CFC_BLOCK_SYMBOLS_MAX);
     slot->row_count = 0;
     if (take_decoded(rx, sha, block, stats) == 0) {
         stats->blocks_decoded++;
@@ -192,5 +191,5 @@ cfc_rx_try_decode(struct cfc_content_rx *rx, struct cfc_sha256 *sha, uint32_t bl
     stats->blocks_poisoned++;
     slot->is_hopeless = slot->is_poisoned || !has_unknown;
     slot->is_poisoned = true;
-    cfc_ask_restart(&slot->ask, now_ns + rx->timing->delay_ns);
+    cfc_ask_restart(&slot->ask, now_ns + rx->loss.timing->delay_ns);
 }

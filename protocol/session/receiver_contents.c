@@ -7,7 +7,7 @@
 uint64_t
 cfc_receiver_content_due(const struct cfc_receiver *r)
 {
-    return r->now.mono_ns + CFC_CONTENT_RX_TAIL_DELAYS * r->timing.delay_ns;
+    return r->now.mono_ns + CFC_LOSS_TAIL_DELAYS * r->timing.delay_ns;
 }
 
 static void

@@ -102,7 +102,7 @@ MUTANTS = [
     ("never_asks_for_a_head", "protocol/session/receiver_frames.c",
      "scope->head_ask.at_ns <= now_ns && count < capacity", "false",
      "lost_heads", "1", {0}),
-    ("never_misses_a_tail", "protocol/session/content_rx_ask.c",
+    ("never_misses_a_tail", "protocol/session/loss_rx.c",
      "if (rx->sent_block == block_count || now_ns < rx->tail_at_ns) {", "if (block_count > 0) {",
      "tail_loss", "1", {0}),
     ("stores_any_symbol", "protocol/session/content_rx.c",
