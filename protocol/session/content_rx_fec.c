@@ -146,7 +146,8 @@ take_decoded(struct cfc_content_rx *rx, struct cfc_sha256 *sha, uint32_t block,
 {
     uint32_t wrong = 0;
 
-    for (uint64_t missing = cfc_loss_missing(&rx->loss, block); missing != 0; missing &= missing - 1) {
+    for (uint64_t missing = cfc_loss_missing(&rx->loss, block); missing != 0;
+         missing &= missing - 1) {
         uint32_t index = (uint32_t)__builtin_ctzll(missing);
         size_t size = cfc_geometry_symbol_size(&rx->tree.geometry, &rx->tree.content, block, index);
 
@@ -176,9 +177,11 @@ cfc_rx_try_decode(struct cfc_content_rx *rx, struct cfc_sha256 *sha, uint32_t bl
         return;
     }
     for (uint32_t i = 0; i < k; i++) {
-        has_unknown = has_unknown || (rows_of(rx, slot)[i] != 0 && !has_leaf(rx, block, rows_of(rx, slot)[i]));
+        has_unknown = has_unknown ||
+                      (rows_of(rx, slot)[i] != 0 && !has_leaf(rx, block, rows_of(rx, slot)[i]));
     }
-    code = cfc_fec_decode(cfc_rx_place(rx, block, 0), k, rx->tree.content.symbol_size, rows_of(rx, slot));
+    code = cfc_fec_decode(cfc_rx_place(rx, block, 0), k, rx->tree.content.symbol_size,
+                          rows_of(rx, slot));
     assert(code == CONFCAST_OK);
     (void)code;
     memset(rows_of(rx, slot), 0, CFC_BLOCK_SYMBOLS_MAX);

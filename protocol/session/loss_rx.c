@@ -403,15 +403,16 @@ needs_sources(const struct cfc_loss_rx *rx, uint32_t block)
     const struct cfc_loss_slot *slot = cfc_loss_rx_find_slot(rx, block);
     uint32_t missing = (uint32_t)__builtin_popcountll(cfc_loss_missing(rx, block));
 
-    return cfc_loss_has_fec(rx) && (missing > CFC_FEC_LOST_MAX || (slot != NULL && slot->is_poisoned))
+    return cfc_loss_has_fec(rx) &&
+                   (missing > CFC_FEC_LOST_MAX || (slot != NULL && slot->is_poisoned))
                ? CFC_NACK_SOURCES
                : CFC_NACK_ANY;
 }
 
 /* Asks for what a block lacks.  False when `entries` is full; nothing is half asked for then. */
 static bool
-ask_block(const struct cfc_loss_rx *rx, uint64_t key, uint32_t block, struct cfc_nack_entry *entries,
-          uint32_t capacity, uint32_t *count)
+ask_block(const struct cfc_loss_rx *rx, uint64_t key, uint32_t block,
+          struct cfc_nack_entry *entries, uint32_t capacity, uint32_t *count)
 {
     uint64_t lost = wanted_symbols(rx, block);
     bool is_page_wanted = is_page_lost(rx, block);
@@ -456,8 +457,8 @@ is_slot_ready(const struct cfc_loss_slot *slot, uint64_t now_ns)
 }
 
 uint32_t
-cfc_loss_rx_ask(struct cfc_loss_rx *rx, uint64_t key, uint64_t now_ns, struct cfc_nack_entry *entries,
-                   uint32_t capacity)
+cfc_loss_rx_ask(struct cfc_loss_rx *rx, uint64_t key, uint64_t now_ns,
+                struct cfc_nack_entry *entries, uint32_t capacity)
 {
     uint32_t count = 0;
 

@@ -4,7 +4,8 @@
  * that what is measured there is what receivers do.
  *
  * Blocks are numbered 0..block_count-1; those of the same group of CFC_FEC_GROUP_BLOCKS are sent
- * interleaved when the coding has an erasure code.  content_rx.h tells in words what counts as lost.
+ * interleaved when the coding has an erasure code.  content_rx.h tells in words what counts as
+ * lost.
  *
  * No I/O, no clock, no allocation; the memory is the caller's.  One thread at a time. */
 #ifndef CFC_SESSION_LOSS_RX_H
@@ -38,10 +39,10 @@ struct cfc_loss_slot {
     struct cfc_ask ask; /* never, while nothing of the block is known to be lost */
     uint64_t asked_ns;  /* when it was asked for last; of a repeat only */
     uint32_t block;
-    uint8_t place;     /* 0..slot_max-1, for as long as the slot is open: for what the owner keeps */
+    uint8_t place; /* 0..slot_max-1, for as long as the slot is open: for what the owner keeps */
     uint8_t row_count; /* repair symbols that are here */
-    bool is_poisoned;  /* a decoded symbol was wrong: only rows that have a leaf count from now on */
-    bool is_hopeless;  /* the same with such rows alone: only source symbols help */
+    bool is_poisoned; /* a decoded symbol was wrong: only rows that have a leaf count from now on */
+    bool is_hopeless; /* the same with such rows alone: only source symbols help */
 };
 
 struct cfc_loss_rx {

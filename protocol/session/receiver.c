@@ -444,8 +444,8 @@ on_welcome(struct cfc_receiver *r, const struct cfc_frame *frame)
         r->identity_reason = -(int)welcome.refusal;
     } else if (welcome.kind == CFC_WELCOME_ACCEPT) {
         cfc_report_rx_again(&r->report, true, r->link.windows.report_ms, r->now.mono_ns);
-        r->nack_from_ns =
-            r->now.mono_ns + cfc_prng_below(&r->prng, r->link.windows.nack_us * CFC_US);
+        r->nack_wait.from_ns =
+            r->now.mono_ns + cfc_nack_wait_draw(&r->prng, r->link.windows.nack_us);
     }
     return CONFCAST_OK;
 }

@@ -122,13 +122,7 @@ first_due(const struct cfc_receiver *r)
 uint64_t
 cfc_receiver_nack_due(const struct cfc_receiver *r)
 {
-    uint64_t due_ns = first_due(r);
-
-    if (due_ns >= CFC_NEVER - r->nack_jitter_ns) {
-        return CFC_NEVER;
-    }
-    due_ns += r->nack_jitter_ns;
-    return due_ns > r->nack_from_ns ? due_ns : r->nack_from_ns;
+    return cfc_nack_wait_due(&r->nack_wait, first_due(r));
 }
 
 static uint32_t
@@ -200,10 +194,8 @@ write_nack(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size
     for (enum cfc_need need = CFC_NEED_TARGET; need < CFC_NEED_KEEP; need++) {
         count += ask_contents(r, need, entries + count, max - count);
     }
-    /* What did not fit goes with the next frame, at once. */
-    r->nack_jitter_ns = first_due(r) <= r->now.mono_ns
-                            ? 0
-                            : cfc_prng_below(&r->prng, r->link.windows.nack_us * CFC_US);
+    cfc_nack_wait_sent(&r->nack_wait, &r->prng, r->link.windows.nack_us,
+                       first_due(r) <= r->now.mono_ns);
     if (count == 0) {
         return CONFCAST_ERR_AGAIN;
     }

@@ -10,6 +10,7 @@
 #include "protocol/session/early_rx.h"
 #include "protocol/session/fresh_rx.h"
 #include "protocol/session/link_rx.h"
+#include "protocol/session/nack_wait.h"
 #include "protocol/session/receiver.h"
 #include "protocol/session/report_rx.h"
 #include "protocol/session/scope_rx.h"
@@ -60,10 +61,9 @@ struct cfc_receiver {
     uint64_t engine_fresh_period_ns; /* of the config; that in force is in `config` */
 
     bool is_tick_due;
-    uint64_t tick_ns;        /* monotonic: a freshness or content timer */
-    uint64_t latch_unix_ns;  /* an activation or confirm-by */
-    uint64_t nack_jitter_ns; /* random wait of the next NACK */
-    uint64_t nack_from_ns;   /* no NACK before: spreads those of a new session */
+    uint64_t tick_ns;       /* monotonic: a freshness or content timer */
+    uint64_t latch_unix_ns; /* an activation or confirm-by */
+    struct cfc_nack_wait nack_wait;
     struct cfc_receiver_stats stats;
 };
 
