@@ -10,12 +10,14 @@
 #include "protocol/base/time.h"
 
 enum {
-    CFC_ASK_DOUBLINGS_MAX = 5 /* the longest spacing is 32 times the first */
+    /* The longest spacing is 32 times the first, or as much more as the fleet's size asks for. */
+    CFC_ASK_DOUBLINGS_MIN = 5,
+    CFC_ASK_DOUBLINGS_MAX = 15
 };
 
 struct cfc_ask {
     uint64_t at_ns; /* monotonic; CFC_NEVER = it is not asked for */
-    uint8_t tries;  /* 0..CFC_ASK_DOUBLINGS_MAX */
+    uint8_t tries;  /* 0..CFC_ASK_DOUBLINGS_MAX: doublings of the next spacing */
 };
 
 static inline bool
@@ -48,22 +50,22 @@ cfc_ask_start(struct cfc_ask *ask, uint64_t at_ns)
     }
 }
 
-/* It was asked for just now. */
+/* It was asked for just now; the spacing doubles up to `doublings` times. */
 static inline void
-cfc_ask_sent(struct cfc_ask *ask, uint64_t retry_ns, uint64_t now_ns)
+cfc_ask_sent(struct cfc_ask *ask, uint64_t retry_ns, uint8_t doublings, uint64_t now_ns)
 {
     ask->at_ns = now_ns + (retry_ns << ask->tries);
-    if (ask->tries < CFC_ASK_DOUBLINGS_MAX) {
+    if (ask->tries < doublings) {
         ask->tries++;
     }
 }
 
 /* The other side does not have it: wait the longest spacing. */
 static inline void
-cfc_ask_back_off(struct cfc_ask *ask, uint64_t retry_ns, uint64_t now_ns)
+cfc_ask_back_off(struct cfc_ask *ask, uint64_t retry_ns, uint8_t doublings, uint64_t now_ns)
 {
-    ask->tries = CFC_ASK_DOUBLINGS_MAX;
-    ask->at_ns = now_ns + (retry_ns << CFC_ASK_DOUBLINGS_MAX);
+    ask->tries = doublings;
+    ask->at_ns = now_ns + (retry_ns << doublings);
 }
 
 #endif

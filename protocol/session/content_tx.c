@@ -123,6 +123,8 @@ begin_pass(struct cfc_content_tx *ct, uint32_t slot)
     s->next_groups = 0;
     s->left_groups = s->pass_groups;
     s->phase = CFC_CAST_ANNOUNCE;
+    s->pass_frames = 0;
+    s->is_reminding = false;
     cfc_pass_queue_add(&ct->passes, class_of(s), slot);
 }
 
@@ -602,21 +604,38 @@ next_symbol(struct cfc_content_tx *ct, struct cfc_content_slot *s)
     } while (s->symbol >= block_frames(s, s->block));
 }
 
+/* After the frame that was just sent, and before anything else but the end. */
+static void
+remind(struct cfc_content_slot *s)
+{
+    s->pass_frames++;
+    s->is_reminding =
+        (s->pass_frames == CFC_REMINDER_FIRST || s->pass_frames == CFC_REMINDER_SECOND) &&
+        s->phase != CFC_CAST_CLOSE;
+}
+
 static void
 advance(struct cfc_content_tx *ct, uint32_t slot)
 {
     struct cfc_content_slot *s = &ct->slots[slot];
 
     s->left_groups = s->pass_groups;
+    if (s->is_reminding) {
+        s->is_reminding = false;
+        cfc_pass_queue_rotate(&ct->passes, class_of(s), slot);
+        return;
+    }
     switch (s->phase) {
     case CFC_CAST_ANNOUNCE:
         enter_group(ct, s, 0);
         break;
     case CFC_CAST_PAGES:
         next_page(s);
+        remind(s);
         break;
     case CFC_CAST_SYMBOLS:
         next_symbol(ct, s);
+        remind(s);
         break;
     case CFC_CAST_CLOSE:
         cfc_pass_queue_remove(&ct->passes, class_of(s), slot);
@@ -663,7 +682,7 @@ cfc_content_tx_poll(struct cfc_content_tx *ct, uint8_t *header, size_t capacity,
         return CONFCAST_ERR_AGAIN;
     }
     s = &ct->slots[slot];
-    switch (s->phase) {
+    switch (s->is_reminding ? CFC_CAST_ANNOUNCE : s->phase) {
     case CFC_CAST_PAGES:
         cfc_content_tx_write_page(ct, slot, s->level, s->block / page_span(s->level), header,
                                   capacity, out);

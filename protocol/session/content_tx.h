@@ -29,7 +29,11 @@
 #include "protocol/wire/nack.h"
 
 enum {
-    CFC_CODINGS_MAX = 8 /* codings of one content held at one time */
+    CFC_CODINGS_MAX = 8, /* codings of one content held at one time */
+    /* After so many pages and symbols of a pass CONTENT goes again: who lost the first one keeps
+     * what follows it only for as long as early_rx.h has room. */
+    CFC_REMINDER_FIRST = 24,
+    CFC_REMINDER_SECOND = 96
 };
 
 #define CFC_CAST_PHASES(X)                                                                         \
@@ -69,7 +73,9 @@ struct cfc_content_slot {
     uint32_t end_block;   /* ... and the one after the last of them */
     uint32_t block;
     uint32_t symbol;
-    uint32_t parity; /* of the blocks that go now */
+    uint32_t parity;      /* of the blocks that go now */
+    uint32_t pass_frames; /* pages and symbols of this pass */
+    bool is_reminding;    /* CONTENT comes next, once more; the cursor stays */
     uint8_t level;
 };
 

@@ -121,6 +121,30 @@ take_windows(struct cfc_link_rx *link, const struct cfc_windows *w)
     }
 }
 
+static uint32_t
+near(uint32_t told, uint32_t proved)
+{
+    uint32_t least = proved / CFC_LINK_WINDOW_TIMES;
+    uint32_t most =
+        proved < UINT32_MAX / CFC_LINK_WINDOW_TIMES ? proved * CFC_LINK_WINDOW_TIMES : UINT32_MAX;
+
+    return told < least ? least : told > most ? most : told;
+}
+
+/* The windows of a STATUS, which nobody signed. */
+static void
+take_hint(struct cfc_link_rx *link, const struct cfc_windows *told)
+{
+    struct cfc_windows w = *told;
+
+    if (link->has_session) {
+        w.hello_ms = near(w.hello_ms, link->proved.hello_ms);
+        w.nack_us = near(w.nack_us, link->proved.nack_us);
+        w.report_ms = near(w.report_ms, link->proved.report_ms);
+    }
+    take_windows(link, &w);
+}
+
 int
 cfc_link_rx_welcome(struct cfc_link_rx *link, const struct cfc_frame *frame, uint64_t now_ns,
                     struct cfc_welcome *welcome)
@@ -149,6 +173,7 @@ cfc_link_rx_welcome(struct cfc_link_rx *link, const struct cfc_frame *frame, uin
         return CONFCAST_ERR_MAC;
     }
     take_windows(link, &welcome->windows);
+    link->proved = link->windows;
     if (welcome->kind == CFC_WELCOME_REFUSE) {
         uint64_t pause_ns = link->hello_retry_ns << CFC_LINK_DOUBLINGS_MAX;
 
@@ -192,7 +217,7 @@ cfc_link_rx_status(struct cfc_link_rx *link, const struct cfc_status *status, ui
     link->has_status = true;
     link->status_ns = now_ns;
     if (is_ours || !link->has_session) {
-        take_windows(link, &status->windows);
+        take_hint(link, &status->windows);
     }
     if ((link->has_session && !is_ours) || is_new_generation) {
         cfc_link_rx_renew(link, now_ns);

@@ -37,8 +37,11 @@ enum {
     CFC_LINK_ALIVE_DOUBLINGS_MAX = 2, /* the same, while STATUS says that the engine is there */
     CFC_LINK_CHALLENGES_MAX = 3, /* cookies taken per HELLO timer: bounds what forged ones cause */
     CFC_LINK_HELLO_MS_MAX = 60 * 1000,
-    CFC_LINK_NACK_US_MAX = 1000 * 1000,
-    CFC_LINK_REPORT_MS_MAX = 60 * 1000
+    CFC_LINK_NACK_US_MAX = 16 * 1000 * 1000,
+    CFC_LINK_REPORT_MS_MAX = 60 * 1000,
+    /* A STATUS, which anybody can forge, moves a window by no more than this from what the engine's
+     * WELCOME proved. */
+    CFC_LINK_WINDOW_TIMES = 8
 };
 
 #define CFC_LINK_FIRST_JITTER_NS (20 * CFC_MS) /* of the first HELLO, before a window is known */
@@ -68,6 +71,7 @@ struct cfc_link_rx {
     struct cfc_key key;
     struct cfc_address observed;
     struct cfc_windows windows; /* zero until WELCOME or STATUS */
+    struct cfc_windows proved;  /* of the session's WELCOME */
 
     bool has_status;
     uint64_t status_ns; /* when the last STATUS came */

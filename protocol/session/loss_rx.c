@@ -479,7 +479,7 @@ cfc_loss_rx_ask(struct cfc_loss_rx *rx, uint64_t key, uint64_t now_ns,
         if (!ask_block(rx, key, slot->block, entries, capacity, &count)) {
             break;
         }
-        cfc_ask_sent(&slot->ask, rx->timing->retry_ns, now_ns);
+        cfc_ask_sent(&slot->ask, rx->timing->retry_ns, rx->timing->doublings, now_ns);
         slot->asked_ns = now_ns;
     }
     return count;
@@ -502,7 +502,8 @@ cfc_loss_rx_gone(struct cfc_loss_rx *rx, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < rx->slot_count; i++) {
         if (cfc_ask_is_on(&rx->slots[i].ask)) {
-            cfc_ask_back_off(&rx->slots[i].ask, rx->timing->retry_ns, now_ns);
+            cfc_ask_back_off(&rx->slots[i].ask, rx->timing->retry_ns, rx->timing->doublings,
+                             now_ns);
         }
     }
     rx->tail_tries = CFC_LOSS_TAIL_DOUBLINGS_MAX;

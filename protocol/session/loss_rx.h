@@ -32,6 +32,7 @@ enum {
 struct cfc_nack_timing {
     uint64_t delay_ns; /* a gap waits this long for reordering */
     uint64_t retry_ns; /* first spacing of repeated requests */
+    uint8_t doublings; /* of it, at most; cfc_nack_wait_doublings() */
 };
 
 /* A block that is asked for, or for which repair symbols are here. */

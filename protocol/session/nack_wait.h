@@ -1,5 +1,15 @@
-/* The random wait of a receiver before its NACKs, so that those of a fleet that lost the same do
- * not all come at once.  No clock; one thread at a time. */
+/* The random wait of a receiver before its NACKs, so that of a fleet that lost the same only some
+ * ask before the repair for those comes and puts the others off.
+ *
+ * The wait is a truncated exponential, as RFC 5401 (section 6) has it: with a fleet of n it lies in
+ * 0..T and has the distribution function (e^(L t/T) - 1) / (e^L - 1), L = ln n + 1.  Most of a
+ * large fleet waits nearly as long as T, a handful asks much sooner, and the number of those who
+ * ask within the time that a repair takes does not grow with n (J. Nonnenmacher and E. Biersack,
+ * Scalable feedback for large groups, 1999).  T and n follow from the window that the sender
+ * announces: CFC_NACK_SERVE_US for a NACK of everybody, one after the other.  T need not grow
+ * further than some times what a repair takes.
+ *
+ * No clock; one thread at a time. */
 #ifndef CFC_SESSION_NACK_WAIT_H
 #define CFC_SESSION_NACK_WAIT_H
 
@@ -9,19 +19,34 @@
 #include "protocol/base/prng.h"
 #include "protocol/base/time.h"
 
+enum {
+    CFC_NACK_SERVE_US = 2,    /* a sender's time for a NACK's MAC and its gathering */
+    CFC_NACK_WAIT_TIMES = 4,  /* the longest wait, in windows ... */
+    CFC_NACK_WAIT_US = 8000,  /* ... and at most */
+    CFC_NACK_RETRIES_US = 100 /* per consumer: what never comes is asked for this rarely, ... */
+};
+
 struct cfc_nack_wait {
     uint64_t jitter_ns; /* of the next NACK */
     uint64_t from_ns;   /* no NACK before: spreads those of a new session */
 };
 
+/* T, ns. */
+uint64_t cfc_nack_wait_longest(uint32_t nack_us);
+
 /* When a NACK goes for something that is due at `first_due_ns`. */
 uint64_t cfc_nack_wait_due(const struct cfc_nack_wait *wait, uint64_t first_due_ns);
 
-/* A random time within what the window allows. */
+/* A random wait in the window of `nack_us`. */
 uint64_t cfc_nack_wait_draw(struct cfc_prng *prng, uint32_t nack_us);
 
 /* A NACK went; the next one waits anew, unless `has_rest`: what did not fit goes at once. */
 void cfc_nack_wait_sent(struct cfc_nack_wait *wait, struct cfc_prng *prng, uint32_t nack_us,
                         bool has_rest);
+
+/* How often the spacing of repeated requests doubles: so often that those of the whole fleet for
+ * what never comes take no more than 1 in CFC_NACK_RETRIES_US of the sender's time.
+ * CFC_ASK_DOUBLINGS_MIN..CFC_ASK_DOUBLINGS_MAX. */
+uint8_t cfc_nack_wait_doublings(uint32_t nack_us, uint64_t retry_ns);
 
 #endif

@@ -138,6 +138,7 @@ cfc_receiver_new(const struct cfc_receiver_config *config, struct cfc_receiver *
     r->prng.state = config->seed ^ r->consumer_key;
     r->timing.delay_ns = config->nack_delay_ns;
     r->timing.retry_ns = config->nack_retry_ns;
+    r->timing.doublings = CFC_ASK_DOUBLINGS_MIN;
     r->tick_ns = CFC_NEVER;
     r->latch_unix_ns = CFC_NEVER;
     cfc_early_rx_init(&r->early, &config->alloc);
@@ -427,6 +428,13 @@ cfc_receiver_content_held(struct cfc_receiver *r, const struct cfc_digest *conte
     return code;
 }
 
+/* What never comes is asked for the more rarely the larger the fleet is. */
+static void
+fit_timing(struct cfc_receiver *r)
+{
+    r->timing.doublings = cfc_nack_wait_doublings(r->link.windows.nack_us, r->config.nack_retry_ns);
+}
+
 static int
 on_welcome(struct cfc_receiver *r, const struct cfc_frame *frame)
 {
@@ -443,6 +451,7 @@ on_welcome(struct cfc_receiver *r, const struct cfc_frame *frame)
     if (welcome.kind == CFC_WELCOME_REFUSE) {
         r->identity_reason = -(int)welcome.refusal;
     } else if (welcome.kind == CFC_WELCOME_ACCEPT) {
+        fit_timing(r);
         cfc_report_rx_again(&r->report, true, r->link.windows.report_ms, r->now.mono_ns);
         r->nack_wait.from_ns =
             r->now.mono_ns + cfc_nack_wait_draw(&r->prng, r->link.windows.nack_us);
@@ -454,13 +463,16 @@ static int
 on_status(struct cfc_receiver *r, const struct cfc_frame *frame)
 {
     bool was_alive = cfc_receiver_is_engine_alive(r);
+    bool has_generation;
     struct cfc_status status;
     int code = cfc_status_decode(frame, &status);
 
     if (code != CONFCAST_OK) {
         return code;
     }
-    if (cfc_link_rx_status(&r->link, &status, r->now.mono_ns)) {
+    has_generation = cfc_link_rx_status(&r->link, &status, r->now.mono_ns);
+    fit_timing(r);
+    if (has_generation) {
         cfc_report_rx_again(&r->report, false, r->link.windows.report_ms, r->now.mono_ns);
     }
     r->is_tick_due = r->is_tick_due || !was_alive;

@@ -182,7 +182,7 @@ collect(struct cfc_receiver *r, struct cfc_entry *entry, const struct cfc_conten
     }
     code = cfc_content_rx_new(content, &r->config.alloc, &r->timing, r->now.mono_ns, &rx);
     if (code != CONFCAST_OK) {
-        cfc_ask_back_off(&entry->ask, r->timing.retry_ns, r->now.mono_ns);
+        cfc_ask_back_off(&entry->ask, r->timing.retry_ns, CFC_ASK_DOUBLINGS_MIN, r->now.mono_ns);
         return code;
     }
     begin_bytes(r, entry, content->encoding, content->coded_size, content->body_size);
@@ -412,7 +412,7 @@ on_content_gone(struct cfc_receiver *r, const struct cfc_gone *gone)
 
     for (; entry != NULL; entry = cfc_content_set_next_key(entry)) {
         if (entry->state == CFC_ENTRY_ABSENT && gone->want == CFC_WANT_CONTENT) {
-            cfc_ask_back_off(&entry->ask, r->timing.retry_ns, r->now.mono_ns);
+            cfc_ask_back_off(&entry->ask, r->timing.retry_ns, r->timing.doublings, r->now.mono_ns);
             return CONFCAST_OK;
         }
         if (entry->state == CFC_ENTRY_COLLECTING && gone->want != CFC_WANT_CONTENT &&
@@ -447,16 +447,17 @@ cfc_receiver_on_gone(struct cfc_receiver *r, const struct cfc_frame *frame)
             /* Without a proof that there is a newer head, FRESH will tell when there is one. */
             bool is_proved = scope->published > scope->version;
 
-            cfc_ask_back_off(&scope->head_ask,
-                             is_proved ? r->timing.retry_ns : r->config.fresh_period_ns / 4,
-                             r->now.mono_ns);
+            cfc_ask_back_off(
+                &scope->head_ask, is_proved ? r->timing.retry_ns : r->config.fresh_period_ns / 4,
+                is_proved ? r->timing.doublings : CFC_ASK_DOUBLINGS_MIN, r->now.mono_ns);
         }
         return CONFCAST_OK;
     case CFC_WANT_FRESH:
         for (uint32_t i = 0; i < r->scope_count; i++) {
             scope = r->scopes[i];
             if (cfc_ask_is_on(&scope->fresh_ask) && scope->shard == gone.key) {
-                cfc_ask_back_off(&scope->fresh_ask, r->config.fresh_period_ns, r->now.mono_ns);
+                cfc_ask_back_off(&scope->fresh_ask, r->config.fresh_period_ns,
+                                 CFC_ASK_DOUBLINGS_MIN, r->now.mono_ns);
             }
         }
         return CONFCAST_OK;
@@ -476,7 +477,7 @@ cfc_receiver_expire_contents(struct cfc_receiver *r)
             r->now.mono_ns >= cfc_content_rx_news(at->rx) + CFC_RECEIVER_COLLECT_TIMEOUT_NS) {
             cfc_receiver_count(r, CONFCAST_ERR_TIMEOUT);
             cfc_content_set_state(&r->contents, at, CFC_ENTRY_ABSENT);
-            cfc_ask_back_off(&at->ask, r->timing.retry_ns, r->now.mono_ns);
+            cfc_ask_back_off(&at->ask, r->timing.retry_ns, CFC_ASK_DOUBLINGS_MIN, r->now.mono_ns);
         } else if (at->state == CFC_ENTRY_COMPLETE && at->retry_at_ns != 0 &&
                    r->now.mono_ns >= at->retry_at_ns) {
             at->retry_at_ns = 0;
@@ -536,7 +537,7 @@ cfc_receiver_content_done(struct cfc_receiver *r, const struct cfc_digest *conte
         cfc_content_set_state(&r->contents, entry, CFC_ENTRY_COMPLETE);
     } else if (code == CONFCAST_ERR_NO_MEMORY) {
         entry->owner_retries = 0;
-        collect_again(r, entry, now->mono_ns + (r->timing.retry_ns << CFC_ASK_DOUBLINGS_MAX));
+        collect_again(r, entry, now->mono_ns + (r->timing.retry_ns << CFC_ASK_DOUBLINGS_MIN));
     } else if (entry->is_inlined && is_bytes_error(code)) {
         entry->is_inline_bad = true;
         collect_again(r, entry, now->mono_ns);

@@ -141,12 +141,13 @@ ask_scopes(struct cfc_receiver *r, struct cfc_nack_entry *entries, uint32_t capa
 
             entries[count++] =
                 (struct cfc_nack_entry){.want = CFC_WANT_HEAD, .key = scope->id, .mask = lowest};
-            cfc_ask_sent(&scope->head_ask, r->timing.retry_ns, now_ns);
+            cfc_ask_sent(&scope->head_ask, r->timing.retry_ns, r->timing.doublings, now_ns);
         }
         if (scope->fresh_ask.at_ns <= now_ns && count < capacity) {
             entries[count++] = (struct cfc_nack_entry){
                 .want = CFC_WANT_FRESH, .key = scope->shard, .mask = scope->id};
-            cfc_ask_sent(&scope->fresh_ask, r->config.fresh_period_ns, now_ns);
+            cfc_ask_sent(&scope->fresh_ask, r->config.fresh_period_ns, CFC_ASK_DOUBLINGS_MIN,
+                         now_ns);
         }
     }
     return count;
@@ -166,7 +167,7 @@ ask_contents(struct cfc_receiver *r, enum cfc_need need, struct cfc_nack_entry *
         if (at->ask.at_ns <= now_ns && count < capacity) {
             entries[count++] =
                 (struct cfc_nack_entry){.want = CFC_WANT_CONTENT, .key = cfc_digest_key(&at->id)};
-            cfc_ask_sent(&at->ask, r->timing.retry_ns, now_ns);
+            cfc_ask_sent(&at->ask, r->timing.retry_ns, r->timing.doublings, now_ns);
         }
         if (at->state == CFC_ENTRY_COLLECTING) {
             count += cfc_content_rx_ask(at->rx, now_ns, entries + count, capacity - count);

@@ -264,7 +264,7 @@ refuse(struct cfc_receiver *r, struct cfc_scope_rx *scope, bool is_known_genuine
 
     scope->head_error = code;
     if (cfc_ask_is_on(ask) && ask->at_ns < again_ns &&
-        (is_known_genuine || ask->tries == CFC_ASK_DOUBLINGS_MAX)) {
+        (is_known_genuine || ask->tries >= CFC_ASK_DOUBLINGS_MIN)) {
         ask->at_ns = again_ns;
     }
     cfc_receiver_queue_scope(r, scope);

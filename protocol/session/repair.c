@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/session/nack_wait.h"
+
+#define GATHER_MORE_NS (50 * CFC_US) /* for the way */
 
 int
 cfc_repair_init(struct cfc_repair_tx *rt, const struct cfc_repair_config *config,
@@ -48,6 +51,16 @@ cfc_repair_free(struct cfc_repair_tx *rt, const struct cfc_alloc *alloc)
     cfc_turns_free(&rt->turns, alloc);
     cfc_turns_free(&rt->urgent_turns, alloc);
     cfc_key_map_free(&rt->by_object, alloc);
+}
+
+void
+cfc_repair_fit(struct cfc_repair_tx *rt, uint32_t nack_us, uint64_t gather_ns)
+{
+    uint64_t wait_ns = cfc_nack_wait_longest(nack_us);
+    uint64_t enough_ns = wait_ns + GATHER_MORE_NS;
+
+    rt->gather_ns = enough_ns < gather_ns ? enough_ns : gather_ns;
+    rt->is_asker_many = wait_ns >= 2 * gather_ns;
 }
 
 static uint64_t
@@ -151,7 +164,7 @@ bits(uint64_t mask)
 }
 
 /* Fresh repair symbols help whatever each of them lacks; source symbols need no decoding, so they
- * are better when they are no more. */
+ * are better when they are no more and nobody else waits. */
 static void
 choose_symbols(struct cfc_repair_tx *rt, struct cfc_repair *r)
 {
@@ -159,7 +172,7 @@ choose_symbols(struct cfc_repair_tx *rt, struct cfc_repair *r)
         return;
     }
     cfc_repair_note_demand(&rt->stock, &r->object, r->need);
-    if (!r->is_blind && bits(r->hints & ~r->mask) <= r->need) {
+    if (!rt->is_asker_many && !r->is_blind && bits(r->hints & ~r->mask) <= r->need) {
         r->mask |= r->hints;
     } else {
         r->rows_left += r->need;
@@ -320,6 +333,22 @@ reopen(struct cfc_repair_tx *rt, uint32_t slot, uint64_t now_ns)
     }
 }
 
+/* Whether this asker, who lacks `count` of something, stands for others that wait. */
+static bool
+stands_for_many(const struct cfc_repair_tx *rt, const struct cfc_repair *r, uint32_t slot,
+                uint32_t count)
+{
+    struct cfc_consumer *c = &rt->roster->consumers[slot];
+    uint64_t bit = UINT64_C(1) << (object_key(&r->object) & 63);
+
+    if (!rt->is_asker_many || count > CFC_REPAIR_FEW || c->open_repairs > CFC_REPAIR_FEW ||
+        (c->stood & bit) != 0) {
+        return false;
+    }
+    c->stood = (bits(c->stood) < CFC_REPAIR_STOOD_MAX ? c->stood : 0) | bit;
+    return true;
+}
+
 /* Adds parts that are paid for to what a repair sends to this asker, or to everybody. */
 static int
 add_parts(struct cfc_repair_tx *rt, uint32_t i, struct cfc_asker *asker, uint32_t slot,
@@ -327,7 +356,8 @@ add_parts(struct cfc_repair_tx *rt, uint32_t i, struct cfc_asker *asker, uint32_
 {
     struct cfc_repair *r = &rt->repairs[i];
 
-    if (asker == NULL && r->asker_count < rt->unicast_askers_max) {
+    if (asker == NULL && r->asker_count < rt->unicast_askers_max &&
+        (is_head(r) || !stands_for_many(rt, r, slot, bits(mask)))) {
         asker = &r->askers[r->asker_count++];
         *asker =
             (struct cfc_asker){.slot = slot, .session = rt->roster->consumers[slot].current.id};
@@ -391,7 +421,8 @@ add_any(struct cfc_repair_tx *rt, uint32_t i, uint32_t slot, uint64_t mask, uint
     uint32_t session = rt->roster->consumers[slot].current.id;
     struct cfc_asker *asker = find_asker(r, slot, session);
 
-    if (asker == NULL && !r->is_multicast && r->asker_count < unicast_askers_max(rt)) {
+    if (asker == NULL && !r->is_multicast && r->asker_count < unicast_askers_max(rt) &&
+        !stands_for_many(rt, r, slot, count)) {
         asker = &r->askers[r->asker_count++];
         *asker = (struct cfc_asker){.slot = slot, .session = session, .is_any = true};
     }

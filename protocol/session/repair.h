@@ -39,7 +39,12 @@
 enum {
     CFC_REPAIRS_MAX = 4096,
     CFC_REPAIRS_PER_CONSUMER = 256,
-    CFC_ASKERS_MAX = 8 /* that a repair can remember; bounds unicast_askers_max */
+    /* In a large fleet an asker that lacks no more symbols of a block, and of no more objects, than
+       this stands for others: its loss is that of the fleet.  Who lacks more, or asks again for
+       what was multicast for it, is helped alone. */
+    CFC_REPAIR_FEW = 8,
+    CFC_REPAIR_STOOD_MAX = 24, /* objects that are remembered for that */
+    CFC_ASKERS_MAX = 8         /* that a repair can remember; bounds unicast_askers_max */
 };
 
 #define CFC_REPAIR_STATES(X)                                                                       \
@@ -91,6 +96,7 @@ struct cfc_repair_tx {
     struct cfc_roster *roster;      /* borrowed */
     struct cfc_sender_stats *stats; /* borrowed */
     uint64_t gather_ns;
+    bool is_asker_many; /* others wait longer than is gathered: see CFC_REPAIR_FEW */
     uint32_t unicast_askers_max;
     size_t frame_size_max;
     struct cfc_pacer budget; /* bytes of all repair; heads are exempt */
@@ -118,6 +124,11 @@ struct cfc_repair_config {
 int cfc_repair_init(struct cfc_repair_tx *rt, const struct cfc_repair_config *config,
                     const struct cfc_alloc *alloc);
 void cfc_repair_free(struct cfc_repair_tx *rt, const struct cfc_alloc *alloc);
+
+/* The NACKs of the fleet come spread over `nack_us` (nack_wait.h): gathers no longer than those of
+ * a small fleet take, at most `gather_ns`.  Where they take longer, one asker stands for others
+ * that wait. */
+void cfc_repair_fit(struct cfc_repair_tx *rt, uint32_t nack_us, uint64_t gather_ns);
 
 /* One entry of a valid NACK of the consumer in `slot`.
  *   CONFCAST_OK   it will be answered, was answered just now, or is on its way anyhow

@@ -58,6 +58,7 @@ struct cfc_consumer {
     uint32_t groups;       /* bit per data group of the scopes that it was seen to follow */
     uint32_t generation;   /* counts sessions of this slot */
     uint32_t open_repairs; /* repairs that it opened and that still run */
+    uint64_t stood;        /* bit per hash of an object for which it stood for many (repair.h) */
     struct cfc_pacer repair_budget; /* bytes */
     struct cfc_pacer report_budget; /* frames */
     uint64_t report_seq;            /* of the newest report */

@@ -28,8 +28,8 @@ cfc_sender_config_defaults(struct cfc_sender_config *config)
     config->unicast_askers_max = 2;
     config->status_period_ns = 500 * CFC_MS;
     config->repair_rate_bytes = 31250000; /* 250 Mbit/s */
-    config->windows = (struct cfc_windows){
-        .hello_ms = 20, .nack_us = 1000, .report_ms = 5, .report_generation = 1};
+    config->windows =
+        (struct cfc_windows){.hello_ms = 20, .nack_us = 25, .report_ms = 5, .report_generation = 1};
 }
 
 static bool
@@ -181,6 +181,7 @@ cfc_sender_fit_windows(struct cfc_sender *s)
 {
     cfc_link_tx_fit_windows(
         &s->link, (uint32_t)cfc_sender_max(cfc_sender_fleet_size(s), s->roster.known.count));
+    cfc_repair_fit(&s->repair, s->link.windows.nack_us, s->config.gather_ns);
 }
 
 int

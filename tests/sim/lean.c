@@ -205,6 +205,7 @@ join(struct lean *lean, uint32_t i, uint64_t scope_id, const struct cfc_key *fle
     } while (welcome.kind != CFC_WELCOME_ACCEPT);
     r->consumer_key = hello.consumer_key;
     r->session = welcome.session;
+    r->wait.from_ns = lean->now.mono_ns;
     cfc_session_key(&key, hello.nonce, welcome.token, welcome.boot_id, &r->session_key);
     w = cfc_writer_of(bytes, sizeof(bytes));
     code = cfc_report_write(&w,
@@ -293,6 +294,8 @@ begin_collecting(struct lean *lean)
         cfc_loss_rx_init(&r->loss, &lean->content.tree, &lean->timing, r + 1, lean->now.mono_ns);
         cfc_ask_restart(&r->content_ask,
                         lean->now.mono_ns + CFC_LOSS_TAIL_DELAYS * lean->timing.delay_ns);
+        /* Each has asked for its head when it joined. */
+        cfc_nack_wait_sent(&r->wait, &r->link.prng, lean->windows.nack_us, false);
         r->has_content = false;
         r->early_count = 0;
         r->blocks_left = (uint16_t)lean->content.tree.geometry.block_count;
@@ -454,7 +457,7 @@ ask(struct lean *lean, uint32_t i)
         count = cfc_loss_rx_ask(&r->loss, lean->content.key, now_ns, entries, NACK_ENTRIES);
     } else {
         entries[0] = (struct cfc_nack_entry){.want = CFC_WANT_CONTENT, .key = lean->content.key};
-        cfc_ask_sent(&r->content_ask, lean->timing.retry_ns, now_ns);
+        cfc_ask_sent(&r->content_ask, lean->timing.retry_ns, lean->timing.doublings, now_ns);
         count = 1;
     }
     cfc_nack_wait_sent(&r->wait, &r->link.prng, lean->windows.nack_us, first_due(r) <= now_ns);
@@ -543,6 +546,8 @@ take_status(struct lean *lean, const uint8_t *bytes, size_t size)
     if (cfc_frame_open(bytes, size, &frame) == CONFCAST_OK &&
         cfc_status_decode(&frame, &status) == CONFCAST_OK) {
         lean->windows = status.windows;
+        lean->timing.doublings =
+            cfc_nack_wait_doublings(status.windows.nack_us, lean->timing.retry_ns);
     }
 }
 
@@ -741,6 +746,10 @@ lean_run(const struct lean_options *options, struct lean_result *result)
     }
     open_sender(lean);
     open_receivers(lean);
+    pass(lean, CFC_S);
+    send(lean); /* the STATUS */
+    memset(result->kind_frames, 0, sizeof(result->kind_frames));
+    memset(result->kind_bytes, 0, sizeof(result->kind_bytes));
     nacks = cfc_sender_stats(lean->sender)->nacks;
     for (uint32_t i = 0; i < options->content_count; i++) {
         make_content(lean, i);

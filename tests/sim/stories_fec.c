@@ -9,7 +9,7 @@ enum {
     CHECKOUT = 1,
     ROUNDS = 3,
     FORGED_ROW = 200, /* a repair symbol without a leaf */
-    PRICE_MAX = 1250 /* thousandths of the contents; 1,120 to 1,243 of 60 to 100 */
+    PRICE_MAX = 1150  /* thousandths of the contents; 1,120 to 1,136 of 60 to 100 */
 };
 
 #define LATE (30 * CFC_S)

@@ -118,7 +118,7 @@ bench_prepare(struct bench *b)
     b->address = cfc_address_ipv4(0x0a000011, 40000);
     b->boot_id = BENCH_BOOT_ID;
     b->windows = (struct cfc_windows){
-        .hello_ms = 100, .nack_us = 500, .report_ms = 80, .report_generation = 1};
+        .hello_ms = 100, .nack_us = 125, .report_ms = 80, .report_generation = 1};
     b->now = (struct cfc_now){.mono_ns = CFC_S, .unix_ns = BENCH_UNIX_NS};
     b->prng.state = 1;
     b->content_code = 1;

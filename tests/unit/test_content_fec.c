@@ -23,7 +23,8 @@ struct rig {
 static void
 rig_collect(struct rig *rig)
 {
-    static const struct cfc_nack_timing timing = {.delay_ns = DELAY, .retry_ns = RETRY};
+    static const struct cfc_nack_timing timing = {
+        .delay_ns = DELAY, .retry_ns = RETRY, .doublings = CFC_ASK_DOUBLINGS_MIN};
 
     CU_ASSERT_EQUAL_FATAL(
         cfc_content_rx_new(&rig->m.content, &rig->alloc, &timing, rig->now_ns, &rig->rx),

@@ -22,7 +22,8 @@ struct rig {
 static void
 rig_open(struct rig *rig, size_t size, uint32_t symbol_size, uint32_t fec_k)
 {
-    static const struct cfc_nack_timing timing = {.delay_ns = DELAY, .retry_ns = RETRY};
+    static const struct cfc_nack_timing timing = {
+        .delay_ns = DELAY, .retry_ns = RETRY, .doublings = CFC_ASK_DOUBLINGS_MIN};
 
     memset(rig, 0, sizeof(*rig));
     bench_prepare(&rig->b);

@@ -117,6 +117,58 @@ many_askers_that_lack_the_same_get_it_itself(void)
     bed_close(&t.bed);
 }
 
+/* In a large fleet NACKs come spread over longer than is gathered. */
+static void
+in_a_large_fleet_one_asker_stands_for_those_that_wait(void)
+{
+    struct repair_bed t;
+
+    open_coded(&t, 8);
+    CU_ASSERT_EQUAL(cfc_sender_set_shard(t.bed.sender, 0, 1, 100000), CONFCAST_OK);
+    CU_ASSERT_EQUAL(ask(&t, 0, 1, 0x05), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 2);
+    CU_ASSERT_TRUE(t.bed.sent[0].tx.is_multicast);
+    CU_ASSERT_TRUE(is_row(&t, &t.bed.sent[0], 1, 8));
+    CU_ASSERT_TRUE(is_row(&t, &t.bed.sent[1], 1, 9));
+    /* Multicast does not seem to reach it: it is helped alone. */
+    bed_pass(&t.bed, CFC_S);
+    CU_ASSERT_EQUAL(ask(&t, 0, 1, 0x05), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 2);
+    CU_ASSERT_FALSE(t.bed.sent[0].tx.is_multicast);
+    /* The page of a block is everybody's, too. */
+    CU_ASSERT_EQUAL(consumer_nack(&t.bed, &t.c[1],
+                                  &(struct cfc_nack_entry){.want = CFC_WANT_PAGE,
+                                                           .coding = t.content->tree.content.coding,
+                                                           .key = cfc_digest_key(&t.content->id)},
+                                  1),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 1);
+    CU_ASSERT_TRUE(t.bed.sent[0].tx.is_multicast);
+    bed_close(&t.bed);
+}
+
+static void
+who_lacks_much_is_helped_alone_in_a_large_fleet(void)
+{
+    struct bed_content *wide;
+    struct repair_bed t;
+
+    open_coded(&t, 8);
+    wide = bed_put_content(&t.bed, 2, 32 * BED_SYMBOL_SIZE - 56, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&t.bed, scope, 1, 6, &wide->id), CONFCAST_OK);
+    bed_run(&t.bed, CFC_S);
+    CU_ASSERT_EQUAL(cfc_sender_set_shard(t.bed.sender, 0, 1, 100000), CONFCAST_OK);
+    for (uint32_t count = 8; count <= 9; count++) {
+        uint64_t mask = (UINT64_C(1) << count) - 1;
+
+        CU_ASSERT_EQUAL(consumer_nack_symbols(&t.bed, &t.c[0], wide, count - 8, mask), CONFCAST_OK);
+        CU_ASSERT_EQUAL_FATAL(after_gathering(&t), count);
+        CU_ASSERT_EQUAL(t.bed.sent[0].tx.is_multicast, count == 8);
+        bed_pass(&t.bed, CFC_S);
+    }
+    bed_close(&t.bed);
+}
+
 /* One multicast symbol serves a small fleet. */
 static void
 a_quarter_of_the_consumers_is_many(void)
@@ -474,6 +526,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(many_askers_get_as_many_fresh_repair_symbols_as_the_worst_lacks),
     CFC_CASE(many_askers_that_lack_the_same_get_it_itself),
     CFC_CASE(a_quarter_of_the_consumers_is_many),
+    CFC_CASE(in_a_large_fleet_one_asker_stands_for_those_that_wait),
+    CFC_CASE(who_lacks_much_is_helped_alone_in_a_large_fleet),
     CFC_CASE(every_round_of_repair_symbols_is_a_fresh_one),
     CFC_CASE(rows_begin_anew_after_the_last_one),
     CFC_CASE(who_does_not_say_which_symbols_gets_as_many_fresh_ones),

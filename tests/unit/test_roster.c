@@ -483,10 +483,10 @@ windows_grow_with_the_fleet_at_once_and_shrink_slowly(void)
     CU_ASSERT_EQUAL(cfc_sender_set_shard(bed.sender, 0, 1, 100000), CONFCAST_OK);
     consumer_join(&bed, &c);
     CU_ASSERT_EQUAL(c.welcome.windows.hello_ms, 20 + 10000);
-    CU_ASSERT_EQUAL(c.welcome.windows.nack_us, 1000 + 200000);
+    CU_ASSERT_EQUAL(c.welcome.windows.nack_us, 250 + 200000);
     CU_ASSERT_EQUAL(c.welcome.windows.report_ms, 5 + 5000);
     CU_ASSERT_EQUAL(cfc_sender_set_shard(bed.sender, 0, 1, 10), CONFCAST_OK);
-    last = 201000;
+    last = 200250;
     for (uint32_t i = 0; i < 100; i++) {
         struct cfc_status status;
         struct cfc_frame frame;
@@ -499,7 +499,7 @@ windows_grow_with_the_fleet_at_once_and_shrink_slowly(void)
         CU_ASSERT_TRUE(status.windows.nack_us >= last - last / 4);
         last = status.windows.nack_us;
     }
-    CU_ASSERT_EQUAL(last, 1020);
+    CU_ASSERT_EQUAL(last, 270);
     bed_close(&bed);
 }
 
