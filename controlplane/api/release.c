@@ -250,10 +250,19 @@ layers_json(const char *scope, const struct cfc_layers *layers)
 }
 
 static void
-reply_layers(struct cfc_reply *reply, const char *scope, const struct cfc_layers *layers)
+reply_layers(struct cfc_api *api, const struct cfc_request *request, struct cfc_reply *reply,
+             const struct cfc_layers *layers)
 {
+    json_t *object = layers_json(request->rest, layers);
+
     reply->is_replay = layers->is_replay;
-    cfc_reply_json(reply, 200, layers_json(scope, layers));
+    if (object != NULL && layers->preview != NULL &&
+        (!cfc_api_set(object, "dry_run", json_true()) ||
+         !cfc_api_set(object, "preview", cfc_api_preview_json(api, request, layers->preview)))) {
+        json_decref(object);
+        object = NULL;
+    }
+    cfc_reply_json(reply, 200, object);
 }
 
 /* With the layers that hold, when others were expected. */
@@ -284,7 +293,7 @@ cfc_api_get_layers(struct cfc_api *api, const struct cfc_request *request, struc
         cfc_reply_failure(reply, rc, NULL, NULL);
         return;
     }
-    reply_layers(reply, request->rest, &layers);
+    reply_layers(api, request, reply, &layers);
 }
 
 static bool
@@ -357,5 +366,6 @@ cfc_api_put_layers(struct cfc_api *api, const struct cfc_request *request, struc
         refuse_layers(reply, rc, request->rest, &layers, &refusal);
         return;
     }
-    reply_layers(reply, request->rest, &layers);
+    reply_layers(api, request, reply, &layers);
+    json_decref(layers.preview);
 }

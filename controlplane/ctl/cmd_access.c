@@ -71,7 +71,11 @@ save_token(struct cfc_ctl *ctl, json_t *answer, const char *file)
 
     sodium_memzero(line, sizeof(line));
     if (rc == CONFCAST_OK) {
-        json_object_set_new(answer, "token", json_null());
+        if (ctl->format == CFC_FORMAT_TABLE) {
+            json_object_del(answer, "token");
+        } else {
+            json_object_set_new(answer, "token", json_null());
+        }
         json_object_set_new(answer, "saved", json_string(file));
         return CFC_EXIT_OK;
     }

@@ -1,4 +1,5 @@
 /* backup, through the API; restore, by the daemon's own program where its data lies. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -187,6 +188,36 @@ run_daemon(char *const argv[])
     return WEXITSTATUS(status) == DAEMON_USAGE ? CFC_EXIT_USAGE : CFC_EXIT_OK;
 }
 
+/* What can be said better, and with an exit code of its own, before confcastd looks.  `file` NULL
+ * raises the folder that is there. */
+static int
+check_restore(const char *file, const char *data)
+{
+    DIR *dir;
+    size_t count = 0;
+
+    if (file == NULL) {
+        return access(data, F_OK) == 0
+                   ? CFC_EXIT_OK
+                   : cfc_ctl_fail(CFC_EXIT_NOT_FOUND, "%s: %s", data, strerror(errno));
+    }
+    if (access(file, F_OK) != 0) {
+        return cfc_ctl_fail(CFC_EXIT_NOT_FOUND, "%s: %s", file, strerror(errno));
+    }
+    dir = opendir(data);
+    while (dir != NULL && readdir(dir) != NULL) {
+        count++;
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return count <= 2 ? CFC_EXIT_OK /* "." and ".." */
+                      : cfc_ctl_fail(CFC_EXIT_CONFLICT,
+                                     "%s is not empty: restore makes a new folder; move the old "
+                                     "one away",
+                                     data);
+}
+
 int
 cfc_ctl_restore(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
 {
@@ -198,9 +229,15 @@ cfc_ctl_restore(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     const char *argv[12] = {"confcastd", "--data", data};
     size_t count = 3;
 
+    int rc;
+
     (void)ctl;
     if (data == NULL || is_lift == (file != NULL)) {
         return cfc_ctl_fail(CFC_EXIT_USAGE, "restore needs --data DIR, and a FILE or --lift");
+    }
+    rc = check_restore(file, data);
+    if (rc != CFC_EXIT_OK) {
+        return rc;
     }
     argv[count++] = is_lift ? "--lift" : "--restore";
     if (!is_lift) {

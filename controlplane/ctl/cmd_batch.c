@@ -44,9 +44,11 @@ print_batch(const struct cfc_ctl *ctl, json_t *answer)
         cfc_preview_write(stdout, json_object_get(answer, "preview"),
                           cfc_terminal_has_color(stdout));
     } else {
-        printf("version %lld, %lld scopes affected\n",
-               json_integer_value(json_object_get(answer, "version")),
-               json_integer_value(json_object_get(answer, "affected")));
+        long long affected = json_integer_value(json_object_get(answer, "affected"));
+
+        printf("version %lld, %lld %s affected\n",
+               json_integer_value(json_object_get(answer, "version")), affected,
+               affected == 1 ? "scope" : "scopes");
     }
     return CFC_EXIT_OK;
 }

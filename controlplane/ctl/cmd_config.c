@@ -288,6 +288,45 @@ cfc_ctl_get(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     return cfc_ctl_print_document_of(ctl, args, &path);
 }
 
+/* What consumers would see of it: a batch of one knows. */
+static int
+preview_delete(struct cfc_ctl *ctl, const struct cfc_ctl_args *args, const char *scope)
+{
+    const char *expected = cfc_ctl_option(args, "expected-revision");
+    json_t *item = json_pack("{ss}", "delete", scope);
+    struct cfc_ctl_path path;
+    json_t *answer = NULL;
+    json_t *result;
+    char *body;
+    int rc;
+
+    if (expected != NULL) {
+        json_object_set_new(item, "expected_revision",
+                            json_integer((json_int_t)strtoull(expected, NULL, 10)));
+    }
+    item = json_pack("{s[o]}", "items", item);
+    body = json_dumps(item, JSON_COMPACT);
+    json_decref(item);
+    if (body == NULL) {
+        return cfc_ctl_fail(CFC_EXIT_USAGE, "an argument is not UTF-8");
+    }
+    cfc_ctl_path_init(&path, "/v1/batch", NULL);
+    cfc_ctl_path_param(&path, "dry_run", "1");
+    rc = cfc_ctl_call_json(ctl, "POST", &path, body, strlen(body), &answer);
+    free(body);
+    if (rc != CFC_EXIT_OK) {
+        return rc;
+    }
+    result = json_copy(json_array_get(json_object_get(answer, "items"), 0));
+    json_object_del(result, "action");
+    json_object_set(result, "dry_run", json_true());
+    json_object_set(result, "preview", json_object_get(answer, "preview"));
+    rc = print_put(ctl, result);
+    json_decref(result);
+    json_decref(answer);
+    return rc;
+}
+
 int
 cfc_ctl_delete(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
 {
@@ -299,10 +338,12 @@ cfc_ctl_delete(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     if (scope == NULL || !cfc_ctl_check_uint(args, "expected-revision")) {
         return CFC_EXIT_USAGE;
     }
+    if (cfc_ctl_has(args, "dry-run")) {
+        return preview_delete(ctl, args, scope);
+    }
     cfc_ctl_path_init(&path, "/v1/config/", scope);
     cfc_ctl_path_param(&path, "expected_revision", cfc_ctl_option(args, "expected-revision"));
     cfc_ctl_path_param(&path, "message", cfc_ctl_option(args, "message"));
-    cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
     rc = cfc_ctl_call_json(ctl, "DELETE", &path, NULL, 0, &result);
     if (rc == CFC_EXIT_OK) {
         rc = print_put(ctl, result);

@@ -237,5 +237,6 @@ cfc_ctl_layers_set(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     cfc_ctl_path_param(&path, "expected_version", cfc_ctl_option(args, "expected-version"));
     cfc_ctl_path_param(&path, "message", cfc_ctl_option(args, "message"));
     cfc_ctl_path_param(&path, "dry_run", cfc_ctl_has(args, "dry-run") ? "1" : NULL);
+    cfc_ctl_path_param(&path, "override", cfc_ctl_has(args, "override") ? "1" : NULL);
     return send_object(ctl, "PUT", &path, json_pack("{so}", "layers", list));
 }

@@ -400,6 +400,55 @@ cfc_ctl_status(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     return rc;
 }
 
+enum {
+    CONSUMERS_DEFAULT = 100, /* rows without --limit */
+    FILTER_COUNT = 4,
+};
+
+static const char *const filters[FILTER_COUNT] = {"behind", "scope", "label", "state"};
+
+/* One answer after the other, since filters may leave one short, or empty, before the end: until
+ * there are as many rows as asked for.  *answer is the caller's after CFC_EXIT_OK. */
+static int
+gather_consumers(struct cfc_ctl *ctl, const struct cfc_ctl_args *args, json_t **answer)
+{
+    uint64_t limit = CONSUMERS_DEFAULT;
+    json_t *rows = json_array();
+    const char *after = cfc_ctl_option(args, "after");
+    json_t *next = NULL;
+    int rc = CFC_EXIT_OK;
+
+    (void)(cfc_ctl_has(args, "limit") && cfc_ctl_uint(cfc_ctl_option(args, "limit"), 1000, &limit));
+    do {
+        struct cfc_ctl_path path;
+        json_t *page = NULL;
+        char text[32];
+
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)limit - json_array_size(rows));
+        cfc_ctl_path_init(&path, "/v1/consumers", NULL);
+        cfc_ctl_path_param(&path, "behind", cfc_ctl_has(args, "behind") ? "1" : NULL);
+        for (size_t i = 1; i < FILTER_COUNT; i++) {
+            cfc_ctl_path_param(&path, filters[i], cfc_ctl_option(args, filters[i]));
+        }
+        cfc_ctl_path_param(&path, "after", after);
+        cfc_ctl_path_param(&path, "limit",
+                           json_array_size(rows) > 0 ? text : cfc_ctl_option(args, "limit"));
+        rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &page);
+        json_decref(next);
+        next = NULL;
+        if (rc == CFC_EXIT_OK) {
+            json_array_extend(rows, json_object_get(page, "consumers"));
+            next = json_incref(json_object_get(page, "next"));
+            json_decref(page);
+        }
+        after = json_string_value(next);
+    } while (after != NULL && json_array_size(rows) < limit);
+    *answer = rc == CFC_EXIT_OK ? json_pack("{sO sO*}", "consumers", rows, "next", next) : NULL;
+    json_decref(next);
+    json_decref(rows);
+    return rc;
+}
+
 int
 cfc_ctl_consumers(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
 {
@@ -411,19 +460,24 @@ cfc_ctl_consumers(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     if (!cfc_ctl_check_uint(args, "limit")) {
         return CFC_EXIT_USAGE;
     }
-    if (id != NULL &&
-        (args->option_count > 0 && (cfc_ctl_has(args, "behind") || cfc_ctl_has(args, "after")))) {
-        return cfc_ctl_fail(CFC_EXIT_USAGE, "--behind and --after are for all consumers");
+    for (size_t i = 0; id != NULL && i < FILTER_COUNT; i++) {
+        if (cfc_ctl_has(args, filters[i])) {
+            return cfc_ctl_fail(CFC_EXIT_USAGE, "--%s is for all consumers", filters[i]);
+        }
     }
-    cfc_ctl_path_init(&path, id != NULL ? "/v1/consumers/" : "/v1/consumers", id);
-    if (id == NULL) {
-        cfc_ctl_path_param(&path, "behind", cfc_ctl_has(args, "behind") ? "1" : NULL);
-        cfc_ctl_path_param(&path, "after", cfc_ctl_option(args, "after"));
-        cfc_ctl_path_param(&path, "limit", cfc_ctl_option(args, "limit"));
+    if (id != NULL) {
+        cfc_ctl_path_init(&path, "/v1/consumers/", id);
+        rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &answer);
+    } else {
+        rc = gather_consumers(ctl, args, &answer);
     }
-    rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &answer);
     if (rc == CFC_EXIT_OK) {
+        const char *next = json_string_value(json_object_get(answer, "next"));
+
         rc = cfc_ctl_print_rows(ctl, answer, "consumers", COLUMNS(consumer_columns));
+        if (next != NULL && ctl->format == CFC_FORMAT_TABLE) {
+            fprintf(stderr, "confcastctl: there are more: --after %s goes on\n", next);
+        }
         json_decref(answer);
     }
     return rc;

@@ -357,6 +357,7 @@ struct cfc_layers {
     bool is_default;  /* the path's prefixes */
     uint64_t version; /* commit of the last setting; 0 = never set */
     bool is_replay;   /* set_layers: the idempotency key was known */
+    json_t *preview;  /* set_layers, a dry run: what it would do (preview.h), the caller's */
 };
 
 /* Sets what is merged for a consumer scope; count 0 = back to the path's prefixes.  Every layer is

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/model/preview.h"
 #include "controlplane/model/service_internal.h"
 #include "controlplane/model/validate.h"
 #include "protocol/base/scope.h"
@@ -69,6 +70,8 @@ struct setting {
     struct cfc_decision *decision;
     struct cfc_validation asked;  /* runs of validators that accepted it */
     struct cfc_validation needed; /* ... and those that it needs */
+    struct cfc_preview preview;   /* a dry run: what it would do */
+    bool has_preview;
 };
 
 static int
@@ -142,6 +145,18 @@ decide_setting(struct cfc_service *service, struct setting *setting, struct cfc_
     }
     cfc_refusal_say(refusal, "something changed while the validators ran: try again");
     return CONFCAST_ERR_CONFLICT;
+}
+
+/* A dry run: references, which are compared without the lock. */
+static int
+collect_preview(struct setting *setting)
+{
+    const struct cfc_impact impact = {
+        .affected = &setting->scope, .decisions = &setting->decision, .count = 1};
+    int error = cfc_preview_collect(&impact, &setting->preview);
+
+    setting->has_preview = error == CONFCAST_OK;
+    return error;
 }
 
 static json_t *
@@ -271,8 +286,9 @@ set_layers(struct cfc_service *service, struct setting *setting, const char *pat
         if (error == CONFCAST_OK) {
             error = decide_setting(service, setting, refusal);
         }
-        if (error == CONFCAST_OK && !setting->change.change->is_dry_run) {
-            error = commit_setting(service, setting, &version);
+        if (error == CONFCAST_OK) {
+            error = setting->change.change->is_dry_run ? collect_preview(setting)
+                                                       : commit_setting(service, setting, &version);
         }
     } else {
         error = resolve_layers(service, setting, layers, count);
@@ -375,6 +391,11 @@ cfc_service_set_layers(struct cfc_service *service, const struct cfc_change *cha
                                       refusal);
             }
         }
+    }
+    if (setting.has_preview) {
+        result->preview = error == CONFCAST_OK ? cfc_preview_json(&setting.preview) : NULL;
+        error = error == CONFCAST_OK && result->preview == NULL ? CONFCAST_ERR_NO_MEMORY : error;
+        cfc_preview_free(&setting.preview);
     }
     cfc_validation_free(&setting.asked);
     cfc_validation_free(&setting.needed);

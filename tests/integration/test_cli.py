@@ -108,6 +108,34 @@ class Cli(DaemonCase):
         self.run_ctl(OK, "quarantine", self.tenant, "2")
         self.assertRegex(self.run_ctl(OK, "release", self.tenant), r"quarantined +2\n")
 
+    def test_dry_runs_of_delete_and_layers_say_what_would_change(self):
+        web = f"{self.tenant}/web"
+        for scope, document in ((self.tenant, {"a": 1}), (web, {"b": 2})):
+            self.daemon.put(scope, document)
+            self.run_ctl(OK, "promote", scope)
+        for args, key in ((("delete", web), "- /b"), (("layers", "set", web, web), "- /a")):
+            before = self.run_ctl(OK, "status", web)
+            said = self.run_ctl(OK, *args, "--dry-run")
+            self.assertEqual(said.count("would give 1 scope a new version"), 1, said)
+            self.assertIn(f"  {key}\n", said)
+            preview = json.loads(self.run_ctl(OK, "-o", "json", *args, "--dry-run"))["preview"]
+            self.assertEqual((preview["scopes"], preview["affected"][0]["removed"]), (1, 1))
+            self.assertEqual(self.run_ctl(OK, "status", web), before)
+        self.run_ctl(CONFLICT, "delete", web, "--dry-run", "--expected-revision", "7")
+        self.run_ctl(NOT_FOUND, "delete", f"{web}/x", "--dry-run")
+        self.assertEqual(self.run_ctl(OK, "effective", web), '{"a":1,"b":2}\n')
+
+    def test_restore_says_what_is_in_the_way(self):
+        backup = os.path.join(self.folder, f"{self.tenant}.backup")
+        full = os.path.join(self.folder, f"{self.tenant}.data")
+        self.run_ctl(OK, "backup", backup)
+        self.run_ctl(NOT_FOUND, "restore", backup + ".x", "--data", full)
+        self.run_ctl(NOT_FOUND, "restore", "--lift", "--data", full)
+        os.mkdir(full)
+        open(os.path.join(full, "mine"), "w").close()
+        self.assertIn("is not empty", self.run_ctl(CONFLICT, "restore", backup, "--data", full))
+        self.assertEqual(os.listdir(full), ["mine"])
+
     def test_a_refused_action_says_who_did_what(self):
         self.daemon.put(self.tenant, {"a": 1})
         self.run_ctl(OK, "promote", self.tenant, "--author", "ann")
