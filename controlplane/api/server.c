@@ -13,6 +13,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/api/connection.h"
+#include "controlplane/api/daemon.h"
 #include "controlplane/api/headers.h"
 #include "controlplane/api/identify.h"
 #include "controlplane/api/listen.h"
@@ -168,16 +169,6 @@ on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
     x->target_rc = cfc_target_parse(uri, &x->request.target);
     x->raw_target = cfc_pull_is_target(uri) ? strdup(uri) : NULL;
     return x;
-}
-
-/* libmicrohttpd would decode "%2f" in paths, and leave broken escapes alone: on_target() has the
- * target as it came. */
-static size_t
-keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
-{
-    (void)cls;
-    (void)mhd;
-    return strlen(text);
 }
 
 static void
@@ -794,50 +785,23 @@ on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *m
     return x->is_handled ? conclude(x, mhd) : finish(x, mhd);
 }
 
-static void
-on_log(void *cls, const char *format, va_list args)
-{
-    char line[256];
-    size_t size;
-
-    (void)cls;
-    vsnprintf(line, sizeof(line), format, args);
-    size = strcspn(line, "\n");
-    line[size] = '\0';
-    cfc_log(CFC_LOG_DEBUG, "http", "%s", line);
-}
-
 static struct MHD_Daemon *
-start_daemon(struct cfc_server *server, int fd, const struct cfc_tls *tls)
+start_daemon(struct cfc_server *server, int fd, struct cfc_tls *tls)
 {
-    const struct cfc_server_config *config = &server->config;
-    struct MHD_OptionItem options[] = {
-        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)CFC_TLS_PRIORITIES},
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, tls != NULL ? (void *)(uintptr_t)cfc_tls_cert(tls) : NULL},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, tls != NULL ? (void *)(uintptr_t)cfc_tls_key(tls) : NULL},
-        {MHD_OPTION_END, 0, NULL},
-        {MHD_OPTION_END, 0, NULL},
+    const struct cfc_daemon_config config = {
+        .fd = fd,
+        .thread_count = server->config.thread_count,
+        .connection_max = server->config.connection_max,
+        .idle_timeout_s = server->config.request_timeout_ms / 1000 * 2 + 2,
+        .tls = tls,
+        .on_connection = on_connection,
+        .on_target = on_target,
+        .on_request = on_request,
+        .on_completed = on_completed,
+        .arg = server,
     };
 
-    if (tls == NULL) {
-        options[0].option = MHD_OPTION_END;
-    } else if (cfc_tls_ca(tls) != NULL) {
-        options[3] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0,
-                                             (void *)(uintptr_t)cfc_tls_ca(tls)};
-    }
-
-    /* The reaper's deadline comes first; the library's own is what remains when it cannot act. */
-    return MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_USE_ITC |
-            MHD_ALLOW_SUSPEND_RESUME | (tls != NULL ? MHD_USE_TLS : 0),
-        0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->thread_count,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->connection_max,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(config->request_timeout_ms / 1000 * 2 + 2),
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY, options,
-        MHD_OPTION_END);
+    return cfc_daemon_start(&config);
 }
 
 static int

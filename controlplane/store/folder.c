@@ -77,9 +77,9 @@ error_of_errno(const struct cfc_store_folder *folder, const char *what)
 }
 
 static int
-sync_folder(struct cfc_store_folder *folder)
+sync_path(const struct cfc_store_folder *folder, const char *path)
 {
-    int fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int error = CONFCAST_OK;
 
     if (fd < 0 || fsync(fd) != 0) {
@@ -89,6 +89,27 @@ sync_folder(struct cfc_store_folder *folder)
         close(fd);
     }
     return error;
+}
+
+int
+cfc_store_folder_sync(const struct cfc_store_folder *folder)
+{
+    char parent[CFC_STORE_PATH_MAX];
+    size_t size = strlen(folder->path);
+    int error = sync_path(folder, folder->path);
+
+    if (error != CONFCAST_OK || !folder->is_made) {
+        return error;
+    }
+    while (size > 1 && folder->path[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && folder->path[size - 1] != '/') {
+        size--;
+    }
+    memcpy(parent, folder->path, size);
+    parent[size] = '\0';
+    return sync_path(folder, size > 0 ? parent : ".");
 }
 
 int
@@ -115,7 +136,7 @@ cfc_store_folder_write_format(struct cfc_store_folder *folder)
         error = error_of_errno(folder, "writing format");
     }
     close(fd);
-    return error == CONFCAST_OK ? sync_folder(folder) : error;
+    return error == CONFCAST_OK ? sync_path(folder, folder->path) : error;
 }
 
 /* Reads what wrote this store, before anything is touched.  CONFCAST_ERR_NOT_FOUND: it is new. */
@@ -211,7 +232,8 @@ cfc_store_folder_open(struct cfc_store_folder *folder)
     int format;
     int error;
 
-    if (mkdir(folder->path, 0700) != 0 && errno != EEXIST) {
+    folder->is_made = mkdir(folder->path, 0700) == 0;
+    if (!folder->is_made && errno != EEXIST) {
         return error_of_errno(folder, "making the folder");
     }
     format = check_format(folder);

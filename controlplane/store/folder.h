@@ -18,6 +18,7 @@ struct cfc_store_folder {
     uint64_t space_min_bytes;
     void (*log)(void *arg, const char *line);
     void *log_arg;
+    bool is_made;   /* by the opening: it was not there */
     int lock_fd;    /* -1 = closed */
     uint8_t *floor; /* NULL = closed; the sequence and its complement */
 };
@@ -32,6 +33,9 @@ void cfc_store_folder_close(struct cfc_store_folder *folder);
 int cfc_store_folder_path(const struct cfc_store_folder *folder, const char *name,
                           char out[CFC_STORE_PATH_MAX]);
 bool cfc_store_folder_has_space(const struct cfc_store_folder *folder);
+/* What is in the folder will be found by its name after power loss, and the folder itself where the
+ * opening made it.  CONFCAST_ERR_IO, _NO_SPACE. */
+int cfc_store_folder_sync(const struct cfc_store_folder *folder);
 /* The line that check at the opening wants; durable on return.  CONFCAST_ERR_IO, _NO_SPACE. */
 int cfc_store_folder_write_format(struct cfc_store_folder *folder);
 /* Removes a folder of plain files in this one, or with NULL what is left of this one: its files,

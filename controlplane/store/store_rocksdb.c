@@ -596,6 +596,10 @@ cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct cfc
         cfc_store_folder_remove(&rocks->folder, "backup");
         error = open_db(rocks, false);
     }
+    if (error == CONFCAST_OK) {
+        /* RocksDB syncs the names in its folder, and leaves the folder's own name to us. */
+        error = cfc_store_folder_sync(&rocks->folder);
+    }
     if (error != CONFCAST_OK) {
         goto err_close;
     }
