@@ -288,12 +288,14 @@ note_complete(struct cfc_loss_rx *rx, uint32_t block, uint64_t now_ns)
  * group says that the groups before it are through, and the last source symbol of a full last block
  * that the group is. */
 static void
-note_sent(struct cfc_loss_rx *rx, uint32_t block, uint64_t now_ns)
+note_sent(struct cfc_loss_rx *rx, uint32_t block, bool is_repair, uint64_t now_ns)
 {
     uint32_t first = block - block % rx->group_blocks;
     uint32_t left = rx->tree->geometry.block_count - first;
     uint32_t end = first + (left < rx->group_blocks ? left : rx->group_blocks);
     uint32_t count = cfc_loss_block_symbols(rx, block);
+    /* With a code, one source symbol more of a block under way says nothing new of the others. */
+    bool is_telling = is_repair || !cfc_loss_has_fec(rx);
 
     if (!cfc_loss_has_page(rx, 0, block) || block < rx->sent_block) {
         return;
@@ -304,8 +306,9 @@ note_sent(struct cfc_loss_rx *rx, uint32_t block, uint64_t now_ns)
     }
     if (first > rx->sent_block && (rx->masks[block] != 0 || first == end)) {
         rx->sent_block = first;
+        is_telling = true;
     }
-    if (rx->masks[block] != 0) {
+    if (is_telling && rx->masks[block] != 0) {
         open_slots(rx, now_ns + rx->timing->delay_ns);
     }
 }
@@ -568,6 +571,6 @@ cfc_loss_rx_settle(struct cfc_loss_rx *rx, uint32_t block, bool is_repair, uint6
     if (is_repair) {
         note_repair(rx, block, now_ns);
     }
-    note_sent(rx, block, now_ns);
+    note_sent(rx, block, is_repair, now_ns);
     note_complete(rx, block, now_ns);
 }
