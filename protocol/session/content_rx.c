@@ -241,3 +241,9 @@ cfc_content_rx_gone(struct cfc_content_rx *rx, uint64_t now_ns)
 {
     cfc_loss_rx_gone(&rx->loss, now_ns);
 }
+
+void
+cfc_content_rx_probed(struct cfc_content_rx *rx, uint64_t now_ns)
+{
+    cfc_loss_rx_probed(&rx->loss, now_ns);
+}

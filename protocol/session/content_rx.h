@@ -90,6 +90,9 @@ uint32_t cfc_content_rx_ask(struct cfc_content_rx *rx, uint64_t now_ns,
  * then is lost, and need not be waited for as long as in mere silence. */
 void cfc_content_rx_announced(struct cfc_content_rx *rx, uint64_t now_ns);
 
+/* The head that names it came again; see cfc_loss_rx_probed(). */
+void cfc_content_rx_probed(struct cfc_content_rx *rx, uint64_t now_ns);
+
 /* The sender says it does not have what is asked for: CFC_WANT_PAGE or CFC_WANT_SYMBOLS. */
 void cfc_content_rx_gone(struct cfc_content_rx *rx, uint64_t now_ns);
 

@@ -236,11 +236,15 @@ static uint64_t
 tail_delay(const struct cfc_loss_rx *rx)
 {
     uint32_t doublings = rx->tail_tries + rx->tail_scale;
+    uint32_t large = rx->timing->doublings > CFC_ASK_DOUBLINGS_MIN
+                         ? 1u + rx->timing->doublings - CFC_ASK_DOUBLINGS_MIN
+                         : 1;
 
     if (doublings > CFC_LOSS_TAIL_DOUBLINGS_MAX) {
         doublings = CFC_LOSS_TAIL_DOUBLINGS_MAX;
     }
-    return (rx->timing->delay_ns * CFC_LOSS_TAIL_DELAYS) << doublings;
+    /* A sender that pauses makes the whole of a fleet think so: the larger it is, the later. */
+    return (rx->timing->delay_ns * CFC_LOSS_TAIL_DELAYS * large) << doublings;
 }
 
 /* The sender is at it, only that it is behind what was asked for.  That holds back the end of the
@@ -491,12 +495,30 @@ cfc_loss_rx_ask(struct cfc_loss_rx *rx, uint64_t key, uint64_t now_ns,
 void
 cfc_loss_rx_announced(struct cfc_loss_rx *rx, uint64_t now_ns)
 {
-    uint64_t at_ns = now_ns + rx->timing->delay_ns;
+    uint64_t at_ns = now_ns + rx->timing->delay_ns / CFC_LOSS_CLOSE_SHARE;
 
-    if (rx->sent_block + CLOSE_BLOCKS + rx->group_blocks - 1 >= rx->tree->geometry.block_count &&
-        at_ns < rx->tail_at_ns) {
+    if (rx->sent_block + CLOSE_BLOCKS + rx->group_blocks - 1 < rx->tree->geometry.block_count) {
+        return;
+    }
+    if (rx->sent_block < rx->tree->geometry.block_count && at_ns < rx->tail_at_ns) {
         rx->tail_at_ns = at_ns;
         rx->tail_blocks = CFC_LOSS_TAIL_BLOCKS_MAX;
+    }
+    for (uint32_t i = 0; i < rx->slot_count; i++) {
+        struct cfc_ask *ask = &rx->slots[i].ask;
+
+        if (cfc_ask_is_on(ask) && ask->tries == 0 && ask->at_ns > at_ns) {
+            ask->at_ns = at_ns;
+        }
+    }
+}
+
+void
+cfc_loss_rx_probed(struct cfc_loss_rx *rx, uint64_t now_ns)
+{
+    if (rx->timing->doublings <= CFC_ASK_DOUBLINGS_MIN &&
+        now_ns >= rx->news_ns + rx->timing->delay_ns / CFC_LOSS_CLOSE_SHARE) {
+        cfc_loss_rx_announced(rx, now_ns);
     }
 }
 

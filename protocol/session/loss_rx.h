@@ -24,6 +24,7 @@ enum {
     CFC_LOSS_SLOTS_MAX = 64,        /* blocks that are asked for at one time */
     CFC_LOSS_TAIL_BLOCKS_MAX = 16,  /* that one silent interval adds to what is missed */
     CFC_LOSS_TAIL_DELAYS = 4,       /* the first silent interval, in nack delays */
+    CFC_LOSS_CLOSE_SHARE = 4,       /* of a nack delay: how long the end of a pass is waited for */
     CFC_LOSS_TAIL_SCALE_MAX = 4,    /* doublings of it for a slow sender */
     CFC_LOSS_DUPLICATE_DELAYS = 32, /* silent intervals that symbols without news can add */
     CFC_LOSS_TAIL_DOUBLINGS_MAX = 6
@@ -140,6 +141,11 @@ void cfc_loss_rx_settle(struct cfc_loss_rx *rx, uint32_t block, bool is_repair, 
 
 /* The CONTENT came again; see cfc_content_rx_announced(). */
 void cfc_loss_rx_announced(struct cfc_loss_rx *rx, uint64_t now_ns);
+
+/* The head that names the content came again, as heads do some times after they were new.  In a
+ * small fleet, near the end and after a silence, that is as good as the CONTENT that closes a pass:
+ * a lost tail needs no further frame to show. */
+void cfc_loss_rx_probed(struct cfc_loss_rx *rx, uint64_t now_ns);
 
 /* The sender does not have what is asked for. */
 void cfc_loss_rx_gone(struct cfc_loss_rx *rx, uint64_t now_ns);

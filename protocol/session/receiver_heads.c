@@ -278,6 +278,19 @@ is_about_head(int code)
            code == CONFCAST_ERR_NOT_YET_VALID || code == CONFCAST_ERR_AUTHORITY;
 }
 
+/* The contents that the accepted head names, and that are being collected. */
+static void
+probe_contents(const struct cfc_receiver *r, const struct cfc_scope_rx *scope)
+{
+    for (uint32_t i = 0; i < scope->name_count; i++) {
+        const struct cfc_entry *entry = scope->names[i].entry;
+
+        if (entry->state == CFC_ENTRY_COLLECTING) {
+            cfc_content_rx_probed(entry->rx, r->now.mono_ns);
+        }
+    }
+}
+
 int
 cfc_receiver_on_head(struct cfc_receiver *r, const struct cfc_frame *frame)
 {
@@ -299,6 +312,7 @@ cfc_receiver_on_head(struct cfc_receiver *r, const struct cfc_frame *frame)
                               shard != NULL ? shard->sequence : 0, r->now.unix_ns, &verdict);
     if (code == CONFCAST_OK && verdict == CFC_HEAD_REPEATED) {
         cfc_receiver_take_inlined(r, &head);
+        probe_contents(r, scope);
         return CONFCAST_OK;
     }
     if (code == CONFCAST_OK) {

@@ -77,6 +77,8 @@ struct lean {
     struct up *ups[UP_BUCKETS];
     struct up **up_ends[UP_BUCKETS];
     uint32_t step;
+    uint64_t *took_ns; /* of each content */
+    uint32_t took_count;
 };
 
 static void *
@@ -141,16 +143,23 @@ pass(struct lean *lean, uint64_t ns)
 /* -- Joining: the whole handshake and a first REPORT, by which the sender knows the groups ----- */
 
 static void
+drain_upcalls(struct lean *lean)
+{
+    struct cfc_upcall upcall;
+
+    while (cfc_sender_poll_upcall(lean->sender, &upcall) == CONFCAST_OK) {
+    }
+}
+
+static void
 give(struct lean *lean, uint32_t from, const uint8_t *bytes, size_t size)
 {
     struct cfc_address address = address_of(from);
-    struct cfc_upcall upcall;
     int code = cfc_sender_on_frame(lean->sender, bytes, size, &address, &lean->now);
 
     assert(code == CONFCAST_OK || code == CONFCAST_ERR_LIMIT);
     (void)code;
-    while (cfc_sender_poll_upcall(lean->sender, &upcall) == CONFCAST_OK) {
-    }
+    drain_upcalls(lean);
 }
 
 static bool
@@ -393,7 +402,7 @@ is_taken(struct lean *lean, struct lean_receiver *r, const struct down *down)
 {
     uint64_t soon_ns = lean->now.mono_ns + lean->timing.delay_ns;
 
-    if (r->has_content || down->type == CFC_FRAME_CONTENT) {
+    if (r->has_content || down->type == CFC_FRAME_CONTENT || down->type == CFC_FRAME_HEAD) {
         return true;
     }
     if (r->content_ask.tries == 0 && r->content_ask.at_ns > soon_ns) {
@@ -414,6 +423,11 @@ deliver(struct lean *lean, uint32_t i, const struct down *down)
     case CFC_FRAME_CONTENT:
         on_content(lean, r);
         break;
+    case CFC_FRAME_HEAD:
+        if (r->has_content) {
+            cfc_loss_rx_probed(&r->loss, lean->now.mono_ns);
+        }
+        break;
     case CFC_FRAME_PAGE:
         on_page(lean, r, down->bytes[18], cfc_get_u32(down->bytes + 20));
         break;
@@ -423,7 +437,7 @@ deliver(struct lean *lean, uint32_t i, const struct down *down)
     default:
         break;
     }
-    if (r->loss.slot_count > 0 || down->type == CFC_FRAME_CONTENT) {
+    if (r->loss.slot_count > 0 || down->type == CFC_FRAME_CONTENT || down->type == CFC_FRAME_HEAD) {
         lean->due_ns[i] = cfc_nack_wait_due(&r->wait, first_due(r));
     }
 }
@@ -596,7 +610,7 @@ deliver_all(struct lean *lean, const struct down *down)
     const struct lean_options *o = lean->options;
     uint32_t switch_count = (o->receiver_count + LEAN_SWITCH_PORTS - 1) / LEAN_SWITCH_PORTS;
 
-    if (down->type == CFC_FRAME_HEAD || down->type == CFC_FRAME_STATUS) {
+    if (down->type == CFC_FRAME_STATUS) {
         return;
     }
     if (down->to != UINT32_MAX) {
@@ -649,13 +663,15 @@ collect(struct lean *lean)
     while (lean->active_count > 0 && lean->now.mono_ns - began_ns < LEAN_GIVE_UP_NS) {
         hear(lean);
         send(lean);
-        pass(lean, LEAN_STEP_NS);
+        pass(lean,
+             lean->options->receiver_count <= LEAN_FINE_MAX ? LEAN_FINE_STEP_NS : LEAN_STEP_NS);
         lean->step++;
         for (uint32_t i = 0; i < lean->down_count; i++) {
             deliver_all(lean, &lean->downs[i]);
         }
         poll_receivers(lean);
     }
+    lean->took_ns[lean->took_count++] = lean->now.mono_ns - began_ns;
     lean->result->simulated_ns += lean->now.mono_ns - began_ns;
     lean->result->is_complete = lean->result->is_complete && lean->active_count == 0;
 }
@@ -726,6 +742,24 @@ open_receivers(struct lean *lean)
     lean->result->joined_ms = (uint64_t)(clock() - began) * 1000 / CLOCKS_PER_SEC;
 }
 
+static int
+compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void
+sum_up(struct lean *lean)
+{
+    uint32_t count = lean->took_count;
+
+    qsort(lean->took_ns, count, sizeof(lean->took_ns[0]), compare);
+    lean->result->p50_us = lean->took_ns[(count - 1) / 2] / CFC_US;
+    lean->result->p99_us = lean->took_ns[(count - 1) * 99 / 100] / CFC_US;
+}
+
 void
 lean_run(const struct lean_options *options, struct lean_result *result)
 {
@@ -744,6 +778,7 @@ lean_run(const struct lean_options *options, struct lean_result *result)
     for (uint32_t i = 0; i < UP_BUCKETS; i++) {
         lean->up_ends[i] = &lean->ups[i];
     }
+    lean->took_ns = get(options->content_count * sizeof(lean->took_ns[0]));
     open_sender(lean);
     open_receivers(lean);
     pass(lean, CFC_S);
@@ -755,7 +790,11 @@ lean_run(const struct lean_options *options, struct lean_result *result)
         make_content(lean, i);
         put_head(lean, i + 1);
         collect(lean);
+        cfc_sender_drop_content(lean->sender, &lean->content.id);
+        drain_upcalls(lean);
+        pass(lean, 10 * CFC_MS);
     }
+    sum_up(lean);
     result->nacks = cfc_sender_stats(lean->sender)->nacks - nacks;
     result->nack_entries = cfc_sender_stats(lean->sender)->nack_entries;
     for (uint32_t i = 0; i < UP_BUCKETS; i++) {
@@ -776,6 +815,7 @@ lean_run(const struct lean_options *options, struct lean_result *result)
     free(lean->active);
     free(lean->switches);
     free(lean->is_switch_losing);
+    free(lean->took_ns);
     free(lean->downs);
     free(lean);
 }

@@ -6,9 +6,9 @@
  * nothing: what is enough to decode a block counts as decoded.  Heads are taken as known, and what
  * comes before its CONTENT as kept, as far as the product keeps it (early_rx.h).
  *
- * Time goes in steps of LEAN_STEP_NS.  Frames take one step down, and one or two steps up.  Loss is
- * independent, in bursts of each link (Gilbert-Elliott), or in bursts of the switch before a link.
- * The same options give the same result. */
+ * Time goes in steps of LEAN_STEP_NS, of a small fleet in LEAN_FINE_STEP_NS.  Frames take one step
+ * down, and one or two steps up.  Loss is independent, in bursts of each link (Gilbert-Elliott), or
+ * in bursts of the switch before a link. The same options give the same result. */
 #ifndef TESTS_SIM_LEAN_H
 #define TESTS_SIM_LEAN_H
 
@@ -20,10 +20,12 @@
 #include "protocol/session/nack_wait.h"
 #include "protocol/session/sender.h"
 
-#define LEAN_STEP_NS    (100 * CFC_US)
-#define LEAN_GIVE_UP_NS (60 * CFC_S)
+#define LEAN_STEP_NS      (100 * CFC_US)
+#define LEAN_FINE_STEP_NS (20 * CFC_US)
+#define LEAN_GIVE_UP_NS   (60 * CFC_S)
 
 enum {
+    LEAN_FINE_MAX = 1000,   /* receivers up to which steps are fine */
     LEAN_SWITCH_PORTS = 48, /* receivers behind one switch */
     LEAN_ETHERNET_SIZE = 42 /* Ethernet, IPv4 and UDP headers of a frame */
 };
@@ -75,6 +77,7 @@ struct lean_result {
     uint64_t rounds;          /* of repair */
     uint32_t round_nacks_max; /* heard in one of them */
     uint64_t simulated_ns;    /* from the heads until everybody has everything */
+    uint64_t p50_us, p99_us;  /* of the contents: until everybody has one */
     uint64_t joined_ms;       /* of this machine's time, for the handshakes */
     size_t receiver_size;     /* bytes of state of one receiver */
 };

@@ -1,12 +1,13 @@
 /* lean: what repair costs a sender, by the size of its fleet.
  *
  *   lean [--receivers N] [--size BYTES] [--contents N] [--seed N] [--rate BYTES]
- *        [--loss PPM | --burst | --switch] [--price-max N] [--nacks-max N]
+ *        [--loss PPM | --burst | --switch] [--price-max N] [--nacks-max N] [--p99-max US]
  *
  * --burst: links lose 1 % in bursts of 5; --switch: on top of the independent loss, a switch loses
  * 0.5 % in bursts of 20 for all behind it.  One JSON line.  Exit code 1 when a receiver did not get
  * everything, or the bytes on the wire per thousand of content are above --price-max, or the NACKs
- * heard in one round of repair above --nacks-max. */
+ * heard in one round of repair above --nacks-max, or 99 of 100 contents take longer than --p99-max
+ * until everybody has them. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -24,17 +25,13 @@ static const char *const kind_names[] = {
 };
 
 static const struct option long_options[] = {
-    {"receivers", required_argument, NULL, 'r'},
-    {"size", required_argument, NULL, 's'},
-    {"contents", required_argument, NULL, 'c'},
-    {"seed", required_argument, NULL, 'n'},
-    {"rate", required_argument, NULL, 'b'},
-    {"loss", required_argument, NULL, 'l'},
-    {"burst", no_argument, NULL, 'B'},
-    {"switch", no_argument, NULL, 'S'},
-    {"price-max", required_argument, NULL, 'p'},
-    {"nacks-max", required_argument, NULL, 'N'},
-    {NULL, 0, NULL, 0},
+    {"receivers", required_argument, NULL, 'r'}, {"size", required_argument, NULL, 's'},
+    {"contents", required_argument, NULL, 'c'},  {"seed", required_argument, NULL, 'n'},
+    {"rate", required_argument, NULL, 'b'},      {"loss", required_argument, NULL, 'l'},
+    {"burst", no_argument, NULL, 'B'},           {"switch", no_argument, NULL, 'S'},
+    {"price-max", required_argument, NULL, 'p'}, {"p99-max", required_argument, NULL, 'u'},
+
+    {"nacks-max", required_argument, NULL, 'N'}, {NULL, 0, NULL, 0},
 };
 
 static uint64_t
@@ -65,11 +62,12 @@ print(const struct lean_options *o, const char *loss, const struct lean_result *
 
     printf("{\"receivers\": %u, \"loss\": \"%s\", \"seed\": %" PRIu64 ", \"ok\": %s, "
            "\"price\": %" PRIu64 ".%04" PRIu64 ", \"nacks\": %" PRIu64 ", \"rounds\": %" PRIu64
-           ", \"nacks_per_round_max\": %u, \"simulated_ms\": %" PRIu64 ", \"wall_ms\": %" PRIu64
-           ", \"joined_ms\": %" PRIu64 ", \"state_bytes\": %zu, \"wire\": {",
+           ", \"nacks_per_round_max\": %u, \"simulated_ms\": %" PRIu64 ", \"p50_us\": %" PRIu64
+           ", \"p99_us\": %" PRIu64 ", \"wall_ms\": %" PRIu64 ", \"joined_ms\": %" PRIu64
+           ", \"state_bytes\": %zu, \"wire\": {",
            o->receiver_count, loss, o->seed, r->is_complete ? "true" : "false", permyriad / 10000,
            permyriad % 10000, r->nacks, r->rounds, r->round_nacks_max, r->simulated_ns / CFC_MS,
-           took_ms, r->joined_ms, r->receiver_size);
+           r->p50_us, r->p99_us, took_ms, r->joined_ms, r->receiver_size);
     for (int kind = CFC_TX_HEAD; kind < CFC_TX_KIND_COUNT; kind++) {
         printf("%s\"%s\": [%" PRIu64 ", %" PRIu64 "]", kind > CFC_TX_HEAD ? ", " : "",
                kind_names[kind], r->kind_frames[kind], r->kind_bytes[kind]);
@@ -95,7 +93,7 @@ main(int argc, char **argv)
                              .content_count = 1,
                              .seed = 1,
                              .link = {.enter = 0.01, .leave = 1}};
-    uint64_t price_max = 0, nacks_max = 0, number, began = wall_ms();
+    uint64_t price_max = 0, nacks_max = 0, p99_us_max = 0, number, began = wall_ms();
     const char *loss = "independent";
     struct lean_result result;
     int option;
@@ -139,6 +137,9 @@ main(int argc, char **argv)
         case 'N':
             nacks_max = number;
             break;
+        case 'u':
+            p99_us_max = number;
+            break;
         default:
             break;
         }
@@ -149,7 +150,8 @@ main(int argc, char **argv)
     lean_run(&o, &result);
     print(&o, loss, &result, wall_ms() - began);
     return result.is_complete && (price_max == 0 || price(&result) <= price_max * 10) &&
-                   (nacks_max == 0 || result.round_nacks_max <= nacks_max)
+                   (nacks_max == 0 || result.round_nacks_max <= nacks_max) &&
+                   (p99_us_max == 0 || result.p99_us <= p99_us_max)
                ? 0
                : 1;
 }

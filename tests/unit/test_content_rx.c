@@ -295,11 +295,55 @@ the_content_frame_that_closes_a_pass_cuts_the_silence_short(void)
     CU_ASSERT_EQUAL(page(&rig, 0, 3), CONFCAST_OK);
     symbols(&rig, 3, 0, 3);
     cfc_content_rx_announced(rig.rx, rig.now_ns);
-    rig.now_ns += DELAY - 1;
+    rig.now_ns += DELAY / CFC_LOSS_CLOSE_SHARE - 1;
     CU_ASSERT_EQUAL(ask(&rig), 0);
     rig.now_ns++;
     CU_ASSERT_EQUAL_FATAL(ask(&rig), 3);
     CU_ASSERT_EQUAL(rig.entries[0].index + rig.entries[1].index + rig.entries[2].index, 11);
+    rig_close(&rig);
+}
+
+/* A head goes some times while it is new. */
+static void
+a_head_that_comes_again_after_a_silence_ends_it(void)
+{
+    struct rig rig;
+
+    rig_open(&rig, 2000, 100, 8); /* 3 blocks */
+    whole_block(&rig, 0);
+    whole_block(&rig, 1);
+    cfc_content_rx_probed(rig.rx, rig.now_ns); /* something came just now */
+    CU_ASSERT_EQUAL(cfc_content_rx_due(rig.rx), rig.now_ns + 4 * DELAY);
+    rig.now_ns += DELAY / CFC_LOSS_CLOSE_SHARE - 1;
+    cfc_content_rx_probed(rig.rx, rig.now_ns);
+    CU_ASSERT(cfc_content_rx_due(rig.rx) > rig.now_ns + DELAY);
+    rig.now_ns++;
+    cfc_content_rx_probed(rig.rx, rig.now_ns);
+    CU_ASSERT_EQUAL(cfc_content_rx_due(rig.rx), rig.now_ns + DELAY / CFC_LOSS_CLOSE_SHARE);
+    rig.now_ns += DELAY / CFC_LOSS_CLOSE_SHARE;
+    CU_ASSERT_EQUAL_FATAL(ask(&rig), 2); /* the page and the symbols of the last block */
+    CU_ASSERT_EQUAL(rig.entries[0].index, 2);
+    rig_close(&rig);
+}
+
+/* The whole of a large fleet would take a pause of the sender for the end. */
+static void
+in_a_large_fleet_silences_are_longer_and_heads_say_nothing_of_them(void)
+{
+    static const struct cfc_nack_timing timing = {
+        .delay_ns = DELAY, .retry_ns = RETRY, .doublings = CFC_ASK_DOUBLINGS_MIN + 3};
+    struct cfc_loss_rx loss;
+    struct rig rig;
+    uint64_t *memory;
+
+    rig_open(&rig, 700, 100, 8);
+    memory = malloc(cfc_loss_rx_size(&rig.m.tree));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(memory);
+    cfc_loss_rx_init(&loss, &rig.m.tree, &timing, memory, rig.now_ns);
+    CU_ASSERT_EQUAL(cfc_loss_rx_due(&loss), rig.now_ns + 4 * 4 * DELAY);
+    cfc_loss_rx_probed(&loss, rig.now_ns + DELAY);
+    CU_ASSERT_EQUAL(cfc_loss_rx_due(&loss), rig.now_ns + 4 * 4 * DELAY);
+    free(memory);
     rig_close(&rig);
 }
 
@@ -855,6 +899,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(repair_under_way_holds_back_the_request_and_resets_its_spacing),
     CFC_CASE(a_lost_tail_is_asked_for_after_silence),
     CFC_CASE(the_content_frame_that_closes_a_pass_cuts_the_silence_short),
+    CFC_CASE(a_head_that_comes_again_after_a_silence_ends_it),
+    CFC_CASE(in_a_large_fleet_silences_are_longer_and_heads_say_nothing_of_them),
     CFC_CASE(silence_asks_for_ever_more_blocks_and_waits_ever_longer),
     CFC_CASE(a_slow_sender_is_soon_left_to_its_pace),
     CFC_CASE(symbols_that_are_here_already_show_that_the_sender_is_at_it),
