@@ -49,7 +49,7 @@ cfc_pull_hex_parse(const char *text, size_t text_size, uint8_t *bytes, size_t si
 struct pieces {
     uint8_t id_size;
     uint8_t method_size;
-    struct cfc_piece list[6];
+    struct cfc_piece list[7];
 };
 
 static void
@@ -62,9 +62,9 @@ gather(const struct cfc_pull_auth *auth, const char *method, const char *target,
     pieces->list[1] = (struct cfc_piece){auth->id, pieces->id_size};
     pieces->list[2] = (struct cfc_piece){auth->nonce, sizeof(auth->nonce)};
     pieces->list[3] = (struct cfc_piece){auth->body.bytes, sizeof(auth->body.bytes)};
-    /* The method has no blank and a target begins with a slash. */
-    pieces->list[4] = (struct cfc_piece){method, pieces->method_size};
-    pieces->list[5] = (struct cfc_piece){target, strlen(target)};
+    pieces->list[4] = (struct cfc_piece){&pieces->method_size, 1};
+    pieces->list[5] = (struct cfc_piece){method, pieces->method_size};
+    pieces->list[6] = (struct cfc_piece){target, strlen(target)};
 }
 
 void
@@ -75,7 +75,7 @@ cfc_pull_auth_make(struct cfc_pull_auth *auth, const struct cfc_key *report_key,
 
     cfc_sha256_once(sha, CFC_DOMAIN_PULL_BODY, body, body_size, &auth->body);
     gather(auth, method, target, &pieces);
-    cfc_mac_make(report_key, CFC_DOMAIN_PULL, pieces.list, 6, &auth->mac);
+    cfc_mac_make(report_key, CFC_DOMAIN_PULL, pieces.list, 7, &auth->mac);
 }
 
 void
@@ -147,7 +147,7 @@ cfc_pull_auth_check(const struct cfc_pull_auth *auth, const struct cfc_key *repo
     struct pieces pieces;
 
     gather(auth, method, target, &pieces);
-    return cfc_mac_check(report_key, CFC_DOMAIN_PULL, pieces.list, 6, &auth->mac);
+    return cfc_mac_check(report_key, CFC_DOMAIN_PULL, pieces.list, 7, &auth->mac);
 }
 
 int

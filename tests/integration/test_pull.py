@@ -1,6 +1,7 @@
 """Consumers that pull over HTTP(S), without any multicast: a real confcastd without an engine, and real agents."""
 
 import glob
+import hashlib
 import http.server
 import json
 import os
@@ -152,19 +153,282 @@ class PullCase(unittest.TestCase):
         return self.request("GET", f"/v1/status/{scope}")
 
 
+def pull_auth(key, consumer, nonce, method, target, body=b""):
+    """The Authorization header, as docs/wire-format.md has it."""
+    digest = hashlib.sha256(b"confcast/v1/pull-body\0" + body).digest()
+    mac = hashlib.blake2b(b"confcast/v1/pull\0" + bytes([len(consumer)]) + consumer.encode() + nonce + digest +
+                          bytes([len(method)]) + method.encode() + target.encode(), key=key, digest_size=16)
+    return f"Confcast {consumer} {nonce.hex()} {digest.hex()} {mac.hexdigest()}"
+
+
+class RawConsumer:
+    """The routes for consumers, one request at a time."""
+
+    def __init__(self, daemon, folder, name, keys):
+        path = os.path.join(folder, name + ".json")
+        if not os.path.exists(path):
+            result = ctl("key", "enroll", "--dir", keys, "--id", name, "-o", path)
+            assert result.returncode == 0, result.stderr
+        with open(path, encoding="utf-8") as file:
+            self.key = bytes.fromhex(json.load(file)["report_key"])
+        self.daemon = daemon
+        self.name = name
+        self.nonce = bytes(16)
+
+    def header(self, method, target, body=b""):
+        return {"Authorization": pull_auth(self.key, self.name, self.nonce, method, target, body)}
+
+    def request(self, method, target, body=None, headers=None):
+        given = headers or self.header(method, target, body or b"")
+        reply = self.daemon.request(method, target, body, given)
+        if reply.headers["Confcast-Nonce"]:
+            self.nonce = bytes.fromhex(reply.headers["Confcast-Nonce"])
+        return reply
+
+    def greet(self):
+        assert self.request("GET", "/v1/snapshot/none?after=0").status == 401
+        return self
+
+
+def frames(data):
+    """(type, bytes) of each frame."""
+    found = []
+    while data:
+        size = int.from_bytes(data[4:6], "little")
+        assert data[:2] == b"\xc5\xcf" and 16 <= size <= len(data), data[:16]
+        found.append((data[3], data[:size]))
+        data = data[size:]
+    return found
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def chains():
+    """Names and revisions: the repository's examples, and real ones where ../shared/data is there."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+    examples = sorted(glob.glob(os.path.join(root, "docs/examples/**/*.json"), recursive=True))
+    yield "examples", [document for document in map(load, examples) if "null" not in json.dumps(document)]
+    for folder in sorted(glob.glob(os.path.join(root, "../shared/data/*/"))):
+        yield os.path.basename(folder.rstrip("/")), [load(path) for path in sorted(glob.glob(folder + "*.json"))[:10]]
+
+
+HEAD, CONTENT, PAGE, SYMBOL, FRESH = 1, 2, 3, 4, 5
+
+
 class Pull(PullCase):
     def test_every_revision_is_followed_applied_and_reported(self):
         scope = "acme/each"
         self.publish({"n": 0, "text": "x" * 5000}, scope)
         agent = self.agent("each", scopes=(scope,))
         for n in range(1, 8):
-            released = self.publish({"n": n, "text": "x" * 5000, "list": list(range(n))}, scope)
+            document = {"n": n, "text": "x" * 5000, "list": list(range(n))}
+            released = self.publish(document, scope)
             agent.await_event("applied", released["version"])
-            self.assertEqual(agent.get(scope), {"n": n, "text": "x" * 5000, "list": list(range(n))})
+            self.assertEqual(agent.get(scope), document)
         status = wait_until(lambda: (lambda s: s["applied"] == 1 and s)(self.status(scope)))
         self.assertEqual((status["total"], status["published"]), (1, status["version"]))
         agent.await_event("durable", released["version"])
         wait_until(lambda: self.status(scope)["durable"] == 1)
+        stats = agent.stats()
+        self.assertEqual((stats["is_pulling"], stats["datagrams"], stats["pull_failures"]), (True, 0, 0))
+
+    def test_a_change_arrives_while_the_request_waits(self):
+        scope = "acme/quick"
+        self.publish({"n": 0}, scope)
+        agent = self.agent("quick", "--pull-wait-ms", "30000", scopes=(scope,))
+        agent.await_event("applied")
+        time.sleep(0.5)
+        before = agent.stats()["pulls"]
+        start = time.monotonic()
+        agent.await_event("applied", self.publish({"n": 1}, scope)["version"])
+        self.assertLess(time.monotonic() - start, 5)
+        self.assertLessEqual(agent.stats()["pulls"] - before, 6)  # it did not ask again and again
+
+    def test_rollback_hold_and_a_time_are_kept(self):
+        scope = "acme/acts"
+        first = self.publish({"v": 1, "text": "y" * 3000}, scope)
+        agent = self.agent("acts", scopes=(scope,))
+        agent.await_event("applied", first["version"])
+        second = self.publish({"v": 2, "text": "y" * 3000}, scope)
+        agent.await_event("applied", second["version"])
+        back = self.request("POST", f"/v1/release/{scope}", {"action": "rollback"})
+        agent.await_event("applied", back["version"])
+        self.assertEqual(agent.get(scope, "/v"), 1)
+
+        held = self.publish({"v": 3, "text": "y" * 3000}, scope, activate="hold")
+        agent.await_event("prepared", held["version"])
+        self.assertEqual(agent.get(scope, "/v"), 1)
+        wait_until(lambda: self.status(scope)["prepared"] == 1)
+        on = self.request("POST", f"/v1/release/{scope}", {"action": "advance"})
+        agent.await_event("applied", on["version"])
+        self.assertEqual(agent.get(scope, "/v"), 3)
+
+        at = time.time() + 3
+        timed = self.publish({"v": 4, "text": "y" * 3000}, scope, activate=f"at={int(at * 1e9)}")
+        agent.await_event("prepared", timed["version"])
+        self.assertEqual(agent.get(scope, "/v"), 3)
+        event = agent.await_event("applied", timed["version"])
+        self.assertGreaterEqual(event["time_unix_ns"], int(at * 1e9) - 1000000)
+
+    def test_several_scopes_and_one_that_comes_later(self):
+        scopes = tuple(f"acme/many/s{i}" for i in range(20))  # more than wait at one time
+        for scope in scopes[:-1]:
+            self.publish({"name": scope}, scope)
+        agent = self.agent("many", scopes=scopes)
+        for scope in scopes[:-1]:
+            agent.await_event("applied", scope=scope)
+        self.assertIsNone(agent.last("applied", scopes[-1]))
+        self.publish({"name": "late"}, scopes[-1])
+        agent.await_event("applied", scope=scopes[-1])
+        self.assertEqual(agent.get(scopes[-1], "/name"), "late")
+        wait_until(lambda: all(self.status(scope)["applied"] == 1 for scope in scopes))
+
+    def test_a_small_change_of_a_big_config_is_a_small_delta(self):
+        scope = "acme/big"
+        document = {f"key{i:05}": {"value": i * 7919 % 100003, "text": f"entry {i * 31 % 977}"} for i in range(20000)}
+        self.publish(document, scope)
+        agent = self.agent("big", scopes=(scope,))
+        agent.await_event("applied")
+        whole = agent.stats()["pull_bytes"]
+        document["key00500"]["value"] = -1
+        document["key90000"] = {"value": 0}
+        released = self.publish(document, scope)
+        agent.await_event("applied", released["version"])
+        delta = agent.stats()["pull_bytes"] - whole
+        self.assertEqual(agent.get(scope), document)
+        self.assertGreater(whole, 50000)
+        self.assertLess(delta, whole / 10)
+
+    def test_the_revisions_of_real_configs_are_followed(self):
+        for name, documents in chains():
+            scope = f"acme/real/{name}"
+            agent = None
+            for document in documents:
+                released = self.publish(document, scope)
+                agent = agent or self.agent(f"real-{name}", scopes=(scope,))
+                agent.await_event("applied", released["version"])
+                self.assertEqual(agent.get(scope), document)
+            wait_until(lambda: self.status(scope)["applied"] == 1)  # noqa: B023
+            agent.stop()
+
+    def test_a_restart_of_the_control_plane_is_lived_through(self):
+        scope = "acme/restart"
+        self.publish({"n": 1}, scope)
+        agent = self.agent("restart", scopes=(scope,))
+        agent.await_event("applied")
+        agent.await_event("durable")
+        self.daemon.kill()
+        agent.await_event("stale")
+        self.assertEqual(agent.get(scope), {"n": 1})
+        agent.kill()
+        agent.start()  # from the disk, with nobody to ask
+        agent.await_event("applied", timeout_s=5) if agent.count("applied") == 0 else None
+        self.assertEqual(wait_until(lambda: agent.get(scope)), {"n": 1})
+        self.daemon.start()
+        agent.await_event("fresh", timeout_s=60)
+        agent.await_event("applied", self.publish({"n": 2}, scope)["version"])
+        wait_until(lambda: self.status(scope)["applied"] == 1)
+
+    def test_a_consumer_ends_at_once_while_its_request_waits(self):
+        scope = "acme/ends"
+        self.publish({"n": 1}, scope)
+        agent = self.agent("ends", "--pull-wait-ms", "60000", scopes=(scope,))
+        agent.await_event("applied")
+        time.sleep(0.5)
+        start = time.monotonic()
+        self.assertEqual(agent.stop(), 0)
+        self.assertLess(time.monotonic() - start, 1)
+
+
+class Routes(PullCase):
+    def setUp(self):
+        super().setUp()
+        self.consumer = RawConsumer(self.daemon, self.folder, "raw", self.keys).greet()
+
+    def test_only_a_credential_of_the_fleet_opens_them_and_only_them(self):
+        self.publish({"n": 1}, "acme/auth")
+        target = "/v1/snapshot/acme/auth?after=0"
+        self.assertEqual(self.consumer.request("GET", target).status, 200)
+        good = self.consumer.header("GET", target)["Authorization"]
+        for wrong in (None, "Bearer x", good[:-1] + ("0" if good[-1] != "0" else "1"), good.replace("raw", "war"), good + " "):
+            headers = {"Authorization": wrong} if wrong else {}
+            reply = self.daemon.request("GET", target, headers=headers)
+            self.assertEqual((reply.status, len(reply.headers["Confcast-Nonce"])), (401, 32), wrong)
+        self.assertEqual(self.daemon.request("GET", target + "0", headers={"Authorization": good}).status, 401)
+        self.assertEqual(self.daemon.request("GET", "/v1/config/acme/auth", headers={"Authorization": good}).status, 401)
+        self.consumer.nonce = bytes(16)
+        self.assertEqual(self.consumer.request("GET", target).status, 401)
+        self.assertEqual(self.consumer.request("GET", target).status, 200)
+
+    def test_what_is_malformed_is_refused(self):
+        for query in ("after=x", "after=-1", "wait_s=61", "wait_s=x", "have=", "have=00", "have=" + "g" * 64,
+                      "have=" + ",".join(["ab" * 32] * 9), "have=" + "ab" * 32 + ",", "x=1", "after=1&after=1"):
+            self.assertEqual(self.consumer.request("GET", f"/v1/snapshot/acme/x?{query}").status, 400, query)
+        self.assertEqual(self.consumer.request("GET", "/v1/snapshot/acme/x?have=" + ",".join(["ab" * 32] * 8)).status, 200)
+        self.assertEqual(self.consumer.request("GET", "/v1/snapshot/Acme").status, 400)
+        for route in ("/v1/hello", "/v1/ack"):
+            for body in (b"x", b"\0" * 100, os.urandom(2000), b"\xc5\xcf\x01\x11" + b"\xff\xff" + b"\0" * 60):
+                self.assertEqual(self.consumer.request("POST", route, body).status, 400, (route, body[:20]))
+            other = self.consumer.header("POST", route, b"this")
+            self.assertEqual(self.consumer.request("POST", route, b"that", other).status, 401)
+            self.assertEqual(self.consumer.request("POST", route, b"x" * 70000).status, 413)
+
+    def test_an_answer_is_fresh_head_and_what_is_lacking(self):
+        scope = "acme/parts"
+        release = self.publish({"text": os.urandom(20000).hex()}, scope)
+        data = self.consumer.request("GET", f"/v1/snapshot/{scope}?after=0").body
+        kinds = [kind for kind, _ in frames(data)]
+        self.assertEqual(kinds[:4], [FRESH, HEAD, CONTENT, PAGE])
+        self.assertEqual(set(kinds[4:]), {SYMBOL})
+        content = frames(data)[2][1][56:88].hex()
+        held = self.consumer.request("GET", f"/v1/snapshot/{scope}?after=0&have={content}").body
+        self.assertEqual([kind for kind, _ in frames(held)], [FRESH, HEAD])
+        version = release["version"]
+        start = time.monotonic()
+        idle = self.consumer.request("GET", f"/v1/snapshot/{scope}?after={version}&wait_s=1").body
+        self.assertEqual([kind for kind, _ in frames(idle)], [FRESH])
+        self.assertGreater(time.monotonic() - start, 0.9)
+
+    def test_hundreds_wait_without_a_thread_and_all_are_told(self):
+        scope = "acme/crowd"
+        version = self.publish({"text": os.urandom(3000).hex()}, scope)["version"]
+        target = f"/v1/snapshot/{scope}?after={version}&wait_s=30"
+        threads = len(os.listdir(f"/proc/{self.daemon.process.pid}/task"))
+        waiting = []
+        for _ in range(100):
+            connection = self.daemon.connection()
+            connection.request("GET", target, headers=self.consumer.header("GET", target))
+            waiting.append(connection)
+        time.sleep(0.5)
+        self.assertLessEqual(len(os.listdir(f"/proc/{self.daemon.process.pid}/task")), threads)
+        before = self.metric("confcast_pull_codings")
+        for connection in waiting[:20]:
+            connection.close()  # nobody is there any more
+        self.addCleanup(lambda: [connection.close() for connection in waiting])
+        self.publish({"text": os.urandom(3000).hex()}, scope)
+        sizes = {len(connection.getresponse().read()) for connection in waiting[20:]}
+        self.assertEqual(len(sizes), 1)
+        self.assertGreater(sizes.pop(), 3000)
+        self.assertEqual(self.metric("confcast_pull_codings") - before, 1)  # coded once for all
+
+    def metric(self, name):
+        text = self.daemon.request("GET", "/metrics", unix=True).body.decode()
+        return int(next(line.split()[1] for line in text.splitlines() if line.startswith(name + " ")))
+
+
+class Unserved(unittest.TestCase):
+    def test_without_pull_the_routes_say_so(self):
+        with tempfile.TemporaryDirectory() as folder:
+            daemon = Daemon(folder).start()
+            try:
+                for method, path in (("GET", "/v1/snapshot/acme"), ("POST", "/v1/hello"), ("POST", "/v1/ack")):
+                    reply = daemon.request(method, path, b"x" if method == "POST" else None)
+                    self.assertEqual((reply.status, reply.code), (503, "not_ready"))
+            finally:
+                self.assertEqual(daemon.stop(), 0)
 
 
 if __name__ == "__main__":
