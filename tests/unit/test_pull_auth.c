@@ -81,7 +81,8 @@ a_header_with_any_byte_changed_is_nobodys(void)
         text[i] = was;
     }
     CU_ASSERT_EQUAL(check("GET", TARGET, T0), CONFCAST_OK);
-    strcat(text, "0");
+    CU_ASSERT_FATAL(size + 2 <= sizeof(text));
+    memcpy(text + size, "0", 2);
     CU_ASSERT_EQUAL(check("GET", TARGET, T0), CONFCAST_ERR_AUTHORITY);
     cfc_sha256_free(sha);
 }
