@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -14,6 +15,7 @@
 #include "consumer/cache_file.h"
 #include "consumer/cache_state.h"
 #include "protocol/base/endian.h"
+#include "protocol/base/time.h"
 
 enum {
     SERVING_SIZE_MAX = 1024
@@ -74,6 +76,15 @@ new_cache(uint64_t size_max)
     return cache;
 }
 
+static uint64_t
+unix_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
+}
+
 int
 cfc_cache_open(const struct cfc_cache_config *config, struct cfc_cache **out)
 {
@@ -96,6 +107,9 @@ cfc_cache_open(const struct cfc_cache_config *config, struct cfc_cache **out)
         cfc_cache_close(cache);
         return error;
     }
+    cache->trials = cfc_trials_open(
+        cache->dir_fd, config->strikes_max != 0 ? config->strikes_max : CFC_TRIALS_STRIKES_DEFAULT,
+        unix_ns());
     *out = cache;
     return CONFCAST_OK;
 }
@@ -128,6 +142,7 @@ cfc_cache_close(struct cfc_cache *cache)
     }
     int fds[] = {cache->contents_fd, cache->serving_fd, cache->heads_fd, cache->dir_fd};
 
+    cfc_trials_close(cache->trials);
     cfc_floor_close(&cache->floor);
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
         if (fds[i] >= 0) {
@@ -142,12 +157,19 @@ cfc_cache_abandon(struct cfc_cache *cache)
 {
     close(cache->dir_fd);
     cache->dir_fd = -1;
+    cfc_trials_abandon(cache->trials);
 }
 
 struct cfc_floor *
 cfc_cache_floor(struct cfc_cache *cache)
 {
     return &cache->floor;
+}
+
+struct cfc_trials *
+cfc_cache_trials(struct cfc_cache *cache)
+{
+    return cache->trials;
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */

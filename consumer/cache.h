@@ -6,6 +6,7 @@
  *     serving/<scope id>      what is served: scope path, epoch, version, apply state,
  *                             content digest, checksum
  *     contents/<digest>       bodies, checked against their digest when they are read
+ *     trials                  contents that are on trial, and the good ones: trials.h
  *
  * Files are written beside their name, synced and renamed; a file is old or new, never half.  A
  * directory on a file system that has become read-only can still be opened and read: what it holds
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include "consumer/cache_floor.h"
+#include "consumer/trials.h"
 #include "consumer/view.h"
 #include "protocol/base/limits.h"
 #include "protocol/trust/digest.h"
@@ -34,6 +36,7 @@ struct cfc_cache_config {
     const char *dir;
     const char *fleet; /* the fleet's name: a directory belongs to one fleet */
     uint64_t size_max; /* bytes of contents kept; what a head or a scope names is never dropped */
+    uint32_t strikes_max; /* trials.h; 0 = the default */
 };
 
 /* Opens the directory, makes it (0700) when it is missing, and locks it.  BUSY: another process has
@@ -52,6 +55,7 @@ void cfc_cache_abandon(struct cfc_cache *cache);
 int cfc_cache_open_readonly(const char *dir, struct cfc_cache **out);
 
 struct cfc_floor *cfc_cache_floor(struct cfc_cache *cache);
+struct cfc_trials *cfc_cache_trials(struct cfc_cache *cache); /* may be NULL, which it takes */
 
 /* The HEAD frame accepted last, into `frame` of `capacity` bytes.  NOT_FOUND, AUTHORITY, LIMIT, IO,
  * NO_MEMORY. */
@@ -92,7 +96,7 @@ struct cfc_cache_job {
 int cfc_cache_commit(struct cfc_cache *cache, const struct cfc_cache_job *job);
 
 /* Removes the contents that were written longest ago until size_max and CFC_CACHE_CONTENTS_MAX hold
- * again; those that a head or serving file of the directory names stay. */
+ * again; those that a head or serving file of the directory names stay, and the good ones. */
 void cfc_cache_trim(struct cfc_cache *cache);
 
 #endif

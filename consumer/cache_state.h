@@ -20,6 +20,7 @@ struct cfc_cache {
     bool is_readonly;
     bool is_contents_dirty; /* the persister's: the folder has names that were not synced */
     struct cfc_floor floor;
+    struct cfc_trials *trials;
 };
 
 /* The file of a content, and back; false for a name that is none. */

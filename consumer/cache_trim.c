@@ -90,13 +90,31 @@ pin_serving(struct cfc_cache *cache, const char *name, struct digest_list *pins)
            add(pins, &serving.content);
 }
 
+static bool
+pin_goods(struct cfc_cache *cache, struct digest_list *pins)
+{
+    struct cfc_digest *goods = calloc(CFC_TRIALS_SCOPES_MAX, sizeof(*goods));
+    bool is_added = goods != NULL;
+    size_t count;
+
+    if (goods == NULL) {
+        return false;
+    }
+    count = cfc_trials_goods(cache->trials, goods, CFC_TRIALS_SCOPES_MAX);
+    for (size_t i = 0; is_added && i < count; i++) {
+        is_added = add(pins, &goods[i]);
+    }
+    free(goods);
+    return is_added;
+}
+
 static int
 by_digest(const void *a, const void *b)
 {
     return memcmp(a, b, sizeof(struct cfc_digest));
 }
 
-/* What heads and serving files name, sorted.  false: it is not all known. */
+/* What heads, serving files and trials name, sorted.  false: it is not all known. */
 static bool
 find_pins(struct cfc_cache *cache, struct digest_list *pins)
 {
@@ -112,6 +130,7 @@ find_pins(struct cfc_cache *cache, struct digest_list *pins)
     while (is_whole && (entry = readdir(serving)) != NULL) {
         is_whole = entry->d_name[0] == '.' || pin_serving(cache, entry->d_name, pins);
     }
+    is_whole = is_whole && pin_goods(cache, pins);
     if (heads != NULL) {
         closedir(heads);
     }

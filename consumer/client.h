@@ -147,7 +147,8 @@ void cfc_client_reset_locks(struct confcast_scope *scope);
 int cfc_client_on_status(struct confcast *client, void (*fn)(void *arg), void *arg);
 
 /* Publishes `loaded` as this version after asking the validator when the content is another one,
- * and tells the application.  APP_REJECT, NO_MEMORY: nothing changed. */
+ * and tells the application.  APP_REJECT, NO_MEMORY, CRASH_LOOP (the version is set aside): nothing
+ * changed. */
 int cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_t epoch,
                     uint64_t version);
 

@@ -161,6 +161,34 @@ publish(struct confcast_scope *scope, struct confcast_view *view, bool is_other_
     cfc_view_retire(before, is_other_content, &scope->client->retired);
 }
 
+/* CRASH_LOOP: this version is set aside.  Otherwise a content that is another one is on trial from
+ * now on, before any reader sees it. */
+static int
+begin_trial(struct confcast_scope *scope, const struct cfc_loaded *loaded, uint64_t epoch,
+            uint64_t version)
+{
+    struct cfc_trial_content served = {.epoch = epoch, .version = version, .content = loaded->id};
+    struct cfc_trials *trials = cfc_cache_trials(scope->client->cache);
+
+    if (cfc_trials_is_aside(trials, scope->scope_id, epoch, version, &loaded->id) &&
+        scope->view != NULL) {
+        return CONFCAST_ERR_CRASH_LOOP;
+    }
+    cfc_trials_begin(trials, scope->scope_id, &served);
+    scope->trial_since_ns = cfc_client_now().mono_ns;
+    return CONFCAST_OK;
+}
+
+/* A content that was served for long enough is the one to go back to. */
+static void
+end_trial(struct confcast_scope *scope, uint64_t now_ns)
+{
+    if (scope->trial_since_ns != 0 && now_ns - scope->trial_since_ns >= CFC_TRIAL_NS) {
+        cfc_trials_pass(cfc_cache_trials(scope->client->cache), scope->scope_id);
+        scope->trial_since_ns = 0;
+    }
+}
+
 int
 cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_t epoch,
                 uint64_t version)
@@ -176,6 +204,14 @@ cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_
         scope->validate(scope->validate_arg, scope, view) != 0) {
         cfc_view_free(view);
         return CONFCAST_ERR_APP_REJECT;
+    }
+    if (is_other_content && scope->client->cache != NULL) {
+        int error = begin_trial(scope, loaded, epoch, version);
+
+        if (error != CONFCAST_OK) {
+            cfc_view_free(view);
+            return error;
+        }
     }
     publish(scope, view, is_other_content);
     return CONFCAST_OK;
@@ -442,6 +478,33 @@ restore_serving(struct confcast *client, struct confcast_scope *scope,
     }
 }
 
+/* What was served is set aside: the good content serves, if it is still here.  The accepted head
+ * then asks for its own, and is refused. */
+static void
+replace_aside(struct confcast *client, struct confcast_scope *scope,
+              struct cfc_cache_serving *serving)
+{
+    struct cfc_trials *trials = cfc_cache_trials(client->cache);
+    struct cfc_trial_content good = cfc_trials_good(trials, scope->scope_id);
+
+    if (serving->version == 0 || !cfc_trials_is_aside(trials, scope->scope_id, serving->epoch,
+                                                      serving->version, &serving->content)) {
+        return;
+    }
+    if (load(client, &good.content) == NULL) {
+        cfc_client_say(client, 0, "a crash loop, and the content before is not here scope=%s",
+                       scope->path);
+        return;
+    }
+    cfc_client_say(client, 0, "set aside after a crash loop scope=%s version=%llu serving=%llu",
+                   scope->path, (unsigned long long)serving->version,
+                   (unsigned long long)good.version);
+    serving->epoch = good.epoch;
+    serving->version = good.version;
+    serving->content = good.content;
+    serving->state = CFC_APPLY_NONE;
+}
+
 void
 cfc_client_restore(struct confcast *client, struct confcast_scope *scope)
 {
@@ -478,6 +541,7 @@ cfc_client_restore(struct confcast *client, struct confcast_scope *scope)
         cfc_client_say(client, 1, "the head accepted last is not used scope=%s error=%s",
                        scope->path, confcast_error_word(error));
     }
+    replace_aside(client, scope, &serving);
     if (serving.version != 0) {
         restore_serving(client, scope, &serving);
     }
@@ -554,6 +618,7 @@ cfc_client_refresh_status(struct confcast *client)
     uint64_t now_ns = cfc_client_now().mono_ns;
 
     for (uint32_t i = 0; i < client->scope_count; i++) {
+        end_trial(client->scopes[i], now_ns);
         refresh_one(client, client->scopes[i], now_ns);
     }
 }

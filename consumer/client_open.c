@@ -216,8 +216,10 @@ make_receiver(struct confcast *client, const struct confcast_options *options)
 static int
 open_cache(struct confcast *client, const struct confcast_options *options)
 {
-    struct cfc_cache_config config = {
-        .dir = options->state_dir, .fleet = client->fleet->name, .size_max = CACHE_SIZE_MAX};
+    struct cfc_cache_config config = {.dir = options->state_dir,
+                                      .fleet = client->fleet->name,
+                                      .size_max = CACHE_SIZE_MAX,
+                                      .strikes_max = options->crash_starts_max};
     uint64_t seen = 0;
     int error = cfc_cache_open(&config, &client->cache);
 
@@ -353,7 +355,7 @@ take_options(const struct confcast_options *given, struct confcast_options *out)
                         out->receive_buffer_size == 0 && out->pull == CONFCAST_PULL_AUTO &&
                         out->pull_ca_file == NULL && out->pull_cert_file == NULL &&
                         out->pull_key_file == NULL && out->pull_wait_ms == 0 &&
-                        out->pull_after_ms == 0;
+                        out->pull_after_ms == 0 && out->crash_starts_max == 0;
 
         return is_alone ? CONFCAST_OK : CONFCAST_ERR_INVALID;
     }

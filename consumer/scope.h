@@ -30,9 +30,10 @@ struct confcast_scope {
     void *change_arg;
     confcast_validate_fn *validate;
     void *validate_arg;
-    uint64_t since_ns; /* monotonic time of the subscription */
-    int persist_error; /* why the newest state is not durable; CONFCAST_OK */
-    bool is_deferred;  /* `deferred` is a SERVE that waits for retired memory */
+    uint64_t since_ns;       /* monotonic time of the subscription */
+    uint64_t trial_since_ns; /* monotonic time of the content's swap; 0 = it is not on trial */
+    int persist_error;       /* why the newest state is not durable; CONFCAST_OK */
+    bool is_deferred;        /* `deferred` is a SERVE that waits for retired memory */
     struct cfc_receiver_event deferred;
 };
 

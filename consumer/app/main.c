@@ -586,6 +586,8 @@ main(int argc, char **argv)
         fprintf(stderr, "confcast-agent: no memory or threads\n");
         return EXIT_CANNOT_START;
     }
+    /* What ends an agent is no content: it hands them on as they are. */
+    arguments.options.crash_starts_max = UINT32_MAX;
     arguments.options.log = print_log;
     arguments.options.log_arg = &arguments;
     code = run_agent(&arguments, events, &signals);

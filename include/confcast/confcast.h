@@ -96,12 +96,17 @@ struct confcast_options {
                                scope is stale after three of them; 0 = 10 s */
     uint32_t pull_after_ms; /* AUTO: multicast may be of no help for so long, 100..3,600,000;
                                0 = 10 s */
+    /* A process that ends without confcast_close() or exit() within a minute of serving a content
+     * has crashed; so many crashes within ten minutes set that version aside: the last content that
+     * was served for a minute serves instead, and the version is rejected (CRASH_LOOP) until there
+     * is a newer one.  Needs a state directory.  0 = 5; UINT32_MAX = never. */
+    uint32_t crash_starts_max;
 };
 
 #define CONFCAST_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(struct confcast_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL,     \
-            NULL, NULL, CONFCAST_PULL_AUTO, NULL, NULL, NULL, 0, 0                                 \
+            NULL, NULL, CONFCAST_PULL_AUTO, NULL, NULL, NULL, 0, 0, 0                              \
     }
 
 /* Through an agent: connects to it, now or when it comes; one that is not there is no error.

@@ -61,6 +61,8 @@ extern "C" {
     X(NO_BASE, -67, "no_base", "the base content of a delta is not here")                          \
     X(APP_REJECT, -68, "app_reject", "the application's validator refused the content")            \
     X(GONE, -69, "gone", "the sender does not hold the object any more")                           \
+    X(CRASH_LOOP, -70, "crash_loop",                                                               \
+      "the process ended again and again soon after it served the content")                        \
     /* Documents. */                                                                               \
     X(SYNTAX, -80, "syntax", "the document is not valid JSON")                                     \
     X(DUPLICATE_KEY, -81, "duplicate_key", "an object holds the same key twice")                   \

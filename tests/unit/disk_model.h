@@ -292,7 +292,8 @@ disk_opened(int fd, int flags)
 {
     struct stat st;
 
-    if (disk.is_on && fd >= 0 && (flags & O_EXCL) != 0 && fstat(fd, &st) == 0) {
+    if (disk.is_on && fd >= 0 && (flags & O_CREAT) != 0 && fstat(fd, &st) == 0 &&
+        ((flags & O_EXCL) != 0 || disk_find(&st) == NULL)) {
         disk_add(&st);
     }
     return fd;

@@ -195,6 +195,7 @@ trimming_drops_the_oldest_but_never_what_a_file_names(void)
     struct cfc_loaded *loaded[5];
     struct cfc_cache *cache;
     struct cfc_digest zero = {{0}};
+    struct cfc_trial_content good = {.epoch = 1, .version = 1};
     struct fixture f;
     struct cfc_head head = {
         .kind = CFC_HEAD_NORMAL, .epoch = 1, .version = 3, .issued_unix_ns = 1, .arm_count = 1};
@@ -219,9 +220,17 @@ trimming_drops_the_oldest_but_never_what_a_file_names(void)
         cfc_head_encode(&head, &f.signer, f.sha, job.head, sizeof(job.head), &size), CONFCAST_OK);
     job.head_size = size;
     CU_ASSERT_EQUAL(cfc_cache_commit(cache, &job), CONFCAST_OK);
+    good.content = loaded[2]->id; /* served well before */
+    cfc_trials_begin(cfc_cache_trials(cache), 1, &good);
+    cfc_trials_pass(cfc_cache_trials(cache), 1);
     cfc_cache_trim(cache);
     CU_ASSERT(!is_stored(loaded[0]));
     CU_ASSERT(is_stored(loaded[1]));
+    CU_ASSERT(is_stored(loaded[2]));
+    good = (struct cfc_trial_content){.epoch = 1, .version = 2, .content = loaded[1]->id};
+    cfc_trials_begin(cfc_cache_trials(cache), 1, &good);
+    cfc_trials_pass(cfc_cache_trials(cache), 1);
+    cfc_cache_trim(cache);
     CU_ASSERT(!is_stored(loaded[2]));
     CU_ASSERT(is_stored(loaded[3]));
     CU_ASSERT(!is_stored(loaded[4]));
