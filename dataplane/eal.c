@@ -181,7 +181,8 @@ add_vdev(struct arguments *a, const struct cfc_options *options)
         add(a, "--vdev=net_af_packet0,iface=%s,framesz=%u,blocksz=%u,framecnt=1024",
             options->interface, frame_size, frame_size < 4096 ? 4096 : frame_size);
     } else if (options->is_xdp) {
-        add(a, "--vdev=net_af_xdp0,iface=%s,xdp_prog=%s", options->interface, options->xdp_program);
+        add(a, "--vdev=net_af_xdp0,iface=%s,busy_budget=0,xdp_prog=%s", options->interface,
+            options->xdp_program);
     } else {
         add(a, "--vdev=%s0,iface=%s", options->driver, options->interface);
     }
