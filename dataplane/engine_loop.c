@@ -138,7 +138,8 @@ sleep_time(const struct cfc_engine *engine)
     uint64_t due_ns = cfc_sender_deadline(engine->sender);
     uint64_t bound_ns = engine->doorbell_fd >= 0 ? engine->ring_sleep_ns : POLL_SLEEP_NS;
     uint64_t control_ns = cfc_control_deadline(engine->control);
-    uint64_t gather_ns = GATHER_NS;
+    bool is_paced = cfc_sender_is_streaming(engine->sender) || due_ns <= now_ns;
+    uint64_t gather_ns = is_paced ? GATHER_NS : 0;
 
     /* A port that takes nothing (a peer that is away, a link that is down) is not pressed. */
     if (engine->port.queue_count > 0) {

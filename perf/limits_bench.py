@@ -102,7 +102,7 @@ class RelayedFleet(fleets.Fleet):
         port = next(link["ifname"] for link in ports if link["ifindex"] == peer)
         for command in (f"ip -n {bridge} link add shaper type ifb", f"ip -n {bridge} link set shaper up",
                         f"tc -n {bridge} qdisc add dev {port} ingress",
-                        f"tc -n {bridge} filter add dev {port} parent ffff: matchall action mirred egress redirect dev shaper",
+                        f"tc -n {bridge} filter add dev {port} parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev shaper",
                         f"tc -n {bridge} qdisc add dev shaper root tbf rate 1gbit burst 256kb limit 4mb"):
             self.run(command.split(), check=True)
 

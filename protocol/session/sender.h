@@ -188,6 +188,9 @@ void cfc_sender_payload_done(struct cfc_sender *s, uint32_t slot, uint32_t count
 
 uint64_t cfc_sender_deadline(const struct cfc_sender *s);
 
+/* Whether a content is being sent, so that the deadline is mostly the pacer's. */
+bool cfc_sender_is_streaming(const struct cfc_sender *s);
+
 /* -- To the control plane
  * ---------------------------------------------------------------------------------------------- */
 

@@ -213,6 +213,12 @@ cfc_sender_payload_done(struct cfc_sender *s, uint32_t slot, uint32_t count)
     cfc_content_tx_payload_done(&s->contents, slot, count);
 }
 
+bool
+cfc_sender_is_streaming(const struct cfc_sender *s)
+{
+    return cfc_content_tx_is_busy(&s->contents);
+}
+
 uint64_t
 cfc_sender_deadline(const struct cfc_sender *s)
 {
