@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/json/json_load.h"
 
 #define DUMP_FLAGS (JSON_SORT_KEYS | JSON_COMPACT)
 
@@ -47,7 +48,7 @@ set(struct cfc_reply *reply, unsigned status, const char *type, char *body, size
 void
 cfc_reply_json(struct cfc_reply *reply, unsigned status, json_t *value)
 {
-    char *text = value != NULL ? json_dumps(value, DUMP_FLAGS) : NULL;
+    char *text = value != NULL ? cfc_json_dump(value, DUMP_FLAGS) : NULL;
 
     json_decref(value);
     set(reply, status, media_type_json, text, text != NULL ? strlen(text) : 0);
@@ -109,8 +110,8 @@ void
 cfc_reply_document(struct cfc_reply *reply, json_t *meta, const char *text, size_t size)
 {
     json_t *after = meta != NULL ? split_after_document(meta) : NULL;
-    char *before_text = after != NULL ? json_dumps(meta, DUMP_FLAGS) : NULL;
-    char *after_text = after != NULL ? json_dumps(after, DUMP_FLAGS) : NULL;
+    char *before_text = after != NULL ? cfc_json_dump(meta, DUMP_FLAGS) : NULL;
+    char *after_text = after != NULL ? cfc_json_dump(after, DUMP_FLAGS) : NULL;
     char *body = NULL;
     size_t body_size = 0;
 

@@ -8,6 +8,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/api/status.h"
+#include "controlplane/json/json_load.h"
 #include "protocol/base/time.h"
 
 enum {
@@ -318,7 +319,7 @@ state_of(struct cfc_watch *w, char **text)
     }
     rc = cfc_api_scope_status(api, w->scope, w->request.wait.stragglers, unix_ns, &body, &w->seen);
     if (rc == CONFCAST_OK) {
-        *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
+        *text = cfc_json_dump(body, JSON_COMPACT | JSON_SORT_KEYS);
         rc = *text != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_MEMORY;
     }
     json_decref(body);

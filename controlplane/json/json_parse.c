@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/json/json_load.h"
 #include "protocol/base/limits.h"
 
 #define INTEGER_MAX_DIGITS "9007199254740991"
@@ -225,10 +226,15 @@ static int
 parse(const char *text, size_t size, json_t **root, struct cfc_json_error *error)
 {
     json_error_t detail;
+    bool is_out_of_memory;
 
     /* All numbers become doubles: those that are integers are exact, since they are at most 2^53 -
      * 1, and what is written out again does not depend on how they were written. */
-    *root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &detail);
+    *root = cfc_json_load(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &detail,
+                          &is_out_of_memory);
+    if (is_out_of_memory) {
+        return refuse(error, 0, CONFCAST_ERR_NO_MEMORY, "there is no memory for the document");
+    }
     if (*root == NULL) {
         int code = code_of(&detail);
 

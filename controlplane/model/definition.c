@@ -187,7 +187,10 @@ retire_text(struct cfc_store *store, struct cfc_store_batch *batch, const char *
     if (error != CONFCAST_OK) {
         return error == CONFCAST_ERR_NOT_FOUND ? CONFCAST_ERR_CORRUPT : error;
     }
-    json_object_set_new(record, "gone", json_true());
+    if (json_object_set_new(record, "gone", json_true()) != 0) {
+        json_decref(record);
+        return CONFCAST_ERR_NO_MEMORY;
+    }
     cfc_record_put(batch, &meta, record);
     cfc_store_delete(batch, text.bytes, text.size);
     if (found->is_blob) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/json/json_load.h"
 #include "controlplane/model/record_text.h"
 
 void
@@ -77,7 +78,7 @@ cfc_record_key_number(char table, uint64_t number)
 void
 cfc_record_put(struct cfc_store_batch *batch, const struct cfc_record_key *key, json_t *record)
 {
-    char *text = record != NULL ? json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *text = record != NULL ? cfc_json_dump(record, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 
     json_decref(record);
     if (text == NULL) {
@@ -103,13 +104,15 @@ cfc_record_guard(struct cfc_store_batch *batch, const struct cfc_record_key *key
 int
 cfc_record_parse(const void *bytes, size_t size, json_t **record)
 {
-    *record = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, NULL);
+    bool is_out_of_memory;
+
+    *record = cfc_json_load(bytes, size, JSON_REJECT_DUPLICATES, NULL, &is_out_of_memory);
     if (json_is_object(*record)) {
         return CONFCAST_OK;
     }
     json_decref(*record);
     *record = NULL;
-    return CONFCAST_ERR_CORRUPT;
+    return is_out_of_memory ? CONFCAST_ERR_NO_MEMORY : CONFCAST_ERR_CORRUPT;
 }
 
 int
@@ -224,7 +227,10 @@ cfc_release_to_json(const struct cfc_release *release, const char *author, const
 
     cfc_strategy_format(&release->strategy, strategy);
     for (uint32_t i = 0; i < release->quarantined_count; i++) {
-        json_array_append_new(quarantined, integer(release->quarantined[i]));
+        if (json_array_append_new(quarantined, integer(release->quarantined[i])) != 0) {
+            json_decref(quarantined);
+            return NULL;
+        }
     }
     record = json_pack(
         "{ss ss so so so so so ss ss so so ss ss}", "state", cfc_release_state_word(release->state),

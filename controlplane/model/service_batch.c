@@ -107,8 +107,11 @@ answer_item(const struct cfc_batch_item_result *item)
     cfc_digest_to_hex(&item->digest, digest);
     answer = json_pack("{si ss sI ss}", "kind", (int)item->kind, "scope", item->scope, "revision",
                        (json_int_t)item->revision, "digest", digest);
-    if (item->has_release) {
-        json_object_set_new(answer, "release", cfc_release_to_json(&item->release, NULL, NULL));
+    if (item->has_release &&
+        json_object_set_new(answer, "release", cfc_release_to_json(&item->release, NULL, NULL)) !=
+            0) {
+        json_decref(answer);
+        return NULL;
     }
     return answer;
 }
@@ -119,7 +122,10 @@ answer_of(const struct cfc_batch_result *result)
     json_t *items = json_array();
 
     for (size_t i = 0; i < result->count; i++) {
-        json_array_append_new(items, answer_item(&result->items[i]));
+        if (json_array_append_new(items, answer_item(&result->items[i])) != 0) {
+            json_decref(items);
+            return NULL;
+        }
     }
     return json_pack("{so sI ss ss}", "items", items, "affected",
                      (json_int_t)result->affected_count, "author", result->author, "message",

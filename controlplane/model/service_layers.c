@@ -165,7 +165,10 @@ layers_json(const struct setting *setting)
     json_t *list = json_array();
 
     for (uint32_t i = 0; !setting->is_default && i < setting->count; i++) {
-        json_array_append_new(list, json_string(setting->layers[i]->path));
+        if (json_array_append_new(list, json_string(setting->layers[i]->path)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
     }
     return json_pack("{so sI ss ss}", "layers", list, "unix_ns",
                      (json_int_t)setting->change.change->unix_ns, "author", setting->change.author,

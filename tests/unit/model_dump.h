@@ -37,6 +37,28 @@ dump_decision(FILE *out, const struct cfc_decision *decision, bool with_versions
     }
 }
 
+/* Whose texts are not kept. */
+static inline void
+dump_gone(FILE *out, struct cfc_service *service, const char *scope)
+{
+    struct cfc_definition_meta *items;
+    size_t count;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_service_history(service, scope, 0, 1000, &items, &count),
+                          CONFCAST_OK);
+    for (size_t i = 0; i < count; i++) {
+        struct cfc_definition definition;
+        int error = cfc_service_get(service, scope, items[i].revision, &definition);
+
+        CU_ASSERT_EQUAL(error, items[i].is_gone ? CONFCAST_ERR_GONE : CONFCAST_OK);
+        cfc_definition_free(&definition);
+        if (items[i].is_gone) {
+            fprintf(out, " gone=%llu", (unsigned long long)items[i].revision);
+        }
+    }
+    free(items);
+}
+
 static inline void
 dump_scope(FILE *out, struct cfc_service *service, const char *scope, bool with_versions)
 {
@@ -59,6 +81,10 @@ dump_scope(FILE *out, struct cfc_service *service, const char *scope, bool with_
             (unsigned long long)view.release.candidate_revision,
             (unsigned long long)view.release.previous_revision,
             (unsigned long long)view.release.release_version);
+    for (uint32_t i = 0; i < view.release.quarantined_count; i++) {
+        fprintf(out, " quarantined=%llu", (unsigned long long)view.release.quarantined[i]);
+    }
+    dump_gone(out, service, scope);
     CU_ASSERT_EQUAL(cfc_service_get_layers(service, scope, &layers), CONFCAST_OK);
     for (uint32_t i = 0; i < layers.count; i++) {
         fprintf(out, " /%s", layers.scopes[i]);
