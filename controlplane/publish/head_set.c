@@ -22,6 +22,7 @@ struct cfc_head_set {
     uint64_t tail_ids[TAIL_MAX]; /* scope ids of the tail: to be searched one by one */
     size_t capacity;
     uint64_t fresh_count;
+    uint64_t fresh_unix_ns;          /* signed last */
     struct cfc_fresh_entry *entries; /* scratch of `capacity` */
     uint8_t *nodes;                  /* scratch of cfc_fresh_nodes_size(capacity) */
 };
@@ -348,12 +349,13 @@ cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns
                    int (*fn)(void *arg, const uint8_t *frame, size_t size, bool is_changed),
                    void *arg)
 {
+    uint64_t late_ns = unix_ns > set->fresh_unix_ns ? 0 : set->fresh_unix_ns + 1 - unix_ns;
     struct cfc_fresh fixed = {
         .shard = set->config.shard,
         .epoch = set->config.epoch,
         .sequence = sequence,
-        .time_unix_ns = unix_ns,
-        .not_after_unix_ns = not_after_unix_ns,
+        .time_unix_ns = unix_ns + late_ns,
+        .not_after_unix_ns = not_after_unix_ns + late_ns,
         .fleet_size = fleet_size,
         .scope_count = (uint32_t)set->count,
     };
@@ -366,6 +368,7 @@ cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns
         return error;
     }
     merge_tail(set);
+    set->fresh_unix_ns = fixed.time_unix_ns;
     for (size_t i = 0; i < set->count; i++) {
         set->entries[i] = set->heads[i]->entry;
     }

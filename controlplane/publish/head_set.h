@@ -47,7 +47,9 @@ size_t cfc_head_set_count(const struct cfc_head_set *set);
 struct cfc_signed_head *cfc_head_set_at(struct cfc_head_set *set, size_t idx);
 
 /* Signs a FRESH over all heads and calls `fn` with each of its pages; a page is changed when one of
- * its heads is new since the last `changed_periods` calls, or when it is the only one.  NO_MEMORY,
+ * its heads is new since the last `changed_periods` calls, or when it is the only one.  The signed
+ * time rises with every call, also when the clock that tells unix_ns stepped back: consumers refuse
+ * an older one of the same sequence.  NO_MEMORY,
  * LIMIT (more than 131,072 scopes), or what fn returned. */
 int cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns,
                        uint64_t not_after_unix_ns, uint32_t fleet_size,

@@ -30,7 +30,7 @@ cfc_fresh_rx_check(const struct cfc_fresh_rx *f, struct cfc_sha256 *sha,
         if (fresh->sequence < f->sequence) {
             return CONFCAST_ERR_ROLLBACK;
         }
-        if (!*is_same_period && fresh->epoch == f->period_epoch &&
+        if (!*is_same_period && fresh->epoch == f->period_epoch && fresh->sequence == f->sequence &&
             fresh->time_unix_ns <= f->time_unix_ns) {
             return CONFCAST_ERR_REPLAY;
         }

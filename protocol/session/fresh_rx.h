@@ -3,7 +3,8 @@
  *
  * All pages of a period share their signed part, so the signature is checked once per period.  A
  * page is checked against the signed root.  Monotone: the epoch over heads and FRESH, the sequence
- * always, the time within an epoch (a new owner's clock may be behind that of the old one).
+ * always, the time within an epoch and sequence: a new owner's clock may be behind that of the old
+ * one, and the owner's own clock may step back, but a higher sequence is news whatever its time.
  *
  * No I/O, no allocation, no clock; one thread at a time. */
 #ifndef CFC_SESSION_FRESH_RX_H

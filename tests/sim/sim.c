@@ -444,3 +444,20 @@ sim_followers(const struct sim *sim, uint32_t scope)
     }
     return count;
 }
+
+uint32_t
+sim_count_freshness(const struct sim *sim, enum cfc_freshness freshness)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < sim->consumer_count; i++) {
+        const struct sim_consumer *c = &sim->consumers[i];
+        struct cfc_receiver_scope scope;
+
+        if (c->receiver != NULL &&
+            cfc_receiver_scope(c->receiver, c->scope_idx[0], &scope) == CONFCAST_OK) {
+            count += scope.freshness == freshness;
+        }
+    }
+    return count;
+}

@@ -121,6 +121,8 @@ uint32_t sim_consumer_by_id(const struct sim *sim, const char *id, size_t size);
 /* Consumers whose current content of a scope is that of these documents. */
 uint32_t sim_serving(struct sim *sim, uint32_t scope, uint32_t tenant_document,
                      uint32_t own_document);
+/* Scopes of consumers that are up which are as fresh as this. */
+uint32_t sim_count_freshness(const struct sim *sim, enum cfc_freshness freshness);
 /* Consumers that follow a scope and are up. */
 uint32_t sim_followers(const struct sim *sim, uint32_t scope);
 

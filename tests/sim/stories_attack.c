@@ -232,4 +232,7 @@ sim_story_clocks(struct sim *sim)
     sim_converge(sim, LATE);
     sim_publish(sim, CHECKOUT, sim_medium(sim));
     sim_converge(sim, LATE);
+    sim_run(sim, 3 * CFC_S);
+    sim_claim(sim, sim_count_freshness(sim, CFC_FRESHNESS_FRESH) == sim_followers(sim, 0),
+              "a change is fresh, whatever the clock said before");
 }

@@ -11,23 +11,6 @@ enum {
 #define SOON (5 * CFC_S)
 #define LATE (30 * CFC_S)
 
-static uint32_t
-count_freshness(const struct sim *sim, enum cfc_freshness freshness)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < sim->consumer_count; i++) {
-        const struct sim_consumer *c = &sim->consumers[i];
-        struct cfc_receiver_scope scope;
-
-        if (c->receiver != NULL &&
-            cfc_receiver_scope(c->receiver, c->scope_idx[0], &scope) == CONFCAST_OK) {
-            count += scope.freshness == freshness;
-        }
-    }
-    return count;
-}
-
 /* A third of the fleet gets no head by multicast. */
 static bool
 loses_heads(void *ctx, uint32_t consumer, const struct sim_packet *packet, bool is_multicast)
@@ -196,7 +179,7 @@ sim_story_engine_down(struct sim *sim)
     sim_converge(sim, SOON);
     sim_engine_kill(&sim->engine);
     sim_run(sim, 5 * CFC_S);
-    sim_claim(sim, count_freshness(sim, CFC_FRESHNESS_STALE) == sim_followers(sim, 0),
+    sim_claim(sim, sim_count_freshness(sim, CFC_FRESHNESS_STALE) == sim_followers(sim, 0),
               "everybody says STALE");
     for (uint32_t i = 0; i < sim->consumer_count; i += 2) {
         sim_consumer_kill(&sim->consumers[i]);
@@ -211,7 +194,7 @@ sim_story_engine_down(struct sim *sim)
     sim_engine_start(&sim->engine);
     sim_converge(sim, LATE);
     sim_run(sim, 3 * CFC_S);
-    sim_claim(sim, count_freshness(sim, CFC_FRESHNESS_FRESH) == sim_followers(sim, 0),
+    sim_claim(sim, sim_count_freshness(sim, CFC_FRESHNESS_FRESH) == sim_followers(sim, 0),
               "everybody is fresh again");
 }
 
@@ -228,7 +211,7 @@ sim_story_control_silent(struct sim *sim)
     sim->net.is_recording = false;
     sim_control_kill(sim_owner(sim));
     sim_run(sim, 3 * SIM_FRESH_PERIOD_NS + CFC_S);
-    sim_claim(sim, count_freshness(sim, CFC_FRESHNESS_CONTROL_SILENT) == sim_followers(sim, 0),
+    sim_claim(sim, sim_count_freshness(sim, CFC_FRESHNESS_CONTROL_SILENT) == sim_followers(sim, 0),
               "within three periods everybody says that the control plane is silent");
     /* Whoever plays its beacons back does not make it speak. */
     for (uint32_t i = 0; i < sim->net.record_count; i++) {
@@ -237,7 +220,7 @@ sim_story_control_silent(struct sim *sim)
         }
     }
     sim_run(sim, 10 * CFC_S);
-    sim_claim(sim, count_freshness(sim, CFC_FRESHNESS_FRESH) == 0, "nobody takes it for fresh");
+    sim_claim(sim, sim_count_freshness(sim, CFC_FRESHNESS_FRESH) == 0, "nobody takes it for fresh");
     sim_claim(sim, sim_serving(sim, 0, SIM_NO_DOCUMENT, document) == sim_followers(sim, 0),
               "everybody serves");
     /* The engine answers joiners without it, as it always does. */
@@ -246,7 +229,7 @@ sim_story_control_silent(struct sim *sim)
     sim_control_start(&sim->owners[1]);
     sim_publish(sim, CHECKOUT, sim_medium(sim));
     sim_converge(sim, LATE);
-    sim_claim(sim, count_freshness(sim, CFC_FRESHNESS_FRESH) == sim_followers(sim, 0),
+    sim_claim(sim, sim_count_freshness(sim, CFC_FRESHNESS_FRESH) == sim_followers(sim, 0),
               "everybody is fresh again");
 }
 

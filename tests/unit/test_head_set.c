@@ -245,6 +245,38 @@ fresh_lists_every_head_once_and_marks_what_changed(void)
 }
 
 static int
+take_times(void *arg, const uint8_t *frame, size_t size, bool is_changed)
+{
+    struct cfc_fresh *out = arg;
+    struct cfc_frame opened;
+
+    (void)is_changed;
+    CU_ASSERT_EQUAL_FATAL(cfc_frame_open(frame, size, &opened), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_fresh_decode(&opened, out), CONFCAST_OK);
+    return CONFCAST_OK;
+}
+
+static void
+the_signed_time_rises_though_the_clock_steps_back(void)
+{
+    static const uint64_t clock[] = {1000, 1001, 400, 400, 1002, 1003, 5000};
+    static const uint64_t signed_times[] = {1000, 1001, 1002, 1003, 1004, 1005, 5000};
+    struct bench b = setup();
+    struct cfc_fresh fresh;
+
+    open_sets(&b);
+    put(&b, decision_for("t/s", 1, body_of(&b, 50, 100)));
+    for (uint32_t i = 0; i < sizeof(clock) / sizeof(clock[0]); i++) {
+        CU_ASSERT_EQUAL_FATAL(
+            cfc_head_set_fresh(b.heads, 1, clock[i], clock[i] + 50, 8, take_times, &fresh),
+            CONFCAST_OK);
+        CU_ASSERT_EQUAL(fresh.time_unix_ns, signed_times[i]);
+        CU_ASSERT_EQUAL(fresh.not_after_unix_ns, signed_times[i] + 50);
+    }
+    teardown(&b);
+}
+
+static int
 count_entries(void *arg, const uint8_t *frame, size_t size, bool is_changed)
 {
     struct cfc_fresh_entry *last = arg;
@@ -321,6 +353,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_replaced_head_gives_its_contents_free),
     CFC_CASE(fresh_lists_every_head_once_and_marks_what_changed),
     CFC_CASE(many_heads_stay_in_order_and_are_replaced_wherever_they_are),
+    CFC_CASE(the_signed_time_rises_though_the_clock_steps_back),
     CFC_CASE(a_fleet_without_scopes_still_gets_a_sign_of_life),
 };
 

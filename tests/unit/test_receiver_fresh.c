@@ -472,10 +472,36 @@ two_signatures_of_one_moment_are_a_replay(void)
 {
     struct bench b;
     struct cfc_head head;
+    struct cfc_fresh_entry none;
 
     open_with_head(&b, &head);
     CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 20, &head), CONFCAST_OK);
-    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 21, &head), CONFCAST_ERR_REPLAY);
+    CU_ASSERT_EQUAL(bench_make_fresh(&b, BENCH_EPOCH, 20, b.now.unix_ns, &none, 0, 0), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_REPLAY);
+    bench_close(&b);
+}
+
+static void
+a_higher_sequence_is_news_though_the_owners_clock_stepped_back(void)
+{
+    struct bench b;
+    struct cfc_head head;
+    struct cfc_fresh_entry none;
+
+    open_with_head(&b, &head);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 20, &head), CONFCAST_OK);
+    b.now.unix_ns -= 60 * CFC_S;
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 21, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(freshness(&b), CFC_FRESHNESS_FRESH);
+    /* From then on that clock counts, and what was signed before is old. */
+    CU_ASSERT_EQUAL(bench_make_fresh(&b, BENCH_EPOCH, 21, b.now.unix_ns - 1, &none, 0, 0),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_REPLAY);
+    CU_ASSERT_EQUAL(bench_make_fresh(&b, BENCH_EPOCH, 20, b.now.unix_ns + 60 * CFC_S, &none, 0, 0),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_ROLLBACK);
+    bench_wait(&b, PERIOD);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 21, &head), CONFCAST_OK);
     bench_close(&b);
 }
 
@@ -554,6 +580,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(fresh_of_shards_without_a_followed_scope_is_dropped_early),
     CFC_CASE(a_scope_that_does_not_exist_is_not_asked_for_once_that_is_proved),
     CFC_CASE(two_signatures_of_one_moment_are_a_replay),
+    CFC_CASE(a_higher_sequence_is_news_though_the_owners_clock_stepped_back),
     CFC_CASE(a_list_that_falls_behind_takes_back_nothing_that_was_proved),
     CFC_CASE(the_reason_of_an_old_refusal_does_not_stick_to_the_next_version),
     CFC_CASE(a_floor_without_its_head_fences_fresh_of_a_lower_epoch),
