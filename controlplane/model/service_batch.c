@@ -261,13 +261,24 @@ judge(struct cfc_service *service, struct cfc_step *step, struct cfc_recipe *put
     return cfc_validate_impact(service, &step->impact, needed, refusal);
 }
 
+/* Deadlines and bake times begin with the commit, whatever a change has waited for. */
+static void
+pass_time(struct cfc_step *step, uint64_t since_ns)
+{
+    step->later = *step->change.change;
+    step->later.unix_ns += cfc_validator_now_ns() - since_ns;
+    step->change.change = &step->later;
+}
+
 /* Makes what was put off, without the lock, which is held again on success. */
 static int
 cook(struct cfc_service *service, struct cfc_step *step, const struct cfc_recipe *recipe)
 {
+    uint64_t begun_ns = cfc_validator_now_ns();
     struct cfc_config_body *body = NULL;
     int error = cfc_service_cook(service, recipe, &body);
 
+    pass_time(step, begun_ns);
     if (error != CONFCAST_OK && error != CONFCAST_ERR_AGAIN) {
         return error;
     }
@@ -326,10 +337,7 @@ ask_validators(struct cfc_service *service, struct cfc_step *step, struct cfc_va
     if (error != CONFCAST_OK) {
         return error;
     }
-    /* Deadlines and bake times begin with the commit. */
-    step->later = *step->change.change;
-    step->later.unix_ns += cfc_validator_now_ns() - begun_ns;
-    step->change.change = &step->later;
+    pass_time(step, begun_ns);
     cfc_step_reset(step);
     cfc_batch_result_free(result);
     error = enter_and_judge(service, step, &needed, result, failed, refusal, &is_inside);

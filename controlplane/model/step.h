@@ -33,7 +33,7 @@ enum {
 };
 
 struct cfc_step {
-    struct cfc_change later; /* the change, once validators have taken their time */
+    struct cfc_change later; /* the change, once it has waited for validators or big bodies */
     struct cfc_change_state change;
     struct cfc_step_item *items;
     size_t count;

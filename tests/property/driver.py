@@ -26,7 +26,8 @@ from persons import Persons
 
 TIMEOUT_S = 30
 LEAD_S = 1  # how far ahead the times are that a test waits for
-CONTEST_REFUSALS = ("conflict", "state", "approval", "schema_mismatch", "validation", "busy")
+CONTEST_REFUSALS = ("conflict", "state", "approval", "schema_mismatch", "validation", "busy",
+                    "scope_count", "document_size", "keys", "not_found")
 VALIDATOR = "#!/bin/sh\nif grep -q %s; then echo \"it has poison\"; exit 1; fi\n" % reference.POISON
 
 

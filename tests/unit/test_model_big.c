@@ -1,7 +1,10 @@
 /* Big configs are made without the service's lock: what others do meanwhile is never lost, and what
  * comes out is what would have been made under it. */
+#include <unistd.h>
+
 #include "controlplane/model/recipe.h"
 #include "controlplane/model/step.h"
+#include "protocol/base/time.h"
 #include "tests/unit/model_fixture.h"
 
 enum {
@@ -275,6 +278,29 @@ what_is_known_already_is_not_made_again(void)
     close_model(&m);
 }
 
+static void
+take_time(struct model *m, int round)
+{
+    (void)m;
+    (void)round;
+    usleep(200000);
+}
+
+static void
+deadlines_begin_when_the_body_is_made(void)
+{
+    struct cfc_release_plan plan = {.confirm_within_s = 1};
+    struct model m;
+
+    model_open(&m);
+    put_big(&m, "acme", 1);
+    listen_to(&m, take_time);
+    CU_ASSERT_EQUAL(promote_by(&m, "acme", "all", plan), CONFCAST_OK);
+    CU_ASSERT_EQUAL(meanwhile.rounds, 1);
+    CU_ASSERT_TRUE(m.view.release.confirm_by_unix_ns >= m.now + CFC_S + 200 * CFC_MS);
+    close_model(&m);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_big_promotion_lets_others_in_and_gives_what_the_lock_would),
     CFC_CASE(small_promotions_are_made_at_once),
@@ -283,6 +309,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_guard_that_breaks_meanwhile_refuses_the_promotion),
     CFC_CASE(what_changes_again_and_again_is_made_under_the_lock_in_the_end),
     CFC_CASE(what_is_known_already_is_not_made_again),
+    CFC_CASE(deadlines_begin_when_the_body_is_made),
 };
 
 CFC_TEST_MAIN("model_big", cases)
