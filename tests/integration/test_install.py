@@ -68,6 +68,13 @@ def main():
         assert code == 3 and "usage" in output, (code, output)
         code, output = run([program, "/nonexistent", "/nonexistent", "lo", root, "acme"], env)
         assert code == 2 and "there is no such object" in output, (code, output)
+        # The same in Python.
+        env["PYTHONPATH"] = find(root, "confcast.py")
+        command = [sys.executable, "-B", os.path.join(REPO, "docs/examples/service.py")]
+        code, output = run(command, env)
+        assert code == 3 and "usage" in output, (code, output)
+        code, output = run(command + [os.path.join(root, "nobody"), "acme"], env, stdin=subprocess.DEVNULL)
+        assert code == 0 and "starting on defaults: timeout" in output and "limit 64" in output, (code, output)
         # Every function of the headers is there, and nothing else is.
         names = declared(header) | declared(os.path.join(os.path.dirname(header), "error.h"))
         have = exported(os.path.join(lib, "libconfcast.so"))
