@@ -703,7 +703,8 @@ cfc_service_tick(struct cfc_service *service, uint64_t unix_ns)
     }
     pthread_mutex_unlock(&service->lock);
     if (error == CONFCAST_OK) {
-        error = expire_answers(service, unix_ns);
+        error = cfc_rollout_tick(service, unix_ns);
     }
-    return error == CONFCAST_OK ? cfc_rollout_tick(service, unix_ns) : error;
+    /* Last, since it may take long and nothing waits for it. */
+    return error == CONFCAST_OK ? expire_answers(service, unix_ns) : error;
 }

@@ -657,9 +657,9 @@ a_rollout_whose_text_is_damaged_keeps_no_other_waiting(void)
     CU_ASSERT_EQUAL(put_text(&m, "other", "{\"a\":2}"), CONFCAST_OK);
     CU_ASSERT_EQUAL(promote_by(&m, "other", "all", plan), CONFCAST_OK);
     m.now += 61 * CFC_S;
-    /* The first call is the tick's own, the second one reads what acme goes back to. */
+    /* The first call reads what acme goes back to. */
     *cfc_store_fault_plan(m.store) =
-        (struct cfc_store_fault){.fail_at = 2, .error = CONFCAST_ERR_CORRUPT};
+        (struct cfc_store_fault){.fail_at = 1, .error = CONFCAST_ERR_CORRUPT};
     CU_ASSERT_EQUAL(cfc_service_tick(m.service, m.now), CONFCAST_ERR_CORRUPT);
     *cfc_store_fault_plan(m.store) = (struct cfc_store_fault){0};
     CU_ASSERT_EQUAL(release_of(&m, "acme").state, CFC_RELEASE_ACTIVE); /* at its second try */
