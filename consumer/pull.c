@@ -164,17 +164,18 @@ static void
 renew(struct cfc_pull *p, const struct cfc_pull_job *job, const struct cfc_pull_outcome *outcome,
       uint64_t now_ns)
 {
+    if (memcmp(job->nonce, p->nonce, sizeof(job->nonce)) != 0) {
+        return; /* another answer has brought a newer one */
+    }
     if (!outcome->has_nonce || p->was_unauthorized) {
         fail(p, job, outcome->retry_s, now_ns);
         return;
     }
     memcpy(p->nonce, outcome->nonce, sizeof(p->nonce));
-    if (p->state == CFC_PULL_STATE_IDLE) {
-        return;
+    p->was_unauthorized = true;
+    if (p->state != CFC_PULL_STATE_IDLE) {
+        enter(p, CFC_PULL_STATE_GREETING);
     }
-    /* Requests under the old nonce fail together; only the HELLO under the new one counts. */
-    p->was_unauthorized = job->kind == CFC_PULL_HELLO;
-    enter(p, CFC_PULL_STATE_GREETING);
 }
 
 static void
@@ -190,7 +191,9 @@ on_snapshot(struct cfc_pull *p, const struct cfc_pull_job *job,
         scope->is_quick = true;
         return;
     }
-    scope->tries = 0;
+    if (job->wait_s > 0 || outcome->is_progress || !is_long(p)) {
+        scope->tries = 0; /* one that did not wait shows nothing of the server's patience */
+    }
     scope->is_quick = false;
     scope->at_ns = now_ns;
     if (!is_long(p)) {
@@ -224,12 +227,13 @@ cfc_pull_done(struct cfc_pull *p, const struct cfc_pull_job *job,
     if (outcome->status != 200) {
         return false;
     }
-    if (is_current) {
+    if (is_current && outcome->has_nonce) {
+        memcpy(p->nonce, outcome->nonce, sizeof(p->nonce));
+    }
+    if (is_current && job->kind == CFC_PULL_SNAPSHOT) {
+        /* A HELLO that is taken where snapshots are not must not begin the waits anew. */
         p->tries = 0;
         p->was_unauthorized = false;
-        if (outcome->has_nonce) {
-            memcpy(p->nonce, outcome->nonce, sizeof(p->nonce));
-        }
     }
     if (job->kind == CFC_PULL_SNAPSHOT) {
         on_snapshot(p, job, outcome, now_ns);

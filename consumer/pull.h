@@ -88,8 +88,8 @@ struct cfc_pull {
     uint8_t nonce[CFC_PULL_NONCE_SIZE];
     bool is_greeting; /* a HELLO is under way */
     bool is_acking;
-    bool was_unauthorized; /* since the last answer that was none */
-    uint8_t tries;         /* failures since the last success */
+    bool was_unauthorized; /* since the last snapshot */
+    uint8_t tries;         /* failures since then */
     uint64_t at_ns;        /* no request before */
     uint32_t busy_count;   /* SNAPSHOTs under way */
     uint32_t scope_count;

@@ -2,19 +2,20 @@
 
 import glob
 import hashlib
+import http.client
 import http.server
 import json
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import tempfile
 import threading
 import time
 import unittest
 
-from control import CONFCASTCTL, Daemon, ctl, wait_until
+from control import Daemon, ctl, wait_until
+from certificates import make_ca, make_cert, make_crl
 
 AGENT = os.environ["CONFCAST_AGENT"]
 SCOPE = "acme/checkout/prod"
@@ -104,16 +105,17 @@ class Agent:
 
 class PullCase(unittest.TestCase):
     scheme = "http"
+    host = "localhost"
     daemon_options = ()
 
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="confcast-pull-")
         cls.keys = os.path.join(cls.folder, "keys")
-        cls.port = free_port()
+        cls.port = cls.url_port = free_port()
         cls.prepare()
         result = ctl("key", "init", "--dir", cls.keys, "--engine", "127.0.0.1", "--pull-url",
-                     f"{cls.scheme}://localhost:{cls.port}")
+                     f"{cls.scheme}://{cls.host}:{cls.url_port}")
         assert result.returncode == 0, result.stderr
         cls.daemon = Daemon(cls.folder, "--keys", cls.keys, "--pull", "--listen", f"127.0.0.1:{cls.port}",
                             *cls.daemon_options).start()
@@ -417,6 +419,248 @@ class Routes(PullCase):
     def metric(self, name):
         text = self.daemon.request("GET", "/metrics", unix=True).body.decode()
         return int(next(line.split()[1] for line in text.splitlines() if line.startswith(name + " ")))
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    """A control plane, or somebody on the way to it, that does not say what it should."""
+
+    protocol_version = "HTTP/1.1"
+    daemon_port = 0
+    modes = {}  # by scope; "good" where there is none
+    recorded = {}  # an answer with a head, by scope
+    requests = {}
+    open_streams = 0
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        self.answer()
+
+    def do_POST(self):
+        self.answer()
+
+    def fetch(self):
+        size = int(self.headers.get("Content-Length") or 0)
+        connection = http.client.HTTPConnection("127.0.0.1", Liar.daemon_port, timeout=70)
+        try:
+            connection.request(self.command, self.path, self.rfile.read(size) if size else None,
+                               {"Authorization": self.headers["Authorization"]})
+            response = connection.getresponse()
+            return response.status, response.headers.get("Confcast-Nonce", ""), response.read()
+        finally:
+            connection.close()
+
+    def give(self, status, nonce, body, size=None, **headers):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) if size is None else size))
+        self.send_header("Confcast-Nonce", nonce)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def answer(self):
+        scope = self.path.partition("?")[0][len("/v1/snapshot/"):]
+        Liar.requests[scope] = Liar.requests.get(scope, 0) + 1
+        try:
+            status, nonce, body = self.fetch()
+        except OSError:
+            status, nonce, body = 503, "", b""
+        try:
+            self.lie(scope, status, nonce, body)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def lie(self, scope, status, nonce, body):
+        mode = Liar.modes.get(scope, "good")
+        is_snapshot = self.path.startswith("/v1/snapshot") and status == 200
+        if is_snapshot and len(body) > 1000 and mode == "good":
+            Liar.recorded[scope] = body
+        if mode == "good" or not is_snapshot:
+            self.give(status, nonce, body)
+        elif mode == "truncated":
+            self.give(200, nonce, body[:len(body) * 2 // 3], len(body))
+            self.close_connection = True
+        elif mode == "cut":  # a whole answer of HTTP that ends within a frame
+            self.give(200, nonce, body[:len(body) * 2 // 3])
+        elif mode == "signature":
+            self.give(200, nonce, b"".join(flip(frame, -1 if kind == HEAD else None) for kind, frame in frames(body)))
+        elif mode == "digest":
+            self.give(200, nonce, b"".join(flip(frame, 40 if kind == SYMBOL else None) for kind, frame in frames(body)))
+        elif mode == "headless":
+            self.give(200, nonce, b"".join(frame for kind, frame in frames(body) if kind != HEAD))
+        elif mode == "older":
+            self.give(200, nonce, Liar.recorded[scope])
+        elif mode == "garbage":
+            self.give(200, nonce, os.urandom(100000))
+        elif mode == "huge":
+            self.give(200, nonce, body, 1 << 60)
+            self.close_connection = True
+        elif mode == "endless":
+            self.endless(scope, nonce, frames(body)[0][1])
+        elif mode == "redirect":
+            self.give(302, nonce, b"", Location=self.path)
+        elif mode == "error":
+            self.give(500, nonce, b"{}")
+        elif mode == "busy":
+            self.give(503, nonce, b"{}", Retry_After="1")
+        elif mode == "nobody":
+            self.give(401, nonce, b"{}")
+        elif mode == "slow":
+            self.give(200, nonce, b"", 1 << 20)
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.1)
+                if Liar.modes.get(scope) != "slow":
+                    return
+
+    def endless(self, scope, nonce, frame):
+        Liar.open_streams += 1
+        try:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Confcast-Nonce", nonce)
+            self.end_headers()
+            piece = frame * 100
+            while Liar.modes.get(scope) == "endless":
+                self.wfile.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+        finally:
+            Liar.open_streams -= 1
+            self.close_connection = True
+
+
+def flip(frame, at):
+    """The frame with a bit of it changed; at None: as it is."""
+    if at is None or len(frame) <= abs(at):
+        return frame
+    changed = bytearray(frame)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+class LiarServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        pass  # agents end while an answer is on its way
+
+
+class Hostile(PullCase):
+    @classmethod
+    def prepare(cls):
+        cls.liar = LiarServer(("127.0.0.1", 0), Liar)
+        cls.url_port = cls.liar.server_port
+        cls.host = "127.0.0.1"
+        Liar.daemon_port = cls.port
+        threading.Thread(target=cls.liar.serve_forever, daemon=True).start()
+
+    @classmethod
+    def tearDownClass(cls):
+        Liar.modes.clear()
+        super().tearDownClass()
+        cls.liar.shutdown()
+        cls.liar.server_close()
+
+    def document(self, n):
+        return {"n": n, "text": hashlib.sha512(b"%d" % n).hexdigest() * 1 + os.urandom(30000).hex()}
+
+    def memory_kb(self, agent):
+        with open(f"/proc/{agent.process.pid}/status", encoding="ascii") as file:
+            return int(next(line.split()[1] for line in file if line.startswith("VmHWM")))
+
+    def test_lies_change_nothing_are_not_hammered_and_the_truth_heals(self):
+        lies = ("truncated", "cut", "signature", "digest", "headless", "older", "garbage", "huge", "endless", "redirect",
+                "error", "busy", "nobody")
+        scopes = {lie: f"acme/lies/{lie}" for lie in lies}
+        first = {lie: self.publish(self.document(1), scopes[lie])["version"] for lie in lies}
+        agents = {lie: self.agent(f"lied-to-{lie}", scopes=(scopes[lie],)) for lie in lies}
+        for lie, agent in agents.items():
+            agent.await_event("applied", first[lie])
+        Liar.modes = {scope: lie for lie, scope in scopes.items()}
+        before = dict(Liar.requests)
+        second = {lie: self.publish(self.document(2), scopes[lie])["version"] for lie in lies}
+        time.sleep(4)
+        for lie, agent in agents.items():
+            with self.subTest(lie=lie):
+                self.assertIsNone(agent.process.poll())
+                self.assertEqual(agent.last("applied")["version"], first[lie])
+                self.assertEqual(agent.get(scopes[lie], "/n"), 1)
+                self.assertLess(Liar.requests[scopes[lie]] - before[scopes[lie]], 12)
+                self.assertLess(self.memory_kb(agent), 100000)
+        Liar.modes = {}
+        for lie, agent in agents.items():
+            with self.subTest(healed_from=lie):
+                agent.await_event("applied", second[lie], timeout_s=30)
+                self.assertEqual(agent.get(scopes[lie], "/n"), 2)
+        wait_until(lambda: all(self.status(scope)["applied"] == 1 for scope in scopes.values()))
+        wait_until(lambda: Liar.open_streams == 0)
+
+    def test_an_answer_that_drips_holds_up_neither_reading_nor_the_end(self):
+        scope = "acme/slow"
+        first = self.publish(self.document(1), scope)
+        agent = self.agent("slow", scopes=(scope,))
+        agent.await_event("applied", first["version"])
+        Liar.modes[scope] = "slow"
+        self.publish(self.document(2), scope)
+        agent.await_event("stale")
+        self.assertEqual(agent.get(scope, "/n"), 1)
+        start = time.monotonic()
+        self.assertEqual(agent.stop(), 0)
+        self.assertLess(time.monotonic() - start, 1)
+
+
+class Tls(PullCase):
+    scheme = "https"
+    host = "127.0.0.1"
+
+    @classmethod
+    def prepare(cls):
+        make_ca(cls.folder, "ca")
+        make_ca(cls.folder, "foreign")
+        make_cert(cls.folder, "ca", "server", "server")
+        make_cert(cls.folder, "ca", "client", "client")
+        make_crl(cls.folder, "ca")
+        cls.daemon_options = ("--tls-cert", cls.path("server.pem"), "--tls-key", cls.path("server.key"),
+                              "--tls-client-ca", cls.path("ca.pem"), "--tls-client-crl", cls.path("ca.crl"))
+
+    @classmethod
+    def path(cls, name):
+        return os.path.join(cls.folder, name)
+
+    def test_a_server_that_we_trust_is_taken_with_and_without_a_certificate_of_ours(self):
+        scope = "acme/tls"
+        released = self.publish({"n": 1}, scope)
+        plain = self.agent("tls", "--pull-ca", self.path("ca.pem"), scopes=(scope,))
+        certified = self.agent("tls-client", "--pull-ca", self.path("ca.pem"), "--pull-cert", self.path("client.pem"),
+                               "--pull-key", self.path("client.key"), scopes=(scope,))
+        for agent in (plain, certified):
+            agent.await_event("applied", released["version"])
+        wait_until(lambda: self.status(scope)["applied"] == 2)
+
+    def test_a_server_of_another_authority_is_not(self):
+        self.publish({"n": 1}, "acme/tls2")
+        for name, options in (("foreign", ("--pull-ca", self.path("foreign.pem"))), ("system", ())):
+            agent = self.agent("tls-" + name, *options, scopes=("acme/tls2",))
+            wait_until(lambda: any("pull failed" in line and "error=authority" in line for line in agent.log))  # noqa: B023
+            self.assertEqual(agent.count("accepted"), 0)
+            self.assertEqual(agent.stats()["pulls"], 0)
+
+    def test_a_certificate_file_that_is_not_there_is_told_at_the_start(self):
+        agent = self.agent("tls-missing", "--pull-ca", self.path("nothing.pem"))
+        self.assertEqual(agent.process.wait(10), 2)
+
+
+class TlsName(Tls):
+    """The certificate is for 127.0.0.1."""
+
+    host = "localhost"
+
+    def test_a_server_that_we_trust_is_taken_with_and_without_a_certificate_of_ours(self):
+        self.publish({"n": 1}, "acme/name")
+        agent = self.agent("tls-name", "--pull-ca", self.path("ca.pem"), scopes=("acme/name",))
+        wait_until(lambda: any("error=authority" in line for line in agent.log))
+        self.assertEqual(agent.count("accepted"), 0)
 
 
 class Unserved(unittest.TestCase):

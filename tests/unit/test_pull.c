@@ -166,7 +166,14 @@ failures_back_off_doubling_half_of_it_random_and_rotate(void)
     done(200, now_ns);
     CU_ASSERT_FATAL(next(now_ns, CFC_PULL_SNAPSHOT));
     done(503, now_ns);
-    CU_ASSERT(cfc_pull_deadline(&p, CFC_NEVER) - now_ns <= RETRY); /* success began anew */
+    CU_ASSERT(cfc_pull_deadline(&p, CFC_NEVER) - now_ns >= MAX / 2); /* a HELLO is no success */
+    now_ns += MAX;
+    greet(now_ns);
+    CU_ASSERT_FATAL(next(now_ns, CFC_PULL_SNAPSHOT));
+    done(200, now_ns);
+    CU_ASSERT_FATAL(next(now_ns, CFC_PULL_SNAPSHOT));
+    done(503, now_ns);
+    CU_ASSERT(cfc_pull_deadline(&p, CFC_NEVER) - now_ns <= RETRY); /* a snapshot begins anew */
 }
 
 static void
@@ -236,6 +243,8 @@ a_new_nonce_is_used_at_once_and_a_second_refusal_is_a_failure(void)
     CU_ASSERT(is_quiet(T0 + RETRY / 2 - 1));
     CU_ASSERT(next(T0 + RETRY, CFC_PULL_HELLO));
     CU_ASSERT(done(200, T0 + RETRY));
+    CU_ASSERT_FATAL(next(T0 + RETRY, CFC_PULL_SNAPSHOT));
+    done(200, T0 + RETRY);
 
     /* One that ended meanwhile costs a new HELLO and no time. */
     CU_ASSERT_FATAL(next(T0 + RETRY, CFC_PULL_SNAPSHOT));
@@ -245,11 +254,39 @@ a_new_nonce_is_used_at_once_and_a_second_refusal_is_a_failure(void)
     CU_ASSERT_EQUAL(job.nonce[0], 9);
     CU_ASSERT(done(200, T0 + MAX));
     CU_ASSERT(next(T0 + MAX, CFC_PULL_SNAPSHOT));
+    refused.nonce[0] = 10;
+    cfc_pull_done(&p, &job, &refused, T0 + MAX); /* again, though the HELLO was taken */
+    CU_ASSERT(is_quiet(T0 + MAX + RETRY / 2 - 1));
+    greet(T0 + MAX + RETRY);
+    CU_ASSERT(next(T0 + MAX + RETRY, CFC_PULL_SNAPSHOT));
 
     /* Without a new nonce there is nothing to try. */
     refused.has_nonce = false;
     cfc_pull_done(&p, &job, &refused, T0 + 2 * MAX);
     CU_ASSERT(is_quiet(T0 + 2 * MAX));
+}
+
+/* Requests under one nonce fail together when it ends. */
+static void
+a_nonce_that_ends_under_many_requests_costs_one_hello(void)
+{
+    struct cfc_pull_outcome refused = {.status = 401, .has_nonce = true, .nonce = {1}};
+    struct cfc_pull_job jobs[4];
+
+    open_with(1, 4, 1);
+    greet(T0);
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_FATAL(next(T0, CFC_PULL_SNAPSHOT));
+        jobs[i] = job;
+    }
+    for (int i = 0; i < 4; i++) {
+        cfc_pull_done(&p, &jobs[i], &refused, T0 + 1);
+    }
+    CU_ASSERT_EQUAL(p.tries, 0);
+    greet(T0 + 1);
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT(next(T0 + 1, CFC_PULL_SNAPSHOT));
+    }
 }
 
 static void
@@ -284,6 +321,11 @@ answers_that_bring_a_scope_no_further_slow_that_scope_alone(void)
     CU_ASSERT(next(T0 + RETRY + CFC_MS, CFC_PULL_SNAPSHOT));
     cfc_pull_done(&p, &job, &early, T0 + RETRY + 2 * CFC_MS); /* a quick one: nothing is wrong */
     CU_ASSERT_FATAL(next(T0 + CFC_S, CFC_PULL_SNAPSHOT));
+    cfc_pull_done(&p, &job, &early, T0 + CFC_S + 1); /* and nothing is right: it waits longer */
+    CU_ASSERT(p.scopes[0].at_ns > T0 + CFC_S + RETRY);
+    CU_ASSERT_FATAL(next(T0 + CFC_S + 3 * RETRY, CFC_PULL_SNAPSHOT));
+    cfc_pull_done(&p, &job, &early, T0 + CFC_S + 3 * RETRY);
+    CU_ASSERT_FATAL(next(T0 + CFC_S + 3 * RETRY, CFC_PULL_SNAPSHOT));
     cfc_pull_done(&p, &job, &early, T0 + 11 * CFC_S); /* after its time: nothing new is fine */
     CU_ASSERT(next(T0 + 11 * CFC_S, CFC_PULL_SNAPSHOT));
 }
@@ -319,6 +361,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(requests_that_fail_together_count_once),
     CFC_CASE(a_server_that_names_a_time_is_left_alone_for_it),
     CFC_CASE(a_new_nonce_is_used_at_once_and_a_second_refusal_is_a_failure),
+    CFC_CASE(a_nonce_that_ends_under_many_requests_costs_one_hello),
     CFC_CASE(answers_that_bring_a_scope_no_further_slow_that_scope_alone),
     CFC_CASE(one_report_is_under_way_at_a_time),
 };
