@@ -187,7 +187,7 @@ on_done(void *arg, uint32_t slot, const struct cfc_pull_http_result *result)
     if (outcome.status == 200) {
         p->stats.requests++;
         p->is_failing = false;
-    } else if (outcome.status != 401 || p->machine.was_unauthorized) {
+    } else if (p->is_on && (outcome.status != 401 || p->machine.was_unauthorized)) {
         p->stats.failures++;
         say_failure(p, t, result);
     }
@@ -349,6 +349,7 @@ turn_off(struct cfc_client_pull *p, const struct cfc_now *now)
     p->off_ns = now->mono_ns;
     memset(p->held_up_ns, 0, sizeof(p->held_up_ns));
     cfc_pull_stop(&p->machine);
+    cfc_pull_http_cancel(p->http);
     cfc_receiver_set_pull(p->client->receiver, CFC_PULL_OFF, 0, now);
     cfc_client_say(p->client, 2, "multicast works again, pulling ends");
 }

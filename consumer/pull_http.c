@@ -241,6 +241,7 @@ code_of(const struct slot *slot, CURLcode code)
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
         return CONFCAST_ERR_AUTHORITY;
+    case CURLE_ABORTED_BY_CALLBACK:
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING:
     case CURLE_RECV_ERROR:
@@ -544,6 +545,16 @@ cfc_pull_http_start(struct cfc_pull_http *http, const struct cfc_pull_http_reque
     slot->is_busy = true;
     *out = slot->idx;
     return CONFCAST_OK;
+}
+
+void
+cfc_pull_http_cancel(struct cfc_pull_http *http)
+{
+    for (int i = 0; i < CFC_PULL_HTTP_MAX; i++) {
+        if (http->slots[i].is_busy) {
+            finish(&http->slots[i], CURLE_ABORTED_BY_CALLBACK);
+        }
+    }
 }
 
 void

@@ -69,6 +69,9 @@ void cfc_pull_http_abandon(struct cfc_pull_http *http);
 int cfc_pull_http_start(struct cfc_pull_http *http, const struct cfc_pull_http_request *request,
                         uint32_t *slot);
 
+/* Ends all requests now, each with its on_done (CLOSED).  Not from a callback. */
+void cfc_pull_http_cancel(struct cfc_pull_http *http);
+
 /* Goes on with what is ready, and makes callbacks.  Call it when fd() is readable or deadline() has
  * come. */
 void cfc_pull_http_run(struct cfc_pull_http *http, uint64_t mono_ns);
