@@ -108,6 +108,70 @@ name_matches(const struct cfc_ctl_command *command, const char *first, const cha
            strcmp(command->name + size + 1, second) == 0;
 }
 
+/* Letters to add, take away, exchange or swap with the next; beyond ten letters they are far. */
+static size_t
+distance(const char *a, const char *b)
+{
+    enum {
+        SIZE_MAX_ = 10
+    };
+    size_t rows[SIZE_MAX_ + 1][SIZE_MAX_ + 1];
+    size_t a_size = strlen(a);
+    size_t b_size = strlen(b);
+
+    if (a_size > SIZE_MAX_ || b_size > SIZE_MAX_) {
+        return SIZE_MAX_;
+    }
+    for (size_t i = 0; i <= a_size; i++) {
+        for (size_t j = 0; j <= b_size; j++) {
+            size_t best = i == 0 ? j : j == 0 ? i : rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+
+            if (i > 0 && j > 0) {
+                best = rows[i - 1][j] + 1 < best ? rows[i - 1][j] + 1 : best;
+                best = rows[i][j - 1] + 1 < best ? rows[i][j - 1] + 1 : best;
+            }
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                best = rows[i - 2][j - 2] + 1 < best ? rows[i - 2][j - 2] + 1 : best;
+            }
+            rows[i][j] = best;
+        }
+    }
+    return rows[a_size][b_size];
+}
+
+/* Names what was meant: the commands of a group, or the one that is spelt nearly so. */
+static int
+refuse_command(const struct parser *p, const struct cfc_ctl_command *commands, const char *first)
+{
+    const char *nearest = NULL;
+    size_t nearest_distance = 3; /* one that is further away was not meant */
+    char group[256] = "";
+    size_t size = 0;
+
+    for (const struct cfc_ctl_command *c = commands; c->name != NULL; c++) {
+        size_t word_size = strcspn(c->name, " ");
+        char word[32];
+
+        snprintf(word, sizeof(word), "%.*s", (int)word_size, c->name);
+        if (strcmp(word, first) == 0 && size < sizeof(group)) {
+            size += (size_t)snprintf(group + size, sizeof(group) - size, "%s%s",
+                                     size > 0 ? ", " : "", c->name + word_size + 1);
+        }
+        if (distance(word, first) < nearest_distance) {
+            nearest = c->name;
+            nearest_distance = distance(word, first);
+        }
+    }
+    if (size > 0) {
+        return refuse(p, "%s needs one of: %s", first, group);
+    }
+    if (nearest != NULL) {
+        return refuse(p, "%s is not a command; did you mean %.*s? See confcastctl --help", first,
+                      (int)strcspn(nearest, " "), nearest);
+    }
+    return refuse(p, "%s is not a command; see confcastctl --help", first);
+}
+
 /* Takes the command's name, of two words where there is one. */
 static int
 take_command(struct parser *p, const struct cfc_ctl_command *commands)
@@ -130,7 +194,7 @@ take_command(struct parser *p, const struct cfc_ctl_command *commands)
         }
     }
     p->args->unknown = first;
-    return refuse(p, "%s is not a command; see confcastctl --help", first);
+    return refuse_command(p, commands, first);
 }
 
 static int

@@ -93,6 +93,31 @@ print_wait(const struct cfc_ctl *ctl, json_t *status, const struct goal *goal, u
     return CFC_EXIT_OK;
 }
 
+/* Why it is not reached, as far as the status says. */
+static int
+fail_late(const json_t *status, const struct goal *goal, const char *scope)
+{
+    long long total = (long long)integer_at(status, "total");
+    long long rejected = (long long)integer_at(status, "rejected");
+    long long stale = (long long)integer_at(status, "stale");
+
+    if ((uint64_t)integer_at(status, "published") < goal->version || goal->version == 0) {
+        return cfc_ctl_fail(CFC_EXIT_TIMEOUT,
+                            "%s: not reached in time: version %llu is not published yet (doctor "
+                            "looks for the engine)",
+                            scope, (unsigned long long)goal->version);
+    }
+    if (total == 0) {
+        return cfc_ctl_fail(CFC_EXIT_TIMEOUT,
+                            "%s: not reached in time: no consumer that follows it is known", scope);
+    }
+    return cfc_ctl_fail(CFC_EXIT_TIMEOUT,
+                        "%s: not reached in time: %lld of %lld lack it, %lld of them rejected it, "
+                        "%lld are silent; consumers --behind --scope %s names them",
+                        scope, total - (long long)integer_at(status, goal->what), total, rejected,
+                        stale, scope);
+}
+
 void
 cfc_ctl_sleep_ms(uint64_t ms)
 {
@@ -164,18 +189,15 @@ wait_for(struct cfc_ctl *ctl, const char *scope, struct goal *goal, uint64_t tim
         if (reached || waited_ms >= timeout_ms) {
             end_progress(&progress);
             print_wait(ctl, last, goal, waited_ms, reached);
-            json_decref(last);
             break;
         }
         show_progress(&progress, last, goal, waited_ms);
         cfc_ctl_sleep_ms(timeout_ms - waited_ms < WAIT_STEP_MS ? timeout_ms - waited_ms
                                                                : WAIT_STEP_MS);
     }
-    if (reached) {
-        return CFC_EXIT_OK;
-    }
-    return timeout_ms == 0 ? CFC_EXIT_NEGATIVE
-                           : cfc_ctl_fail(CFC_EXIT_TIMEOUT, "%s: not reached in time", scope);
+    rc = reached ? CFC_EXIT_OK : timeout_ms == 0 ? CFC_EXIT_NEGATIVE : fail_late(last, goal, scope);
+    json_decref(last);
+    return rc;
 }
 
 int

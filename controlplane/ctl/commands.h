@@ -43,6 +43,7 @@ int cfc_ctl_role_change(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_backup(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_restore(struct cfc_ctl *, const struct cfc_ctl_args *);
 
+int cfc_ctl_help_about(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_doctor(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_key_init(struct cfc_ctl *, const struct cfc_ctl_args *);
 int cfc_ctl_key_enroll(struct cfc_ctl *, const struct cfc_ctl_args *);

@@ -68,6 +68,29 @@ offer_names(const struct completion *c, const char *route, const char *list, con
     json_decref(answer);
 }
 
+/* First words, each once; or the second words of those that begin with `first`. */
+static void
+offer_commands(const struct completion *c, const char *first)
+{
+    const char *before = "";
+    size_t before_size = 0;
+
+    for (const struct cfc_ctl_command *o = c->commands; o->name != NULL; o++) {
+        size_t size = strcspn(o->name, " ");
+        bool is_group = o->name[size] == ' ';
+
+        if (first != NULL) {
+            if (is_group && strlen(first) == size && memcmp(o->name, first, size) == 0) {
+                offer(c, o->name + size + 1, strlen(o->name + size + 1), o->help);
+            }
+        } else if (size != before_size || memcmp(o->name, before, size) != 0) {
+            offer(c, o->name, size, is_group ? NULL : o->help);
+        }
+        before = o->name;
+        before_size = size;
+    }
+}
+
 /* By what stands for it in the table. */
 static void
 offer_values(struct completion *c, const char *kind, size_t size)
@@ -91,6 +114,8 @@ offer_values(struct completion *c, const char *kind, size_t size)
     }
     if (strcmp(word, "SCOPE") == 0 || strcmp(word, "LAYER") == 0) {
         offer_names(c, "/v1/status", "scopes", "scope");
+    } else if (strcmp(word, "COMMAND") == 0) {
+        offer_commands(c, NULL);
     } else if (strcmp(word, "ROLE") == 0) {
         offer_choices(c, CFC_CTL_ROLES);
     } else if (strcmp(word, "ID") == 0 && c->args->command != NULL &&
@@ -156,29 +181,6 @@ offer_options(const struct completion *c)
         if (command == NULL || !cfc_ctl_command_has(command, o->name)) {
             offer_options_of(c, one);
         }
-    }
-}
-
-/* First words, each once; or the second words of those that begin with `first`. */
-static void
-offer_commands(const struct completion *c, const char *first)
-{
-    const char *before = "";
-    size_t before_size = 0;
-
-    for (const struct cfc_ctl_command *o = c->commands; o->name != NULL; o++) {
-        size_t size = strcspn(o->name, " ");
-        bool is_group = o->name[size] == ' ';
-
-        if (first != NULL) {
-            if (is_group && strlen(first) == size && memcmp(o->name, first, size) == 0) {
-                offer(c, o->name + size + 1, strlen(o->name + size + 1), o->help);
-            }
-        } else if (size != before_size || memcmp(o->name, before, size) != 0) {
-            offer(c, o->name, size, is_group ? NULL : o->help);
-        }
-        before = o->name;
-        before_size = size;
     }
 }
 

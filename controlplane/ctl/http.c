@@ -386,6 +386,9 @@ refusal(const struct cfc_ctl *ctl, const char *path, const struct cfc_ctl_respon
             cfc_ctl_fail(result, "%s answered with HTTP status %ld", ctl->server, response->status);
         }
         print_current(json_object_get(error, "current"));
+        if (response->status == 401 && ctl->token == NULL && ctl->cert_file == NULL) {
+            cfc_ctl_fail(result, "give --token-file FILE, or --cert FILE and --key FILE");
+        }
     }
     json_decref(root);
     return result;

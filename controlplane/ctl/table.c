@@ -282,5 +282,7 @@ const struct cfc_ctl_command cfc_ctl_commands[] = {
          {"back", '\0', NULL, "undo --switch"},
          {"retire", '\0', NULL, "fleet.json trusts the old key no more; the old key is removed"}),
      0, 0, cfc_ctl_key_rotate, NULL},
+    {"help", "[COMMAND]", "how a command is used; without one, which there are", NULL, 0, 2,
+     cfc_ctl_help_about, NULL},
     {NULL, NULL, NULL, NULL, 0, 0, NULL, NULL},
 };

@@ -72,6 +72,29 @@ class Cli(DaemonCase):
         checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
         self.assertEqual(checks["daemon"]["result"], "ok", checks)
 
+    def test_a_command_that_is_misspelt_is_guessed(self):
+        for word, guess in (("statsu", "did you mean status?"), ("pormote", "did you mean promote?"),
+                            ("gett", "did you mean get?"), ("token", "token needs one of: create, list, delete"),
+                            ("key", "key needs one of: init, enroll, rotate")):
+            self.assertIn(guess, self.run_ctl(USAGE, word))
+        for word in ("frobnicate", "x" * 5000, "zzzz"):
+            self.assertNotIn("did you mean", self.run_ctl(USAGE, word))
+
+    def test_help_is_a_command_too(self):
+        self.assertEqual(self.run_ctl(OK, "help"), self.run_ctl(OK, "--help"))
+        self.assertEqual(self.run_ctl(OK, "help", "promote"), self.run_ctl(OK, "promote", "--help"))
+        self.assertEqual(self.run_ctl(OK, "help", "layers", "set"), self.run_ctl(OK, "layers", "set", "--help"))
+        self.assertEqual(self.run_ctl(OK, "help", "token").count("usage: confcastctl token "), 3)
+        self.assertIn("frob is not a command", self.run_ctl(USAGE, "help", "frob"))
+        self.assertIn("pro is not a command", self.run_ctl(USAGE, "help", "pro"))
+
+    def test_wait_says_what_is_missing(self):
+        self.daemon.put(self.tenant, {"a": 1})
+        self.assertIn("is not published yet", self.run_ctl(TIMEOUT, "wait", self.tenant, "--timeout", "50ms"))
+        self.run_ctl(OK, "promote", self.tenant)
+        said = self.run_ctl(TIMEOUT, "wait", self.tenant, "--timeout", "50ms")
+        self.assertRegex(said, "not published yet|no consumer that follows it is known")
+
     def test_what_is_not_there_is_named(self):
         self.daemon.put(self.tenant, {"a": 1})
         self.run_ctl(OK, "promote", self.tenant)

@@ -83,6 +83,7 @@ class Completion(DaemonCase):
             self.assertEqual(self.bash(f"confcastctl {group} ")[:len(seconds)], seconds)
         self.assertEqual(self.bash("confcastctl adv"), ["advance"])
         self.assertEqual(self.bash("confcastctl frob "), [])
+        self.assertEqual(self.bash("confcastctl help adv"), ["advance"])
 
     def test_every_option_is_completed(self):
         table = self.table()
