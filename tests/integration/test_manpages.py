@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The manual pages as they are installed: well formed, and whole by the table of the program; docs/cli.md by the same table."""
 
+import functools
 import json
 import os
 import re
@@ -29,6 +30,7 @@ def read(path):
         return file.read()
 
 
+@functools.lru_cache(maxsize=None)
 def rendered(path):
     """A page as man shows it, in one line."""
     env = {**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "200", "MAN_KEEP_FORMATTING": "", "MANPAGER": "cat"}
