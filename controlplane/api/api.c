@@ -37,6 +37,8 @@ static const struct cfc_api_route routes[] = {
      CFC_RIGHT_OPERATE, cfc_api_put_settings},
     {"GET", "/v1/effective/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "explain variant", CFC_RIGHT_READ,
      cfc_api_get_effective},
+    {"GET", "/v1/scopes/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "after limit", CFC_RIGHT_READ,
+     cfc_api_get_scopes},
     {"GET", "/v1/layers/", CFC_TAIL_SCOPE, CFC_BODY_NONE, "", CFC_RIGHT_READ, cfc_api_get_layers},
     {"PUT", "/v1/layers/", CFC_TAIL_SCOPE, CFC_BODY_SMALL,
      "expected_version message dry_run override", CFC_RIGHT_RELEASE, cfc_api_put_layers},

@@ -32,6 +32,7 @@ void cfc_api_put_settings(struct cfc_api *, const struct cfc_request *, struct c
 void cfc_api_get_status(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_scope_status(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_consumers(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
+void cfc_api_get_scopes(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_consumer(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 void cfc_api_get_audit(struct cfc_api *, const struct cfc_request *, struct cfc_reply *);
 

@@ -11,6 +11,7 @@
 #include "controlplane/ctl/http.h"
 #include "controlplane/ctl/output.h"
 #include "controlplane/ctl/plan.h"
+#include "controlplane/ctl/scope_list.h"
 #include "controlplane/ctl/tree.h"
 #include "protocol/base/scope.h"
 
@@ -118,25 +119,21 @@ export_scope(struct export *e, const char *scope)
 static int
 export_all(struct export *e, const char *under)
 {
-    struct cfc_ctl_path path;
-    json_t *status = NULL;
+    json_t *list;
     json_t *row;
     size_t i;
-    int rc;
+    int rc = cfc_scope_list(e->ctl, under, &list);
 
-    cfc_ctl_path_init(&path, "/v1/status", NULL);
-    rc = cfc_ctl_call_json(e->ctl, "GET", &path, NULL, 0, &status);
-    json_array_foreach(json_object_get(status, "scopes"), i, row)
+    json_array_foreach(list, i, row)
     {
         const char *scope = json_string_value(json_object_get(row, "scope"));
 
         if (rc == CFC_EXIT_OK && scope != NULL &&
-            cfc_scope_check(scope, strlen(scope)) == CONFCAST_OK &&
-            (under == NULL || cfc_plan_is_under(scope, under))) {
+            cfc_scope_check(scope, strlen(scope)) == CONFCAST_OK) {
             rc = export_scope(e, scope);
         }
     }
-    json_decref(status);
+    json_decref(list);
     return rc;
 }
 

@@ -3,7 +3,10 @@
 #include <assert.h>
 #include <string.h>
 
+#include "confcast/error.h"
 #include "controlplane/ctl/table.h"
+#include "protocol/base/limits.h"
+#include "protocol/base/scope.h"
 
 struct completion {
     FILE *out;
@@ -91,6 +94,25 @@ offer_commands(const struct completion *c, const char *first)
     }
 }
 
+/* Those below what is written already, where there is a slash: that is one page, and a role there
+ * suffices. */
+static void
+offer_scopes(const struct completion *c)
+{
+    const char *slash = strrchr(c->stem, '/');
+    char route[CFC_SCOPE_SIZE_MAX + 32];
+
+    if (slash == NULL) {
+        offer_names(c, "/v1/status", "scopes", "scope");
+        return;
+    }
+    if (cfc_scope_check(c->stem, (size_t)(slash - c->stem)) == CONFCAST_OK) {
+        snprintf(route, sizeof(route), "/v1/scopes/%.*s?limit=1000", (int)(slash - c->stem),
+                 c->stem);
+        offer_names(c, route, "scopes", "scope");
+    }
+}
+
 /* By what stands for it in the table. */
 static void
 offer_values(struct completion *c, const char *kind, size_t size)
@@ -113,7 +135,7 @@ offer_values(struct completion *c, const char *kind, size_t size)
         }
     }
     if (strcmp(word, "SCOPE") == 0 || strcmp(word, "LAYER") == 0) {
-        offer_names(c, "/v1/status", "scopes", "scope");
+        offer_scopes(c);
     } else if (strcmp(word, "COMMAND") == 0) {
         offer_commands(c, NULL);
     } else if (strcmp(word, "ROLE") == 0) {

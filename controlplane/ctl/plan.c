@@ -5,6 +5,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/ctl/http.h"
+#include "controlplane/ctl/scope_list.h"
 #include "protocol/base/scope.h"
 
 static const char *const routes[CFC_TREE_KIND_COUNT] = {
@@ -194,24 +195,6 @@ compare(struct cfc_ctl *ctl, const struct cfc_plan_wish *wish, struct cfc_plan *
                                                                : CFC_EXIT_OK;
 }
 
-/* True for scopes that the tree speaks for: those of tenants that it has files of. */
-static bool
-is_spoken_for(const struct cfc_tree *tree, const struct cfc_plan_wish *wish, const char *scope)
-{
-    size_t size = strcspn(scope, "/");
-
-    if (wish->under != NULL) {
-        return cfc_plan_is_under(scope, wish->under);
-    }
-    for (size_t i = 0; i < tree->count; i++) {
-        if (strncmp(tree->files[i].scope, scope, size) == 0 &&
-            (tree->files[i].scope[size] == '/' || tree->files[i].scope[size] == '\0')) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int
 prune_scope(struct cfc_ctl *ctl, const struct cfc_tree *tree, struct cfc_plan *plan,
             const char *scope)
@@ -248,28 +231,47 @@ prune_scope(struct cfc_ctl *ctl, const struct cfc_tree *tree, struct cfc_plan *p
 }
 
 static int
-prune(struct cfc_ctl *ctl, const struct cfc_tree *tree, const struct cfc_plan_wish *wish,
-      struct cfc_plan *plan)
+prune_under(struct cfc_ctl *ctl, const struct cfc_tree *tree, struct cfc_plan *plan,
+            const char *under)
 {
-    struct cfc_ctl_path path;
-    json_t *status = NULL;
+    json_t *list;
     json_t *row;
     size_t i;
-    int rc;
+    int rc = cfc_scope_list(ctl, under, &list);
 
-    cfc_ctl_path_init(&path, "/v1/status", NULL);
-    rc = cfc_ctl_call_json(ctl, "GET", &path, NULL, 0, &status);
-    json_array_foreach(json_object_get(status, "scopes"), i, row)
+    json_array_foreach(list, i, row)
     {
         const char *scope = json_string_value(json_object_get(row, "scope"));
 
         if (rc == CFC_EXIT_OK && scope != NULL &&
-            cfc_scope_check(scope, strlen(scope)) == CONFCAST_OK &&
-            is_spoken_for(tree, wish, scope)) {
+            cfc_scope_check(scope, strlen(scope)) == CONFCAST_OK) {
             rc = prune_scope(ctl, tree, plan, scope);
         }
     }
-    json_decref(status);
+    json_decref(list);
+    return rc;
+}
+
+/* The scopes that the tree speaks for: one and what is below it, or the tenants that it has files
+ * of.  These are sorted. */
+static int
+prune(struct cfc_ctl *ctl, const struct cfc_tree *tree, const struct cfc_plan_wish *wish,
+      struct cfc_plan *plan)
+{
+    char tenant[CFC_SCOPE_SIZE_MAX + 1] = "";
+    int rc = wish->under != NULL ? prune_under(ctl, tree, plan, wish->under) : CFC_EXIT_OK;
+
+    for (size_t i = 0; wish->under == NULL && rc == CFC_EXIT_OK && i < tree->count; i++) {
+        const char *scope = tree->files[i].scope;
+        size_t size = strcspn(scope, "/");
+
+        if (strlen(tenant) == size && memcmp(tenant, scope, size) == 0) {
+            continue;
+        }
+        memcpy(tenant, scope, size);
+        tenant[size] = '\0';
+        rc = prune_under(ctl, tree, plan, tenant);
+    }
     return rc;
 }
 

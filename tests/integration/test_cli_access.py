@@ -60,6 +60,45 @@ class Tokens(Base):
         self.as_token(FORBIDDEN, made["token"], "get", self.tenant)
         self.run_ctl(NOT_FOUND, "token", "delete", made["id"])
 
+    def test_a_role_over_one_tenant_suffices_for_a_tree(self):
+        made = self.create("ci", "--role", "author", "--role", "releaser", "--scope", self.tenant)["token"]
+        for scope in (self.tenant, f"{self.tenant}/a", f"{self.tenant}/b", f"{self.tenant}-not"):
+            self.run_ctl(OK, "put", scope, "-f", "-", "--promote", stdin='{"n": 1}')
+        tree = self.path("tree")
+        self.as_token(FORBIDDEN, made, "export", "-d", tree)
+        self.assertIn("3 files", self.as_token(OK, made, "export", "-d", tree, "--under", self.tenant))
+        os.remove(os.path.join(tree, self.tenant, "b.json"))
+        self.assertIn("1 to delete", self.as_token(NEGATIVE, made, "apply", "-d", tree, "--prune", "--check"))
+        self.as_token(OK, made, "apply", "-d", tree, "--prune", "--promote")
+        self.as_token(NOT_FOUND, made, "get", f"{self.tenant}/b")
+        self.run_ctl(OK, "get", f"{self.tenant}-not")
+        told = self.as_token(OK, made, "--complete", "get", f"{self.tenant}/")
+        self.assertEqual(told.split(), [f"{self.tenant}/a", f"{self.tenant}/b", ":none"])
+
+    def test_names_below_a_scope_come_in_pages(self):
+        names = [self.tenant] + [f"{self.tenant}/{n}" for n in "abc"]
+        for name in names:
+            self.run_ctl(OK, "put", name, "-f", "-", stdin="{}")
+        made = self.create("ann", "--role", "viewer", "--scope", self.tenant)["token"]
+        bearer = {"Authorization": f"Bearer {made}"}
+
+        def page(**params):
+            query = "&".join(f"{key}={value}" for key, value in params.items())
+            return self.daemon.request("GET", f"/v1/scopes/{self.tenant}?{query}", headers=bearer)
+
+        seen, after = [], {}
+        while after is not None:
+            answer = page(limit=2, **after).json
+            seen += [row["scope"] for row in answer["scopes"]]
+            after = {"after": answer["next"]} if answer["next"] else None
+        self.assertEqual(seen, names)
+        self.assertEqual(page(limit=4).json["next"], None)
+        self.assertEqual(page(limit=3).json["next"], names[2])
+        self.assertEqual((page(limit=0).status, page(after="A").status), (400, 400))
+        other = self.daemon.request("GET", "/v1/scopes/other", headers=bearer)
+        self.assertEqual(other.status, 403)
+        self.assertEqual(self.daemon.request("GET", "/v1/status", headers=bearer).status, 403)
+
     def test_a_token_goes_from_file_to_file(self):
         path = self.path("token")
         out = self.run_ctl(OK, "token", "create", "ci", "--role", "viewer", "--scope", "*", "--save", path)

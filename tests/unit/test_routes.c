@@ -124,6 +124,7 @@ static const struct row {
     {"POST", "/v1/batch", "AO", "{\"items\":[{\"delete\":\"$\"}]}"},
     {"POST", "/v1/batch", "RO", "{\"items\":[{\"release\":\"$\",\"action\":\"promote\"}]}"},
     {"GET", "/v1/history/", "VAPRO", NULL},
+    {"GET", "/v1/scopes/", "VAPRO", NULL},
     {"GET", "/v1/release/", "VAPRO", NULL},
     {"POST", "/v1/release/", "RO", "{\"action\":\"promote\"}"},
     {"POST", "/v1/release/", "RO", "{\"action\":\"disable\"}"},
