@@ -20,10 +20,15 @@ enum {
     REPAIR_LEAVES_MIN = 2,
 };
 
+/* What one thread codes with. */
+struct desk {
+    struct cfc_sha256 *sha;
+    struct cfc_coder *coder; /* makes its contexts when they are needed */
+};
+
 struct cfc_coded_set {
     struct cfc_coded_set_config config;
-    struct cfc_sha256 *sha;
-    struct cfc_coder *coder;
+    struct desk desks[CFC_CREW_SIZE_MAX];
     struct cfc_coded *buckets[BUCKET_COUNT];
     size_t count;
     size_t retained_size;   /* coded bytes that no head names */
@@ -63,11 +68,12 @@ cfc_coded_set_new(const struct cfc_coded_set_config *config, struct cfc_coded_se
         return CONFCAST_ERR_NO_MEMORY;
     }
     set->config = *config;
-    set->sha = cfc_sha256_new();
-    set->coder = cfc_coder_new(&heap);
-    if (set->sha == NULL || set->coder == NULL) {
-        cfc_coded_set_free(set);
-        return CONFCAST_ERR_NO_MEMORY;
+    for (size_t i = 0; i < (config->crew != NULL ? CFC_CREW_SIZE_MAX : 1); i++) {
+        set->desks[i] = (struct desk){cfc_sha256_new(), cfc_coder_new(&heap)};
+        if (set->desks[i].sha == NULL || set->desks[i].coder == NULL) {
+            cfc_coded_set_free(set);
+            return CONFCAST_ERR_NO_MEMORY;
+        }
     }
     *out = set;
     return CONFCAST_OK;
@@ -113,8 +119,10 @@ cfc_coded_set_free(struct cfc_coded_set *set)
         }
     }
     let_open_go(set);
-    cfc_coder_free(set->coder);
-    cfc_sha256_free(set->sha);
+    for (size_t i = 0; i < CFC_CREW_SIZE_MAX; i++) {
+        cfc_coder_free(set->desks[i].coder);
+        cfc_sha256_free(set->desks[i].sha);
+    }
     free(set);
 }
 
@@ -131,12 +139,15 @@ cfc_coded_set_find(struct cfc_coded_set *set, const struct cfc_digest *id)
 
 /* One content on its way into an arena. */
 struct draft {
+    const struct cfc_config_body *body;
     struct cfc_coded *coded;
     uint8_t *bytes;   /* coded */
     uint8_t *digests; /* tree */
+    int error;
 };
 
 struct drafts {
+    struct cfc_coded_set *set;
     struct draft *items;
     size_t count;
     size_t size; /* bytes of the arena */
@@ -161,7 +172,7 @@ repair_leaves(uint32_t symbol_count)
 
 /* Builds the tree and signs the CONTENT frame. */
 static int
-draft_announce(struct cfc_coded_set *set, struct draft *draft)
+draft_announce(const struct cfc_coded_set *set, const struct desk *desk, struct draft *draft)
 {
     struct cfc_coded *coded = draft->coded;
     struct cfc_content content = {
@@ -196,7 +207,7 @@ draft_announce(struct cfc_coded_set *set, struct draft *draft)
         return CONFCAST_ERR_NO_MEMORY;
     }
     cfc_repairs_build(&tree, draft->bytes, repairs);
-    cfc_tree_build(&tree, set->sha, draft->bytes, repairs, draft->digests);
+    cfc_tree_build(&tree, desk->sha, draft->bytes, repairs, draft->digests);
     free(repairs);
     content.top_digests =
         draft->digests + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE;
@@ -205,8 +216,9 @@ draft_announce(struct cfc_coded_set *set, struct draft *draft)
 }
 
 static int
-draft_code(struct cfc_coded_set *set, const struct cfc_config_body *body, struct draft *draft)
+draft_code(const struct cfc_coded_set *set, const struct desk *desk, struct draft *draft)
 {
+    const struct cfc_config_body *body = draft->body;
     size_t capacity = cfc_coding_bound(body->body_size);
     enum cfc_encoding encoding = CFC_ENCODING_RAW;
     int error;
@@ -218,13 +230,22 @@ draft_code(struct cfc_coded_set *set, const struct cfc_config_body *body, struct
     }
     draft->coded->id = body->id;
     draft->coded->body_size = body->body_size;
-    error = cfc_coding_encode(set->coder, body->body, body->body_size, draft->bytes, capacity,
+    error = cfc_coding_encode(desk->coder, body->body, body->body_size, draft->bytes, capacity,
                               &draft->coded->coded_size, &encoding);
     if (error != CONFCAST_OK) {
         return error;
     }
     draft->coded->encoding = (uint8_t)encoding;
-    return draft_announce(set, draft);
+    return draft_announce(set, desk, draft);
+}
+
+static void
+draft_one(void *arg, uint32_t worker, size_t i)
+{
+    struct drafts *drafts = arg;
+
+    drafts->items[i].error =
+        draft_code(drafts->set, &drafts->set->desks[worker], &drafts->items[i]);
 }
 
 static void
@@ -242,7 +263,7 @@ static bool
 is_drafted(const struct drafts *drafts, const struct cfc_digest *id)
 {
     for (size_t i = 0; i < drafts->count; i++) {
-        if (cfc_digest_equal(&drafts->items[i].coded->id, id)) {
+        if (cfc_digest_equal(&drafts->items[i].body->id, id)) {
             return true;
         }
     }
@@ -332,7 +353,7 @@ int
 cfc_coded_set_add(struct cfc_coded_set *set, struct cfc_config_body *const *bodies,
                   size_t body_count)
 {
-    struct drafts drafts = {0};
+    struct drafts drafts = {.set = set};
     struct cfc_arena *arena = NULL;
     int error = CONFCAST_OK;
 
@@ -340,11 +361,15 @@ cfc_coded_set_add(struct cfc_coded_set *set, struct cfc_config_body *const *bodi
     if (drafts.items == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    for (size_t i = 0; error == CONFCAST_OK && i < body_count; i++) {
+    for (size_t i = 0; i < body_count; i++) {
         if (cfc_coded_set_find(set, &bodies[i]->id) == NULL &&
             !is_drafted(&drafts, &bodies[i]->id)) {
-            error = draft_code(set, bodies[i], &drafts.items[drafts.count++]);
+            drafts.items[drafts.count++].body = bodies[i];
         }
+    }
+    cfc_crew_run(set->config.crew, drafts.count, draft_one, &drafts);
+    for (size_t i = 0; error == CONFCAST_OK && i < drafts.count; i++) {
+        error = drafts.items[i].error;
     }
     if (error == CONFCAST_OK && drafts.count > 0) {
         error = write_out(set, &drafts, &arena);

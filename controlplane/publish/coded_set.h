@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "controlplane/model/decision.h"
+#include "controlplane/publish/crew.h"
 #include "protocol/trust/digest.h"
 #include "protocol/trust/sign.h"
 
@@ -55,7 +56,9 @@ struct cfc_coded {
 };
 
 struct cfc_coded_set_config {
-    struct cfc_signer signer;
+    struct cfc_signer signer; /* with a crew: for any thread */
+    struct cfc_crew *crew;    /* codes and signs what is added together; NULL = none.  Outlives the
+                               * set */
     uint32_t shard;
     uint32_t symbol_size; /* CFC_SYMBOL_SIZE_MIN..CFC_SYMBOL_SIZE_MAX */
     size_t retained_max;  /* coded bytes that nobody names and that are kept all the same */

@@ -15,7 +15,7 @@ enum {
 struct cfc_head_set {
     struct cfc_head_set_config config;
     struct cfc_coded_set *contents;
-    struct cfc_sha256 *sha;
+    struct cfc_sha256 *shas[CFC_CREW_SIZE_MAX]; /* one for each of the crew */
     struct cfc_signed_head **heads; /* ascending by scope id, but for a short tail of new ones */
     size_t count;
     size_t sorted_count;         /* of them, before the tail */
@@ -39,10 +39,12 @@ cfc_head_set_new(const struct cfc_head_set_config *config, struct cfc_coded_set 
     }
     set->config = *config;
     set->contents = contents;
-    set->sha = cfc_sha256_new();
-    if (set->sha == NULL) {
-        free(set);
-        return CONFCAST_ERR_NO_MEMORY;
+    for (size_t i = 0; i < (config->crew != NULL ? CFC_CREW_SIZE_MAX : 1); i++) {
+        set->shas[i] = cfc_sha256_new();
+        if (set->shas[i] == NULL) {
+            cfc_head_set_free(set);
+            return CONFCAST_ERR_NO_MEMORY;
+        }
     }
     *out = set;
     return CONFCAST_OK;
@@ -65,13 +67,14 @@ cfc_head_set_free(struct cfc_head_set *set)
     }
     for (size_t i = 0; i < set->count; i++) {
         unname_all(set, set->heads[i]);
-        cfc_decision_unref(set->heads[i]->decision);
-        free(set->heads[i]);
+        cfc_head_set_drop(set->heads[i]);
     }
     free(set->heads);
     free(set->entries);
     free(set->nodes);
-    cfc_sha256_free(set->sha);
+    for (size_t i = 0; i < CFC_CREW_SIZE_MAX; i++) {
+        cfc_sha256_free(set->shas[i]);
+    }
     free(set);
 }
 
@@ -222,8 +225,8 @@ describe(const struct cfc_head_set *set, const struct cfc_decision *decision, ui
 
 /* Encodes with the first arm's content inline when that fits, else without. */
 static int
-encode(struct cfc_head_set *set, struct cfc_head *head, const struct cfc_coded *first,
-       struct cfc_signed_head *out)
+encode(const struct cfc_head_set *set, struct cfc_sha256 *sha, struct cfc_head *head,
+       const struct cfc_coded *first, struct cfc_signed_head *out)
 {
     size_t capacity = set->config.frame_size_max < sizeof(out->frame) ? set->config.frame_size_max
                                                                       : sizeof(out->frame);
@@ -237,62 +240,107 @@ encode(struct cfc_head_set *set, struct cfc_head *head, const struct cfc_coded *
             .coded = cfc_coded_bytes(first),
             .coded_size = first->coded_size,
         };
-        if (cfc_head_encode(head, &set->config.signer, set->sha, out->frame, capacity,
+        if (cfc_head_encode(head, &set->config.signer, sha, out->frame, capacity,
                             &out->frame_size) == CONFCAST_OK) {
             return CONFCAST_OK;
         }
         head->inlined.is_present = false;
     }
-    return cfc_head_encode(head, &set->config.signer, set->sha, out->frame, capacity,
-                           &out->frame_size);
+    return cfc_head_encode(head, &set->config.signer, sha, out->frame, capacity, &out->frame_size);
 }
 
 static int
-sign(struct cfc_head_set *set, const struct cfc_decision *decision, uint64_t unix_ns,
+sign(struct cfc_head_set *set, struct cfc_sha256 *sha, uint64_t unix_ns,
      struct cfc_signed_head *out)
 {
+    const struct cfc_decision *decision = out->decision;
     struct cfc_head head;
     struct cfc_frame frame;
     int error;
 
     describe(set, decision, unix_ns, &head);
-    error = encode(set, &head, must_find(set, decision->arms[0].content), out);
+    error = encode(set, sha, &head, must_find(set, decision->arms[0].content), out);
     if (error != CONFCAST_OK) {
         return error;
     }
     /* Read back what was written: the digest is over the signed bytes of the frame. */
     error = cfc_frame_open(out->frame, out->frame_size, &frame);
     if (error == CONFCAST_OK) {
-        error = cfc_head_decode(&frame, set->sha, &head);
+        error = cfc_head_decode(&frame, sha, &head);
     }
     if (error == CONFCAST_OK) {
-        cfc_head_digest(&head, set->sha, out->entry.head_digest);
+        cfc_head_digest(&head, sha, out->entry.head_digest);
         out->entry.scope_id = frame.key;
         out->entry.version = decision->version;
     }
     return error;
 }
 
-int
-cfc_head_set_put(struct cfc_head_set *set, struct cfc_decision *decision, uint64_t unix_ns,
-                 struct cfc_signed_head **out)
-{
-    struct cfc_signed_head *head = calloc(1, sizeof(*head));
-    size_t at;
-    int error;
+/* Heads to be signed together. */
+struct batch {
+    struct cfc_head_set *set;
+    struct cfc_signed_head **heads;
+    int *errors;
+    uint64_t unix_ns;
+};
 
-    if (head == NULL) {
-        return CONFCAST_ERR_NO_MEMORY;
+static void
+sign_one(void *arg, uint32_t worker, size_t i)
+{
+    struct batch *batch = arg;
+
+    batch->errors[i] = sign(batch->set, batch->set->shas[worker], batch->unix_ns, batch->heads[i]);
+}
+
+int
+cfc_head_set_prepare(struct cfc_head_set *set, struct cfc_decision *const *decisions, size_t count,
+                     uint64_t unix_ns, struct cfc_signed_head **heads)
+{
+    struct batch batch = {.set = set, .heads = heads, .unix_ns = unix_ns};
+    int error = CONFCAST_OK;
+
+    batch.errors = calloc(count + 1, sizeof(*batch.errors));
+    for (size_t i = 0; i < count; i++) {
+        heads[i] = calloc(1, sizeof(*heads[i]));
+        if (heads[i] == NULL || batch.errors == NULL) {
+            error = CONFCAST_ERR_NO_MEMORY;
+            continue;
+        }
+        heads[i]->decision = cfc_decision_ref(decisions[i]);
     }
-    error = grow(set);
     if (error == CONFCAST_OK) {
-        error = sign(set, decision, unix_ns, head);
+        cfc_crew_run(set->config.crew, count, sign_one, &batch);
     }
-    if (error != CONFCAST_OK) {
+    for (size_t i = 0; error == CONFCAST_OK && i < count; i++) {
+        error = batch.errors[i];
+    }
+    free(batch.errors);
+    for (size_t i = 0; error != CONFCAST_OK && i < count; i++) {
+        cfc_head_set_drop(heads[i]);
+        heads[i] = NULL;
+    }
+    return error;
+}
+
+void
+cfc_head_set_drop(struct cfc_signed_head *head)
+{
+    if (head != NULL) {
+        cfc_decision_unref(head->decision);
         free(head);
+    }
+}
+
+int
+cfc_head_set_put(struct cfc_head_set *set, struct cfc_signed_head *head)
+{
+    const struct cfc_decision *decision = head->decision;
+    int error = grow(set);
+    size_t at;
+
+    if (error != CONFCAST_OK) {
         return error;
     }
-    head->decision = cfc_decision_ref(decision);
     head->fresh_changed = set->fresh_count + 1;
     for (uint32_t i = 0; i < decision->arm_count; i++) {
         name_once(set, head, must_find(set, decision->arms[i].content));
@@ -303,8 +351,7 @@ cfc_head_set_put(struct cfc_head_set *set, struct cfc_decision *decision, uint64
     at = find_head(set, head->entry.scope_id);
     if (at < set->count) {
         unname_all(set, set->heads[at]);
-        cfc_decision_unref(set->heads[at]->decision);
-        free(set->heads[at]);
+        cfc_head_set_drop(set->heads[at]);
     } else {
         if (at - set->sorted_count == TAIL_MAX) {
             merge_tail(set);
@@ -313,7 +360,6 @@ cfc_head_set_put(struct cfc_head_set *set, struct cfc_decision *decision, uint64
         set->count++;
     }
     set->heads[at] = head;
-    *out = head;
     return CONFCAST_OK;
 }
 
@@ -374,7 +420,7 @@ cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns
     }
     set->fresh_count++;
     error = cfc_fresh_builder_init(&builder, &fixed, set->entries, (uint32_t)set->count, set->nodes,
-                                   &set->config.signer, set->sha);
+                                   &set->config.signer, set->shas[0]);
     for (uint32_t page = 0; error == CONFCAST_OK && page < page_count; page++) {
         size_t size = 0;
 

@@ -26,7 +26,8 @@ struct cfc_signed_head {
 };
 
 struct cfc_head_set_config {
-    struct cfc_signer signer;
+    struct cfc_signer signer; /* with a crew: for any thread */
+    struct cfc_crew *crew;    /* signs what is prepared together; NULL = none.  Outlives the set */
     uint32_t shard;
     uint64_t epoch;
     size_t frame_size_max; /* UDP payload that the engine's port carries */
@@ -36,12 +37,18 @@ int cfc_head_set_new(const struct cfc_head_set_config *config, struct cfc_coded_
                      struct cfc_head_set **out);
 void cfc_head_set_free(struct cfc_head_set *set);
 
-/* Signs the head of a decision, whose contents must be in the content set already (assert), and
- * puts it in the place of its scope's earlier one.  Takes a reference.  *out is valid until the
- * next put.  A small content of the first arm rides inline. NO_MEMORY, or an error of
- * cfc_head_encode(). */
-int cfc_head_set_put(struct cfc_head_set *set, struct cfc_decision *decision, uint64_t unix_ns,
-                     struct cfc_signed_head **out);
+/* Signs the heads of decisions, whose contents must be in the content set already (assert), one in
+ * heads[] for each; takes references.  They are not in the set: each is put or dropped.  A small
+ * content of the first arm rides inline.  NO_MEMORY, or an error of cfc_head_encode(): none was
+ * made. */
+int cfc_head_set_prepare(struct cfc_head_set *set, struct cfc_decision *const *decisions,
+                         size_t count, uint64_t unix_ns, struct cfc_signed_head **heads);
+/* NULL is fine. */
+void cfc_head_set_drop(struct cfc_signed_head *head);
+
+/* Puts a prepared head in the place of its scope's earlier one.  It is the set's from then on, and
+ * valid until the next put.  NO_MEMORY: it stays the caller's. */
+int cfc_head_set_put(struct cfc_head_set *set, struct cfc_signed_head *head);
 
 size_t cfc_head_set_count(const struct cfc_head_set *set);
 struct cfc_signed_head *cfc_head_set_at(struct cfc_head_set *set, size_t idx);

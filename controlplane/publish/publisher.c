@@ -204,7 +204,7 @@ init(struct cfc_publisher *p, const struct cfc_publisher_config *config)
     p->consumer_keys = calloc(p->consumer_capacity, sizeof(*p->consumer_keys));
     p->sha = cfc_sha256_new();
     if ((p->engine_socket == NULL) != (config->engine_socket == NULL) || p->consumer_keys == NULL ||
-        p->sha == NULL) {
+        p->sha == NULL || cfc_crew_new(cfc_crew_size_here(), &p->crew) != CONFCAST_OK) {
         return CONFCAST_ERR_NO_MEMORY;
     }
     p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -219,6 +219,7 @@ destroy(struct cfc_publisher *p)
 {
     cfc_engine_link_close(&p->link);
     cfc_publisher_free_sets(p);
+    cfc_crew_free(p->crew);
     cfc_sha256_free(p->sha);
     if (p->stop_fd >= 0) {
         close(p->stop_fd);

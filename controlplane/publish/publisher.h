@@ -2,9 +2,10 @@
  * takes its reports.
  *
  * It signs all heads and FRESH; codings for consumers that pull are signed by the thread that makes
- * them (pull_store.h).  What it sends was committed before, since decisions come from the model
- * after their commit.  While no engine is connected it goes on deciding and signing; a new
- * connection is handed everything that is current. */
+ * them (pull_store.h).  A batch of decisions is coded and signed by as many threads as there are
+ * processors, four at most (crew.h).  What it sends was committed before, since decisions come from
+ * the model after their commit.  While no engine is connected it goes on deciding and signing; a
+ * new connection is handed everything that is current. */
 #ifndef CFC_PUBLISH_PUBLISHER_H
 #define CFC_PUBLISH_PUBLISHER_H
 
@@ -21,7 +22,7 @@ struct cfc_publisher;
 
 struct cfc_publisher_config {
     struct cfc_service *service; /* must outlive the publisher */
-    struct cfc_signer signer;    /* release key */
+    struct cfc_signer signer;    /* release key; called by several threads at once */
     struct cfc_verifier
         verifier; /* release keys of the fleet: for heads that consumers show as proof */
     struct cfc_key report_key;   /* fleet report key */

@@ -36,12 +36,14 @@ cfc_publisher_make_sets(struct cfc_publisher *p, uint32_t frame_size_max)
 {
     struct cfc_coded_set_config contents = {
         .signer = p->config.signer,
+        .crew = p->crew,
         .shard = p->config.shard,
         .symbol_size = symbol_size_for(frame_size_max),
         .retained_max = p->config.retained_max,
     };
     struct cfc_head_set_config heads = {
         .signer = p->config.signer,
+        .crew = p->crew,
         .shard = p->config.shard,
         .epoch = cfc_service_epoch(p->config.service),
         .frame_size_max = frame_size_max,
@@ -252,15 +254,18 @@ add_contents(struct cfc_publisher *p, struct cfc_decision *const *decisions, siz
     return cfc_coded_set_add(p->contents, bodies, body_count);
 }
 
+/* Takes the head, unless it fails before the set has it. */
 static int
-publish(struct cfc_publisher *p, struct cfc_decision *decision)
+publish(struct cfc_publisher *p, struct cfc_signed_head **prepared)
 {
-    struct cfc_signed_head *head;
-    int error = cfc_head_set_put(p->heads, decision, cfc_publisher_unix_ns(), &head);
+    struct cfc_signed_head *head = *prepared;
+    struct cfc_decision *decision = head->decision;
+    int error = cfc_head_set_put(p->heads, head);
 
     if (error != CONFCAST_OK) {
         return error;
     }
+    *prepared = NULL;
     if (decision->version <= p->start_seq) {
         /* An earlier process published this; whoever lacks it asks. */
         for (size_t i = 0; i < head->content_count; i++) {
@@ -303,6 +308,7 @@ evict(struct cfc_publisher *p)
 void
 cfc_publisher_take_decisions(struct cfc_publisher *p)
 {
+    struct cfc_signed_head *heads[BATCH_COUNT] = {NULL};
     struct cfc_decision *decisions[BATCH_COUNT];
     size_t count = 0;
     int error;
@@ -315,8 +321,11 @@ cfc_publisher_take_decisions(struct cfc_publisher *p)
         return;
     }
     error = add_contents(p, decisions, count);
+    if (error == CONFCAST_OK) {
+        error = cfc_head_set_prepare(p->heads, decisions, count, cfc_publisher_unix_ns(), heads);
+    }
     for (size_t i = 0; error == CONFCAST_OK && i < count; i++) {
-        error = publish(p, decisions[i]);
+        error = publish(p, &heads[i]);
     }
     if (error != CONFCAST_OK) {
         /* Nothing is lost: the model gives every decision again, and a scope keeps its head until
@@ -327,6 +336,7 @@ cfc_publisher_take_decisions(struct cfc_publisher *p)
         poll(NULL, 0, CFC_PUBLISHER_RECONNECT_MS);
     }
     for (size_t i = 0; i < count; i++) {
+        cfc_head_set_drop(heads[i]);
         cfc_decision_unref(decisions[i]);
     }
     evict(p);

@@ -36,6 +36,7 @@ struct cfc_publisher {
 
     /* Everything below belongs to the thread. */
     struct cfc_sha256 *sha;
+    struct cfc_crew *crew;
     struct cfc_coded_set *contents;
     struct cfc_head_set *heads;
     struct cfc_engine_link link;

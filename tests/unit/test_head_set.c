@@ -15,6 +15,7 @@ struct bench {
     struct cfc_sha256 *sha;
     struct cfc_coded_set *contents;
     struct cfc_head_set *heads;
+    struct cfc_crew *crew; /* NULL = the sets work alone */
 };
 
 static struct bench
@@ -39,6 +40,7 @@ open_sets(struct bench *b)
 
     contents.signer = cfc_signing_key_signer(&b->key);
     heads.signer = contents.signer;
+    contents.crew = heads.crew = b->crew;
     CU_ASSERT_EQUAL_FATAL(cfc_coded_set_new(&contents, &b->contents), CONFCAST_OK);
     CU_ASSERT_EQUAL_FATAL(cfc_head_set_new(&heads, b->contents, &b->heads), CONFCAST_OK);
 }
@@ -87,7 +89,8 @@ put(struct bench *b, struct cfc_decision *d)
 {
     struct cfc_signed_head *head = NULL;
 
-    CU_ASSERT_EQUAL_FATAL(cfc_head_set_put(b->heads, d, 1000, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_prepare(b->heads, &d, 1, 1000, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_put(b->heads, head), CONFCAST_OK);
     cfc_decision_unref(d);
     return head;
 }
@@ -346,6 +349,76 @@ a_fleet_without_scopes_still_gets_a_sign_of_life(void)
     teardown(&b);
 }
 
+/* A batch of decisions, half of them with a content of another one's. */
+static void
+put_batch(struct bench *b, struct cfc_config_body **bodies, struct cfc_signed_head **heads,
+          size_t count)
+{
+    struct cfc_decision *decisions[64];
+
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(b->contents, bodies, count), CONFCAST_OK);
+    for (size_t i = 0; i < count; i++) {
+        char scope[32];
+
+        snprintf(scope, sizeof(scope), "acme/app-%zu", i);
+        atomic_fetch_add(&bodies[i / 2]->ref_count, 1);
+        decisions[i] = decision_for(scope, 7 + i, bodies[i / 2]);
+    }
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_prepare(b->heads, decisions, count, 1000, heads),
+                          CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_head_set_count(b->heads), 0);
+    for (size_t i = 0; i < count; i++) {
+        CU_ASSERT_EQUAL_FATAL(cfc_head_set_put(b->heads, heads[i]), CONFCAST_OK);
+        cfc_decision_unref(decisions[i]);
+    }
+}
+
+static void
+many_threads_make_what_one_makes(void)
+{
+    struct bench alone = setup();
+    struct bench together = setup();
+    struct cfc_config_body *bodies[64];
+    struct cfc_signed_head *a[64];
+    struct cfc_signed_head *t[64];
+
+    CU_ASSERT_EQUAL_FATAL(cfc_crew_new(CFC_CREW_SIZE_MAX, &together.crew), CONFCAST_OK);
+    open_sets(&alone);
+    open_sets(&together);
+    for (size_t i = 0; i < 64; i++) {
+        size_t size = i % 8 == 0 ? 100000 : 40 + i;
+
+        bodies[i] = malloc(sizeof(*bodies[i]) + size);
+        atomic_init(&bodies[i]->ref_count, 1);
+        bodies[i]->body_size = size;
+        memset(bodies[i]->body, (int)i, size);
+        cfc_content_id(alone.sha, bodies[i]->body, size, &bodies[i]->id);
+    }
+    put_batch(&alone, bodies, a, 64);
+    put_batch(&together, bodies, t, 64);
+    CU_ASSERT_EQUAL(cfc_coded_set_count(together.contents), 64);
+    for (size_t i = 0; i < 64; i++) {
+        const struct cfc_coded *one = cfc_coded_set_find(alone.contents, &bodies[i]->id);
+        const struct cfc_coded *other = cfc_coded_set_find(together.contents, &bodies[i]->id);
+        struct cfc_head head;
+
+        CU_ASSERT_EQUAL_FATAL(a[i]->frame_size, t[i]->frame_size);
+        CU_ASSERT_EQUAL(memcmp(a[i]->frame, t[i]->frame, a[i]->frame_size), 0);
+        CU_ASSERT_EQUAL(memcmp(&a[i]->entry, &t[i]->entry, sizeof(a[i]->entry)), 0);
+        decode(&together, t[i], &head);
+        CU_ASSERT_EQUAL_FATAL(one->frame_size, other->frame_size);
+        CU_ASSERT_EQUAL(memcmp(one->frame, other->frame, one->frame_size), 0);
+        CU_ASSERT_EQUAL_FATAL(one->coded_size, other->coded_size);
+        CU_ASSERT_EQUAL(memcmp(cfc_coded_bytes(one), cfc_coded_bytes(other), one->coded_size), 0);
+    }
+    teardown(&alone);
+    teardown(&together);
+    cfc_crew_free(together.crew);
+    for (size_t i = 0; i < 64; i++) {
+        free(bodies[i]);
+    }
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_head_says_what_the_decision_says_under_a_good_signature),
     CFC_CASE(a_head_carries_activation_deadline_and_fallback),
@@ -355,6 +428,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(many_heads_stay_in_order_and_are_replaced_wherever_they_are),
     CFC_CASE(the_signed_time_rises_though_the_clock_steps_back),
     CFC_CASE(a_fleet_without_scopes_still_gets_a_sign_of_life),
+    CFC_CASE(many_threads_make_what_one_makes),
 };
 
 CFC_TEST_MAIN("head_set", cases)

@@ -93,7 +93,8 @@ publish(const char *scope, struct cfc_config_body *body)
     d->arm_count = 1;
     d->arms[0].selector = CFC_SELECT_ALL;
     d->arms[0].content = body;
-    CU_ASSERT_EQUAL_FATAL(cfc_head_set_put(heads, d, UNIX_NS, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_prepare(heads, &d, 1, UNIX_NS, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_put(heads, head), CONFCAST_OK);
     CU_ASSERT_EQUAL_FATAL(cfc_pull_store_put(store, d, head->frame, head->frame_size), CONFCAST_OK);
     cfc_decision_unref(d);
 }
