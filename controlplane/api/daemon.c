@@ -51,10 +51,11 @@ cfc_daemon_start(const struct cfc_daemon_config *config)
             MHD_ALLOW_SUSPEND_RESUME | (tls != NULL ? MHD_USE_TLS : 0),
         0, NULL, NULL, config->on_request, config->arg, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, config->fd, MHD_OPTION_THREAD_POOL_SIZE,
-        (unsigned)config->thread_count, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)config->connection_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)config->idle_timeout_s, MHD_OPTION_NOTIFY_CONNECTION, config->on_connection,
-        config->arg, MHD_OPTION_NOTIFY_COMPLETED, config->on_completed, config->arg,
-        MHD_OPTION_URI_LOG_CALLBACK, config->on_target, config->arg, MHD_OPTION_UNESCAPE_CALLBACK,
-        keep_escapes, NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+        (unsigned)config->thread_count, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->connection_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)config->idle_timeout_s,
+        MHD_OPTION_NOTIFY_CONNECTION, config->on_connection, config->arg,
+        MHD_OPTION_NOTIFY_COMPLETED, config->on_completed, config->arg, MHD_OPTION_URI_LOG_CALLBACK,
+        config->on_target, config->arg, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }

@@ -6,8 +6,35 @@
 
 #include "controlplane/model/service.h"
 
+/* A token of RFC 9110, 5.6.2. */
+static bool
+is_token(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        bool is_plain = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'z') ||
+                        (text[i] >= 'A' && text[i] <= 'Z');
+
+        if (!is_plain && (text[i] == '\0' || strchr("!#$%&'*+-.^_`|~", text[i]) == NULL)) {
+            return false;
+        }
+    }
+    return size > 0;
+}
+
+static bool
+has_control(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (((unsigned char)text[i] < 0x20 && text[i] != '\t') || text[i] == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
-cfc_headers_add(struct cfc_headers *headers, const char *name, const char *value)
+cfc_headers_add(struct cfc_headers *headers, const char *name, size_t name_size, const char *value,
+                size_t value_size)
 {
     static const struct {
         const char *name;
@@ -23,6 +50,8 @@ cfc_headers_add(struct cfc_headers *headers, const char *name, const char *value
         {"Transfer-Encoding", offsetof(struct cfc_headers, transfer_encoding)},
     };
 
+    headers->is_malformed |=
+        !is_token(name, name_size) || (value != NULL && has_control(value, value_size));
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcasecmp(known[i].name, name) == 0) {
             const char **slot = (const char **)((char *)headers + known[i].offset);
@@ -61,8 +90,13 @@ is_local_host(const char *host)
 }
 
 bool
-cfc_headers_check(const struct cfc_headers *headers, bool is_local, struct cfc_reply *reply)
+cfc_headers_check_framing(const struct cfc_headers *headers, const char *version,
+                          struct cfc_reply *reply)
 {
+    if (headers->is_malformed) {
+        cfc_reply_error(reply, 400, "invalid", "a header is malformed");
+        return false;
+    }
     if (headers->has_twice) {
         cfc_reply_error(reply, 400, "invalid", "a header that counts is given twice");
         return false;
@@ -71,6 +105,18 @@ cfc_headers_check(const struct cfc_headers *headers, bool is_local, struct cfc_r
         cfc_reply_error(reply, 400, "invalid", "a body has a length or chunks, and not both");
         return false;
     }
+    if (headers->transfer_encoding != NULL &&
+        (strcasecmp(headers->transfer_encoding, "chunked") != 0 ||
+         strcmp(version, "HTTP/1.1") != 0)) {
+        cfc_reply_error(reply, 400, "invalid", "chunked, in HTTP/1.1, is the one transfer coding");
+        return false;
+    }
+    return true;
+}
+
+bool
+cfc_headers_check(const struct cfc_headers *headers, bool is_local, struct cfc_reply *reply)
+{
     if (headers->origin != NULL ||
         (is_local && headers->host != NULL && !is_local_host(headers->host))) {
         cfc_reply_error(reply, 403, "forbidden",

@@ -184,6 +184,41 @@ cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *c)
     return count;
 }
 
+static size_t
+held_of_peer(const struct cfc_reaper *reaper, const struct cfc_connection *c)
+{
+    size_t held = 0;
+
+    for (const struct cfc_connection *other = reaper->first; other != NULL; other = other->next) {
+        if (!other->is_unix && memcmp(other->peer, c->peer, sizeof(c->peer)) == 0) {
+            held += other->held;
+        }
+    }
+    return held;
+}
+
+bool
+cfc_reaper_hold(struct cfc_connection *c, size_t size, size_t peer_max)
+{
+    bool has_room;
+    size_t held;
+
+    pthread_mutex_lock(&c->reaper->lock);
+    held = c->is_unix ? 0 : held_of_peer(c->reaper, c);
+    has_room = c->is_unix || (held <= peer_max && size <= peer_max - held);
+    c->held += has_room ? size : 0;
+    pthread_mutex_unlock(&c->reaper->lock);
+    return has_room;
+}
+
+void
+cfc_reaper_drop(struct cfc_connection *c)
+{
+    pthread_mutex_lock(&c->reaper->lock);
+    c->held = 0;
+    pthread_mutex_unlock(&c->reaper->lock);
+}
+
 void
 cfc_reaper_turn_away(struct cfc_connection *c, unsigned status, const char *reason,
                      const char *body)

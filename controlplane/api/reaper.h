@@ -37,6 +37,7 @@ struct cfc_connection {
     bool is_tls; /* what goes over the socket belongs to a session that only its owner can use */
     uint32_t peer_uid; /* unix sockets: who connected */
     uint8_t peer[16];  /* TCP: the address; of IPv6 its first 8 bytes; zeros = none */
+    size_t held;       /* bytes of a body that memory is kept for */
 };
 
 struct cfc_reaper {
@@ -58,6 +59,12 @@ void cfc_reaper_stop(struct cfc_reaper *reaper);
 /* Adds it and returns how many there are of its peer, itself included; 0 for the unix socket. */
 uint32_t cfc_reaper_add(struct cfc_reaper *reaper, struct cfc_connection *connection);
 void cfc_reaper_remove(struct cfc_connection *connection);
+
+/* Keeps memory for `size` more bytes of a body.  False, and nothing is kept: all connections of the
+ * peer together would have more than peer_max.  The unix socket has no such bound. */
+bool cfc_reaper_hold(struct cfc_connection *connection, size_t size, size_t peer_max);
+/* Gives back all that is kept. */
+void cfc_reaper_drop(struct cfc_connection *connection);
 
 /* Moves a connection to a phase but SENDING; IDLE sets a new deadline.  False: the reaper was
  * faster, the connection is shut down and its request must not be answered. */

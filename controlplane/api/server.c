@@ -14,8 +14,8 @@
 #include "confcast/error.h"
 #include "controlplane/api/connection.h"
 #include "controlplane/api/daemon.h"
+#include "controlplane/api/exchange.h"
 #include "controlplane/api/headers.h"
-#include "controlplane/api/identify.h"
 #include "controlplane/api/listen.h"
 #include "controlplane/api/pull_hub.h"
 #include "controlplane/api/reaper.h"
@@ -35,60 +35,10 @@ enum {
     /* A body above its limit is read and dropped up to this many times the limit, so that clients
      * that write before they read get their 413 and not a reset. */
     DRAIN_FACTOR = 4,
+    /* And of who may not be here at all, only so much. */
+    DRAIN_STRANGER_MAX = 1 << 20,
+    BIG_BODY_SIZE = 1 << 20, /* bytes; from here on bodies pass through the gate */
 };
-
-struct cfc_server {
-    struct cfc_api *api;
-    struct cfc_server_config config;
-    struct MHD_Daemon *tcp;
-    struct MHD_Daemon *local;
-    char *unix_path;
-    uint16_t port;
-    bool is_loopback; /* TCP is */
-    struct cfc_reaper reaper;
-    struct cfc_watch_hub watches;
-    struct cfc_pull_hub pulls;
-    atomic_ullong body_total;   /* bytes of bodies held now */
-    atomic_ullong answer_total; /* bytes of answers that are not sent yet */
-    atomic_uint long_count;     /* requests in threads of their own */
-    pthread_mutex_t lock;       /* guards what follows */
-    pthread_cond_t resumed;
-    unsigned suspended_count; /* exchanges that somebody will resume */
-    bool is_closing;          /* no exchange is suspended any more */
-};
-
-/* One request on its way. */
-struct exchange {
-    struct cfc_server *server;
-    struct cfc_connection *connection;
-    struct cfc_watch *watch;    /* NULL = the answer does not wait for anything */
-    struct cfc_pull_wait *pull; /* likewise, of a snapshot */
-    char *raw_target;           /* as it came; NULL where nobody asks for it */
-    struct cfc_pull_auth consumer;
-    bool is_pull; /* its route is for consumers */
-    struct cfc_request request;
-    const struct cfc_api_route *route; /* NULL once it is refused */
-    struct cfc_reply reply;            /* the refusal, while the body is still read */
-    int target_rc;
-    bool is_started;
-    bool is_answered;
-    char *body;
-    size_t body_size;
-    size_t body_capacity;
-    size_t body_size_max;
-    size_t dropped_size;        /* bytes of body read and thrown away */
-    size_t answer_size;         /* bytes of the answer on its way out */
-    struct cfc_headers headers; /* values are the library's, and live as long as the request */
-    char author[CFC_AUTHOR_SIZE_MAX + 1];
-    struct cfc_identity identity;
-    /* While the connection is suspended the exchange belongs to whoever will resume it. */
-    struct MHD_Connection *mhd;
-    struct cfc_waiter waiter;
-    bool is_handled; /* the reply is final and may be told */
-};
-
-static const char too_long_body[] =
-    "{\"error\":{\"code\":\"limit\",\"message\":\"the body is above its limit\"}}";
 
 static const char too_many_body[] =
     "{\"error\":{\"code\":\"rate\",\"message\":\"too many connections of one address\"}}";
@@ -155,7 +105,7 @@ static void *
 on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
     struct cfc_server *server = cls;
-    struct exchange *x = calloc(1, sizeof(*x));
+    struct cfc_exchange *x = calloc(1, sizeof(*x));
 
     if (x == NULL) {
         return NULL;
@@ -172,10 +122,13 @@ on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
 }
 
 static void
-drop_body(struct exchange *x)
+drop_body(struct cfc_exchange *x)
 {
     free(x->body);
     atomic_fetch_sub(&x->server->body_total, x->body_capacity);
+    if (x->body_capacity > 0 && x->connection != NULL) {
+        cfc_reaper_drop(x->connection);
+    }
     x->body = NULL;
     x->body_size = 0;
     x->body_capacity = 0;
@@ -185,7 +138,7 @@ static void
 on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
              enum MHD_RequestTerminationCode code)
 {
-    struct exchange *x = *con_cls;
+    struct cfc_exchange *x = *con_cls;
 
     (void)cls;
     (void)mhd;
@@ -198,6 +151,7 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
         cfc_reaper_enter(x->connection, CFC_CONNECTION_IDLE);
     }
     atomic_fetch_sub_explicit(&x->server->api->in_flight, 1, memory_order_relaxed);
+    cfc_gate_leave(&x->server->big, &x->turn);
     drop_body(x);
     atomic_fetch_sub(&x->server->answer_total, x->answer_size);
     cfc_watch_free(x->watch);
@@ -209,7 +163,7 @@ on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 
 /* Answers wait in memory for clients that read slowly: beyond the bound they are replaced. */
 static void
-admit_answer(struct exchange *x)
+admit_answer(struct cfc_exchange *x)
 {
     struct cfc_server *server = x->server;
     size_t size = x->reply.body_size;
@@ -225,7 +179,7 @@ admit_answer(struct exchange *x)
 }
 
 static enum MHD_Result
-answer(struct exchange *x, struct MHD_Connection *mhd)
+answer(struct cfc_exchange *x, struct MHD_Connection *mhd)
 {
     struct MHD_Response *response;
     enum MHD_Result result;
@@ -247,6 +201,9 @@ answer(struct exchange *x, struct MHD_Connection *mhd)
     }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, x->reply.type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (x->must_close) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
     if (x->reply.status == 401) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
                                 "Bearer realm=\"confcast\"");
@@ -266,207 +223,65 @@ answer(struct exchange *x, struct MHD_Connection *mhd)
     return result;
 }
 
-static void
-refuse(struct exchange *x, unsigned status, const char *code, const char *message)
-{
-    x->route = NULL;
-    cfc_reply_error(&x->reply, status, code, message);
-}
-
-static int
-find_identity(struct exchange *x, struct MHD_Connection *mhd, struct cfc_identity *identity)
-{
-    struct cfc_asker asker = {.mhd = mhd,
-                              .connection = x->connection,
-                              .tls = x->server->config.tls,
-                              .authorization = x->headers.authorization,
-                              .unix_ns = clock_ns(CLOCK_REALTIME)};
-
-    return cfc_identify(x->server->api->access, &asker, identity);
-}
-
 static bool
-identify(struct exchange *x, struct MHD_Connection *mhd)
+may_watch(void *arg)
 {
-    struct cfc_access *access = x->server->api->access;
-    char text[CFC_PEER_TEXT_SIZE];
-    uint64_t wait_ns;
-    int rc = find_identity(x, mhd, &x->identity);
+    struct cfc_exchange *x = arg;
+    const struct cfc_api_route *route = x->route;
+    bool may = cfc_exchange_may_still(x);
 
-    if (rc == CONFCAST_ERR_AUTHORITY) {
-        refuse(x, 401, "unauthorized", "this needs a valid token or client certificate");
-        return false;
-    }
-    if (rc != CONFCAST_OK) {
-        refuse(x, 503, "not_ready", "tokens and roles cannot be read now; try again later");
-        return false;
-    }
-    if (!cfc_access_may_ask(access, &x->identity, clock_ns(CLOCK_MONOTONIC), &wait_ns)) {
-        cfc_access_deny(access, CFC_DENIAL_RATE, x->identity.name,
-                        cfc_connection_peer(x->connection, text));
-        refuse(x, 429, "rate", "this identity asks too often; wait as long as Retry-After says");
-        x->reply.retry_s = (unsigned)(wait_ns / CFC_S + 1);
-        return false;
-    }
-    x->request.identity = &x->identity;
-    return true;
-}
-
-/* A consumer, proven by its credential. */
-static bool
-identify_consumer(struct exchange *x, const char *method)
-{
-    struct cfc_api *api = x->server->api;
-    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    char text[CFC_PEER_TEXT_SIZE];
-    uint64_t wait_ns;
-    int rc = CONFCAST_ERR_AUTHORITY;
-
-    if (api->pull == NULL || x->raw_target == NULL) {
-        refuse(x, 503, "not_ready", "this daemon serves no consumers that pull");
-        return false;
-    }
-    rc = cfc_consumer_auth_check(&api->pull->auth, x->headers.authorization, method, x->raw_target,
-                                 now_ns, &x->consumer);
-    if (rc == CONFCAST_ERR_REPLAY) {
-        atomic_fetch_add(&api->pull->nonces_over, 1);
-    } else if (rc != CONFCAST_OK && api->access != NULL && x->headers.authorization != NULL) {
-        cfc_access_deny(api->access, CFC_DENIAL_BAD_TOKEN, NULL,
-                        cfc_connection_peer(x->connection, text));
-    }
-    if (rc != CONFCAST_OK) {
-        refuse(x, 401, "unauthorized", "this needs a consumer's credential, over Confcast-Nonce");
-        return false;
-    }
-    snprintf(x->identity.name, sizeof(x->identity.name), "%s", x->consumer.id);
-    x->identity.proof = CFC_PROOF_TOKEN;
-    x->identity.is_consumer = true;
-    if (api->access != NULL && !cfc_access_may_ask(api->access, &x->identity, now_ns, &wait_ns)) {
-        refuse(x, 429, "rate", "this consumer asks too often; wait as long as Retry-After says");
-        x->reply.retry_s = (unsigned)(wait_ns / CFC_S + 1);
-        return false;
-    }
-    x->request.identity = &x->identity;
-    x->request.consumer = &x->consumer;
-    return true;
-}
-
-/* And whether they may. */
-static bool
-admit(struct exchange *x, struct MHD_Connection *mhd, const char *method)
-{
-    struct cfc_api *api = x->server->api;
-
-    x->is_pull = x->route->right == CFC_RIGHT_CONSUME;
-    if (x->is_pull && !identify_consumer(x, method)) {
-        return false;
-    }
-
-    if (x->route->right == CFC_RIGHT_PUBLIC) {
-        return true;
-    }
-    if (!x->is_pull && api->access != NULL && !identify(x, mhd)) {
-        return false;
-    }
-    if (!cfc_api_authorize(api, &x->request, x->route, &x->reply)) {
-        x->route = NULL;
-        return false;
-    }
-    return true;
-}
-
-/* Whether who watches may still: tokens are revoked and roles taken away meanwhile. */
-static bool
-may_still_read(void *arg)
-{
-    struct exchange *x = arg;
-    struct cfc_access *access = x->server->api->access;
-    struct cfc_identity now;
-
-    if (x->route->right == CFC_RIGHT_PUBLIC || access == NULL) {
-        return true;
-    }
-    return find_identity(x, x->mhd, &now) == CONFCAST_OK &&
-           cfc_identity_allows(&now, x->route->right,
-                               x->route->tail == CFC_TAIL_SCOPE ? x->request.rest : NULL);
-}
-
-/* The author of a change is who was proven.  Where nothing has to be proven (the daemon then
- * listens on loopback only, unless told otherwise), it is whom the client names. */
-static void
-set_author(struct exchange *x)
-{
-    const struct cfc_access *access = x->server->api->access;
-    const char *said = x->headers.author;
-    bool may_say = access != NULL && !access->is_required && x->identity.proof <= CFC_PROOF_PEER;
-
-    if (said != NULL && may_say) {
-        snprintf(x->author, sizeof(x->author), "%s", said);
-        x->identity.proof = CFC_PROOF_NONE;
-    } else {
-        snprintf(x->author, sizeof(x->author), "%s",
-                 x->identity.name[0] != '\0' ? x->identity.name : "anonymous");
-    }
-    x->request.author = x->author;
-    x->request.claimed = said != NULL && strcmp(said, x->author) != 0 ? said : NULL;
-    x->request.idempotency_key = x->headers.idempotency_key;
+    x->route = route;
+    return may;
 }
 
 static enum MHD_Result
-take_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+take_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_size,
+            const char *value, size_t value_size)
 {
     (void)kind;
-    cfc_headers_add(cls, name, value);
+    cfc_headers_add(cls, name, name_size, value, value_size);
     return MHD_YES;
-}
-
-/* Headers that may not stand are refused whatever the route. */
-static void
-check_headers(struct exchange *x)
-{
-    const struct cfc_access *access = x->server->api->access;
-    bool is_local = access != NULL && !access->is_required && x->server->is_loopback &&
-                    x->connection != NULL && !x->connection->is_unix;
-
-    if (!cfc_headers_check(&x->headers, is_local, &x->reply)) {
-        x->route = NULL;
-        if (x->reply.status == 403 && access != NULL) {
-            cfc_access_deny(x->server->api->access, CFC_DENIAL_WEB_PAGE, NULL, NULL);
-        }
-    }
 }
 
 /* Headers are here, the body is not.  A refusal is kept until the body has been read, unless the
  * client waits for word or announces more than would be read: then it is answered now. */
 static enum MHD_Result
-start(struct exchange *x, struct MHD_Connection *mhd, const char *method)
+start(struct cfc_exchange *x, struct MHD_Connection *mhd, const char *method, const char *version)
 {
     const char *length;
     uint64_t size = 0;
 
     x->is_started = true;
-    MHD_get_connection_values(mhd, MHD_HEADER_KIND, take_header, &x->headers);
+    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, take_header, &x->headers);
+    if (!cfc_headers_check_framing(&x->headers, version, &x->reply)) {
+        x->must_close = true;
+        return answer(x, mhd);
+    }
     length = x->headers.content_length;
     if (x->target_rc != CONFCAST_OK) {
-        refuse(x, 400, "invalid", "the request target is malformed or too long");
+        cfc_exchange_refuse(x, 400, "invalid", "the request target is malformed or too long");
     } else {
         x->route = cfc_api_find(&x->request, method, &x->reply);
     }
     if (x->route != NULL) {
         x->body_size_max = cfc_api_body_size_max(x->server->api, x->route);
-        check_headers(x);
+        cfc_exchange_check_headers(x);
     }
-    if (x->route != NULL && admit(x, mhd, method)) {
-        set_author(x);
+    if (x->route != NULL) {
+        x->is_pull = x->route->right == CFC_RIGHT_CONSUME;
+        cfc_exchange_admit(x, mhd, method, false);
     }
     if (length != NULL && cfc_target_uint(length, UINT64_MAX, &size) != CONFCAST_OK) {
         size = UINT64_MAX;
     }
     if (x->route != NULL && size > x->body_size_max) {
-        refuse(x, 413, "limit", "the body is above its limit");
+        cfc_exchange_refuse(x, 413, "limit", "the body is above its limit");
     }
-    if (x->route == NULL && (x->headers.expect != NULL ||
-                             size > (uint64_t)DRAIN_FACTOR * x->server->api->document_size_max)) {
+    x->drain_max = DRAIN_FACTOR * x->server->api->document_size_max;
+    if ((x->reply.status == 401 || x->reply.status == 429) && x->drain_max > DRAIN_STRANGER_MAX) {
+        x->drain_max = DRAIN_STRANGER_MAX;
+    }
+    if (x->route == NULL && (x->headers.expect != NULL || size > x->drain_max)) {
         return answer(x, mhd);
     }
     return MHD_YES;
@@ -475,11 +290,12 @@ start(struct exchange *x, struct MHD_Connection *mhd, const char *method)
 /* Makes room for `size` more bytes.  Doubling means that a client which announces much and sends
  * little costs little. */
 static bool
-reserve(struct exchange *x, size_t size)
+reserve(struct cfc_exchange *x, size_t size)
 {
     size_t wanted = x->body_size + size;
     size_t capacity = x->body_capacity > 0 ? x->body_capacity : BODY_FIRST_SIZE;
     size_t total_max = x->server->config.body_total_max;
+    size_t peer_max = total_max / 2 > x->body_size_max ? total_max / 2 : x->body_size_max;
     size_t added;
     char *body;
 
@@ -491,7 +307,8 @@ reserve(struct exchange *x, size_t size)
     }
     capacity = capacity < x->body_size_max ? capacity : x->body_size_max;
     added = capacity - x->body_capacity;
-    if (atomic_fetch_add(&x->server->body_total, added) + added > total_max) {
+    if (atomic_fetch_add(&x->server->body_total, added) + added > total_max ||
+        (x->connection != NULL && !cfc_reaper_hold(x->connection, added, peer_max))) {
         atomic_fetch_sub(&x->server->body_total, added);
         return false;
     }
@@ -506,15 +323,13 @@ reserve(struct exchange *x, size_t size)
 }
 
 static enum MHD_Result
-take_body(struct exchange *x, const char *bytes, size_t size)
+take_body(struct cfc_exchange *x, const char *bytes, size_t size)
 {
-    size_t drain_max = DRAIN_FACTOR * x->server->api->document_size_max;
-
     atomic_fetch_add_explicit(&x->server->api->body_bytes, size, memory_order_relaxed);
     if (x->route != NULL && size > x->body_size_max - x->body_size) {
-        refuse(x, 413, "limit", "the body is above its limit");
+        cfc_exchange_refuse(x, 413, "limit", "the body is above its limit");
     } else if (x->route != NULL && !reserve(x, size)) {
-        refuse(x, 503, "busy", "too many bodies are on their way; try again later");
+        cfc_exchange_refuse(x, 503, "busy", "too many bodies are on their way; try again later");
         x->reply.retry_s = 1;
     }
     if (x->route != NULL) {
@@ -524,12 +339,12 @@ take_body(struct exchange *x, const char *bytes, size_t size)
     }
     drop_body(x);
     x->dropped_size += size;
-    if (x->dropped_size <= drain_max) {
+    if (x->dropped_size <= x->drain_max) {
         return MHD_YES;
     }
-    if (x->connection != NULL) {
-        cfc_connection_refuse(x->connection, 413, "Payload Too Large", too_long_body);
-        cfc_api_count_reply(x->server->api, 413);
+    if (x->connection != NULL && x->reply.body != NULL) {
+        cfc_connection_refuse(x->connection, x->reply.status, "Refused", x->reply.body);
+        cfc_api_count_reply(x->server->api, x->reply.status);
     }
     return MHD_NO;
 }
@@ -540,7 +355,7 @@ take_body(struct exchange *x, const char *bytes, size_t size)
  */
 
 static bool
-suspend(struct exchange *x)
+suspend(struct cfc_exchange *x)
 {
     struct cfc_server *server = x->server;
     bool is_closing;
@@ -557,11 +372,11 @@ suspend(struct exchange *x)
 
 /* From here on the exchange is the connection's thread's again. */
 static void
-resume(struct exchange *x)
+resume(struct cfc_exchange *x, bool is_handled)
 {
     struct cfc_server *server = x->server;
 
-    x->is_handled = true;
+    x->is_handled = is_handled;
     pthread_mutex_lock(&server->lock);
     MHD_resume_connection(x->mhd);
     server->suspended_count--;
@@ -571,7 +386,7 @@ resume(struct exchange *x)
 
 /* A reply that nobody may see is replaced. */
 static void
-judge(struct exchange *x, int error)
+judge(struct cfc_exchange *x, int error)
 {
     if (error != CONFCAST_OK) {
         cfc_reply_failure(&x->reply, error,
@@ -583,17 +398,47 @@ judge(struct exchange *x, int error)
 static void
 on_durable(struct cfc_waiter *waiter, int error)
 {
-    struct exchange *x = (struct exchange *)((char *)waiter - offsetof(struct exchange, waiter));
+    struct cfc_exchange *x =
+        (struct cfc_exchange *)((char *)waiter - offsetof(struct cfc_exchange, waiter));
 
     judge(x, error);
-    resume(x);
+    resume(x, true);
+}
+
+/* Its turn has come at the gate. */
+static void
+on_turn(struct cfc_gate_entry *turn)
+{
+    struct cfc_exchange *x =
+        (struct cfc_exchange *)((char *)turn - offsetof(struct cfc_exchange, turn));
+
+    resume(x, false);
+}
+
+/* False: the connection is suspended until the exchange may be handled. */
+static bool
+pass_gate(struct cfc_exchange *x)
+{
+    struct cfc_gate *gate = &x->server->big;
+
+    x->turn.size = x->body_size;
+    x->turn.go = on_turn;
+    if (x->body_size < BIG_BODY_SIZE || cfc_gate_try(gate, &x->turn)) {
+        return true;
+    }
+    /* Without suspending there is no waiting: the daemon stops, and this is among the last. */
+    if (!suspend(x)) {
+        return true;
+    }
+    cfc_gate_wait(gate, &x->turn);
+    return false;
 }
 
 /* A handler, or the rest of its work, that takes long. */
 static void *
 run_later(void *arg)
 {
-    struct exchange *x = arg;
+    struct cfc_exchange *x = arg;
     struct cfc_server *server = x->server;
 
     if (x->reply.later == NULL) {
@@ -602,16 +447,17 @@ run_later(void *arg)
     if (x->reply.later != NULL) {
         x->reply.later(server->api, &x->request, &x->reply);
     }
+    cfc_gate_leave(&server->big, &x->turn);
     drop_body(x);
     atomic_fetch_sub(&server->long_count, 1);
     cfc_service_mark_end(server->api->service, &x->waiter.mark);
     judge(x, cfc_service_wait_durable(server->api->service, &x->waiter.mark));
-    resume(x);
+    resume(x, true);
     return NULL;
 }
 
 static bool
-start_later(struct exchange *x)
+start_later(struct cfc_exchange *x)
 {
     pthread_attr_t attr;
     pthread_t thread;
@@ -626,7 +472,7 @@ start_later(struct exchange *x)
     if (is_started && pthread_create(&thread, &attr, run_later, x) != 0) {
         atomic_fetch_sub(&x->server->long_count, 1);
         cfc_reply_failure(&x->reply, CONFCAST_ERR_RESOURCE, NULL, NULL);
-        resume(x);
+        resume(x, true);
     }
     pthread_attr_destroy(&attr);
     return is_started;
@@ -634,15 +480,19 @@ start_later(struct exchange *x)
 
 /* True when the connection is suspended: on_request() is called again once it is resumed. */
 static bool
-handle(struct exchange *x)
+handle(struct cfc_exchange *x)
 {
     struct cfc_service *service = x->server->api->service;
 
+    if (!pass_gate(x)) {
+        return true;
+    }
     cfc_service_mark_begin(service, &x->waiter.mark);
     if (cfc_api_takes_long(&x->request, x->route) && start_later(x)) {
         return true;
     }
     cfc_api_handle(x->server->api, &x->request, x->route, &x->reply);
+    cfc_gate_leave(&x->server->big, &x->turn);
     if (x->reply.later != NULL) {
         if (start_later(x)) {
             return true;
@@ -663,7 +513,7 @@ handle(struct exchange *x)
 }
 
 static enum MHD_Result
-answer_stream(struct exchange *x, struct MHD_Connection *mhd)
+answer_stream(struct cfc_exchange *x, struct MHD_Connection *mhd)
 {
     struct MHD_Response *response = cfc_watch_response(x->watch);
     enum MHD_Result result;
@@ -680,7 +530,7 @@ answer_stream(struct exchange *x, struct MHD_Connection *mhd)
 
 /* An answer that goes on, or that says nothing new yet.  True: it has been seen to. */
 static bool
-wait_for_change(struct exchange *x, struct MHD_Connection *mhd, enum MHD_Result *result)
+wait_for_change(struct cfc_exchange *x, struct MHD_Connection *mhd, enum MHD_Result *result)
 {
     struct cfc_wait wait = x->reply.wait;
 
@@ -693,7 +543,7 @@ wait_for_change(struct exchange *x, struct MHD_Connection *mhd, enum MHD_Result 
                                                                        .connection = x->connection,
                                                                        .wait = wait,
                                                                        .scope = x->request.rest,
-                                                                       .may_read = may_still_read,
+                                                                       .may_read = may_watch,
                                                                        .arg = x});
     if (x->watch == NULL) {
         cfc_reply_error(&x->reply, 503, "busy", "too many watch already; try again later");
@@ -710,7 +560,7 @@ wait_for_change(struct exchange *x, struct MHD_Connection *mhd, enum MHD_Result 
 }
 
 static enum MHD_Result
-conclude(struct exchange *x, struct MHD_Connection *mhd)
+conclude(struct cfc_exchange *x, struct MHD_Connection *mhd)
 {
     enum MHD_Result result;
 
@@ -737,17 +587,14 @@ conclude(struct exchange *x, struct MHD_Connection *mhd)
 }
 
 static enum MHD_Result
-finish(struct exchange *x, struct MHD_Connection *mhd)
+finish(struct cfc_exchange *x, struct MHD_Connection *mhd)
 {
     if (x->connection != NULL && !cfc_reaper_enter(x->connection, CFC_CONNECTION_ANSWERING)) {
         cfc_api_count_reply(x->server->api, 408);
         return MHD_NO;
     }
-    if (x->watch != NULL && !may_still_read(x)) {
-        refuse(x, 401, "unauthorized", "what was allowed when this began to wait is not any more");
-    }
-    if (x->route != NULL) {
-        x->mhd = mhd;
+    x->mhd = mhd;
+    if (x->route != NULL && cfc_exchange_may_still(x)) {
         x->request.body = x->body;
         x->request.body_size = x->body_size;
         x->request.unix_ns = clock_ns(CLOCK_REALTIME);
@@ -762,17 +609,16 @@ static enum MHD_Result
 on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
            const char *version, const char *bytes, size_t *size, void **con_cls)
 {
-    struct exchange *x = *con_cls;
+    struct cfc_exchange *x = *con_cls;
     size_t given = *size;
 
     (void)cls;
     (void)url;
-    (void)version;
     if (x == NULL) {
         return MHD_NO;
     }
     if (!x->is_started) {
-        return start(x, mhd, method);
+        return start(x, mhd, method, version);
     }
     if (x->is_answered) {
         *size = 0;
@@ -879,6 +725,7 @@ set_defaults(struct cfc_server_config *config)
 static void
 destroy(struct cfc_server *server)
 {
+    cfc_gate_destroy(&server->big);
     pthread_cond_destroy(&server->resumed);
     pthread_mutex_destroy(&server->lock);
     free(server->unix_path);
@@ -913,6 +760,10 @@ cfc_server_open(struct cfc_api *api, const struct cfc_server_config *config,
     server->api = api;
     server->config = *config;
     set_defaults(&server->config);
+    if (server->config.body_total_max < api->document_size_max) {
+        server->config.body_total_max = api->document_size_max;
+    }
+    cfc_gate_init(&server->big, api->document_size_max);
     rc = cfc_reaper_start(&server->reaper, server->config.request_timeout_ms * CFC_MS);
     if (rc != CONFCAST_OK) {
         destroy(server);

@@ -7,7 +7,10 @@
  * on TCP does not lock the operator out.
  *
  * Memory is bounded by connection_max x 32 KiB of headers, body_total_max of bodies and
- * answer_total_max of answers, besides what handlers need while they run. */
+ * answer_total_max of answers, besides what handlers need while they run.  That can be many times
+ * the size of a body (json_parse.h has the bound), so that of bodies above 1 MiB only so many are
+ * handled at a time as one of the greatest size weighs; the others wait, in their order and without
+ * a thread. */
 #ifndef CFC_API_SERVER_H
 #define CFC_API_SERVER_H
 
@@ -20,11 +23,13 @@
 struct cfc_server;
 
 struct cfc_server_config {
-    const char *listen;           /* "127.0.0.1:7400"; NULL = no TCP */
-    const char *unix_path;        /* NULL = no unix socket */
-    struct cfc_tls *tls;          /* for TCP; NULL = none.  Outlives the server */
-    size_t answer_total_max;      /* bytes of answers held at once; 0 = 512 MiB */
-    size_t body_total_max;        /* bytes of request bodies held at once; 0 = 256 MiB */
+    const char *listen;      /* "127.0.0.1:7400"; NULL = no TCP */
+    const char *unix_path;   /* NULL = no unix socket */
+    struct cfc_tls *tls;     /* for TCP; NULL = none.  Outlives the server */
+    size_t answer_total_max; /* bytes of answers held at once; 0 = 512 MiB */
+    /* Bytes of request bodies held at once; 0 = 256 MiB, and at least one of the greatest size. One
+     * address may hold half of it, or one body. */
+    size_t body_total_max;
     uint32_t request_timeout_ms;  /* for a request to arrive as a whole; 0 = 30 s */
     uint32_t connection_max;      /* per socket; 0 = 256 */
     uint32_t peer_connection_max; /* of one address (IPv6: one /64) on TCP; 0 = half of them */

@@ -27,9 +27,10 @@ struct cfc_watch {
     uint64_t beat_ns;                   /* last event */
 
     /* Under the hub's lock: */
-    uint64_t looked_at; /* change of the whole service at the last look */
-    uint64_t noticed;   /* change of what is watched at the last look */
-    uint64_t missed;    /* changes that came while one waited to be sent */
+    uint64_t looked_at;  /* change of the whole service at the last look */
+    uint64_t noticed;    /* change of what is watched at the last look */
+    uint64_t missed;     /* changes that came while one waited to be sent */
+    uint64_t generation; /* of who may do what, at the last look */
     bool is_due;
     bool is_suspended;
     bool is_gone; /* the client closed its end */
@@ -74,9 +75,16 @@ wake(struct cfc_watch *w)
     }
 }
 
+static uint64_t
+generation_of(const struct cfc_watch_hub *hub)
+{
+    return hub->api->access != NULL ? cfc_access_generation(hub->api->access) : 0;
+}
+
 static void
 look_at(struct cfc_watch *w, uint64_t change, uint64_t now_ns)
 {
+    uint64_t generation = generation_of(w->hub);
     uint64_t new_change = w->noticed;
 
     if (change != w->looked_at || w->noticed == w->request.wait.after) {
@@ -93,6 +101,10 @@ look_at(struct cfc_watch *w, uint64_t change, uint64_t now_ns)
         w->is_due = true;
     }
     if (!w->request.wait.is_stream && now_ns - w->begin_ns > w->request.wait.wait_ms * CFC_MS) {
+        w->is_due = true;
+    }
+    if (generation != w->generation) {
+        w->generation = generation;
         w->is_due = true;
     }
     if (w->is_due || w->hub->is_stopping) {
@@ -229,6 +241,7 @@ cfc_watch_new(struct cfc_watch_hub *hub, const struct cfc_watch_request *request
     }
     w->hub = hub;
     w->request = *request;
+    w->generation = generation_of(hub);
     snprintf(w->scope, sizeof(w->scope), "%s", request->scope);
     w->begin_ns = w->beat_ns = clock_ns(CLOCK_MONOTONIC);
     w->looked_at = cfc_service_change(hub->api->service);

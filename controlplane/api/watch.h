@@ -5,9 +5,9 @@
  * one), so that a client which reads slowly never ends up with a wrong one: it gets fewer events,
  * and an event "missed" says how many were left out.  A client that takes nothing at all is ended
  * by the reaper; one that has closed its end is noticed within a second.  Before each event it is
- * asked whether the client may still read.  A stream that cannot go on says why in an event "end"
- * with a code; without one it ends when the daemon stops, and after CFC_WATCH_LIFE_S, so that no
- * client has to trust one connection for ever.
+ * asked whether the client may still read; a change of tokens or roles makes all ask at once.  A
+ * stream that cannot go on says why in an event "end" with a code; without one it ends when the
+ * daemon stops, and after CFC_WATCH_LIFE_S, so that no client has to trust one connection for ever.
  *
  * Threads: one ("confcast-watch") looks ten times a second whether something changed, while anybody
  * watches; events are made by the HTTP thread of the connection.  Connections are suspended in

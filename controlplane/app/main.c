@@ -206,6 +206,7 @@ open_api(struct daemon *d)
 {
     struct cfc_server_config config = {.listen = d->options.listen,
                                        .unix_path = d->options.unix_path,
+                                       .body_total_max = d->options.body_total_max,
                                        .request_timeout_ms = d->options.request_timeout_ms,
                                        .connection_max = d->options.connection_max};
     size_t document_size_max =

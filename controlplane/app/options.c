@@ -10,7 +10,8 @@
 #include "protocol/base/time.h"
 
 enum {
-    OPT_CONNECTIONS = 256,
+    OPT_BODIES_MAX = 256,
+    OPT_CONNECTIONS,
     OPT_DATA,
     OPT_DOCUMENT_MAX,
     OPT_ENGINE_SOCKET,
@@ -47,6 +48,7 @@ enum {
 };
 
 static const struct option table[] = {
+    {"bodies-max-bytes", required_argument, NULL, OPT_BODIES_MAX},
     {"connections", required_argument, NULL, OPT_CONNECTIONS},
     {"data", required_argument, NULL, OPT_DATA},
     {"document-max-bytes", required_argument, NULL, OPT_DOCUMENT_MAX},
@@ -111,6 +113,8 @@ print_help(void)
         "                           pulls. One address may have half of them\n"
         "  --request-timeout-ms N   for a request to arrive as a whole (30000)\n"
         "  --document-max-bytes N   of one definition (67108864)\n"
+        "  --bodies-max-bytes N     of request bodies in memory at once (268435456); one address\n"
+        "                           may have half of them\n"
         "  --stale-after-ms N       silence after which a consumer counts as stale (30000)\n"
         "  --rollout-lacking-ppm N  a stage advances with so many of a million consumers not yet\n"
         "                           on it (10000)\n"
@@ -150,6 +154,8 @@ static uint64_t
 number_max(int opt)
 {
     switch (opt) {
+    case OPT_BODIES_MAX:
+        return UINT64_C(64) << 30;
     case OPT_DOCUMENT_MAX:
         return 256u << 20;
     case OPT_EPOCH_SEEN:
@@ -177,6 +183,9 @@ set_number(int opt, const char *name, struct cfc_options *options)
         return false;
     }
     switch (opt) {
+    case OPT_BODIES_MAX:
+        options->body_total_max = value;
+        break;
     case OPT_CONNECTIONS:
         options->connection_max = (uint32_t)value;
         break;

@@ -32,6 +32,7 @@ struct cfc_options {
     bool is_insecure;                  /* may listen beyond loopback without requires_auth */
     uint32_t request_timeout_ms;       /* 0 = the server's default */
     uint32_t document_size_max;        /* bytes; 0 = the default, 64 MiB */
+    uint64_t body_total_max;           /* bytes; 0 = the default of the server */
     uint64_t stale_after_ns;           /* 0 = the service's default */
     uint64_t fresh_period_ns;          /* 0 = the publisher's default */
     struct cfc_rollout_limits rollout; /* zero members = the defaults */

@@ -181,6 +181,7 @@ load(struct cfc_access *access)
         access->token_count = tables.token_count;
         access->bindings = tables.bindings;
         access->binding_count = tables.binding_count;
+        atomic_fetch_add(&access->generation, 1);
     } else {
         free_tables(&tables);
     }
@@ -241,6 +242,12 @@ cfc_access_token_count(struct cfc_access *access)
     return count;
 }
 
+uint64_t
+cfc_access_generation(const struct cfc_access *access)
+{
+    return atomic_load(&access->generation);
+}
+
 /* ---- Who asks ---------------------------------------------------------------------------------
  */
 
@@ -258,12 +265,13 @@ cfc_denial_word(enum cfc_denial denial)
 
 /* True once a second, for one of the threads that ask. */
 static bool
-is_time_to_log(struct cfc_access *access)
+is_time_to_log(struct cfc_access *access, enum cfc_denial denial)
 {
     unsigned long long now_s = (unsigned long long)time(NULL);
-    unsigned long long last_s = atomic_load(&access->logged_s);
+    unsigned long long last_s = atomic_load(&access->logged_s[denial]);
 
-    return now_s != last_s && atomic_compare_exchange_strong(&access->logged_s, &last_s, now_s);
+    return now_s != last_s &&
+           atomic_compare_exchange_strong(&access->logged_s[denial], &last_s, now_s);
 }
 
 void
@@ -271,13 +279,13 @@ cfc_access_deny(struct cfc_access *access, enum cfc_denial denial, const char *w
                 const char *what)
 {
     atomic_fetch_add_explicit(&access->denials[denial], 1, memory_order_relaxed);
-    if (!is_time_to_log(access)) {
-        atomic_fetch_add(&access->unlogged_count, 1);
+    if (!is_time_to_log(access, denial)) {
+        atomic_fetch_add(&access->unlogged_counts[denial], 1);
         return;
     }
     cfc_log(CFC_LOG_WARN, "access", "denied reason=%s who=%s at=%s unlogged=%llu",
             cfc_denial_word(denial), who != NULL ? who : "-", what != NULL ? what : "-",
-            atomic_exchange(&access->unlogged_count, 0));
+            atomic_exchange(&access->unlogged_counts[denial], 0));
 }
 
 static int

@@ -29,7 +29,8 @@ struct cfc_identity {
     struct cfc_grant grants[CFC_GRANTS_MAX];
 };
 
-/* Why somebody was turned away; counted, logged at most once a second, and never told to them. */
+/* Why somebody was turned away; counted, logged at most once a second for each reason (so that a
+ * flood for one reason hides nobody who is turned away for another), and never told to them. */
 #define CFC_DENIALS(X)                                                                             \
     X(NO_CREDENTIAL, "no_credential")                                                              \
     X(BAD_TOKEN, "bad_token") /* unknown, revoked or malformed */                                  \
@@ -67,13 +68,14 @@ struct cfc_access {
     struct cfc_access_binding *bindings;
     size_t token_count;
     size_t binding_count;
-    bool is_required;       /* without credentials nobody may do anything */
-    atomic_bool needs_load; /* memory may differ from the store */
+    bool is_required;         /* without credentials nobody may do anything */
+    atomic_bool needs_load;   /* memory may differ from the store */
+    atomic_ullong generation; /* of tokens and roles: another number after every change */
     uid_t own_uid;
     atomic_ullong denials[CFC_DENIAL_COUNT];
-    atomic_ullong unlogged_count; /* denials since the last line of the log */
-    atomic_ullong logged_s;       /* wall clock, of that line */
-    struct cfc_rate rate;         /* of identities that were proven */
+    atomic_ullong unlogged_counts[CFC_DENIAL_COUNT]; /* since the last line about its reason */
+    atomic_ullong logged_s[CFC_DENIAL_COUNT];        /* wall clock, of that line */
+    struct cfc_rate rate;                            /* of identities that were proven */
 };
 
 /* What came with a request. */
@@ -124,9 +126,13 @@ bool cfc_access_may_ask(struct cfc_access *access, const struct cfc_identity *id
 
 size_t cfc_access_token_count(struct cfc_access *access);
 
-/* Counts a denial and logs it, unless one was logged within the same second: the next line then
- * says how many were left out.  `who` is a proven name, `what` the route or address; both may be
- * NULL and hold no secret. */
+/* Another number after every change of tokens and roles: who was identified under this one is who
+ * they are still, until what proves it runs out. */
+uint64_t cfc_access_generation(const struct cfc_access *access);
+
+/* Counts a denial and logs it, unless one for this reason was logged within the same second: the
+ * next line then says how many were left out.  `who` is a proven name, `what` the route or address;
+ * both may be NULL and hold no secret. */
 void cfc_access_deny(struct cfc_access *access, enum cfc_denial denial, const char *who,
                      const char *what);
 const char *cfc_denial_word(enum cfc_denial denial);

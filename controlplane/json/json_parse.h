@@ -9,9 +9,13 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     CFC_JSON_SIZE_MAX_DEFAULT = 64 * 1024 * 1024, /* bytes of a document, unless told otherwise */
+    /* Bytes that the tree of a document may take, as far as they can be told before there is one: 3
+     * bytes of text ("{},") make 260 of tree, so that the size of the text bounds nothing. */
+    CFC_JSON_TREE_SIZE_MAX = 1 << 30,
 };
 
 struct cfc_json_error {
@@ -28,7 +32,7 @@ struct cfc_json_error {
  * invalid UTF-8, NUL (raw or escaped), a lone surrogate CONFCAST_ERR_DUPLICATE_KEY  an object with
  * the same key twice, however it is escaped CONFCAST_ERR_DEPTH          deeper than CFC_DEPTH_MAX
  *   CONFCAST_ERR_NUMBER         an integer token beyond 2^53 - 1 either way
- *   CONFCAST_ERR_LIMIT          more than size_max bytes
+ *   CONFCAST_ERR_LIMIT          more than size_max bytes, or CFC_JSON_TREE_SIZE_MAX of tree
  *   CONFCAST_ERR_NO_MEMORY
  * HTTP: NUMBER is 422, LIMIT 413, NO_MEMORY 503, the rest 400. */
 int cfc_json_parse_object(const char *text, size_t size, size_t size_max, json_t **root,
@@ -37,5 +41,9 @@ int cfc_json_parse_object(const char *text, size_t size, size_t size_max, json_t
 /* The same for canonical text that this program wrote itself (a stored document): integer tokens of
  * any size are read as doubles, since RFC 8785 writes 1e20 as 100000000000000000000. */
 int cfc_json_parse_canonical(const char *text, size_t size, json_t **root);
+
+/* What the tree of a text would take, in bytes; the text need not be JSON.  Never less than it does
+ * take, of what cfc_json_parse_object() accepts. */
+uint64_t cfc_json_tree_size(const char *text, size_t size);
 
 #endif

@@ -9,6 +9,12 @@
 static struct cfc_headers headers;
 static struct cfc_reply reply;
 
+static void
+add(const char *name, const char *value)
+{
+    cfc_headers_add(&headers, name, strlen(name), value, value != NULL ? strlen(value) : 0);
+}
+
 /* The status that the headers so far are refused with; 0 = not. */
 static unsigned
 checked(bool is_local)
@@ -16,7 +22,8 @@ checked(bool is_local)
     bool may;
 
     cfc_reply_clear(&reply);
-    may = cfc_headers_check(&headers, is_local, &reply);
+    may = cfc_headers_check_framing(&headers, "HTTP/1.1", &reply) &&
+          cfc_headers_check(&headers, is_local, &reply);
     CU_ASSERT_EQUAL(may, reply.status == 0);
     return reply.status;
 }
@@ -25,7 +32,7 @@ static unsigned
 checked_one(const char *name, const char *value, bool is_local)
 {
     memset(&headers, 0, sizeof(headers));
-    cfc_headers_add(&headers, name, value);
+    add(name, value);
     return checked(is_local);
 }
 
@@ -33,14 +40,14 @@ static void
 names_are_taken_without_case_and_others_passed_over(void)
 {
     memset(&headers, 0, sizeof(headers));
-    cfc_headers_add(&headers, "AUTHORIZATION", "Bearer x");
-    cfc_headers_add(&headers, "confcast-author", "ann");
-    cfc_headers_add(&headers, "content-length", "7");
-    cfc_headers_add(&headers, "Expect", NULL);
-    cfc_headers_add(&headers, "Idempotency-Key", "k");
-    cfc_headers_add(&headers, "host", "x");
-    cfc_headers_add(&headers, "Accept", "a");
-    cfc_headers_add(&headers, "Accept", "b");
+    add("AUTHORIZATION", "Bearer x");
+    add("confcast-author", "ann");
+    add("content-length", "7");
+    add("Expect", NULL);
+    add("Idempotency-Key", "k");
+    add("host", "x");
+    add("Accept", "a");
+    add("Accept", "b");
     CU_ASSERT_STRING_EQUAL(headers.authorization, "Bearer x");
     CU_ASSERT_STRING_EQUAL(headers.author, "ann");
     CU_ASSERT_STRING_EQUAL(headers.content_length, "7");
@@ -60,9 +67,9 @@ a_header_that_counts_is_given_once(void)
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         memset(&headers, 0, sizeof(headers));
-        cfc_headers_add(&headers, names[i], "1");
+        add(names[i], "1");
         CU_ASSERT_FALSE(headers.has_twice);
-        cfc_headers_add(&headers, names[i], "1");
+        add(names[i], "1");
         CU_ASSERT_EQUAL(checked(false), 400);
     }
 }
@@ -71,9 +78,56 @@ static void
 a_length_beside_chunks_is_refused(void)
 {
     memset(&headers, 0, sizeof(headers));
-    cfc_headers_add(&headers, "Transfer-Encoding", "chunked");
+    add("Transfer-Encoding", "chunked");
     CU_ASSERT_EQUAL(checked(false), 0);
-    cfc_headers_add(&headers, "Content-Length", "2");
+    add("Content-Length", "2");
+    CU_ASSERT_EQUAL(checked(false), 400);
+}
+
+static void
+chunks_of_http_1_1_are_the_one_transfer_coding(void)
+{
+    static const char *const bad[] = {
+        "",         "gzip",      "identity", "gzip, chunked", "chunked, chunked",
+        "xchunked", "chunked;a", "chunked "};
+
+    CU_ASSERT_EQUAL(checked_one("Transfer-Encoding", "CHUNKED", false), 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CU_ASSERT_EQUAL(checked_one("Transfer-Encoding", bad[i], false), 400);
+    }
+    memset(&headers, 0, sizeof(headers));
+    add("Transfer-Encoding", "chunked");
+    cfc_reply_clear(&reply);
+    CU_ASSERT_FALSE(cfc_headers_check_framing(&headers, "HTTP/1.0", &reply));
+}
+
+static void
+a_name_that_is_no_token_is_refused_whatever_it_is(void)
+{
+    static const char *const bad[] = {
+        "",     "Content-Length ", " Content-Length",     "X\tY",    "X:",
+        "X(Y)", "X\x80",           "Transfer-Encoding\r", "Acc\"ept"};
+
+    CU_ASSERT_EQUAL(checked_one("X-a.b_c~1!#$%&'*+^`|", "1", false), 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CU_ASSERT_EQUAL(checked_one(bad[i], "1", false), 400);
+    }
+    memset(&headers, 0, sizeof(headers));
+    cfc_headers_add(&headers, "X\0Y", 3, "1", 1);
+    CU_ASSERT_EQUAL(checked(false), 400);
+}
+
+static void
+a_value_with_control_characters_is_refused_whatever_it_is_of(void)
+{
+    static const char *const bad[] = {"a\rContent-Length: 2", "a\nb", "\x01", "a\x7f", "\x1b[2J"};
+
+    CU_ASSERT_EQUAL(checked_one("X", "a\tb \xc3\xa9", false), 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CU_ASSERT_EQUAL(checked_one("X", bad[i], false), 400);
+    }
+    memset(&headers, 0, sizeof(headers));
+    cfc_headers_add(&headers, "X", 1, "a\0b", 3);
     CU_ASSERT_EQUAL(checked(false), 400);
 }
 
@@ -128,6 +182,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(names_are_taken_without_case_and_others_passed_over),
     CFC_CASE(a_header_that_counts_is_given_once),
     CFC_CASE(a_length_beside_chunks_is_refused),
+    CFC_CASE(chunks_of_http_1_1_are_the_one_transfer_coding),
+    CFC_CASE(a_name_that_is_no_token_is_refused_whatever_it_is),
+    CFC_CASE(a_value_with_control_characters_is_refused_whatever_it_is_of),
     CFC_CASE(web_pages_are_refused),
     CFC_CASE(on_loopback_without_credentials_a_public_host_name_is_refused),
     CFC_CASE(names_and_keys_have_1_to_128_printable_characters),

@@ -1,3 +1,5 @@
+#include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -373,6 +375,101 @@ merge_and_body_take_64_levels_and_not_65(void)
     }
 }
 
+/* `count` times a piece, between two others. */
+static char *
+repeated(const char *before, const char *piece, size_t count, const char *after, size_t *size)
+{
+    size_t piece_size = strlen(piece);
+    char *text = malloc(strlen(before) + piece_size * count + strlen(after) + 1);
+    char *p = text;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    p = stpcpy(p, before);
+    for (size_t i = 0; i < count; i++) {
+        p = stpcpy(p, piece);
+    }
+    p = stpcpy(p, after);
+    *size = (size_t)(p - text);
+    return text;
+}
+
+static char *
+with_many_keys(size_t count, size_t *size)
+{
+    size_t capacity = 32 * count + 8;
+    char *text = malloc(capacity);
+    char *p = text;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    for (size_t i = 0; i < count; i++) {
+        p += snprintf(p, capacity - (size_t)(p - text), "%c\"%zx\":%s", i == 0 ? '{' : ',',
+                      i * 7919, i % 2 == 0 ? "1" : "[]");
+    }
+    p = stpcpy(p, "}");
+    *size = (size_t)(p - text);
+    return text;
+}
+
+static void
+check_tree_size(char *text, size_t size)
+{
+    uint64_t told = cfc_json_tree_size(text, size);
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    size_t taken;
+    json_t *root;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_json_parse_object(text, size, SIZE_MAX, &root, NULL), CONFCAST_OK);
+    taken = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+    CU_ASSERT(taken <= told);
+    CU_ASSERT(taken >= told / 4);
+    json_decref(root);
+    free(text);
+}
+
+static void
+the_size_of_a_tree_is_told_before_there_is_one(void)
+{
+    size_t size;
+    char *text;
+
+#ifdef __SANITIZE_ADDRESS__
+    printf("(skipped: this heap does not tell what is taken) ");
+    return;
+#endif
+    for (size_t count = 1000; count <= 100000; count = count * 5 / 2) {
+        text = repeated("{\"a\":[", "{},", count, "1]}", &size);
+        check_tree_size(text, size);
+        text = repeated("{\"a\":[", "[],", count, "1]}", &size);
+        check_tree_size(text, size);
+        text = repeated("{\"a\":[", "1,", count, "1]}", &size);
+        check_tree_size(text, size);
+        text = repeated("{\"a\":[", "\"x\",", count, "1]}", &size);
+        check_tree_size(text, size);
+        text = repeated("{\"a\":[", "{\"a\":1,\"b\":[\"a long text of no meaning\"]},", count,
+                        "1]}", &size);
+        check_tree_size(text, size);
+        text = with_many_keys(count, &size);
+        check_tree_size(text, size);
+    }
+}
+
+static void
+a_small_text_of_a_huge_tree_is_refused_before_the_tree_is_made(void)
+{
+    struct cfc_json_error error;
+    size_t size;
+    char *text = repeated("{\"a\":[", "{},", 3800000, "1]}", &size);
+    json_t *root;
+
+    CU_ASSERT(size < 12 << 20);
+    CU_ASSERT(cfc_json_tree_size(text, size) > CFC_JSON_TREE_SIZE_MAX);
+    CU_ASSERT(cfc_json_tree_size(text, size - size / 8) < CFC_JSON_TREE_SIZE_MAX);
+    CU_ASSERT_EQUAL(cfc_json_parse_object(text, size, SIZE_MAX, &root, &error), CONFCAST_ERR_LIMIT);
+    CU_ASSERT_PTR_NULL(root);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.message, "too many values"));
+    free(text);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(plain_documents_are_accepted),
     CFC_CASE(what_is_not_json_is_a_syntax_error),
@@ -390,6 +487,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(merge_patch_gives_the_results_of_the_rfc),
     CFC_CASE(merge_patch_into_nothing_strips_nulls_and_shares_nothing),
     CFC_CASE(merge_and_body_take_64_levels_and_not_65),
+    CFC_CASE(the_size_of_a_tree_is_told_before_there_is_one),
+    CFC_CASE(a_small_text_of_a_huge_tree_is_refused_before_the_tree_is_made),
 };
 
 CFC_TEST_MAIN("json", cases)

@@ -188,6 +188,36 @@ connections_are_removed_in_any_order(void)
     cfc_reaper_stop(&reaper);
 }
 
+static void
+one_peer_holds_no_more_than_its_share_whatever_its_connections(void)
+{
+    struct cfc_reaper reaper;
+    struct pair pairs[4];
+
+    CU_ASSERT_EQUAL_FATAL(cfc_reaper_start(&reaper, TIMEOUT_MS * CFC_S), CONFCAST_OK);
+    for (size_t i = 0; i < 4; i++) {
+        pair_open(&pairs[i], &reaper);
+    }
+    pairs[2].connection.peer[0] = 9;
+    pairs[3].connection.is_unix = true;
+    CU_ASSERT(cfc_reaper_hold(&pairs[0].connection, 60, 100));
+    CU_ASSERT_FALSE(cfc_reaper_hold(&pairs[1].connection, 41, 100));
+    CU_ASSERT(cfc_reaper_hold(&pairs[1].connection, 40, 100));
+    CU_ASSERT_FALSE(cfc_reaper_hold(&pairs[0].connection, 1, 100));
+    CU_ASSERT_FALSE(cfc_reaper_hold(&pairs[0].connection, SIZE_MAX, 100));
+    CU_ASSERT(cfc_reaper_hold(&pairs[2].connection, 100, 100));
+    CU_ASSERT(cfc_reaper_hold(&pairs[3].connection, 1000, 100));
+    cfc_reaper_drop(&pairs[1].connection);
+    CU_ASSERT(cfc_reaper_hold(&pairs[0].connection, 40, 100));
+    CU_ASSERT_FALSE(cfc_reaper_hold(&pairs[0].connection, 1, 100));
+    pair_close(&pairs[0]);
+    CU_ASSERT(cfc_reaper_hold(&pairs[1].connection, 100, 100));
+    for (size_t i = 1; i < 4; i++) {
+        pair_close(&pairs[i]);
+    }
+    cfc_reaper_stop(&reaper);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_request_that_does_not_arrive_gets_408_and_the_end),
     CFC_CASE(a_connection_without_a_request_ends_without_a_word),
@@ -196,6 +226,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_client_that_does_not_take_its_answer_is_ended_by_the_size_of_it),
     CFC_CASE(a_connection_that_comes_while_others_have_no_deadline_has_one),
     CFC_CASE(connections_are_removed_in_any_order),
+    CFC_CASE(one_peer_holds_no_more_than_its_share_whatever_its_connections),
 };
 
 CFC_TEST_MAIN("reaper", cases)
