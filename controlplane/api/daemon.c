@@ -34,8 +34,7 @@ cfc_daemon_start(const struct cfc_daemon_config *config)
     const struct cfc_tls *tls = config->tls;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)CFC_TLS_PRIORITIES},
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, tls != NULL ? (void *)(uintptr_t)cfc_tls_cert(tls) : NULL},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, tls != NULL ? (void *)(uintptr_t)cfc_tls_key(tls) : NULL},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(uintptr_t)cfc_tls_retrieve},
         {MHD_OPTION_END, 0, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
@@ -43,7 +42,7 @@ cfc_daemon_start(const struct cfc_daemon_config *config)
     if (tls == NULL) {
         options[0].option = MHD_OPTION_END;
     } else if (cfc_tls_ca(tls) != NULL) {
-        options[3] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0,
+        options[2] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0,
                                              (void *)(uintptr_t)cfc_tls_ca(tls)};
     }
     return MHD_start_daemon(

@@ -1,9 +1,11 @@
 #include "controlplane/api/tls.h"
 
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +24,11 @@ enum {
 };
 
 struct cfc_tls {
+    const char *cert_file; /* the caller's, as is crl_file */
+    const char *key_file;
+    pthread_mutex_t own_lock; /* around `cert` and `key` */
     char *cert;
-    char *key; /* locked memory, kept out of core dumps; GnuTLS has a copy that is not */
+    char *key; /* locked memory, kept out of core dumps; GnuTLS has a copy during a handshake */
     char *ca;
     const char *crl_file; /* the caller's */
     enum cfc_tls_name client_name;
@@ -33,6 +38,8 @@ struct cfc_tls {
     unsigned crl_count;
     struct stat crl_stat; /* of the file that `trust` was made with */
 };
+
+static _Atomic(struct cfc_tls *) in_use; /* what handshakes ask for */
 
 static const char *const name_words[CFC_TLS_NAME_COUNT] = {
 #define WORD_(name, word) word,
@@ -159,7 +166,7 @@ refresh_trust(struct cfc_tls *tls)
 
 /* The key moves into memory that is locked, and left out of core dumps; the copy is wiped. */
 static int
-read_key(struct cfc_tls *tls, const char *path, char why[CFC_TLS_WHY_SIZE])
+read_key(const char *path, char **key, char why[CFC_TLS_WHY_SIZE])
 {
     char *text = NULL;
     size_t size = 0;
@@ -168,9 +175,9 @@ read_key(struct cfc_tls *tls, const char *path, char why[CFC_TLS_WHY_SIZE])
     if (rc != CONFCAST_OK) {
         return rc;
     }
-    tls->key = sodium_malloc(size + 1);
-    if (tls->key != NULL) {
-        memcpy(tls->key, text, size + 1);
+    *key = sodium_malloc(size + 1);
+    if (*key != NULL) {
+        memcpy(*key, text, size + 1);
     } else {
         snprintf(why, CFC_TLS_WHY_SIZE, "no memory");
         rc = CONFCAST_ERR_NO_MEMORY;
@@ -178,6 +185,129 @@ read_key(struct cfc_tls *tls, const char *path, char why[CFC_TLS_WHY_SIZE])
     explicit_bzero(text, size);
     free(text);
     return rc;
+}
+
+static gnutls_datum_t
+datum_of(const char *text)
+{
+    return (gnutls_datum_t){.data = (unsigned char *)(uintptr_t)text,
+                            .size = (unsigned)strlen(text)};
+}
+
+/* Whether they are PEM texts, and of one pair. */
+static int
+check_pair(const struct cfc_tls *tls, const char *cert, const char *key, char why[CFC_TLS_WHY_SIZE])
+{
+    gnutls_certificate_credentials_t credentials;
+    gnutls_datum_t cert_datum = datum_of(cert);
+    gnutls_datum_t key_datum = datum_of(key);
+    int error = gnutls_certificate_allocate_credentials(&credentials);
+
+    if (error != 0) {
+        snprintf(why, CFC_TLS_WHY_SIZE, "no memory");
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    error = gnutls_certificate_set_x509_key_mem2(credentials, &cert_datum, &key_datum,
+                                                 GNUTLS_X509_FMT_PEM, NULL, 0);
+    gnutls_certificate_free_credentials(credentials);
+    if (error < 0) {
+        snprintf(why, CFC_TLS_WHY_SIZE, "%s and %s: %s", tls->cert_file, tls->key_file,
+                 gnutls_strerror(error));
+        return CONFCAST_ERR_INVALID;
+    }
+    return CONFCAST_OK;
+}
+
+int
+cfc_tls_reload(struct cfc_tls *tls, char why[CFC_TLS_WHY_SIZE])
+{
+    char *cert = NULL;
+    char *key = NULL;
+    char *old;
+    size_t size = 0;
+    int rc = read_file(tls->cert_file, false, &cert, &size, why);
+
+    if (rc == CONFCAST_OK) {
+        rc = read_key(tls->key_file, &key, why);
+    }
+    if (rc == CONFCAST_OK) {
+        rc = check_pair(tls, cert, key, why);
+    }
+    if (rc == CONFCAST_OK) {
+        pthread_mutex_lock(&tls->own_lock);
+        old = tls->cert;
+        tls->cert = cert;
+        cert = old;
+        old = tls->key;
+        tls->key = key;
+        key = old;
+        pthread_mutex_unlock(&tls->own_lock);
+    }
+    free(cert);
+    sodium_free(key); /* which wipes it */
+    return rc;
+}
+
+/* Copies for one handshake, which GnuTLS frees. */
+static int
+import_own(const struct cfc_tls *tls, gnutls_pcert_st **certs, unsigned *count,
+           gnutls_privkey_t *key)
+{
+    gnutls_datum_t cert_datum = datum_of(tls->cert);
+    gnutls_datum_t key_datum = datum_of(tls->key);
+    int error;
+
+    *count = CHAIN_COUNT_MAX;
+    *certs = gnutls_malloc(CHAIN_COUNT_MAX * sizeof(**certs));
+    if (*certs == NULL) {
+        return GNUTLS_E_MEMORY_ERROR;
+    }
+    error = gnutls_pcert_list_import_x509_raw(*certs, count, &cert_datum, GNUTLS_X509_FMT_PEM, 0);
+    if (error < 0) {
+        goto err_certs;
+    }
+    error = gnutls_privkey_init(key);
+    if (error < 0) {
+        goto err_chain;
+    }
+    error = gnutls_privkey_import_x509_raw(*key, &key_datum, GNUTLS_X509_FMT_PEM, NULL, 0);
+    if (error < 0) {
+        goto err_key;
+    }
+    return 0;
+
+err_key:
+    gnutls_privkey_deinit(*key);
+err_chain:
+    for (unsigned i = 0; i < *count; i++) {
+        gnutls_pcert_deinit(&(*certs)[i]);
+    }
+err_certs:
+    gnutls_free(*certs);
+    *certs = NULL;
+    return error;
+}
+
+int
+cfc_tls_retrieve(struct gnutls_session_int *session, const struct gnutls_cert_retr_st *info,
+                 struct gnutls_pcert_st **certs, unsigned *count, struct gnutls_ocsp_data_st **ocsp,
+                 unsigned *ocsp_count, struct gnutls_privkey_st **key, unsigned *flags)
+{
+    struct cfc_tls *tls = atomic_load(&in_use);
+    int error;
+
+    (void)session;
+    (void)info;
+    *ocsp = NULL;
+    *ocsp_count = 0;
+    *flags = GNUTLS_CERT_RETR_DEINIT_ALL;
+    if (tls == NULL) {
+        return -1;
+    }
+    pthread_mutex_lock(&tls->own_lock);
+    error = import_own(tls, certs, count, key);
+    pthread_mutex_unlock(&tls->own_lock);
+    return error < 0 ? -1 : 0;
 }
 
 int
@@ -193,12 +323,12 @@ cfc_tls_open(const struct cfc_tls_config *config, struct cfc_tls **out, char why
         return CONFCAST_ERR_NO_MEMORY;
     }
     pthread_mutex_init(&tls->lock, NULL);
+    pthread_mutex_init(&tls->own_lock, NULL);
+    tls->cert_file = config->cert_file;
+    tls->key_file = config->key_file;
     tls->crl_file = config->client_crl_file;
     tls->client_name = config->client_name;
-    rc = read_file(config->cert_file, false, &tls->cert, &size, why);
-    if (rc == CONFCAST_OK) {
-        rc = read_key(tls, config->key_file, why);
-    }
+    rc = cfc_tls_reload(tls, why);
     if (rc == CONFCAST_OK && config->client_ca_file != NULL) {
         rc = read_file(config->client_ca_file, false, &tls->ca, &size, why);
     }
@@ -213,6 +343,7 @@ cfc_tls_open(const struct cfc_tls_config *config, struct cfc_tls **out, char why
         cfc_tls_close(tls);
         return rc;
     }
+    atomic_store(&in_use, tls);
     *out = tls;
     return CONFCAST_OK;
 }
@@ -223,24 +354,16 @@ cfc_tls_close(struct cfc_tls *tls)
     if (tls == NULL) {
         return;
     }
+    if (atomic_load(&in_use) == tls) {
+        atomic_store(&in_use, NULL);
+    }
     drop_trust(tls);
     sodium_free(tls->key); /* which wipes it */
     free(tls->cert);
     free(tls->ca);
+    pthread_mutex_destroy(&tls->own_lock);
     pthread_mutex_destroy(&tls->lock);
     free(tls);
-}
-
-const char *
-cfc_tls_cert(const struct cfc_tls *tls)
-{
-    return tls->cert;
-}
-
-const char *
-cfc_tls_key(const struct cfc_tls *tls)
-{
-    return tls->key;
 }
 
 const char *

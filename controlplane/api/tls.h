@@ -52,9 +52,24 @@ int cfc_tls_open(const struct cfc_tls_config *config, struct cfc_tls **tls,
                  char why[CFC_TLS_WHY_SIZE]);
 void cfc_tls_close(struct cfc_tls *tls); /* NULL is fine; wipes the key */
 
-/* PEM texts for libmicrohttpd; they live as long as `tls`.  `ca` is NULL without client_ca_file. */
-const char *cfc_tls_cert(const struct cfc_tls *tls);
-const char *cfc_tls_key(const struct cfc_tls *tls);
+/* Reads certificate and key again, for the handshakes that begin from now on; sessions that are
+ * open go on.  Errors of cfc_tls_open(), after which the old ones are still in use. */
+int cfc_tls_reload(struct cfc_tls *tls, char why[CFC_TLS_WHY_SIZE]);
+
+/* A gnutls_certificate_retrieve_function3, which gives each handshake the certificate and key of
+ * the `cfc_tls` that was opened last: the library has nothing to tell it by, and a process has one.
+ */
+struct gnutls_cert_retr_st;
+struct gnutls_session_int;
+struct gnutls_ocsp_data_st;
+struct gnutls_pcert_st;
+struct gnutls_privkey_st;
+int cfc_tls_retrieve(struct gnutls_session_int *session, const struct gnutls_cert_retr_st *info,
+                     struct gnutls_pcert_st **certs, unsigned *count,
+                     struct gnutls_ocsp_data_st **ocsp, unsigned *ocsp_count,
+                     struct gnutls_privkey_st **key, unsigned *flags);
+
+/* The PEM text of the client CA, which lives as long as `tls`; NULL without client_ca_file. */
 const char *cfc_tls_ca(const struct cfc_tls *tls);
 
 /* The client certificate of a session (gnutls_session_t).  False: none was shown.  True: one was,

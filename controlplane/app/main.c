@@ -297,9 +297,9 @@ block_signals(sigset_t *stops)
     sigemptyset(stops);
     sigaddset(stops, SIGTERM);
     sigaddset(stops, SIGINT);
+    sigaddset(stops, SIGHUP);
     pthread_sigmask(SIG_BLOCK, stops, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
 }
 
 static uint64_t
@@ -322,6 +322,22 @@ give_back_memory(const struct daemon *d)
     }
 }
 
+/* SIGHUP: what may have been replaced by something newer. */
+static void
+reload(struct daemon *d)
+{
+    char why[CFC_TLS_WHY_SIZE] = "";
+
+    if (d->tls == NULL) {
+        cfc_log(CFC_LOG_INFO, "main", "nothing to read again without --tls-cert");
+    } else if (cfc_tls_reload(d->tls, why) == CONFCAST_OK) {
+        cfc_log(CFC_LOG_INFO, "main", "read again cert=%s key=%s", d->options.tls_cert,
+                d->options.tls_key);
+    } else {
+        cfc_log(CFC_LOG_ERROR, "main", "the old certificate stays in use reason=\"%s\"", why);
+    }
+}
+
 static void
 run(struct daemon *d, const sigset_t *stops)
 {
@@ -332,7 +348,9 @@ run(struct daemon *d, const sigset_t *stops)
         int signal_number = sigtimedwait(stops, NULL, &period);
         int rc;
 
-        if (signal_number > 0) {
+        if (signal_number == SIGHUP) {
+            reload(d);
+        } else if (signal_number > 0) {
             cfc_log(CFC_LOG_INFO, "main", "stopping signal=%d", signal_number);
             return;
         }

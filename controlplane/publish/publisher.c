@@ -1,6 +1,7 @@
 #include "controlplane/publish/publisher.h"
 
 #include <poll.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -233,7 +234,7 @@ destroy(struct cfc_publisher *p)
     pthread_mutex_destroy(&p->lock);
     free(p->consumer_keys);
     free(p->engine_socket);
-    free(p);
+    sodium_free(p); /* which wipes it */
 }
 
 int
@@ -246,10 +247,12 @@ cfc_publisher_start(const struct cfc_publisher_config *config, struct cfc_publis
     if (config->service == NULL || (config->engine_socket == NULL && config->pull == NULL)) {
         return CONFCAST_ERR_INVALID;
     }
-    p = calloc(1, sizeof(*p));
+    /* It holds the fleet's report key: memory that is locked, and left out of core dumps. */
+    p = sodium_init() >= 0 ? sodium_malloc(sizeof(*p)) : NULL;
     if (p == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
+    memset(p, 0, sizeof(*p));
     error = init(p, config);
     if (error == CONFCAST_OK && pthread_create(&p->thread, NULL, run, p) != 0) {
         error = CONFCAST_ERR_RESOURCE;

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -273,6 +274,76 @@ class Certificates(WithCertificates):
         self.good(self.ask(None, "/healthz"))
         self.assertFalse(self.daemon.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP"))
 
+
+
+class NewCertificate(WithCertificates):
+    """SIGHUP: certificate and key are read again."""
+
+    @classmethod
+    def make(cls):
+        make_cert(cls.certs, "ca", "next", "server", subject="/CN=server")
+        make_cert(cls.certs, "ca", "other", "server", subject="/CN=server")
+
+    def connect(self):
+        context = ssl.create_default_context(cafile=os.path.join(self.certs, "ca.pem"))
+        context.check_hostname = False
+        connection = control.http.client.HTTPSConnection("127.0.0.1", self.daemon.port, timeout=20, context=context)
+        connection.connect()
+        return connection
+
+    def served(self):
+        """The certificate that a new connection is shown."""
+        connection = self.connect()
+        try:
+            return connection.sock.getpeercert(True)
+        finally:
+            connection.close()
+
+    def stored(self, name):
+        with open(os.path.join(self.certs, name), encoding="ascii") as file:
+            return ssl.PEM_cert_to_DER_cert(file.read())
+
+    def put_in_place(self, cert, key):
+        for source, target in ((cert, "server.pem"), (key, "server.key")):
+            shutil.copy(os.path.join(self.certs, source), os.path.join(self.certs, "new"))
+            os.chmod(os.path.join(self.certs, "new"), 0o600)
+            os.rename(os.path.join(self.certs, "new"), os.path.join(self.certs, target))
+
+    def hang_up(self, word):
+        """Sends SIGHUP and waits until the log speaks of it."""
+        count = sum(word in line for line in self.daemon.log)
+        self.daemon.process.send_signal(signal.SIGHUP)
+        control.wait_until(lambda: sum(word in line for line in self.daemon.log) > count)
+
+    def test_new_handshakes_get_the_new_certificate_and_open_connections_go_on(self):
+        first = self.stored("server.pem")
+        self.assertEqual(self.served(), first)
+        connection = self.connect()
+        sock = connection.sock
+        connection.request("GET", "/healthz")
+        self.assertEqual(control.Reply(connection.getresponse()).status, 200)
+        self.put_in_place("next.pem", "next.key")
+        self.assertEqual(self.served(), first)
+        self.hang_up("read again")
+        self.assertEqual(self.served(), self.stored("next.pem"))
+        connection.request("GET", "/healthz")
+        self.assertEqual(control.Reply(connection.getresponse()).status, 200)
+        self.assertIs(connection.sock, sock)
+        connection.close()
+        # A key of another certificate, a key that others may read, and none at all.
+        self.put_in_place("other.pem", "next.key")
+        self.hang_up("stays in use")
+        self.assertEqual(self.served(), self.stored("next.pem"))
+        self.put_in_place("other.pem", "other.key")
+        os.chmod(os.path.join(self.certs, "server.key"), 0o644)
+        self.hang_up("stays in use")
+        self.assertEqual(self.served(), self.stored("next.pem"))
+        os.unlink(os.path.join(self.certs, "server.key"))
+        self.hang_up("stays in use")
+        self.assertEqual(self.served(), self.stored("next.pem"))
+        self.put_in_place("other.pem", "other.key")
+        self.hang_up("read again")
+        self.assertEqual(self.served(), self.stored("other.pem"))
 
 
 class CommonNames(WithCertificates):
