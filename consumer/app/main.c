@@ -23,11 +23,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "confcast/confcast.h"
 #include "consumer/app/agent_events.h"
 #include "consumer/app/agent_query.h"
+#include "consumer/app/notify.h"
 #include "consumer/app/outlet.h"
 #include "consumer/app/share_server.h"
 
@@ -422,6 +424,29 @@ subscribe_all(const struct arguments *a, struct confcast *client, struct confcas
     return CONFCAST_OK;
 }
 
+/* Until SIGTERM or SIGINT.  The watchdog hears of us as long as the library's thread answers. */
+static void
+await_end(struct confcast *client, struct cfc_agent_events *events, const sigset_t *signals)
+{
+    uint64_t interval_ns = cfc_notify_interval_ns();
+    struct timespec interval = {.tv_sec = (time_t)(interval_ns / 1000000000),
+                                .tv_nsec = (long)(interval_ns % 1000000000)};
+    int signal_number = 0;
+
+    while (signal_number != SIGTERM && signal_number != SIGINT) {
+        struct confcast_stats stats = {.size = sizeof(stats)};
+
+        if (interval_ns != 0 && confcast_stats(client, &stats) == CONFCAST_OK) {
+            cfc_notify_alive();
+        }
+        signal_number =
+            interval_ns != 0 ? sigtimedwait(signals, NULL, &interval) : sigwaitinfo(signals, NULL);
+        if (signal_number == SIGUSR1) {
+            print_stats(client, events);
+        }
+    }
+}
+
 static int
 run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *signals)
 {
@@ -454,7 +479,6 @@ run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *
     struct cfc_outlet *outlet = NULL;
     struct confcast *client;
     int error = confcast_open(&a->options, &client);
-    int signal_number = 0;
 
     if (error != CONFCAST_OK) {
         fprintf(stderr, "confcast-agent: cannot start: %s\n", confcast_error_text(error));
@@ -486,10 +510,10 @@ run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *
                     confcast_error_text(error));
         }
     }
-    while (error == CONFCAST_OK && signal_number != SIGTERM && signal_number != SIGINT) {
-        if (sigwait(signals, &signal_number) == 0 && signal_number == SIGUSR1) {
-            print_stats(client, events);
-        }
+    if (error == CONFCAST_OK) {
+        cfc_notify_ready((unsigned)a->scope_count);
+        await_end(client, events, signals);
+        cfc_notify_stopping();
     }
     cfc_outlet_stop(outlet);
     cfc_share_server_stop(share);

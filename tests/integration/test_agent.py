@@ -4,6 +4,8 @@ readers, and an agent that is killed and started again under them.
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 
@@ -70,6 +72,58 @@ def await_all(processes, generation):
     return [process.await_generation(generation) for process in processes]
 
 
+class Manager:
+    """What a service manager hears (sd_notify(3))."""
+
+    def __init__(self, fleet):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        path = os.path.join(fleet.folder, "notify")
+        self.socket.bind(path)
+        self.socket.settimeout(10)
+        self.env = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "300000"}
+
+    def hear(self, wanted):
+        """Waits for a message with this line; what came before it."""
+        before = []
+        while True:
+            message = self.socket.recv(4096).decode().split("\n")
+            if wanted in message:
+                return before
+            before.append(message)
+
+
+def check_manager(fleet, agent):
+    """The agent, started by a service manager: it says when it serves, that it lives, and that it ends."""
+    manager = Manager(fleet)
+    agent.kill()
+    fleet.env.update(manager.env)
+    try:
+        agent.start()
+    finally:
+        for name in manager.env:
+            del fleet.env[name]
+    check("ready comes first", manager.hear("READY=1") == [])
+    check("it serves then", agent.get("/generation") is not None)
+    for _ in range(3):
+        check("it lives", manager.hear("WATCHDOG=1") == [])
+    os.kill(agent.process.pid, signal.SIGSTOP)  # a hung one is not heard of
+    manager.socket.settimeout(0.6)
+    try:
+        while True:
+            manager.hear("WATCHDOG=1")  # those that were said before
+    except TimeoutError:
+        passed_silence = True
+    check("one that hangs is silent", passed_silence)
+    manager.socket.settimeout(10)
+    os.kill(agent.process.pid, signal.SIGCONT)
+    manager.hear("WATCHDOG=1")
+    agent.process.terminate()
+    manager.hear("STOPPING=1")
+    check("it ends well", agent.process.wait(20) == 0)
+    agent.start()
+    fleet.wait_applied()
+
+
 def story(fleet, processes):
     agent = fleet.consumers[0]
     publish(fleet, 1)
@@ -94,6 +148,9 @@ def story(fleet, processes):
     agent.start()
     await_all(processes, SWAPS)
     fleet.wait_applied()
+
+    check_manager(fleet, agent)
+    await_all(processes, SWAPS)
 
     publish(fleet, SWAPS + 1, poison=True)
     fleet.wait_applied()
