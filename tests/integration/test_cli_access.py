@@ -72,8 +72,8 @@ class Tokens(Base):
         self.as_token(OK, made, "apply", "-d", tree, "--prune", "--promote")
         self.as_token(NOT_FOUND, made, "get", f"{self.tenant}/b")
         self.run_ctl(OK, "get", f"{self.tenant}-not")
-        told = self.as_token(OK, made, "--complete", "get", f"{self.tenant}/")
-        self.assertEqual(told.split(), [f"{self.tenant}/a", f"{self.tenant}/b", ":none"])
+        told = ctl("--complete", "--server", self.daemon.url, "get", f"{self.tenant}/", env={"CONFCAST_TOKEN": made})
+        self.assertEqual(told.stdout.split(), [f"{self.tenant}/a", f"{self.tenant}/b", ":none"])
 
     def test_names_below_a_scope_come_in_pages(self):
         names = [self.tenant] + [f"{self.tenant}/{n}" for n in "abc"]
