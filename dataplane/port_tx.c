@@ -110,7 +110,9 @@ cfc_port_tx_commit(struct cfc_port *port, const struct cfc_net_template *to, siz
 
     assert(room_size + payload_size <= port->datagram_max && to->size == port->payload_offset);
     cfc_net_template_write(to, room_size + payload_size, bytes);
-    cfc_net_template_seal(to, bytes, room_size, payload, payload != NULL ? payload_size : 0);
+    if (to->size != CFC_NET_HEADER_SIZE) {
+        cfc_net_template_seal(to, bytes, room_size, payload, payload != NULL ? payload_size : 0);
+    }
     if (payload != NULL && !port->is_chained) {
         memcpy(bytes + size, payload, payload_size);
         size += payload_size;

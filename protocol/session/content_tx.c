@@ -125,7 +125,8 @@ begin_pass(struct cfc_content_tx *ct, uint32_t slot)
     s->phase = CFC_CAST_ANNOUNCE;
     s->pass_frames = 0;
     s->is_reminding = false;
-    cfc_pass_queue_add(&ct->passes, class_of(s), slot);
+    s->pass_class = class_of(s);
+    cfc_pass_queue_add(&ct->passes, s->pass_class, slot);
 }
 
 static void
@@ -137,11 +138,12 @@ make_news(struct cfc_content_tx *ct, uint32_t slot)
         return;
     }
     if (s->phase != CFC_CAST_IDLE) {
-        cfc_pass_queue_remove(&ct->passes, class_of(s), slot);
+        cfc_pass_queue_remove(&ct->passes, s->pass_class, slot);
     }
     s->is_news = true;
     if (s->phase != CFC_CAST_IDLE) {
-        cfc_pass_queue_add(&ct->passes, class_of(s), slot);
+        s->pass_class = class_of(s);
+        cfc_pass_queue_add(&ct->passes, s->pass_class, slot);
     }
 }
 
@@ -272,7 +274,7 @@ cfc_content_tx_drop(struct cfc_content_tx *ct, const struct cfc_digest *content)
         uint32_t next = s->sibling;
 
         if (s->phase != CFC_CAST_IDLE) {
-            cfc_pass_queue_remove(&ct->passes, class_of(s), slot);
+            cfc_pass_queue_remove(&ct->passes, s->pass_class, slot);
         }
         s->phase = CFC_CAST_IDLE;
         s->is_dropped = true;
@@ -622,7 +624,7 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
     s->left_groups = s->pass_groups;
     if (s->is_reminding) {
         s->is_reminding = false;
-        cfc_pass_queue_rotate(&ct->passes, class_of(s), slot);
+        cfc_pass_queue_rotate(&ct->passes, s->pass_class, slot);
         return;
     }
     switch (s->phase) {
@@ -638,7 +640,7 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
         remind(s);
         break;
     case CFC_CAST_CLOSE:
-        cfc_pass_queue_remove(&ct->passes, class_of(s), slot);
+        cfc_pass_queue_remove(&ct->passes, s->pass_class, slot);
         s->sent_groups |= s->pass_groups;
         s->pass_groups = 0;
         s->left_groups = 0;
@@ -652,7 +654,7 @@ advance(struct cfc_content_tx *ct, uint32_t slot)
     case CFC_CAST_IDLE:
         assert(false);
     }
-    cfc_pass_queue_rotate(&ct->passes, class_of(s), slot);
+    cfc_pass_queue_rotate(&ct->passes, s->pass_class, slot);
 }
 
 static void

@@ -68,6 +68,7 @@ struct cfc_content_slot {
     uint32_t left_groups; /* of this pass, still to get the frame at the cursor */
     bool is_news;         /* its passes go first */
     uint64_t news_ns;     /* when the head came that made the running pass news; 0: none did */
+    enum cfc_pass_class pass_class; /* where the running pass stands */
     enum cfc_cast_phase phase;
     uint32_t first_block; /* of the blocks that go interleaved, ... */
     uint32_t end_block;   /* ... and the one after the last of them */
