@@ -34,6 +34,7 @@ struct slot {
     bool is_busy;
     bool is_too_big;
     bool is_refused;
+    bool is_headed; /* its headers came to their end: libcurl takes less for an answer */
     struct cfc_pull_http_result result;
     char text[CURL_ERROR_SIZE];
 };
@@ -205,6 +206,11 @@ on_header(char *line, size_t one, size_t size, void *arg)
     size_t value_size;
 
     (void)one;
+    if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+        slot->is_headed = false;
+    } else if (line[0] == '\r' || line[0] == '\n') {
+        slot->is_headed = true;
+    }
     value = value_of(line, size, "Confcast-Nonce", &value_size);
     if (value != NULL) {
         slot->result.has_nonce = cfc_pull_hex_parse(value, value_size, slot->result.nonce,
@@ -267,8 +273,9 @@ finish(struct slot *slot, CURLcode code)
     result = slot->result;
     result.code = code_of(slot, code);
     result.status = result.code == CONFCAST_OK && status > 0 ? (uint32_t)status : 0;
-    if (result.code == CONFCAST_OK && status == 0) {
+    if (result.code == CONFCAST_OK && (status == 0 || !slot->is_headed)) {
         result.code = CONFCAST_ERR_CLOSED;
+        result.status = 0;
     }
     result.text = slot->text[0] != '\0' ? slot->text : curl_easy_strerror(code);
     http->config.on_done(http->config.arg, slot->idx, &result);
@@ -529,7 +536,7 @@ cfc_pull_http_start(struct cfc_pull_http *http, const struct cfc_pull_http_reque
     memset(&slot->result, 0, sizeof(slot->result));
     slot->text[0] = '\0';
     slot->size = 0;
-    slot->is_too_big = slot->is_refused = false;
+    slot->is_too_big = slot->is_refused = slot->is_headed = false;
     set_trust(http, slot->easy);
     set_limits(http, slot->easy, request->wait_ms);
     set_callbacks(http, slot);

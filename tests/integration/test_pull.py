@@ -208,13 +208,14 @@ def load(path):
         return json.load(file)
 
 
-def chains():
-    """Names and revisions: the repository's examples, and real ones where ../shared/data is there."""
+def chains(revision_max=10):
+    """Names and first revisions: the repository's examples, and real ones where ../shared/data is there."""
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
     examples = sorted(glob.glob(os.path.join(root, "docs/examples/**/*.json"), recursive=True))
     yield "examples", [document for document in map(load, examples) if "null" not in json.dumps(document)]
     for folder in sorted(glob.glob(os.path.join(root, "../shared/data/*/"))):
-        yield os.path.basename(folder.rstrip("/")), [load(path) for path in sorted(glob.glob(folder + "*.json"))[:10]]
+        paths = sorted(glob.glob(folder + "*.json"))[:revision_max]
+        yield os.path.basename(folder.rstrip("/")), [load(path) for path in paths]
 
 
 HEAD, CONTENT, PAGE, SYMBOL, FRESH = 1, 2, 3, 4, 5
