@@ -32,16 +32,6 @@ cfc_nack_wait_longest(uint32_t nack_us)
                                                             : CFC_NACK_WAIT_US * CFC_US;
 }
 
-uint64_t
-cfc_nack_wait_due(const struct cfc_nack_wait *wait, uint64_t first_due_ns)
-{
-    if (first_due_ns >= CFC_NEVER - wait->jitter_ns) {
-        return CFC_NEVER;
-    }
-    first_due_ns += wait->jitter_ns;
-    return first_due_ns > wait->from_ns ? first_due_ns : wait->from_ns;
-}
-
 /* u is uniform in 1..e n, in 1/256 so that small fleets have their share of values: then
  * T log u / log (e n) has the distribution of the header. */
 uint64_t
@@ -54,11 +44,23 @@ cfc_nack_wait_draw(struct cfc_prng *prng, uint32_t nack_us)
     return window_ns * (log2_of(u) - log2_of(256)) / (log2_of(end) - log2_of(256));
 }
 
-void
-cfc_nack_wait_sent(struct cfc_nack_wait *wait, struct cfc_prng *prng, uint32_t nack_us,
-                   bool has_rest)
+uint64_t
+cfc_nack_wait_due(const struct cfc_nack_wait *wait, uint64_t first_due_ns, uint32_t nack_us)
 {
-    wait->jitter_ns = has_rest ? 0 : cfc_nack_wait_draw(prng, nack_us);
+    struct cfc_prng prng = {.state = wait->seed ^ first_due_ns};
+    uint64_t due_ns;
+
+    if (first_due_ns >= CFC_NEVER - CFC_NACK_WAIT_US * CFC_US) {
+        return CFC_NEVER;
+    }
+    due_ns = first_due_ns + (wait->has_rest ? 0 : cfc_nack_wait_draw(&prng, nack_us));
+    return due_ns > wait->from_ns ? due_ns : wait->from_ns;
+}
+
+void
+cfc_nack_wait_sent(struct cfc_nack_wait *wait, bool has_rest)
+{
+    wait->has_rest = has_rest;
 }
 
 uint8_t

@@ -27,22 +27,25 @@ enum {
 };
 
 struct cfc_nack_wait {
-    uint64_t jitter_ns; /* of the next NACK */
-    uint64_t from_ns;   /* no NACK before: spreads those of a new session */
+    uint64_t seed;    /* of this receiver's waits */
+    uint64_t from_ns; /* no NACK before: spreads those of a new session */
+    bool has_rest;    /* what did not fit the last NACK goes at once */
 };
 
 /* T, ns. */
 uint64_t cfc_nack_wait_longest(uint32_t nack_us);
 
-/* When a NACK goes for something that is due at `first_due_ns`. */
-uint64_t cfc_nack_wait_due(const struct cfc_nack_wait *wait, uint64_t first_due_ns);
-
 /* A random wait in the window of `nack_us`. */
 uint64_t cfc_nack_wait_draw(struct cfc_prng *prng, uint32_t nack_us);
 
-/* A NACK went; the next one waits anew, unless `has_rest`: what did not fit goes at once. */
-void cfc_nack_wait_sent(struct cfc_nack_wait *wait, struct cfc_prng *prng, uint32_t nack_us,
-                        bool has_rest);
+/* When a NACK goes for something that is due at `first_due_ns`.  The wait is drawn anew for every
+ * such time, and is the same whenever it is asked for: whoever kept its wait until it has asked
+ * would keep the long ones, and those of a fleet would come closer together from loss to loss. */
+uint64_t cfc_nack_wait_due(const struct cfc_nack_wait *wait, uint64_t first_due_ns,
+                           uint32_t nack_us);
+
+/* A NACK went.  `has_rest`: something did not fit. */
+void cfc_nack_wait_sent(struct cfc_nack_wait *wait, bool has_rest);
 
 /* How often the spacing of repeated requests doubles: so often that those of the whole fleet for
  * what never comes take no more than 1 in CFC_NACK_RETRIES_US of the sender's time.

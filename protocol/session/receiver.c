@@ -139,6 +139,7 @@ cfc_receiver_new(const struct cfc_receiver_config *config, struct cfc_receiver *
     r->timing.delay_ns = config->nack_delay_ns;
     r->timing.retry_ns = config->nack_retry_ns;
     r->timing.doublings = CFC_ASK_DOUBLINGS_MIN;
+    r->nack_wait.seed = cfc_prng_next(&r->prng);
     r->tick_ns = CFC_NEVER;
     r->latch_unix_ns = CFC_NEVER;
     cfc_early_rx_init(&r->early, &config->alloc);

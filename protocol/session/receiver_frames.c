@@ -122,7 +122,7 @@ first_due(const struct cfc_receiver *r)
 uint64_t
 cfc_receiver_nack_due(const struct cfc_receiver *r)
 {
-    return cfc_nack_wait_due(&r->nack_wait, first_due(r));
+    return cfc_nack_wait_due(&r->nack_wait, first_due(r), r->link.windows.nack_us);
 }
 
 static uint32_t
@@ -195,8 +195,7 @@ write_nack(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size
     for (enum cfc_need need = CFC_NEED_TARGET; need < CFC_NEED_KEEP; need++) {
         count += ask_contents(r, need, entries + count, max - count);
     }
-    cfc_nack_wait_sent(&r->nack_wait, &r->prng, r->link.windows.nack_us,
-                       first_due(r) <= r->now.mono_ns);
+    cfc_nack_wait_sent(&r->nack_wait, first_due(r) <= r->now.mono_ns);
     if (count == 0) {
         return CONFCAST_ERR_AGAIN;
     }

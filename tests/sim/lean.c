@@ -214,7 +214,7 @@ join(struct lean *lean, uint32_t i, uint64_t scope_id, const struct cfc_key *fle
     } while (welcome.kind != CFC_WELCOME_ACCEPT);
     r->consumer_key = hello.consumer_key;
     r->session = welcome.session;
-    r->wait.from_ns = lean->now.mono_ns;
+    r->wait.seed = hello.consumer_key;
     cfc_session_key(&key, hello.nonce, welcome.token, welcome.boot_id, &r->session_key);
     w = cfc_writer_of(bytes, sizeof(bytes));
     code = cfc_report_write(&w,
@@ -303,8 +303,6 @@ begin_collecting(struct lean *lean)
         cfc_loss_rx_init(&r->loss, &lean->content.tree, &lean->timing, r + 1, lean->now.mono_ns);
         cfc_ask_restart(&r->content_ask,
                         lean->now.mono_ns + CFC_LOSS_TAIL_DELAYS * lean->timing.delay_ns);
-        /* Each has asked for its head when it joined. */
-        cfc_nack_wait_sent(&r->wait, &r->link.prng, lean->windows.nack_us, false);
         r->has_content = false;
         r->early_count = 0;
         r->blocks_left = (uint16_t)lean->content.tree.geometry.block_count;
@@ -438,7 +436,7 @@ deliver(struct lean *lean, uint32_t i, const struct down *down)
         break;
     }
     if (r->loss.slot_count > 0 || down->type == CFC_FRAME_CONTENT || down->type == CFC_FRAME_HEAD) {
-        lean->due_ns[i] = cfc_nack_wait_due(&r->wait, first_due(r));
+        lean->due_ns[i] = cfc_nack_wait_due(&r->wait, first_due(r), lean->windows.nack_us);
     }
 }
 
@@ -463,7 +461,7 @@ ask(struct lean *lean, uint32_t i)
     size_t size;
     int code;
 
-    lean->due_ns[i] = cfc_nack_wait_due(&r->wait, first_due(r));
+    lean->due_ns[i] = cfc_nack_wait_due(&r->wait, first_due(r), lean->windows.nack_us);
     if (lean->due_ns[i] > now_ns) {
         return;
     }
@@ -474,8 +472,8 @@ ask(struct lean *lean, uint32_t i)
         cfc_ask_sent(&r->content_ask, lean->timing.retry_ns, lean->timing.doublings, now_ns);
         count = 1;
     }
-    cfc_nack_wait_sent(&r->wait, &r->link.prng, lean->windows.nack_us, first_due(r) <= now_ns);
-    lean->due_ns[i] = cfc_nack_wait_due(&r->wait, first_due(r));
+    cfc_nack_wait_sent(&r->wait, first_due(r) <= now_ns);
+    lean->due_ns[i] = cfc_nack_wait_due(&r->wait, first_due(r), lean->windows.nack_us);
     if (count == 0) {
         return;
     }

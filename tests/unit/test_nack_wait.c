@@ -72,17 +72,38 @@ the_window_of_a_small_fleet_is_short(void)
 static void
 a_nack_waits_for_what_is_due_and_for_its_session(void)
 {
-    struct cfc_nack_wait wait = {.jitter_ns = 5, .from_ns = 100};
+    struct cfc_nack_wait wait = {.seed = 5, .from_ns = 10 * CFC_S};
+    uint64_t due_ns = cfc_nack_wait_due(&wait, 20 * CFC_S, 1000);
 
-    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, 10), 100);
-    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, 200), 205);
-    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, CFC_NEVER), CFC_NEVER);
-    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, CFC_NEVER - 5), CFC_NEVER);
-    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, CFC_NEVER - 6), CFC_NEVER - 1);
-    cfc_nack_wait_sent(&wait, &(struct cfc_prng){1}, 1000, true);
-    CU_ASSERT_EQUAL(wait.jitter_ns, 0);
-    cfc_nack_wait_sent(&wait, &(struct cfc_prng){1}, 1000, false);
-    CU_ASSERT(wait.jitter_ns > 0);
+    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, CFC_S, 1000), 10 * CFC_S);
+    CU_ASSERT(due_ns > 20 * CFC_S && due_ns <= 20 * CFC_S + cfc_nack_wait_longest(1000));
+    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, 20 * CFC_S, 1000), due_ns);
+    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, CFC_NEVER, 1000), CFC_NEVER);
+    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, CFC_NEVER - 1, 1000), CFC_NEVER);
+    cfc_nack_wait_sent(&wait, true);
+    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, 20 * CFC_S, 1000), 20 * CFC_S);
+    cfc_nack_wait_sent(&wait, false);
+    CU_ASSERT_EQUAL(cfc_nack_wait_due(&wait, 20 * CFC_S, 1000), due_ns);
+}
+
+/* Those who waited long and were put off do not stay the ones that wait long. */
+static void
+each_loss_has_a_wait_of_its_own(void)
+{
+    uint64_t longest = cfc_nack_wait_longest(1000);
+    uint32_t both = 0, first = 0, second = 0;
+
+    for (uint64_t i = 0; i < 10000; i++) {
+        struct cfc_nack_wait wait = {.seed = i * UINT64_C(0x9e3779b97f4a7c15)};
+        bool is_early = cfc_nack_wait_due(&wait, CFC_S, 1000) < CFC_S + longest / 2;
+        bool is_early_again = cfc_nack_wait_due(&wait, 2 * CFC_S, 1000) < 2 * CFC_S + longest / 2;
+
+        first += is_early;
+        second += is_early_again;
+        both += is_early && is_early_again;
+    }
+    CU_ASSERT(first > 100 && second > 100);
+    CU_ASSERT(both * 10000 < 3 * first * second);
 }
 
 static void
@@ -119,6 +140,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(those_who_ask_while_a_repair_is_made_are_few_in_every_fleet),
     CFC_CASE(the_window_of_a_small_fleet_is_short),
     CFC_CASE(a_nack_waits_for_what_is_due_and_for_its_session),
+    CFC_CASE(each_loss_has_a_wait_of_its_own),
     CFC_CASE(what_never_comes_is_asked_for_more_rarely_in_a_larger_fleet),
     CFC_CASE(an_ask_doubles_its_spacing_up_to_the_limit),
 };
