@@ -2,10 +2,12 @@
 
 #include <assert.h>
 #include <string.h>
+#include <time.h>
 
 #include "confcast/error.h"
 #include "controlplane/api/handlers.h"
 #include "protocol/base/scope.h"
+#include "protocol/base/time.h"
 
 enum {
     LONG_BODY_SIZE = 256 * 1024
@@ -310,14 +312,45 @@ cfc_api_require(struct cfc_api *api, const struct cfc_request *request, enum cfc
     return cfc_identity_allows(request->identity, right, scope) || forbid(api, request, reply);
 }
 
+static uint64_t
+mono_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
+}
+
+/* A reply that is made later on has no status yet: only its beginning is counted. */
+static void
+count_handled(struct cfc_api *api, const struct cfc_api_route *route, unsigned status,
+              uint64_t took_ns)
+{
+    struct cfc_api_route_counts *counts;
+
+    if (route < routes || route >= routes + sizeof(routes) / sizeof(routes[0])) {
+        return; /* a test's own */
+    }
+    counts = &api->routes[route - routes];
+    atomic_store_explicit(&counts->is_used, true, memory_order_relaxed);
+    if (status >= 100 && status < 600) {
+        atomic_fetch_add_explicit(&counts->classes[status / 100 - 1], 1, memory_order_relaxed);
+    }
+    cfc_histogram_add(&counts->handling, took_ns);
+}
+
+_Static_assert(sizeof(routes) / sizeof(routes[0]) <= CFC_API_ROUTES_MAX, "each route is counted");
+
 void
 cfc_api_handle(struct cfc_api *api, struct cfc_request *request, const struct cfc_api_route *route,
                struct cfc_reply *reply)
 {
     unsigned check_count = 0;
+    uint64_t begin_ns = mono_ns();
 
     request->check_count = &check_count;
     route->handle(api, request, reply);
     request->check_count = NULL;
+    count_handled(api, route, reply->status, mono_ns() - begin_ns);
     assert(route->right != CFC_RIGHT_IN_BODY || check_count > 0 || reply->status != 200);
 }

@@ -14,6 +14,7 @@
 #include "controlplane/api/reply.h"
 #include "controlplane/api/target.h"
 #include "controlplane/auth/access.h"
+#include "controlplane/log/histogram.h"
 #include "controlplane/model/service.h"
 #include "controlplane/publish/publisher.h"
 
@@ -35,6 +36,18 @@ enum cfc_api_status_idx {
     CFC_API_STATUS_COUNT
 };
 
+enum {
+    CFC_API_ROUTES_MAX = 64,
+    CFC_API_CLASS_COUNT = 5, /* of statuses: 1xx to 5xx */
+};
+
+/* What came to a route's handler. */
+struct cfc_api_route_counts {
+    atomic_bool is_used;
+    atomic_ullong classes[CFC_API_CLASS_COUNT];
+    struct cfc_histogram handling;
+};
+
 struct cfc_api {
     struct cfc_service *service;
     struct cfc_access *access;       /* NULL: only public routes are served */
@@ -46,6 +59,7 @@ struct cfc_api {
     atomic_ullong replies[CFC_API_STATUS_COUNT]; /* requests answered, by status */
     atomic_ullong body_bytes;                    /* bytes of request bodies taken */
     atomic_ullong in_flight;                     /* requests begun and not yet answered */
+    struct cfc_api_route_counts routes[CFC_API_ROUTES_MAX]; /* by place in cfc_api_routes() */
 };
 
 struct cfc_request {

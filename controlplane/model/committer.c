@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "confcast/error.h"
+#include "protocol/base/time.h"
 
 enum {
     RETRY_S = 1, /* after a sync that failed, while somebody waits */
@@ -25,7 +26,23 @@ struct cfc_committer {
     bool is_stopping;
     struct cfc_waiter *waiters;
     size_t told_count; /* who waited for the last sync; the thread's own */
+    struct cfc_histogram syncs;
 };
+
+static uint64_t
+mono_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * CFC_S + (uint64_t)now.tv_nsec;
+}
+
+const struct cfc_histogram *
+cfc_committer_syncs(const struct cfc_committer *c)
+{
+    return &c->syncs;
+}
 
 static void
 wake(struct cfc_committer *c)
@@ -149,9 +166,14 @@ gather(struct cfc_committer *c)
 static void
 sync_once(struct cfc_committer *c)
 {
-    if (atomic_load(&c->staged) > cfc_store_durable_seq(c->config.store) &&
-        cfc_store_sync(c->config.store) != CONFCAST_OK) {
-        c->config.settle(c->config.arg);
+    if (atomic_load(&c->staged) > cfc_store_durable_seq(c->config.store)) {
+        uint64_t begin_ns = mono_ns();
+        int error = cfc_store_sync(c->config.store);
+
+        cfc_histogram_add(&c->syncs, mono_ns() - begin_ns);
+        if (error != CONFCAST_OK) {
+            c->config.settle(c->config.arg);
+        }
     }
     c->config.synced(c->config.arg);
     tell(c);

@@ -11,6 +11,7 @@
 #ifndef CFC_MODEL_COMMITTER_H
 #define CFC_MODEL_COMMITTER_H
 
+#include "controlplane/log/histogram.h"
 #include "controlplane/model/service.h"
 
 struct cfc_committer;
@@ -34,6 +35,9 @@ void cfc_committer_stop(struct cfc_committer *c);
 void cfc_committer_staged(struct cfc_committer *c, uint64_t seq);
 /* Commits were lost, or nobody knows.  Under the service's lock. */
 void cfc_committer_lost(struct cfc_committer *c);
+
+/* How long the syncs took. */
+const struct cfc_histogram *cfc_committer_syncs(const struct cfc_committer *c);
 
 /* service.h, with the same names. */
 void cfc_committer_mark_begin(struct cfc_committer *c, struct cfc_mark *mark);

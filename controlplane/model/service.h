@@ -28,6 +28,7 @@
 
 #include "controlplane/json/json_merge.h"
 #include "controlplane/json/json_parse.h"
+#include "controlplane/log/histogram.h"
 #include "controlplane/model/apply.h"
 #include "controlplane/model/decision.h"
 #include "controlplane/model/explain.h"
@@ -68,6 +69,12 @@ void cfc_service_close(struct cfc_service *service); /* NULL is fine */
 /* The process is about to stop: validators that run are ended, and what waits for them is refused.
  * Any thread. */
 void cfc_service_interrupt(struct cfc_service *service);
+
+/* For metrics; any thread.  How long syncs of the disk took, NULL when each commit is synced before
+ * it returns; bytes of the store, roughly, 0 = not known; scopes that are known. */
+const struct cfc_histogram *cfc_service_syncs(struct cfc_service *service);
+uint64_t cfc_service_store_size(struct cfc_service *service);
+size_t cfc_service_scope_count(struct cfc_service *service);
 
 uint64_t cfc_service_epoch(struct cfc_service *service);
 uint64_t cfc_service_seq(struct cfc_service *service); /* last commit that is durable */

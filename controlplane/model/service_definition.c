@@ -245,6 +245,17 @@ collect_names(struct cfc_service *service, struct cfc_scope **sorted, char **nam
     return CONFCAST_OK;
 }
 
+size_t
+cfc_service_scope_count(struct cfc_service *service)
+{
+    size_t count;
+
+    pthread_mutex_lock(&service->lock);
+    count = HASH_CNT(hh_id, service->catalog.by_id);
+    pthread_mutex_unlock(&service->lock);
+    return count;
+}
+
 int
 cfc_service_scopes(struct cfc_service *service, char **scopes, size_t *count)
 {

@@ -4,6 +4,18 @@
 #include "controlplane/store/backup.h"
 #include "controlplane/store/meta.h"
 
+const struct cfc_histogram *
+cfc_service_syncs(struct cfc_service *service)
+{
+    return service->committer != NULL ? cfc_committer_syncs(service->committer) : NULL;
+}
+
+uint64_t
+cfc_service_store_size(struct cfc_service *service)
+{
+    return cfc_store_size(service->store);
+}
+
 void
 cfc_service_mark_begin(struct cfc_service *service, struct cfc_mark *mark)
 {

@@ -295,6 +295,12 @@ cfc_store_stage(struct cfc_store *store, const struct cfc_store_batch *batch, ui
     return batch->error != CONFCAST_OK ? batch->error : store->ops->stage(store, batch, seq);
 }
 
+uint64_t
+cfc_store_size(struct cfc_store *store)
+{
+    return store->ops->size != NULL ? store->ops->size(store) : 0;
+}
+
 int
 cfc_store_sync(struct cfc_store *store)
 {

@@ -126,6 +126,7 @@ struct cfc_store_ops {
     /* For backup.c: a checkpoint, checked from end to end, and its removal. */
     int (*checkpoint)(struct cfc_store *store, struct cfc_checkpoint *out);
     void (*checkpoint_end)(struct cfc_store *store);
+    uint64_t (*size)(struct cfc_store *store); /* NULL = not known */
     void (*close)(struct cfc_store *store);
 };
 
@@ -160,6 +161,10 @@ int cfc_store_commit(struct cfc_store *store, const struct cfc_store_batch *batc
  * durable.  A crash before the next sync may take it back, together with all that was staged later
  * and nothing that was staged earlier.  Errors of cfc_store_commit(). */
 int cfc_store_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq);
+
+/* Bytes that its tables take, in memory and on disk, roughly; 0 = not known.  Any thread, beside
+ * all other calls. */
+uint64_t cfc_store_size(struct cfc_store *store);
 
 /* The second half, for everything staged before the call.  Any thread, beside all other calls.
  * CONFCAST_ERR_IO, _NO_SPACE: nobody knows what is durable; the thread that uses the store calls

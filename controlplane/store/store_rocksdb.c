@@ -531,6 +531,28 @@ rocks_close(struct cfc_store *store)
     free(rocks);
 }
 
+static uint64_t
+rocks_size(struct cfc_store *store)
+{
+    static const char *const parts[] = {"rocksdb.live-sst-files-size",
+                                        "rocksdb.size-all-mem-tables"};
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
+    rocksdb_t *db = cfc_store_rocksdb_pin(rocks);
+    uint64_t size = 0;
+
+    for (size_t i = 0; db != NULL && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        uint64_t part = 0;
+
+        if (rocksdb_property_int(db, parts[i], &part) == 0) {
+            size += part;
+        }
+    }
+    if (db != NULL) {
+        cfc_store_rocksdb_unpin(rocks);
+    }
+    return size;
+}
+
 static const struct cfc_store_ops rocks_ops = {
     .get = rocks_get,
     .scan = rocks_scan,
@@ -544,6 +566,7 @@ static const struct cfc_store_ops rocks_ops = {
     .piece_delete = rocks_piece_delete,
     .checkpoint = cfc_store_rocksdb_checkpoint,
     .checkpoint_end = cfc_store_rocksdb_checkpoint_end,
+    .size = rocks_size,
     .close = rocks_close,
 };
 

@@ -9,6 +9,7 @@ import time
 import unittest
 
 import control
+import exposition
 from control import DaemonCase, read_all
 
 
@@ -438,6 +439,46 @@ class Views(DaemonCase):
         self.assertGreater(int(values[f'confcast_scope_version{{scope="{self.tenant}"}}']), 0)
         self.assertEqual(int(values["confcast_epoch"]), 1)
         self.assertEqual(len(values), len([line for line in lines if not line.startswith("#")]))
+
+    def metrics(self):
+        return exposition.parse(self.daemon.get("/metrics").body.decode())
+
+    def test_metrics_are_well_formed_and_count_what_happens_by_route(self):
+        def of(route, method, **labels):
+            return (f'method="{method}"', f'route="{route}"', *(f'{k}="{v}"' for k, v in labels.items()))
+
+        requests = "confcast_http_route_requests_total"
+        put_good = (requests, of("/v1/config/", "PUT", **{"class": "2xx"}))
+        put_bad = (requests, of("/v1/config/", "PUT", **{"class": "4xx"}))
+        handled = ("confcast_http_handler_seconds_count", of("/v1/config/", "PUT"))
+        syncs = ("confcast_store_sync_seconds_count", ())
+        scopes = ("confcast_scopes", ())
+        before = self.metrics()
+        self.good(self.daemon.put(self.tenant, {"a": 1}))
+        self.good(self.daemon.put(self.tenant, {"a": 2}))
+        self.refused(self.daemon.put(self.tenant, {"a": 3}, expected_revision=1), 409)
+        after = self.metrics()
+        for key, more in ((put_good, 2), (put_bad, 1), (handled, 3), (scopes, 1)):
+            self.assertEqual(after[key] - before.get(key, 0), more, key)
+        self.assertGreaterEqual(after[syncs] - before[syncs], 1)
+        self.assertGreater(after[("confcast_store_bytes", ())], 1000)
+        slow = sum(value for (name, labels), value in after.items()
+                   if name == "confcast_http_handler_seconds_sum" and labels == of("/v1/config/", "PUT"))
+        self.assertTrue(0 < slow < 60, slow)
+        # Nobody asked for a backup: it has no series yet.
+        self.assertFalse([key for key in after if 'route="/v1/backup"' in key[1]])
+
+    def test_the_reader_of_metrics_is_strict(self):
+        good = "# HELP a_total b\n# TYPE a_total counter\na_total 1\n"
+        hist = ("# HELP h x\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n")
+        self.assertEqual(exposition.parse(good + hist)[("a_total", ())], 1)
+        for bad in (good[:-1], good + "a_total 2\n", good.replace("a_total 1", "b_total 1"), good.replace(" 1", " x"),
+                    good.replace(" 1", " NaN"), good.replace("a_total", "a"), good + good, "a_total 1\n",
+                    hist.replace("+Inf", "2"), hist.replace("} 1", "} 3"), hist.replace("h_count 2", "h_count 1"),
+                    hist.replace("h_sum 3\n", ""), good.replace("a_total 1", 'a_total{x="1",x="2"} 1'),
+                    good.replace("a_total 1", 'a_total{x="\\q"} 1')):
+            with self.subTest(bad=bad), self.assertRaises(AssertionError):
+                exposition.parse(bad)
 
     def test_status_lists_scopes_and_none_has_consumers_yet(self):
         self.good(self.daemon.put(self.tenant, {}))
