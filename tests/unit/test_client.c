@@ -260,6 +260,68 @@ a_lost_floor_does_not_lose_what_was_served(void)
     bench_end(&b);
 }
 
+/* The one file of a folder of the state directory: reads it, or writes it back. */
+static void
+move_file(const struct bench *b, const char *folder, char *bytes, size_t *size, bool is_back)
+{
+    char path[500];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s/%016llx", b->state_dir, folder,
+             (unsigned long long)cfc_scope_id(b->sha, CLIENT_SCOPE, sizeof(CLIENT_SCOPE) - 1));
+    file = fopen(path, is_back ? "we" : "re");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    if (is_back) {
+        CU_ASSERT_EQUAL(fwrite(bytes, 1, *size, file), *size);
+    } else {
+        *size = fread(bytes, 1, CFC_FRAME_SIZE_MAX, file);
+    }
+    fclose(file);
+}
+
+static void
+what_a_backup_puts_back_is_served_but_nothing_below_the_floor_is_accepted(void)
+{
+    static char head[CFC_FRAME_SIZE_MAX];
+    static char serving[CFC_FRAME_SIZE_MAX];
+    struct confcast_status status;
+    size_t head_size;
+    size_t serving_size;
+    struct bench b;
+
+    bench_begin(&b);
+    bench_open(&b);
+    bench_subscribe(&b, NULL);
+    bench_publish(&b, 10, 7, 0);
+    BENCH_AWAIT(bench_status(&b).durable == 10);
+    move_file(&b, "heads", head, &head_size, false);
+    move_file(&b, "serving", serving, &serving_size, false);
+    bench_publish(&b, 12, 8, 0);
+    BENCH_AWAIT(bench_status(&b).durable == 12);
+    bench_close(&b);
+    move_file(&b, "heads", head, &head_size, true);
+    move_file(&b, "serving", serving, &serving_size, true);
+
+    bench_open(&b);
+    bench_subscribe(&b, NULL);
+    CU_ASSERT_EQUAL(bench_n(&b), 7);
+    status = bench_status(&b);
+    CU_ASSERT_EQUAL(status.accepted, 12);
+    CU_ASSERT_EQUAL(status.serving, 10);
+    CU_ASSERT_EQUAL(status.state, CONFCAST_STATE_RECEIVING);
+    bench_publish(&b, 11, 9, 0); /* newer than what is served, below the floor */
+    bench_publish(&b, 12, 8, 0);
+    CU_ASSERT_EQUAL(confcast_wait(b.scope, 12, CLIENT_WAIT_MS), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_n(&b), 8);
+    {
+        struct confcast_stats stats = {.size = sizeof(stats)};
+
+        CU_ASSERT_EQUAL(confcast_stats(b.client, &stats), CONFCAST_OK);
+        CU_ASSERT_EQUAL(stats.refused[-CONFCAST_ERR_ROLLBACK], 1);
+    }
+    bench_end(&b);
+}
+
 static void
 what_the_validator_refuses_from_disk_is_not_served(void)
 {
@@ -663,6 +725,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_restart_serves_from_disk_before_the_first_packet),
     CFC_CASE(a_restart_before_the_content_came_serves_the_last_good_one),
     CFC_CASE(a_lost_floor_does_not_lose_what_was_served),
+    CFC_CASE(what_a_backup_puts_back_is_served_but_nothing_below_the_floor_is_accepted),
     CFC_CASE(what_the_validator_refuses_from_disk_is_not_served),
     CFC_CASE(without_a_state_directory_nothing_is_kept),
     CFC_CASE(a_disk_that_fails_is_shown_and_made_good),
