@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/publish/pull_answer.h"
 #include "controlplane/publish/pull_coding.h"
-#include "protocol/wire/fresh.h"
+#include "controlplane/publish/pull_fresh.h"
 #include "protocol/wire/head.h"
 
 enum {
     BUCKET_COUNT = 16384,
-    ITEMS_MAX = 2 + 2 * CFC_ARM_COUNT_MAX, /* of an answer: FRESH, HEAD, contents */
-    DELTA_PART_MAX = 90,                   /* percent of the full coding that a delta may have */
+    DELTA_PART_MAX = 90, /* percent of the full coding that a delta may have */
 };
 
 #define MEMORY_DEFAULT ((size_t)256 << 20)
@@ -42,26 +42,12 @@ struct kept {
     uint64_t stamp;
 };
 
-/* The pages of one FRESH, one behind the other. */
-struct fresh {
-    uint8_t *bytes;
-    size_t size;
-    size_t capacity;
-    struct fresh_page {
-        uint64_t first_id;
-        size_t at;
-        size_t size;
-    } * pages;
-    size_t page_count;
-    size_t page_capacity;
-};
-
 struct cfc_pull_store {
     struct cfc_pull_store_config config;
     struct cfc_coder *coder; /* of the thread that makes answers, as the next one */
     struct cfc_sha256 *sha;
     struct cfc_sha256 *put_sha; /* of the publisher, as the next two */
-    struct fresh next_fresh;
+    struct cfc_pull_fresh next_fresh;
     bool is_fresh_whole;
 
     pthread_mutex_t lock; /* guards what follows */
@@ -70,7 +56,7 @@ struct cfc_pull_store {
     struct scope *scopes[BUCKET_COUNT];
     struct body *bodies[BUCKET_COUNT];
     struct kept *codings[BUCKET_COUNT]; /* by content id */
-    struct fresh fresh;
+    struct cfc_pull_fresh fresh;
     size_t retained_size; /* bytes of bodies that no head names */
     uint64_t stamp;
     bool is_refusing;
@@ -122,14 +108,6 @@ cfc_pull_store_new(const struct cfc_pull_store_config *config, struct cfc_pull_s
 }
 
 static void
-free_fresh(struct fresh *fresh)
-{
-    free(fresh->bytes);
-    free(fresh->pages);
-    memset(fresh, 0, sizeof(*fresh));
-}
-
-static void
 free_bucket(struct cfc_pull_store *store, size_t i)
 {
     while (store->scopes[i] != NULL) {
@@ -163,8 +141,8 @@ cfc_pull_store_free(struct cfc_pull_store *store)
     for (size_t i = 0; i < BUCKET_COUNT; i++) {
         free_bucket(store, i);
     }
-    free_fresh(&store->fresh);
-    free_fresh(&store->next_fresh);
+    cfc_pull_fresh_free(&store->fresh);
+    cfc_pull_fresh_free(&store->next_fresh);
     cfc_coder_free(store->coder);
     cfc_sha256_free(store->sha);
     cfc_sha256_free(store->put_sha);
@@ -375,65 +353,23 @@ cfc_pull_store_refuse(struct cfc_pull_store *store)
 void
 cfc_pull_store_fresh_begin(struct cfc_pull_store *store)
 {
-    store->next_fresh.size = 0;
-    store->next_fresh.page_count = 0;
+    cfc_pull_fresh_clear(&store->next_fresh);
     store->is_fresh_whole = true;
-}
-
-static bool
-grow_fresh(struct fresh *fresh, size_t size)
-{
-    if (fresh->size + size > fresh->capacity) {
-        size_t capacity = 2 * fresh->capacity + size;
-        uint8_t *bytes = realloc(fresh->bytes, capacity);
-
-        if (bytes == NULL) {
-            return false;
-        }
-        fresh->bytes = bytes;
-        fresh->capacity = capacity;
-    }
-    if (fresh->page_count == fresh->page_capacity) {
-        size_t capacity = 2 * fresh->page_capacity + 1;
-        struct fresh_page *pages = realloc(fresh->pages, capacity * sizeof(*pages));
-
-        if (pages == NULL) {
-            return false;
-        }
-        fresh->pages = pages;
-        fresh->page_capacity = capacity;
-    }
-    return true;
 }
 
 int
 cfc_pull_store_fresh_page(struct cfc_pull_store *store, const uint8_t *bytes, size_t size)
 {
-    struct fresh *fresh = &store->next_fresh;
-    struct fresh_page *page;
-    struct cfc_fresh_entry first = {.scope_id = 0};
-    struct cfc_fresh decoded;
-    struct cfc_frame frame;
+    int error = cfc_pull_fresh_add(&store->next_fresh, bytes, size);
 
-    if (!grow_fresh(fresh, size)) {
-        store->is_fresh_whole = false;
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    if (cfc_frame_open(bytes, size, &frame) == CONFCAST_OK &&
-        cfc_fresh_decode(&frame, &decoded) == CONFCAST_OK && decoded.entry_count > 0) {
-        cfc_fresh_entry_at(&decoded, 0, &first);
-    }
-    page = &fresh->pages[fresh->page_count++];
-    *page = (struct fresh_page){.first_id = first.scope_id, .at = fresh->size, .size = size};
-    memcpy(fresh->bytes + fresh->size, bytes, size);
-    fresh->size += size;
-    return CONFCAST_OK;
+    store->is_fresh_whole = store->is_fresh_whole && error == CONFCAST_OK;
+    return error;
 }
 
 void
 cfc_pull_store_fresh_end(struct cfc_pull_store *store)
 {
-    struct fresh before;
+    struct cfc_pull_fresh before;
 
     if (!store->is_fresh_whole) {
         return;
@@ -448,23 +384,6 @@ cfc_pull_store_fresh_end(struct cfc_pull_store *store)
 /* ---- Answers ----------------------------------------------------------------------------------
  */
 
-struct item {
-    struct cfc_pull_coding *coding; /* a reference; NULL: the frame */
-    uint8_t *frame;
-    size_t frame_size;
-};
-
-struct cfc_pull_answer {
-    struct item items[ITEMS_MAX];
-    uint32_t item_count;
-    uint64_t size;
-    uint32_t item_idx; /* being read */
-    struct cfc_pull_walk walk;
-    uint8_t frame[CFC_FRAME_SIZE_MAX];
-    size_t frame_size;
-    size_t frame_at;
-};
-
 bool
 cfc_pull_store_has_news(struct cfc_pull_store *store, const struct cfc_pull_ask *ask)
 {
@@ -478,43 +397,14 @@ cfc_pull_store_has_news(struct cfc_pull_store *store, const struct cfc_pull_ask 
     return has_news;
 }
 
-static int
-add_frame(struct cfc_pull_answer *answer, const uint8_t *bytes, size_t size)
-{
-    struct item *item = &answer->items[answer->item_count];
-
-    item->frame = malloc(size);
-    if (item->frame == NULL) {
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    memcpy(item->frame, bytes, size);
-    item->frame_size = size;
-    answer->item_count++;
-    answer->size += size;
-    return CONFCAST_OK;
-}
-
 /* Under the lock. */
 static int
 add_fresh(struct cfc_pull_store *store, struct cfc_pull_answer *answer, uint64_t scope_id)
 {
-    const struct fresh *fresh = &store->fresh;
-    size_t low = 0;
-    size_t high = fresh->page_count;
+    size_t size;
+    const uint8_t *page = cfc_pull_fresh_find(&store->fresh, scope_id, &size);
 
-    if (fresh->page_count == 0) {
-        return CONFCAST_OK;
-    }
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-
-        if (fresh->pages[middle].first_id <= scope_id) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return add_frame(answer, fresh->bytes + fresh->pages[low].at, fresh->pages[low].size);
+    return page != NULL ? cfc_pull_answer_add_frame(answer, page, size) : CONFCAST_OK;
 }
 
 static bool
@@ -680,8 +570,7 @@ add_content(struct cfc_pull_store *store, struct cfc_pull_answer *answer,
     if (error != CONFCAST_OK) {
         return error;
     }
-    answer->items[answer->item_count++].coding = coding;
-    answer->size += coding->wire_size;
+    cfc_pull_answer_add_coding(answer, coding);
     pthread_mutex_lock(&store->lock);
     if (cfc_digest_is_zero(&coding->base)) {
         store->stats.full_sent++;
@@ -711,7 +600,7 @@ begin_answer(struct cfc_pull_store *store, const struct cfc_pull_ask *ask,
         return error;
     }
     store->stats.answers_news++;
-    error = add_frame(answer, scope->head, scope->head_size);
+    error = cfc_pull_answer_add_frame(answer, scope->head, scope->head_size);
     if (error == CONFCAST_OK) {
         make_plan(store, scope, ask, plan);
     }
@@ -722,7 +611,7 @@ int
 cfc_pull_store_answer(struct cfc_pull_store *store, const struct cfc_pull_ask *ask,
                       struct cfc_pull_answer **out)
 {
-    struct cfc_pull_answer *answer = calloc(1, sizeof(*answer));
+    struct cfc_pull_answer *answer = cfc_pull_answer_new();
     struct plan plan = {.count = 0};
     int error;
 
@@ -743,72 +632,6 @@ cfc_pull_store_answer(struct cfc_pull_store *store, const struct cfc_pull_ask *a
     }
     *out = answer;
     return CONFCAST_OK;
-}
-
-uint64_t
-cfc_pull_answer_size(const struct cfc_pull_answer *answer)
-{
-    return answer->size;
-}
-
-/* The next frame; false at the end. */
-static bool
-next_frame(struct cfc_pull_answer *answer)
-{
-    while (answer->item_idx < answer->item_count) {
-        const struct item *item = &answer->items[answer->item_idx];
-
-        answer->frame_at = 0;
-        if (item->coding == NULL) {
-            memcpy(answer->frame, item->frame, item->frame_size);
-            answer->frame_size = item->frame_size;
-            answer->item_idx++;
-            return true;
-        }
-        if (cfc_pull_coding_next(item->coding, &answer->walk, answer->frame, &answer->frame_size) ==
-            CONFCAST_OK) {
-            return true;
-        }
-        answer->walk = (struct cfc_pull_walk){.stage = 0};
-        answer->item_idx++;
-    }
-    return false;
-}
-
-size_t
-cfc_pull_answer_read(struct cfc_pull_answer *answer, void *bytes, size_t capacity)
-{
-    size_t size = 0;
-
-    while (size < capacity) {
-        size_t left = answer->frame_size - answer->frame_at;
-        size_t step = left < capacity - size ? left : capacity - size;
-
-        if (left == 0) {
-            if (!next_frame(answer)) {
-                answer->frame_at = answer->frame_size = 0;
-                break;
-            }
-            continue;
-        }
-        memcpy((uint8_t *)bytes + size, answer->frame + answer->frame_at, step);
-        answer->frame_at += step;
-        size += step;
-    }
-    return size;
-}
-
-void
-cfc_pull_answer_free(struct cfc_pull_answer *answer)
-{
-    if (answer == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < answer->item_count; i++) {
-        cfc_pull_coding_unref(answer->items[i].coding);
-        free(answer->items[i].frame);
-    }
-    free(answer);
 }
 
 void

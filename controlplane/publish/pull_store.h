@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "controlplane/model/decision.h"
+#include "controlplane/publish/pull_answer.h"
 #include "protocol/trust/digest.h"
 #include "protocol/trust/sign.h"
 
@@ -65,19 +66,12 @@ struct cfc_pull_ask {
 /* Whether a version above `after` is in force.  Any thread. */
 bool cfc_pull_store_has_news(struct cfc_pull_store *store, const struct cfc_pull_ask *ask);
 
-struct cfc_pull_answer;
-
 /* The FRESH page that covers the scope and, if there is news, its head and those contents that the
  * head names, does not carry itself and the consumer does not hold: each as a delta against the
  * first held content that is known here when that is smaller.  One thread.  NO_MEMORY; REGRESS:
  * the store refuses; an error of coding. */
 int cfc_pull_store_answer(struct cfc_pull_store *store, const struct cfc_pull_ask *ask,
                           struct cfc_pull_answer **out);
-
-/* Bytes of the whole answer; the next of them, at most `capacity`, 0 at the end.  One thread. */
-uint64_t cfc_pull_answer_size(const struct cfc_pull_answer *answer);
-size_t cfc_pull_answer_read(struct cfc_pull_answer *answer, void *bytes, size_t capacity);
-void cfc_pull_answer_free(struct cfc_pull_answer *answer); /* NULL is fine */
 
 struct cfc_pull_store_stats {
     uint64_t heads;

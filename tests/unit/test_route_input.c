@@ -188,7 +188,7 @@ check_edges(const struct cfc_api_route *route)
     }
 }
 
-/* Frames are test_pull_routes.c's. */
+/* What takes frames is asked by tests/integration/test_pull.py. */
 static bool
 takes_json(const struct cfc_api_route *route)
 {
