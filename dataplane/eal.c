@@ -17,7 +17,9 @@
 enum {
     ARG_COUNT_MAX = 64,
     ARG_SIZE_MAX = 512,
-    HUGE_MIB_MIN = 48, /* what the pools of a port need, with room to spare */
+    HUGE_MIB_MIN = 48,
+    HUGE_MIB_JUMBO = 112, /* a received frame may take 16 KiB then */
+    JUMBO_MTU = 3800,     /* above it, it takes more than 4 KiB */
     NO_HUGE_MIB = 128,
 };
 
@@ -101,19 +103,29 @@ meminfo_kib(const char *key)
     return value;
 }
 
+/* What the pools of a port need, with room to spare: more for a jumbo port. */
+static unsigned long
+huge_mib_wanted(const struct cfc_options *options)
+{
+    uint32_t mtu = options->mtu != 0 ? options->mtu : options->interface_mtu;
+
+    return mtu > JUMBO_MTU ? HUGE_MIB_JUMBO : HUGE_MIB_MIN;
+}
+
 static bool
 choose_huge(const struct cfc_options *options)
 {
+    unsigned long wanted_mib = huge_mib_wanted(options);
     unsigned long free_mib = meminfo_kib("HugePages_Free") * (meminfo_kib("Hugepagesize") / 1024);
 
     if (options->is_huge_refused) {
         cfc_log_info("no huge pages, as asked: " NO_HUGE_COST);
         return false;
     }
-    if (free_mib < HUGE_MIB_MIN) {
+    if (free_mib < wanted_mib) {
         cfc_log_info(
-            "no huge pages: %lu MiB are free, %d MiB wanted (vm.nr_hugepages): " NO_HUGE_COST,
-            free_mib, HUGE_MIB_MIN);
+            "no huge pages: %lu MiB are free, %lu MiB wanted (vm.nr_hugepages): " NO_HUGE_COST,
+            free_mib, wanted_mib);
         return false;
     }
     cfc_log_info("huge pages: %lu MiB free", free_mib);
