@@ -25,6 +25,7 @@ from outside import Outside
 from persons import Persons
 
 TIMEOUT_S = 30
+IDLE_S = 5  # a connection that was idle for longer may be closed at any moment
 LEAD_S = 1  # how far ahead the times are that a test waits for
 CONTEST_REFUSALS = ("conflict", "state", "approval", "schema_mismatch", "validation", "busy",
                     "scope_count", "document_size", "keys", "not_found")
@@ -160,8 +161,12 @@ class Client:
         self.prove = prove  # the headers that say who asks
         self.unix = unix
         self.connection = None
+        self.used = 0  # when
 
     def send(self, method, target, body=b"", headers=None):
+        if time.monotonic() - self.used > IDLE_S:
+            self.close()
+        self.used = time.monotonic()
         if self.connection is None:
             self.connection = self.daemon.connection(self.unix, TIMEOUT_S)
         try:
