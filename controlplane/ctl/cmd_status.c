@@ -25,9 +25,27 @@ static const struct cfc_ctl_column scope_columns[] = {
 };
 
 static const struct cfc_ctl_column consumer_columns[] = {
-    {"CONSUMER", "consumer"}, {"SCOPE", "scope"},     {"STATE", "state"}, {"REASON", "reason"},
-    {"SERVING", "serving"},   {"DURABLE", "durable"}, {"STALE", "stale"}, {"SEEN", "seen"},
+    {"CONSUMER", "consumer"}, {"SCOPE", "scope"},     {"STATE", "state"},   {"REASON", "reason"},
+    {"SERVING", "serving"},   {"DURABLE", "durable"}, {"BEHIND", "behind"}, {"SEEN", "seen"},
 };
+
+/* For people, who take a state for one of the published version: whether it is not.  Of those that
+ * are silent nobody knows; their state says so. */
+static void
+mark_behind(json_t *rows)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(rows, i, row)
+    {
+        const json_t *since = json_object_get(row, "behind_since");
+
+        json_object_set_new(row, "behind",
+                            json_boolean((since != NULL && !json_is_null(since)) ||
+                                         json_is_true(json_object_get(row, "stale"))));
+    }
+}
 
 #define COLUMNS(list) (list), sizeof(list) / sizeof((list)[0])
 
@@ -83,7 +101,7 @@ write_rollout(FILE *out, const json_t *rollout)
 static void
 write_status(FILE *out, json_t *answer, bool has_color)
 {
-    const json_t *stragglers = json_object_get(answer, "stragglers");
+    json_t *stragglers = json_object_get(answer, "stragglers");
     json_t *rows = json_object_get(answer, "scopes");
 
     if (rows != NULL) {
@@ -98,6 +116,7 @@ write_status(FILE *out, json_t *answer, bool has_color)
     }
     if (json_array_size(stragglers) > 0) {
         fputs("\nbehind:\n", out);
+        mark_behind(stragglers);
         cfc_grid_write(out, stragglers, COLUMNS(consumer_columns), has_color);
     }
 }
@@ -474,6 +493,9 @@ cfc_ctl_consumers(struct cfc_ctl *ctl, const struct cfc_ctl_args *args)
     if (rc == CFC_EXIT_OK) {
         const char *next = json_string_value(json_object_get(answer, "next"));
 
+        if (ctl->format == CFC_FORMAT_TABLE) {
+            mark_behind(json_object_get(answer, "consumers"));
+        }
         rc = cfc_ctl_print_rows(ctl, answer, "consumers", COLUMNS(consumer_columns));
         if (next != NULL && ctl->format == CFC_FORMAT_TABLE) {
             fprintf(stderr, "confcastctl: there are more: --after %s goes on\n", next);

@@ -125,6 +125,9 @@ class Rotation:
         row = fleets.wait_until("c3's reason", lambda: (self.states()["c3"]["reason"] == "authority" and self.states()["c3"]), 20)
         check("it does not count as applied", row["state"] != "applied" or row["accepted"] < self.states()["c1"]["accepted"], row)
         behind = self.fleet.ctl("consumers", "--behind")
+        rows = {line.split()[0]: line.split()[6] for line in self.fleet.ctl("consumers").splitlines()}
+        check("a state is not taken for one of the published version", (rows["CONSUMER"], rows["c1"], rows["c3"]) ==
+              ("BEHIND", "no", "yes"), rows)
         check("the operator sees it", "c3" in behind and "authority" in behind and "c1" not in behind, behind)
 
     def back_and_forth(self):
