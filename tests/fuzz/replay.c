@@ -1,11 +1,16 @@
-/* Runs a fuzz target over every file of the folders given, for builds without libFuzzer. */
+/* Runs a fuzz target over every file of the folders given, for builds without libFuzzer; with
+ * "--mutate N" before them also over N changed copies of each, the same ones every time. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 
+#include "protocol/base/prng.h"
 #include "tests/fuzz/target.h"
+
+static unsigned mutant_count;
 
 /* The file's bytes in an allocation of their exact size, where a sanitizer sees every read beyond;
  * NULL when it cannot be read. */
@@ -32,6 +37,58 @@ read_file(const char *path, size_t *size)
     }
     fclose(file);
     return bytes;
+}
+
+/* Some bytes are changed, doubled, or left out. */
+static void
+run_mutant(const uint8_t *bytes, size_t size, struct cfc_prng *prng)
+{
+    uint8_t *mutant = malloc(2 * size + 1);
+    size_t count = size;
+
+    CFC_FUZZ_CHECK(mutant != NULL);
+    memcpy(mutant, bytes, size);
+    for (uint64_t left = 1 + cfc_prng_below(prng, 4); left > 0 && count > 0; left--) {
+        size_t at = (size_t)cfc_prng_below(prng, count);
+        size_t length = 1 + (size_t)cfc_prng_below(prng, count - at < 8 ? count - at : 8);
+
+        switch (cfc_prng_below(prng, 5)) {
+        case 0:
+            mutant[at] ^= (uint8_t)(1u << cfc_prng_below(prng, 8));
+            break;
+        case 1:
+            mutant[at] = (uint8_t)cfc_prng_below(prng, 256);
+            break;
+        case 2:
+            memmove(mutant + at, mutant + at + length, count - at - length);
+            count -= length;
+            break;
+        case 3:
+            if (count + length <= 2 * size) {
+                memmove(mutant + at + length, mutant + at, count - at);
+                count += length;
+            }
+            break;
+        default:
+            count = at;
+            break;
+        }
+    }
+    /* In an allocation of its exact size again. */
+    mutant = realloc(mutant, count > 0 ? count : 1);
+    CFC_FUZZ_CHECK(mutant != NULL);
+    LLVMFuzzerTestOneInput(mutant, count);
+    free(mutant);
+}
+
+static void
+run_mutants(const uint8_t *bytes, size_t size)
+{
+    struct cfc_prng prng = {.state = size};
+
+    for (unsigned i = 0; i < mutant_count && size > 0; i++) {
+        run_mutant(bytes, size, &prng);
+    }
 }
 
 /* The number of files run, or -1. */
@@ -61,6 +118,7 @@ replay(const char *folder)
             break;
         }
         LLVMFuzzerTestOneInput(bytes, size);
+        run_mutants(bytes, size);
         free(bytes);
         count++;
     }
@@ -72,8 +130,13 @@ int
 main(int argc, char **argv)
 {
     int total = 0;
+    int first = 1;
 
-    for (int i = 1; i < argc; i++) {
+    if (argc > 2 && strcmp(argv[1], "--mutate") == 0) {
+        mutant_count = (unsigned)strtoul(argv[2], NULL, 10);
+        first = 3;
+    }
+    for (int i = first; i < argc; i++) {
         int count = replay(argv[i]);
 
         if (count <= 0) {
