@@ -20,7 +20,7 @@
 #define RETRY_MIN_NS   (10 * CFC_MS)
 #define RETRY_MAX_NS   CFC_S
 #define ANSWER_WAIT_NS CFC_S
-#define STALE_AFTER_NS (3 * CFC_S) /* without an agent */
+#define STALE_AFTER_NS (3 * CFC_S) /* without an agent, or a word of it */
 #define SLEEP_MAX_NS   CFC_S
 
 struct cfc_agent_link {
@@ -30,12 +30,13 @@ struct cfc_agent_link {
     int fd; /* -1: no connection */
     struct cfc_prng prng;
     uint64_t retry_at_ns;
-    uint64_t retry_ns;   /* the last pause */
-    uint64_t lost_at_ns; /* when the connection was lost, or the client opened */
-    bool is_told;        /* of the loss */
-    bool is_heard;       /* an agent's message came on this connection */
-    bool is_receiving;   /* so that a callback that subscribes does not receive inside of it */
-    uint32_t asked;      /* of the scopes, on this connection */
+    uint64_t retry_ns;    /* the last pause */
+    uint64_t lost_at_ns;  /* when the connection was lost, or the client opened */
+    bool is_told;         /* of the loss */
+    bool is_heard;        /* an agent's message came on this connection */
+    uint64_t heard_at_ns; /* the last one */
+    bool is_receiving;    /* so that a callback that subscribes does not receive inside of it */
+    uint32_t asked;       /* of the scopes, on this connection */
     struct cfc_share_message states[CFC_RECEIVER_SCOPES_MAX];
     int answers[CFC_RECEIVER_SCOPES_MAX];  /* AGAIN: none yet on this connection */
     int refusals[CFC_RECEIVER_SCOPES_MAX]; /* why the content in `states` is not served; OK */
@@ -78,7 +79,8 @@ refresh_status(struct confcast *client, struct confcast_scope *scope)
     status.is_control_silent = (state->flags & CFC_SHARE_IS_CONTROL_SILENT) != 0;
     status.is_stale =
         (state->flags & CFC_SHARE_IS_STALE) != 0 ||
-        (!link->is_heard && cfc_client_now().mono_ns - link->lost_at_ns >= STALE_AFTER_NS);
+        cfc_client_now().mono_ns - (link->is_heard ? link->heard_at_ns : link->lost_at_ns) >=
+            STALE_AFTER_NS;
     if (scope->view != NULL) {
         status.serving = scope->view->version;
         status.source = CONFCAST_SOURCE_AGENT;
@@ -209,6 +211,15 @@ refuse(struct confcast *client, struct confcast_scope *scope, int error)
     (void)transmit(client, &message); /* the agent only tells of it */
 }
 
+/* This process is short of memory or descriptors (a descriptor that was sent and did not come): the
+ * agent has to send the content again, on another connection. */
+static bool
+is_shortage(int error, int fd, int refusal)
+{
+    return error == CONFCAST_ERR_NO_MEMORY || error == CONFCAST_ERR_RESOURCE ||
+           (error == CONFCAST_ERR_NOT_FOUND && fd < 0 && refusal == CONFCAST_OK);
+}
+
 static void
 on_state(struct confcast *client, struct confcast_scope *scope,
          const struct cfc_share_message *state, int fd)
@@ -236,6 +247,11 @@ on_state(struct confcast *client, struct confcast_scope *scope,
     if (is_swapped) {
         client->link->refusals[scope->idx] = CONFCAST_OK;
         tell(scope, "applied", CONFCAST_OK);
+    } else if (is_shortage(error, fd, client->link->refusals[scope->idx])) {
+        cfc_client_say(client, 1, "a content cannot be taken now scope=%s error=%s", scope->path,
+                       confcast_error_word(error));
+        lose(client);
+        client->link->retry_at_ns = cfc_client_now().mono_ns + RETRY_MAX_NS;
     } else if (client->link->refusals[scope->idx] == CONFCAST_OK || fd >= 0) {
         refuse(client, scope, error);
     }
@@ -247,7 +263,12 @@ on_message(struct confcast *client, const struct cfc_share_message *message, int
     struct cfc_agent_link *link = client->link;
     struct confcast_scope *scope;
 
+    if (message->state > CONFCAST_STATE_DEGRADED || message->code > 0) {
+        lose(client); /* of no agent of this version */
+        return;
+    }
     link->is_heard = true;
+    link->heard_at_ns = cfc_client_now().mono_ns;
     link->retry_ns = 0;
     if (link->is_told) {
         link->is_told = false;

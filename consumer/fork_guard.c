@@ -66,6 +66,7 @@ before_fork(void)
         sched_yield();
         cfc_fork_guard_lock();
     }
+    cfc_reader_lock_keys();
     /* A frozen child has no thread of RCU's that could be told. */
     is_rcu_told = !atomic_load(&is_frozen) && urcu_bp_read_ongoing() == 0;
     if (is_rcu_told) {
@@ -81,6 +82,7 @@ in_parent(void)
         urcu_bp_after_fork_parent();
         urcu_bp_call_rcu_after_fork_parent();
     }
+    cfc_reader_unlock_keys();
     unlock_links();
     cfc_fork_guard_unlock();
 }
@@ -91,6 +93,7 @@ in_child(void)
 {
     struct confcast **at;
 
+    cfc_reader_unlock_keys();
     if (is_rcu_told) {
         urcu_bp_after_fork_child();
         urcu_bp_call_rcu_after_fork_child();

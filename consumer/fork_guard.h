@@ -25,6 +25,10 @@ void cfc_fork_guard_remove(struct confcast *client);
 void cfc_fork_guard_lock(void);
 void cfc_fork_guard_unlock(void);
 
+/* reader.c: held over fork(), so that no child finds it taken by a thread that it does not have. */
+void cfc_reader_lock_keys(void);
+void cfc_reader_unlock_keys(void);
+
 /* Whether this is a child that was forked inside a reader section. */
 bool cfc_fork_guard_is_frozen(void);
 

@@ -79,13 +79,26 @@ confcast_key_init(struct confcast_key *key, const char *pointer)
     return error;
 }
 
+static pthread_mutex_t key_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void
+cfc_reader_lock_keys(void)
+{
+    pthread_mutex_lock(&key_lock);
+}
+
+void
+cfc_reader_unlock_keys(void)
+{
+    pthread_mutex_unlock(&key_lock);
+}
+
 static __attribute__((noinline, cold)) void
 hash_key(struct confcast_key *key)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     struct cfc_index_key hashed;
 
-    pthread_mutex_lock(&lock);
+    cfc_reader_lock_keys();
     if (key->seed == 0) {
         /* One that is no pointer has none from now on, and finds nothing. */
         (void)cfc_index_key_init(&hashed, key->pointer, key->size, cfc_index_seed());
@@ -94,7 +107,7 @@ hash_key(struct confcast_key *key)
         key->segment_offset = hashed.segment_offset;
         __atomic_store_n(&key->seed, cfc_index_seed(), __ATOMIC_RELEASE);
     }
-    pthread_mutex_unlock(&lock);
+    cfc_reader_unlock_keys();
 }
 
 const struct confcast_key *

@@ -7,6 +7,7 @@
  * served is not the one held)
  *                                          <-   ANSWER token, code
  *                                          <-   STATE, whenever something changed
+ *                                          <-   ALIVE, every second
  *     REFUSED token, version, code         ->   the process's validator said no
  *
  * STATE is level-triggered: an agent that finds a process slow sends it the newest state when it
@@ -24,7 +25,7 @@
 
 #include "protocol/base/limits.h"
 
-#define CFC_SHARE_MAGIC         UINT32_C(0x31524853) /* of messages */
+#define CFC_SHARE_MAGIC         UINT32_C(0x32524853) /* of messages */
 #define CFC_SHARE_CONTENT_MAGIC UINT64_C(0x31544e4f43464331)
 
 enum cfc_share_type {
@@ -32,6 +33,7 @@ enum cfc_share_type {
     CFC_SHARE_REFUSED = 2,
     CFC_SHARE_ANSWER = 3,
     CFC_SHARE_STATE = 4,
+    CFC_SHARE_ALIVE = 5, /* an agent that says nothing for three seconds is as good as gone */
 };
 
 enum {

@@ -13,8 +13,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "consumer/app/unix_listen.h"
 #include "consumer/cache_file.h"
 #include "consumer/client.h"
 #include "consumer/share_wire.h"
@@ -26,6 +28,7 @@ enum {
     SEND_BUFFER_SIZE = 16384, /* about 20 messages */
     NOT_FOLLOWED = CFC_RECEIVER_SCOPES_MAX,
     SHORTAGE_WAIT_MS = 200,
+    ALIVE_EVERY_MS = 1000,
 };
 
 /* What the newest state of a scope is, and the memfd of what it serves. */
@@ -49,6 +52,8 @@ struct peer {
     uint32_t count;
     struct subscription *subscriptions; /* by arrival; at most CFC_RECEIVER_SCOPES_MAX */
     bool is_blocked;                    /* its socket takes no more now */
+    uint64_t refusals;                  /* that it told of, but no line was written of */
+    uint64_t refusal_told_ms;           /* when the last line was */
     bool is_gone;
 };
 
@@ -56,8 +61,9 @@ struct cfc_share_server {
     struct cfc_share_server_config config;
     int listen_fd;
     int wake_fd;
-    bool is_bound; /* the path is ours to unlink */
     bool is_short; /* of descriptors or memory: try again later */
+    bool has_hook;
+    uint64_t alive_at_ms; /* when everybody is told next */
     pthread_t thread;
     bool has_thread;
     atomic_bool is_stopping;
@@ -80,6 +86,15 @@ say(struct cfc_share_server *server, int level, const char *format, ...)
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
     server->config.log(server->config.log_arg, level, line);
+}
+
+static uint64_t
+now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 /* ---- States ---------------------------------------------------------------------------------- */
@@ -317,6 +332,25 @@ on_subscribe(struct cfc_share_server *server, struct peer *peer, struct cfc_shar
     memcpy(s->content, message->content, sizeof(s->content));
 }
 
+/* One line a second for each process: a flood of refusals is no flood of the log. */
+static void
+tell_refusal(struct cfc_share_server *server, struct peer *peer, const struct subscription *s,
+             const struct cfc_share_message *message)
+{
+    uint64_t now = now_ms();
+
+    peer->refusals++;
+    if (peer->refusal_told_ms != 0 && now - peer->refusal_told_ms < ALIVE_EVERY_MS) {
+        return;
+    }
+    say(server, 1,
+        "a process refused a content pid=%d scope=%s version=%llu reason=%s refusals=%llu",
+        (int)peer->pid, server->config.paths[s->scope], (unsigned long long)message->serving,
+        confcast_error_word(message->code), (unsigned long long)peer->refusals);
+    peer->refusals = 0;
+    peer->refusal_told_ms = now;
+}
+
 static void
 on_message(struct cfc_share_server *server, struct peer *peer, struct cfc_share_message *message)
 {
@@ -331,9 +365,7 @@ on_message(struct cfc_share_server *server, struct peer *peer, struct cfc_share_
     for (uint32_t i = 0; i < peer->count; i++) {
         if (peer->subscriptions[i].token == message->token &&
             peer->subscriptions[i].scope != NOT_FOLLOWED) {
-            say(server, 1, "a process refused a content pid=%d scope=%s version=%llu reason=%s",
-                (int)peer->pid, server->config.paths[peer->subscriptions[i].scope],
-                (unsigned long long)message->serving, confcast_error_word(message->code));
+            tell_refusal(server, peer, &peer->subscriptions[i], message);
             return;
         }
     }
@@ -399,6 +431,37 @@ take_peer(struct cfc_share_server *server)
 
 /* ---- The thread ------------------------------------------------------------------------------ */
 
+/* Every second each process hears that its agent lives; one whose socket is full has enough to
+ * read. */
+static void
+tell_alive(struct cfc_share_server *server)
+{
+    struct cfc_share_message alive = {
+        .magic = CFC_SHARE_MAGIC, .type = CFC_SHARE_ALIVE, .token = CFC_RECEIVER_SCOPES_MAX};
+    uint64_t now = now_ms();
+
+    if (now < server->alive_at_ms) {
+        return;
+    }
+    server->alive_at_ms = now + ALIVE_EVERY_MS;
+    for (uint32_t i = 0; i < server->peer_count; i++) {
+        if (!server->peers[i]->is_blocked) {
+            (void)send_message(server->peers[i], &alive, -1);
+        }
+    }
+}
+
+static int
+wait_ms(const struct cfc_share_server *server, bool is_short)
+{
+    uint64_t now = now_ms();
+    int alive_ms = server->alive_at_ms > now ? (int)(server->alive_at_ms - now) : 0;
+
+    return is_short && alive_ms > SHORTAGE_WAIT_MS ? SHORTAGE_WAIT_MS
+           : server->peer_count > 0 || is_short    ? alive_ms
+                                                   : -1;
+}
+
 static void
 wait_for_events(struct cfc_share_server *server)
 {
@@ -416,7 +479,7 @@ wait_for_events(struct cfc_share_server *server)
     }
     is_short = server->is_short;
     server->is_short = false;
-    if (poll(server->polls, server->peer_count + 2, is_short ? SHORTAGE_WAIT_MS : -1) <= 0) {
+    if (poll(server->polls, server->peer_count + 2, wait_ms(server, is_short)) <= 0) {
         return;
     }
     if ((server->polls[0].revents & POLLIN) != 0) {
@@ -444,6 +507,7 @@ run(void *arg)
                 drop_peer(server, i);
             }
         }
+        tell_alive(server);
         wait_for_events(server);
         if ((server->polls[1].revents & POLLIN) != 0) {
             take_peer(server);
@@ -487,60 +551,6 @@ cfc_share_adopt_seed(const char *state_dir)
 
 /* ---- Start and stop -------------------------------------------------------------------------- */
 
-/* A dead agent's socket is in the way of bind(); a living one's answers.  Any other file, which
- * refuses connections as a dead one's does, is not ours. */
-static int
-remove_dead(const struct sockaddr_un *address)
-{
-    struct stat st;
-    int error = CONFCAST_OK;
-    int fd;
-
-    if (lstat(address->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
-        return CONFCAST_ERR_IO;
-    }
-    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return CONFCAST_ERR_RESOURCE;
-    }
-    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN) {
-        error = CONFCAST_ERR_BUSY;
-    } else if (errno == ECONNREFUSED && unlink(address->sun_path) != 0) {
-        error = CONFCAST_ERR_IO;
-    }
-    close(fd);
-    return error;
-}
-
-static int
-listen_at(struct cfc_share_server *server)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t size = strlen(server->config.path);
-    int error;
-
-    if (size >= sizeof(address.sun_path)) {
-        return CONFCAST_ERR_INVALID;
-    }
-    memcpy(address.sun_path, server->config.path, size);
-    error = remove_dead(&address);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    server->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (server->listen_fd < 0) {
-        return CONFCAST_ERR_RESOURCE;
-    }
-    /* Nobody can connect before listen(), so that the mode is in force for the first one. */
-    server->is_bound =
-        bind(server->listen_fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
-    if (!server->is_bound || chmod(server->config.path, server->config.mode) != 0 ||
-        listen(server->listen_fd, BACKLOG) != 0) {
-        return CONFCAST_ERR_IO;
-    }
-    return CONFCAST_OK;
-}
-
 int
 cfc_share_server_start(const struct cfc_share_server_config *config, struct cfc_share_server **out)
 {
@@ -557,9 +567,12 @@ cfc_share_server_start(const struct cfc_share_server_config *config, struct cfc_
         server->scopes[i].fd = -1;
     }
     server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    error = server->wake_fd >= 0 ? listen_at(server) : CONFCAST_ERR_RESOURCE;
+    error = server->wake_fd >= 0 ? cfc_unix_listen(server->config.path, server->config.mode,
+                                                   BACKLOG, &server->listen_fd)
+                                 : CONFCAST_ERR_RESOURCE;
     if (error == CONFCAST_OK) {
         error = cfc_client_on_status(config->client, on_status, server);
+        server->has_hook = error == CONFCAST_OK;
     }
     if (error == CONFCAST_OK) {
         server->has_thread = pthread_create(&server->thread, NULL, run, server) == 0;
@@ -579,7 +592,9 @@ cfc_share_server_stop(struct cfc_share_server *server)
     if (server == NULL) {
         return;
     }
-    (void)cfc_client_on_status(server->config.client, NULL, NULL);
+    if (server->has_hook) {
+        (void)cfc_client_on_status(server->config.client, NULL, NULL);
+    }
     atomic_store(&server->is_stopping, true);
     if (server->has_thread) {
         on_status(server);
@@ -593,10 +608,8 @@ cfc_share_server_stop(struct cfc_share_server *server)
             close(server->scopes[i].fd);
         }
     }
-    if (server->is_bound) {
-        (void)unlink(server->config.path);
-    }
     if (server->listen_fd >= 0) {
+        (void)unlink(server->config.path);
         close(server->listen_fd);
     }
     if (server->wake_fd >= 0) {

@@ -2,6 +2,7 @@
  * over a real client, and the process's side a second client of this process. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "consumer/app/share_server.h"
+#include "consumer/app/unix_listen.h"
 #include "consumer/client.h"
 #include "consumer/share_wire.h"
 #include "consumer/shared_content.h"
@@ -382,6 +384,169 @@ what_is_no_message_is_hung_up_on(void)
         close(fd);
     }
     CU_ASSERT_EQUAL(n_of(h.scope), 7);
+    end(&h);
+}
+
+static void
+the_agent_says_every_second_that_it_lives(void)
+{
+    const struct timeval patience = {.tv_sec = 3};
+    struct cfc_share_message message;
+    struct host h;
+    int alive = 0;
+    int fd;
+
+    begin(&h);
+    fd = connect_raw(h.path);
+    CU_ASSERT_EQUAL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    while (alive < 2 && recv(fd, &message, sizeof(message), 0) == (ssize_t)sizeof(message)) {
+        alive += message.type == CFC_SHARE_ALIVE;
+    }
+    CU_ASSERT_EQUAL(alive, 2);
+    close(fd);
+    end(&h);
+}
+
+static void
+a_flood_of_refusals_is_no_flood_of_the_log(void)
+{
+    struct cfc_share_message message = {
+        .magic = CFC_SHARE_MAGIC, .type = CFC_SHARE_SUBSCRIBE, .path = CLIENT_SCOPE};
+    struct host h;
+    int fd;
+
+    begin(&h);
+    fd = connect_raw(h.path);
+    CU_ASSERT_EQUAL(send(fd, &message, sizeof(message), 0), (ssize_t)sizeof(message));
+    message.type = CFC_SHARE_REFUSED;
+    message.code = CONFCAST_ERR_APP_REJECT;
+    for (int i = 0; i < 200; i++) {
+        CU_ASSERT_EQUAL(send(fd, &message, sizeof(message), 0), (ssize_t)sizeof(message));
+    }
+    BENCH_AWAIT(h.refusals > 0);
+    bench_sleep_ms(100);
+    CU_ASSERT(h.refusals <= 2); /* one, and another one when a second had passed */
+    close(fd);
+    end(&h);
+}
+
+/* ---- An agent of the test's own ---------------------------------------------------------------
+ */
+
+/* Stops the agent and takes its place at the path. */
+static int
+listen_instead(struct host *h)
+{
+    int fd;
+
+    cfc_share_server_stop(h->server);
+    h->server = NULL;
+    CU_ASSERT_EQUAL_FATAL(cfc_unix_listen(h->path, 0600, 1, &fd), CONFCAST_OK);
+    return fd;
+}
+
+/* Takes a process and its question. */
+static int
+take_process(int listen_fd)
+{
+    const struct timeval patience = {.tv_sec = 5};
+    struct cfc_share_message message;
+    struct pollfd polls = {.fd = listen_fd, .events = POLLIN};
+    int fd;
+
+    CU_ASSERT_EQUAL_FATAL(poll(&polls, 1, CLIENT_WAIT_MS), 1);
+    fd = accept(listen_fd, NULL, NULL);
+    CU_ASSERT_FATAL(fd >= 0);
+    CU_ASSERT_EQUAL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    CU_ASSERT_EQUAL(recv(fd, &message, sizeof(message), 0), (ssize_t)sizeof(message));
+    CU_ASSERT_EQUAL(message.type, CFC_SHARE_SUBSCRIBE);
+    return fd;
+}
+
+static void
+say(int fd, uint32_t type, uint64_t serving, uint32_t state, int32_t code)
+{
+    struct cfc_share_message message = {.magic = CFC_SHARE_MAGIC,
+                                        .type = type,
+                                        .serving = serving,
+                                        .epoch = 1,
+                                        .accepted = serving,
+                                        .state = state,
+                                        .code = code,
+                                        .content = {1, 2, 3}};
+
+    CU_ASSERT_EQUAL(send(fd, &message, sizeof(message), MSG_NOSIGNAL), (ssize_t)sizeof(message));
+}
+
+static void
+an_agent_that_falls_silent_is_noticed(void)
+{
+    struct host h;
+    int listen_fd;
+    int fd;
+
+    begin(&h);
+    publish(&h, 10, 7);
+    open_process(&h, NULL);
+    CU_ASSERT_EQUAL(n_of(h.scope), 7);
+    listen_fd = listen_instead(&h);
+    fd = take_process(listen_fd);
+    say(fd, CFC_SHARE_ALIVE, 0, 0, 0);
+    BENCH_AWAIT(!status_of(h.scope).is_stale);
+    bench_sleep_ms(2500);
+    say(fd, CFC_SHARE_ALIVE, 0, 0, 0);
+    bench_sleep_ms(1500); /* four seconds since the first word, not three since the last */
+    CU_ASSERT_FALSE(status_of(h.scope).is_stale);
+    BENCH_AWAIT(status_of(h.scope).is_stale);
+    CU_ASSERT_EQUAL(n_of(h.scope), 7);
+    say(fd, CFC_SHARE_ALIVE, 0, 0, 0);
+    BENCH_AWAIT(!status_of(h.scope).is_stale);
+    close(fd);
+    close(listen_fd);
+    end(&h);
+}
+
+static void
+a_content_whose_descriptor_got_lost_is_asked_for_again(void)
+{
+    struct cfc_share_message message;
+    struct host h;
+    int listen_fd;
+    int fd;
+
+    begin(&h);
+    publish(&h, 10, 7);
+    open_process(&h, NULL);
+    listen_fd = listen_instead(&h);
+    fd = take_process(listen_fd);
+    say(fd, CFC_SHARE_STATE, 11, CONFCAST_STATE_APPLIED, 0);
+    CU_ASSERT_EQUAL(recv(fd, &message, sizeof(message), 0), 0); /* it is no refusal */
+    close(fd);
+    fd = take_process(listen_fd);
+    CU_ASSERT_EQUAL(n_of(h.scope), 7);
+    close(fd);
+    close(listen_fd);
+    end(&h);
+}
+
+static void
+an_agent_that_says_what_cannot_be_is_hung_up_on(void)
+{
+    struct cfc_share_message message;
+    struct host h;
+    int listen_fd;
+
+    begin(&h);
+    open_process(&h, NULL);
+    listen_fd = listen_instead(&h);
+    for (int i = 0; i < 2; i++) {
+        int fd = take_process(listen_fd);
+
+        say(fd, CFC_SHARE_STATE, 0, i == 0 ? CONFCAST_STATE_DEGRADED + 1 : 0, i == 0 ? 0 : 5);
+        CU_ASSERT_EQUAL(recv(fd, &message, sizeof(message), 0), 0);
+        close(fd);
+    }
+    close(listen_fd);
     end(&h);
 }
 
@@ -777,6 +942,11 @@ static const struct cfc_test_case cases[] = {
 #endif
     CFC_CASE(a_process_that_does_not_read_gets_the_newest_state_and_delays_nobody),
     CFC_CASE(what_is_no_message_is_hung_up_on),
+    CFC_CASE(the_agent_says_every_second_that_it_lives),
+    CFC_CASE(a_flood_of_refusals_is_no_flood_of_the_log),
+    CFC_CASE(an_agent_that_falls_silent_is_noticed),
+    CFC_CASE(a_content_whose_descriptor_got_lost_is_asked_for_again),
+    CFC_CASE(an_agent_that_says_what_cannot_be_is_hung_up_on),
     CFC_CASE(options_of_the_network_and_of_an_agent_exclude_each_other),
     CFC_CASE(a_second_agent_does_not_take_the_socket_of_a_living_one),
     CFC_CASE(files_of_others_at_the_path_stay),
