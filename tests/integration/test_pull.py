@@ -382,7 +382,7 @@ class Routes(PullCase):
     def test_an_answer_is_fresh_head_and_what_is_lacking(self):
         scope = "acme/parts"
         release = self.publish({"text": os.urandom(20000).hex()}, scope)
-        data = self.consumer.request("GET", f"/v1/snapshot/{scope}?after=0").body
+        data = self.consumer.request("GET", f"/v1/snapshot/{scope}?after=0&wait_s=10").body  # it may not be signed yet
         kinds = [kind for kind, _ in frames(data)]
         self.assertEqual(kinds[:4], [FRESH, HEAD, CONTENT, PAGE])
         self.assertEqual(set(kinds[4:]), {SYMBOL})
