@@ -26,6 +26,7 @@ import os
 import random
 import select
 import shutil
+import signal
 import socket
 import string
 import struct
@@ -322,4 +323,5 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and take the fleet down
     sys.exit(main())
