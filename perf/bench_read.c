@@ -5,9 +5,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 #include "confcast/confcast.h"
 #include "consumer/scope.h"
+#include "consumer/shared_content.h"
 #include "consumer/view.h"
 #include "perf/bench.h"
 #include "protocol/snapshot/body.h"
@@ -20,10 +22,28 @@ enum {
 };
 
 static struct confcast_scope scope;
+static struct confcast_scope shared_scope;
 static struct confcast_key keys[KEYS];
 static char pointers[KEYS][32];
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static volatile int64_t sink[THREADS_MAX * 16];
+
+/* The same content as a process finds it that reads through its host's agent: mapped from a sealed
+ * memfd. */
+static void
+publish_shared(const struct cfc_loaded *loaded, const struct cfc_digest *id)
+{
+    struct cfc_loaded *mapped = NULL;
+    int fd;
+
+    if (cfc_shared_content_make(loaded, &fd) != CONFCAST_OK ||
+        cfc_shared_content_map(fd, id, &mapped) != CONFCAST_OK) {
+        abort();
+    }
+    close(fd);
+    shared_scope.view = cfc_view_new(mapped, 1, 1);
+    cfc_loaded_unref(mapped);
+}
 
 /* {"service":{"key0000":0,...}} */
 static void
@@ -59,6 +79,7 @@ publish_example(void)
         abort();
     }
     scope.view = cfc_view_new(loaded, 1, 1);
+    publish_shared(loaded, &id);
     cfc_loaded_unref(loaded);
     cfc_sha256_free(sha);
 }
@@ -83,6 +104,17 @@ read_one_call(int n)
 
     for (int i = 0; i < n; i++) {
         sum += confcast_read_i64(&scope, &keys[i % KEYS], 0, NULL);
+    }
+    return sum;
+}
+
+static int64_t
+read_one_call_shared(int n)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < n; i++) {
+        sum += confcast_read_i64(&shared_scope, &keys[i % KEYS], 0, NULL);
     }
     return sum;
 }
@@ -182,14 +214,15 @@ struct way {
 static const struct way ways[] = {
     {"plain pointer", read_plain},       {"one call", read_one_call},
     {"section of 1", read_section_of_1}, {"section of 8", read_section_of_8},
-    {"pthread_rwlock", read_rwlock},
+    {"pthread_rwlock", read_rwlock},     {"one call through an agent", read_one_call_shared},
 };
 
 enum {
     PLAIN = 0,
     ONE_CALL = 1,
     RWLOCK = 4,
-    WAYS = 5
+    SHARED = 5,
+    WAYS = 6
 };
 
 static void
@@ -207,12 +240,14 @@ main(void)
     static struct cfc_bench ns[WAYS];
     static struct cfc_bench to_plain[WAYS];
     static struct cfc_bench lock_to_call;
+    static struct cfc_bench shared_to_call;
 
     publish_example();
     for (int threads = 1; threads <= THREADS_MAX; threads++) {
         memset(ns, 0, sizeof(ns));
         memset(to_plain, 0, sizeof(to_plain));
         lock_to_call.count = 0;
+        shared_to_call.count = 0;
         for (int round = 0; round < ROUNDS; round++) {
             double took[WAYS];
 
@@ -222,6 +257,7 @@ main(void)
                 cfc_bench_add(&to_plain[i], took[i] / took[PLAIN]);
             }
             cfc_bench_add(&lock_to_call, took[RWLOCK] / took[ONE_CALL]);
+            cfc_bench_add(&shared_to_call, took[SHARED] / took[ONE_CALL]);
         }
         for (int i = 0; i < WAYS; i++) {
             char ratio[64];
@@ -233,6 +269,7 @@ main(void)
             }
         }
         print(&lock_to_call, "pthread_rwlock / one call", "ratio", threads);
+        print(&shared_to_call, "one call through an agent / one call", "ratio", threads);
     }
     return 0;
 }
