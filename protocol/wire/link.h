@@ -101,7 +101,7 @@ int cfc_hello_encode(const struct cfc_hello *hello, const struct cfc_key *creden
 
 struct cfc_windows {
     uint32_t hello_ms;          /* spread HELLOs over this much, after an engine's restart */
-    uint32_t nack_us;           /* random wait before a NACK */
+    uint32_t nack_us;           /* for a NACK of everybody; waits follow from it */
     uint32_t report_ms;         /* spread REPORTs over this much */
     uint32_t report_generation; /* changed: report everything again */
 };
