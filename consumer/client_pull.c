@@ -20,7 +20,9 @@ enum {
     AFTER_MS_MAX = 3600000,
     LONGEST_FACTOR = 30, /* times pull_after_ms: something lacks although symbols come */
     STAY_DOUBLINGS_MAX = 5,
-    BAD_FRAMES_MAX = 64, /* refused ones of one answer, until the rest is not read */
+    BAD_FRAMES_MAX = 64,   /* refused ones of one answer, until the rest is not read */
+    OTHER_FRAMES_MAX = 64, /* those of one answer that are no pages and symbols: FRESH, HEAD and a
+                              CONTENT for each that a head may name are ten */
     TARGET_SIZE_MAX = 2048,
     ACK_SIZE_MAX = 64 * 1024,
 };
@@ -39,6 +41,7 @@ struct transfer {
     uint64_t accepted;   /* SNAPSHOT: when it began */
     uint64_t symbols;
     uint32_t bad_count;
+    uint32_t other_count;
     uint8_t frame[CFC_FRAME_SIZE_MAX];
     size_t frame_size; /* bytes of it that are here */
 };
@@ -76,6 +79,7 @@ feed(struct cfc_client_pull *p, struct transfer *t)
 {
     struct confcast *client = p->client;
     struct cfc_now now = cfc_client_now();
+    bool is_other = t->frame[3] != CFC_FRAME_PAGE && t->frame[3] != CFC_FRAME_SYMBOL;
     int code = cfc_receiver_on_pulled(client->receiver, t->frame, t->frame_size, &now);
 
     client->is_pulled = true; /* what comes of it is told from the rest */
@@ -83,6 +87,10 @@ feed(struct cfc_client_pull *p, struct transfer *t)
     client->is_pulled = false;
     if (code == CONFCAST_ERR_AUTHORITY) {
         cfc_fleet_watch_stranger(client);
+    }
+    t->other_count += is_other;
+    if (t->other_count > OTHER_FRAMES_MAX) {
+        return false;
     }
     switch (code) {
     case CONFCAST_OK:
@@ -314,6 +322,7 @@ begin(struct cfc_client_pull *p, const struct cfc_pull_job *job)
     p->transfers[slot].accepted = accepted_of(client, job->scope_idx);
     p->transfers[slot].symbols = symbol_count(client);
     p->transfers[slot].bad_count = 0;
+    p->transfers[slot].other_count = 0;
     p->transfers[slot].frame_size = 0;
 }
 

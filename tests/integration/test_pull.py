@@ -431,6 +431,7 @@ class Liar(http.server.BaseHTTPRequestHandler):
     recorded = {}  # an answer with a head, by scope
     requests = {}
     open_streams = 0
+    endless_bytes = 0
 
     def log_message(self, *args):
         pass
@@ -526,6 +527,7 @@ class Liar(http.server.BaseHTTPRequestHandler):
             piece = frame * 100
             while Liar.modes.get(scope) == "endless":
                 self.wfile.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+                Liar.endless_bytes += len(piece)
         finally:
             Liar.open_streams -= 1
             self.close_connection = True
@@ -589,6 +591,7 @@ class Hostile(PullCase):
                 self.assertEqual(agent.get(scopes[lie], "/n"), 1)
                 self.assertLess(Liar.requests[scopes[lie]] - before[scopes[lie]], 12)
                 self.assertLess(self.memory_kb(agent), 100000)
+        self.assertLess(Liar.endless_bytes, 20 << 20)  # what sockets hold, of a few tries
         Liar.modes = {}
         for lie, agent in agents.items():
             with self.subTest(healed_from=lie):
