@@ -612,7 +612,8 @@ remind(struct cfc_content_slot *s)
 {
     s->pass_frames++;
     s->is_reminding =
-        (s->pass_frames == CFC_REMINDER_FIRST || s->pass_frames == CFC_REMINDER_SECOND) &&
+        (s->pass_frames == CFC_REMINDER_FIRST || s->pass_frames == CFC_REMINDER_SECOND ||
+         s->pass_frames == CFC_REMINDER_THIRD) &&
         s->phase != CFC_CAST_CLOSE;
 }
 

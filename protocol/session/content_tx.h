@@ -31,9 +31,11 @@
 enum {
     CFC_CODINGS_MAX = 8, /* codings of one content held at one time */
     /* After so many pages and symbols of a pass CONTENT goes again: who lost the first one keeps
-     * what follows it only for as long as early_rx.h has room. */
+     * what follows it only for as long as early_rx.h has room, which is some 170 frames.  Of a
+     * million receivers that lose 1 % each, one loses any three. */
     CFC_REMINDER_FIRST = 24,
-    CFC_REMINDER_SECOND = 96
+    CFC_REMINDER_SECOND = 72,
+    CFC_REMINDER_THIRD = 144
 };
 
 #define CFC_CAST_PHASES(X)                                                                         \

@@ -27,6 +27,20 @@ sum_decoded(const struct sim *sim)
     return sum;
 }
 
+/* Symbols that receivers were given before their CONTENT, and refused with NOT_FOUND at first. */
+static uint64_t
+sum_kept(const struct sim *sim)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < sim->consumer_count; i++) {
+        if (sim->consumers[i].receiver != NULL) {
+            sum += cfc_receiver_stats(sim->consumers[i].receiver)->frames_early;
+        }
+    }
+    return sum;
+}
+
 static uint64_t
 sum_poisoned(const struct sim *sim)
 {
@@ -86,6 +100,7 @@ sim_story_random_loss(struct sim *sim)
     sim_converge(sim, LATE);
     sim_world_trace(&sim->world, "price", 0, wire * 1000 / content_bytes, sum_decoded(sim));
     sim_claim(sim, sum_decoded(sim) > 0, "blocks were decoded from repair symbols");
+    sim_claim(sim, sum_kept(sim) > 0, "what came before its CONTENT was kept");
     sim_claim(sim, wire * 1000 <= content_bytes * PRICE_MAX,
               "the price of 1 % loss on the wire is bounded");
 }
