@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "consumer/client.h"
+#include "consumer/fork_guard.h"
 #include "consumer/share_wire.h"
 #include "consumer/shared_content.h"
 #include "protocol/base/prng.h"
@@ -22,6 +23,10 @@
 #define ANSWER_WAIT_NS CFC_S
 #define STALE_AFTER_NS (3 * CFC_S) /* without an agent, or a word of it */
 #define SLEEP_MAX_NS   CFC_S
+
+enum {
+    RECEIVED_MAX = 64 /* messages before calls and forks get their turn */
+};
 
 struct cfc_agent_link {
     pthread_mutex_t lock;
@@ -39,7 +44,8 @@ struct cfc_agent_link {
     uint32_t asked;       /* of the scopes, on this connection */
     struct cfc_share_message states[CFC_RECEIVER_SCOPES_MAX];
     int answers[CFC_RECEIVER_SCOPES_MAX];  /* AGAIN: none yet on this connection */
-    int refusals[CFC_RECEIVER_SCOPES_MAX]; /* why the content in `states` is not served; OK */
+    int refusals[CFC_RECEIVER_SCOPES_MAX]; /* why the content below is not served; OK */
+    uint8_t refused[CFC_RECEIVER_SCOPES_MAX][32];
 };
 
 /* ---- State ----------------------------------------------------------------------------------- */
@@ -203,6 +209,7 @@ refuse(struct confcast *client, struct confcast_scope *scope, int error)
     struct cfc_share_message message = client->link->states[scope->idx];
 
     client->link->refusals[scope->idx] = error;
+    memcpy(client->link->refused[scope->idx], message.content, sizeof(message.content));
     cfc_client_say(client, 1, "content not served scope=%s version=%llu error=%s", scope->path,
                    (unsigned long long)message.serving, confcast_error_word(error));
     tell(scope, "rejected", error);
@@ -214,10 +221,13 @@ refuse(struct confcast *client, struct confcast_scope *scope, int error)
 /* This process is short of memory or descriptors (a descriptor that was sent and did not come): the
  * agent has to send the content again, on another connection. */
 static bool
-is_shortage(int error, int fd, int refusal)
+is_shortage(const struct cfc_agent_link *link, uint32_t idx, int error, int fd)
 {
+    bool is_refused = link->refusals[idx] != CONFCAST_OK &&
+                      memcmp(link->refused[idx], link->states[idx].content, 32) == 0;
+
     return error == CONFCAST_ERR_NO_MEMORY || error == CONFCAST_ERR_RESOURCE ||
-           (error == CONFCAST_ERR_NOT_FOUND && fd < 0 && refusal == CONFCAST_OK);
+           (error == CONFCAST_ERR_NOT_FOUND && fd < 0 && !is_refused);
 }
 
 static void
@@ -247,7 +257,7 @@ on_state(struct confcast *client, struct confcast_scope *scope,
     if (is_swapped) {
         client->link->refusals[scope->idx] = CONFCAST_OK;
         tell(scope, "applied", CONFCAST_OK);
-    } else if (is_shortage(error, fd, client->link->refusals[scope->idx])) {
+    } else if (is_shortage(client->link, scope->idx, error, fd)) {
         cfc_client_say(client, 1, "a content cannot be taken now scope=%s error=%s", scope->path,
                        confcast_error_word(error));
         lose(client);
@@ -324,7 +334,9 @@ receive_all(struct confcast *client)
     struct cfc_agent_link *link = client->link;
 
     /* A reader that parks in its section holds up what comes: the agent keeps the newest. */
-    while (link->fd >= 0 && !cfc_client_is_stalled(client)) {
+    for (int i = 0; i < RECEIVED_MAX && link->fd >= 0 && !cfc_client_is_stalled(client) &&
+                    !atomic_load(&cfc_fork_is_wanted);
+         i++) {
         struct cfc_share_message message;
         int fd;
         int error = receive_one(link, &message, &fd);
@@ -367,6 +379,16 @@ wait_until(int link_fd, short link_events, int wake_fd, uint64_t deadline_ns)
 
     if (ppoll(polls, 2, &wait, NULL) > 0 && (polls[1].revents & POLLIN) != 0) {
         (void)!read(wake_fd, &count, sizeof(count));
+    }
+}
+
+static void
+stand_back(void)
+{
+    const struct timespec pause = {.tv_nsec = 50000};
+
+    while (atomic_load(&cfc_fork_is_wanted)) {
+        nanosleep(&pause, NULL);
     }
 }
 
@@ -415,6 +437,7 @@ cfc_agent_link_run(void *arg)
         events = events_of(client);
         pthread_mutex_unlock(&link->lock);
         wait_until(fd, events, client->wake_fd, until_ns);
+        stand_back();
         pthread_mutex_lock(&link->lock);
     }
     pthread_mutex_unlock(&link->lock);

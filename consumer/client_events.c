@@ -162,7 +162,7 @@ publish(struct confcast_scope *scope, struct confcast_view *view, bool is_other_
 }
 
 /* CRASH_LOOP: this version is set aside.  Otherwise a content that is another one is on trial from
- * now on, before any reader sees it. */
+ * now on, before the application sees it. */
 static int
 begin_trial(struct confcast_scope *scope, const struct cfc_loaded *loaded, uint64_t epoch,
             uint64_t version)
@@ -174,8 +174,7 @@ begin_trial(struct confcast_scope *scope, const struct cfc_loaded *loaded, uint6
         scope->view != NULL) {
         return CONFCAST_ERR_CRASH_LOOP;
     }
-    cfc_trials_begin(trials, scope->scope_id, &served);
-    scope->trial_since_ns = cfc_client_now().mono_ns;
+    cfc_trials_begin(trials, scope->scope_id, &served, scope->is_restoring);
     return CONFCAST_OK;
 }
 
@@ -195,23 +194,30 @@ cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_
 {
     bool is_other_content =
         scope->view == NULL || !cfc_digest_equal(&scope->view->loaded->id, &loaded->id);
+    bool is_tried = is_other_content && scope->client->cache != NULL;
     struct confcast_view *view = cfc_view_new(loaded, epoch, version);
 
     if (view == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    if (is_other_content && scope->validate != NULL &&
-        scope->validate(scope->validate_arg, scope, view) != 0) {
-        cfc_view_free(view);
-        return CONFCAST_ERR_APP_REJECT;
-    }
-    if (is_other_content && scope->client->cache != NULL) {
+    if (is_tried) {
         int error = begin_trial(scope, loaded, epoch, version);
 
         if (error != CONFCAST_OK) {
             cfc_view_free(view);
             return error;
         }
+    }
+    if (is_other_content && scope->validate != NULL &&
+        scope->validate(scope->validate_arg, scope, view) != 0) {
+        if (is_tried) {
+            cfc_trials_withdraw(cfc_cache_trials(scope->client->cache), scope->scope_id);
+        }
+        cfc_view_free(view);
+        return CONFCAST_ERR_APP_REJECT;
+    }
+    if (is_tried) {
+        scope->trial_since_ns = cfc_client_now().mono_ns;
     }
     publish(scope, view, is_other_content);
     return CONFCAST_OK;
@@ -466,7 +472,9 @@ restore_serving(struct confcast *client, struct confcast_scope *scope,
                                              serving->version, &serving->content, serving->state);
     }
     if (error == CONFCAST_OK) {
+        scope->is_restoring = true;
         error = cfc_client_swap(scope, loaded, serving->epoch, serving->version);
+        scope->is_restoring = false;
         now = cfc_client_now();
         cfc_receiver_served(client->receiver, scope->idx, error, &now);
     }

@@ -1,20 +1,24 @@
 #include "consumer/fork_guard.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <time.h>
 #include <urcu/urcu-bp.h>
 
 #include "confcast/error.h"
 #include "consumer/agent_link.h"
 #include "consumer/client.h"
+#include "consumer/trials.h"
 
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static int handlers_error;
+static atomic_bool has_handlers;
+static _Thread_local bool is_prepared; /* by confcast_prepare_fork(), for the fork() to come */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list and descriptors */
 static struct confcast *clients;
 atomic_bool cfc_fork_is_pending;
+atomic_bool cfc_fork_is_wanted;
 static bool is_rcu_told; /* of the fork that is under way; under the lock */
 static atomic_bool is_frozen;
 
@@ -58,31 +62,57 @@ unlock_links(void)
 }
 
 static void
-before_fork(void)
+prepare(void)
 {
     cfc_fork_guard_lock();
+    atomic_store(&cfc_fork_is_wanted, true);
     while (!lock_links()) {
+        const struct timespec pause = {.tv_nsec = 50000};
+
         cfc_fork_guard_unlock();
-        sched_yield();
+        nanosleep(&pause, NULL);
         cfc_fork_guard_lock();
+        atomic_store(&cfc_fork_is_wanted, true);
     }
-    cfc_reader_lock_keys();
+    atomic_store(&cfc_fork_is_wanted, false);
     /* A frozen child has no thread of RCU's that could be told. */
     is_rcu_told = !atomic_load(&is_frozen) && urcu_bp_read_ongoing() == 0;
     if (is_rcu_told) {
         urcu_bp_call_rcu_before_fork();
         urcu_bp_before_fork();
     }
+    /* After the wait for readers, who may take them. */
+    cfc_reader_lock_keys();
+    cfc_trials_lock_list();
+}
+
+static void
+before_fork(void)
+{
+    if (!is_prepared) {
+        prepare();
+    }
+    is_prepared = false;
+}
+
+void
+confcast_prepare_fork(void)
+{
+    if (atomic_load(&has_handlers) && !is_prepared) {
+        prepare();
+        is_prepared = true;
+    }
 }
 
 static void
 in_parent(void)
 {
+    cfc_trials_unlock_list();
+    cfc_reader_unlock_keys();
     if (is_rcu_told) {
         urcu_bp_after_fork_parent();
         urcu_bp_call_rcu_after_fork_parent();
     }
-    cfc_reader_unlock_keys();
     unlock_links();
     cfc_fork_guard_unlock();
 }
@@ -93,6 +123,7 @@ in_child(void)
 {
     struct confcast **at;
 
+    cfc_trials_unlock_list();
     cfc_reader_unlock_keys();
     if (is_rcu_told) {
         urcu_bp_after_fork_child();
@@ -119,6 +150,7 @@ static void
 set_handlers(void)
 {
     handlers_error = pthread_atfork(before_fork, in_parent, in_child);
+    atomic_store(&has_handlers, handlers_error == 0);
 }
 
 int

@@ -37,6 +37,10 @@ bool cfc_fork_guard_is_frozen(void);
 extern atomic_bool cfc_fork_is_pending;
 void cfc_fork_guard_resume_now(void);
 
+/* A fork() waits for the locks of all links: whose thread could take its lock anew stands back, so
+ * that a busy one does not keep the fork waiting for ever. */
+extern atomic_bool cfc_fork_is_wanted;
+
 static inline void
 cfc_fork_guard_resume(void)
 {

@@ -31,6 +31,7 @@ struct confcast_scope {
     confcast_validate_fn *validate;
     void *validate_arg;
     uint64_t since_ns;       /* monotonic time of the subscription */
+    bool is_restoring;       /* a swap to what the process before served */
     uint64_t trial_since_ns; /* monotonic time of the content's swap; 0 = it is not on trial */
     int persist_error;       /* why the newest state is not durable; CONFCAST_OK */
     bool is_deferred;        /* `deferred` is a SERVE that waits for retired memory */

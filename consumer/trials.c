@@ -46,12 +46,26 @@ struct cfc_trials {
     pthread_mutex_t lock; /* guards the slots */
     size_t count;
     struct slot slots[CFC_TRIALS_SCOPES_MAX];
+    struct slot *begun; /* of the last begin, and what it was */
+    struct slot before;
     struct cfc_trials *next; /* under open_lock */
 };
 
 /* Those whose process may end by exit(). */
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cfc_trials *open_ones;
+
+void
+cfc_trials_lock_list(void)
+{
+    pthread_mutex_lock(&open_lock);
+}
+
+void
+cfc_trials_unlock_list(void)
+{
+    pthread_mutex_unlock(&open_lock);
+}
 
 /* ---- The file ---------------------------------------------------------------------------------
  */
@@ -118,6 +132,7 @@ take_slots(struct cfc_trials *trials, const uint8_t *bytes, size_t size, uint64_
         if (header.is_running == 1 && slot->is_served) {
             count_strike(trials, slot, now_unix_ns);
         }
+        slot->is_aside = slot->is_aside && trials->strikes_max != UINT32_MAX;
         slot->is_served = false;
         trials->count++;
     }
@@ -140,11 +155,14 @@ cfc_trials_open(int dir_fd, uint32_t strikes_max, uint64_t now_unix_ns)
         take_slots(trials, bytes, size, now_unix_ns);
         free(bytes);
     }
-    trials->fd = openat(dir_fd, NAME,
-                        O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    trials->fd = openat(dir_fd, NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     /* The slots first: a process that dies here has served nothing. */
     for (size_t i = 0; i < trials->count; i++) {
         write_slot(trials, &trials->slots[i]);
+    }
+    if (trials->fd >= 0) {
+        (void)!ftruncate(trials->fd,
+                         (off_t)(sizeof(struct header) + trials->count * sizeof(struct slot)));
     }
     write_running(trials, true);
     pthread_mutex_lock(&open_lock);
@@ -259,9 +277,27 @@ cfc_trials_good(struct cfc_trials *trials, uint64_t scope_id)
     return good;
 }
 
+/* Puts what is served on trial in its slot. */
+static void
+try_in(struct slot *slot, const struct cfc_trial_content *served, bool is_again)
+{
+    bool is_good =
+        slot->good.version != 0 && cfc_digest_equal(&slot->good.content, &served->content);
+    bool is_tried = is_same(&slot->trial, served);
+
+    /* What is set aside stays so while the good one serves in its place. */
+    if (!is_good && !is_tried && !(is_again && slot->strikes > 0)) {
+        slot->trial = *served;
+        slot->strikes = 0;
+        slot->is_aside = false;
+        is_tried = true;
+    }
+    slot->is_served = !is_good && is_tried;
+}
+
 void
 cfc_trials_begin(struct cfc_trials *trials, uint64_t scope_id,
-                 const struct cfc_trial_content *served)
+                 const struct cfc_trial_content *served, bool is_again)
 {
     struct slot *slot;
 
@@ -274,19 +310,33 @@ cfc_trials_begin(struct cfc_trials *trials, uint64_t scope_id,
         slot = &trials->slots[trials->count++];
         slot->scope_id = scope_id;
     }
+    trials->begun = slot;
     if (slot != NULL) {
-        bool is_good =
-            slot->good.version != 0 && cfc_digest_equal(&slot->good.content, &served->content);
-
-        /* What is set aside stays so while the good one serves in its place. */
-        if (!is_good && !is_same(&slot->trial, served)) {
-            slot->trial = *served;
-            slot->strikes = 0;
-            slot->is_aside = false;
-        }
-        slot->is_served = !is_good;
+        trials->before = *slot;
+        try_in(slot, served, is_again);
         write_slot(trials, slot);
     }
+    pthread_mutex_unlock(&trials->lock);
+}
+
+void
+cfc_trials_withdraw(struct cfc_trials *trials, uint64_t scope_id)
+{
+    struct slot *slot;
+
+    if (trials == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&trials->lock);
+    slot = find(trials, scope_id);
+    if (slot != NULL) {
+        if (slot == trials->begun) {
+            *slot = trials->before;
+        }
+        slot->is_served = slot == trials->begun && slot->is_served;
+        write_slot(trials, slot);
+    }
+    trials->begun = NULL;
     pthread_mutex_unlock(&trials->lock);
 }
 

@@ -43,6 +43,10 @@ struct cfc_trial_content {
 struct cfc_trials *cfc_trials_open(int dir_fd, uint32_t strikes_max, uint64_t now_unix_ns);
 void cfc_trials_close(struct cfc_trials *trials); /* an orderly end; NULL is fine */
 
+/* Held over fork(): a child finds it free. */
+void cfc_trials_lock_list(void);
+void cfc_trials_unlock_list(void);
+
 /* In a forked child: its end says nothing.  Async-signal-safe. */
 void cfc_trials_abandon(struct cfc_trials *trials);
 
@@ -53,9 +57,14 @@ bool cfc_trials_is_aside(struct cfc_trials *trials, uint64_t scope_id, uint64_t 
 /* What served well last; version 0: nothing did. */
 struct cfc_trial_content cfc_trials_good(struct cfc_trials *trials, uint64_t scope_id);
 
-/* This is about to be served: it is on trial, unless it is the good one. */
+/* This is about to be judged by the application and served: it is on trial, unless it is the good
+ * one.  What a start serves again (`is_again`) does not take the place of another one that has
+ * strikes. */
 void cfc_trials_begin(struct cfc_trials *trials, uint64_t scope_id,
-                      const struct cfc_trial_content *served);
+                      const struct cfc_trial_content *served, bool is_again);
+
+/* It is not served after all: takes the begin back, whole when no other scope began since. */
+void cfc_trials_withdraw(struct cfc_trials *trials, uint64_t scope_id);
 
 /* What is on trial has served well.  Nothing without one. */
 void cfc_trials_pass(struct cfc_trials *trials, uint64_t scope_id);

@@ -23,8 +23,8 @@ struct cfc_hook_run {
 
 /* Runs the command and waits for its end.  *status: its exit code, or 128 + the signal that ended
  * it.  OK: it ended with 0.  APP_REJECT: with something else.  TIMEOUT, CLOSED: it was ended, since
- * it took too long or stop_fd was readable: its process group gets SIGTERM, and SIGKILL after two
- * seconds.  RESOURCE, NO_MEMORY: it did not run. */
+ * it took too long or stop_fd was readable: its process group gets SIGTERM, and SIGKILL once the
+ * shell has ended, after two seconds at most.  RESOURCE, NO_MEMORY: it did not run. */
 int cfc_hook_run(const struct cfc_hook_run *run, int *status);
 
 #endif

@@ -596,6 +596,7 @@ main(int argc, char **argv)
     sigaddset(&signals, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* whoever started us may have it ignored: commands are waited for */
     if (arguments.events != NULL) {
         events_fd = strcmp(arguments.events, "-") == 0
                         ? STDOUT_FILENO

@@ -181,7 +181,20 @@ note_executed(struct cfc_outlet *outlet, size_t i, const struct served *served)
     }
 }
 
+/* Whatever comes of a run, the host is no more as the last good one left it. */
 static void
+forget_executed(struct cfc_outlet *outlet, size_t i)
+{
+    char name[17];
+
+    note_name(outlet->config.scopes[i], name);
+    if (unlinkat(outlet->executed_fd, name, 0) == 0) {
+        (void)cfc_dir_sync(outlet->executed_fd);
+    }
+}
+
+/* false: it could not be run now. */
+static bool
 execute(struct cfc_outlet *outlet, size_t i, const struct served *served,
         const struct cfc_buffer *json)
 {
@@ -205,16 +218,23 @@ execute(struct cfc_outlet *outlet, size_t i, const struct served *served,
                  outlet->config.paths[i]);
         run.file = file;
     }
+    forget_executed(outlet, i);
     error = cfc_hook_run(&run, &status);
     if (error == CONFCAST_OK) {
         note_executed(outlet, i, served);
         tell(outlet, i, "executed", served, 0);
+    } else if (error == CONFCAST_ERR_RESOURCE || error == CONFCAST_ERR_NO_MEMORY ||
+               error == CONFCAST_ERR_NO_SPACE || error == CONFCAST_ERR_IO) {
+        say(outlet, 1, "the command cannot be run now scope=%s error=%s", outlet->config.paths[i],
+            confcast_error_word(error));
+        return false;
     } else if (error != CONFCAST_ERR_CLOSED) {
         say(outlet, 0, "the command failed scope=%s version=%llu status=%d error=%s",
             outlet->config.paths[i], (unsigned long long)served->version, status,
             confcast_error_word(error));
         tell(outlet, i, "exec_failed", served, error);
     }
+    return true;
 }
 
 /* ---- The thread ------------------------------------------------------------------------------ */
@@ -237,10 +257,8 @@ send_out(struct cfc_outlet *outlet, size_t i, const struct served *served)
     if (cfc_json_write(&json, cfc_body_root(served->loaded->body)) == CONFCAST_OK) {
         is_done = !is_export_due || export_one(outlet, i, served, &json) == CONFCAST_OK;
         if (is_done && is_command_due) {
-            scope->tried = *id;
-            if (!was_executed(outlet, i, served)) {
-                execute(outlet, i, served, &json);
-            }
+            is_done = was_executed(outlet, i, served) || execute(outlet, i, served, &json);
+            scope->tried = is_done ? *id : scope->tried;
         }
     }
     cfc_buffer_free(&json);

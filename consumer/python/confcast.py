@@ -18,12 +18,16 @@ change callback raises goes to sys.unraisablehook; what a validator raises refus
 must not close the client, nor wait.  Do not hold a lock that a callback takes while you call the
 library from another thread (reading and status apart).
 
-A child made by fork() (multiprocessing, pre-forking servers) goes on with a client that reads through
-an agent; another client says CLOSED there.
+A child made by os.fork() (multiprocessing, pre-forking servers) goes on with a client that reads through
+an agent; another client says CLOSED there.  The fork waits for callbacks and views of other threads;
+do not fork in a callback or while a view is open in this thread.  A client that is not closed lives
+until the program ends.
 
 The library is libconfcast.so.0; CONFCAST_LIBRARY in the environment names another file.
 """
 
+import atexit
+import contextlib
 import ctypes
 import json
 import math
@@ -138,6 +142,7 @@ def _load():
         "next": (ctypes.c_bool, ctypes.POINTER(_Iterator)),
         "diff": (integer, pointer, pointer, _CHANGED_KEY, pointer),
         "differs": (ctypes.c_bool, pointer, pointer, key),
+        "prepare_fork": (None,),
         "error_word": (ctypes.c_char_p, integer),
         "error_text": (ctypes.c_char_p, integer),
     }
@@ -149,6 +154,9 @@ def _load():
 
 
 _c = _load()
+
+# fork() waits for callbacks, and they wait for the lock of the interpreter: without it, before.
+os.register_at_fork(before=_c.confcast_prepare_fork)
 
 
 class Error(Exception):
@@ -206,6 +214,7 @@ class View:
     def __enter__(self):
         if self._thread is not None:
             raise RuntimeError("this view is in use")
+        self._scope._client._check_open()
         _c.confcast_read_lock()
         self._thread = threading.get_ident()
         self._view = _c.confcast_view(self._scope._scope)
@@ -420,7 +429,8 @@ class Scope:
         while True:
             # In pieces, so that a signal such as Ctrl-C is seen.
             piece_ms = 500 if left_ms is None else min(left_ms, 500)
-            code = _c.confcast_wait(self._scope, version, piece_ms)
+            with self._client._in_use():
+                code = _c.confcast_wait(self._scope, version, piece_ms)
             if code != _TIMEOUT:
                 return _check(code)
             if left_ms is not None:
@@ -436,6 +446,17 @@ class Scope:
 
 
 # ---- Clients ---------------------------------------------------------------------------------------
+
+
+_open_clients = set()  # their callbacks live as long as they are called
+
+
+def _close_all():
+    for client in list(_open_clients):
+        client.close()
+
+
+atexit.register(_close_all)
 
 
 def _path(value):
@@ -459,6 +480,9 @@ class Client:
             else _LOG()
         self._client = ctypes.c_void_p()
         self._scopes = {}
+        self._lock = threading.Condition()
+        self._waiting = 0  # threads inside of confcast_wait()
+        self._callback_thread = None  # the one that a callback runs in now
         options = _Options(
             size=ctypes.sizeof(_Options), fleet_path=_path(fleet), credential_path=_path(credential),
             id=id.encode() if id is not None else None,
@@ -469,7 +493,11 @@ class Client:
             pull=_PULLS[pull], pull_ca_file=_path(pull_ca), pull_cert_file=_path(pull_cert),
             pull_key_file=_path(pull_key), pull_wait_ms=pull_wait_ms, pull_after_ms=pull_after_ms,
             crash_starts_max=crash_starts_max)
-        _check(_c.confcast_open(ctypes.byref(options), ctypes.byref(self._client)))
+        _open_clients.add(self)
+        code = _c.confcast_open(ctypes.byref(options), ctypes.byref(self._client))
+        if code != 0:
+            _open_clients.discard(self)
+            raise Error(code)
 
     def __enter__(self):
         return self
@@ -481,11 +509,30 @@ class Client:
         if not self._client:
             raise Error(_CLOSED)
 
+    @contextlib.contextmanager
+    def _in_use(self):
+        with self._lock:
+            self._check_open()
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                self._lock.notify_all()
+
     def close(self):
-        """Idempotent.  No view may be open, in any thread."""
-        client, self._client = self._client, ctypes.c_void_p()
+        """Idempotent.  Sends those who wait away, within half a second.  Not from a callback, nor while
+        a view is open or another call is under way, in any thread."""
+        if self._callback_thread == threading.get_ident():
+            raise RuntimeError("a client cannot be closed from its callback")
+        with self._lock:
+            client, self._client = self._client, ctypes.c_void_p()
+            while self._waiting > 0:
+                self._lock.wait()
         if client:
             _c.confcast_close(client)
+            _open_clients.discard(self)
 
     def subscribe(self, path, on_change=None, validate=None):
         """Follows a scope; the same Scope for the same path, whose callbacks stay those given first.
@@ -498,16 +545,19 @@ class Client:
         options = _ScopeOptions(size=ctypes.sizeof(_ScopeOptions))
 
         def change(unused, found, before, after):
+            self._callback_thread = threading.get_ident()
             scope._scope = ctypes.c_void_p(found)  # before subscribe returns, too
             views = View(scope, before) if before else None, View(scope, after)
             try:
                 on_change(scope, *views)
             finally:
+                self._callback_thread = None
                 for view in views:
                     if view is not None:
                         view._end()
 
         def ask(unused, found, candidate):
+            self._callback_thread = threading.get_ident()
             scope._scope = ctypes.c_void_p(found)
             view = View(scope, candidate)
             try:
@@ -516,6 +566,7 @@ class Client:
                 sys.excepthook(*sys.exc_info())
                 return 1
             finally:
+                self._callback_thread = None
                 view._end()
 
         scope._callbacks = (_CHANGE(change) if on_change else _CHANGE(),
@@ -523,8 +574,11 @@ class Client:
         options.change, options.validate = scope._callbacks
         found = ctypes.c_void_p()
         encoded = path.encode()
-        _check(_c.confcast_subscribe(self._client, b"" if b"\0" in encoded else encoded,
-                                     ctypes.byref(options), ctypes.byref(found)))
+        self._scopes[path] = scope  # first: its callbacks are called from now on
+        code = _c.confcast_subscribe(self._client, b"" if b"\0" in encoded else encoded,
+                                     ctypes.byref(options), ctypes.byref(found))
+        if code != 0:
+            del self._scopes[path]
+            raise Error(code)
         scope._scope = found
-        self._scopes[path] = scope
         return scope

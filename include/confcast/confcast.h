@@ -403,6 +403,11 @@ int confcast_view_json(const struct confcast_view *view, const struct confcast_k
  * this reason (APP_REJECT: by the validator); a later one may come. */
 int confcast_wait(struct confcast_scope *scope, uint64_t version, uint32_t timeout_ms);
 
+/* For a language runtime whose threads wait for a lock of its own to run (Python's GIL): does what
+ * fork() would do here first, which waits for callbacks and reader sections of other threads.  Call
+ * it without that lock, and then fork() in the same thread with nothing of confcast in between. */
+void confcast_prepare_fork(void);
+
 /* ---- Being told ------------------------------------------------------------------------------ */
 
 /* Replace what was given at confcast_subscribe(); NULL ends it.  When they return no call of the

@@ -6,6 +6,7 @@ import ctypes
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -288,6 +289,61 @@ def check_fork(fleet, scope):
     check("a forked worker follows", os.waitpid(worker, 0)[1] == 0)
 
 
+def check_fork_storm(fleet, client_of):
+    """Forks while callbacks run and views are open: nobody waits for the other for ever."""
+    ending = threading.Event()
+    calls = []
+
+    def on_change(scope, before, after):
+        time.sleep(0.02)
+        calls.append(after.get_int("/generation"))
+
+    with client_of() as client:
+        scope = client.subscribe(SCOPE, on_change=on_change)
+        scope.wait(timeout=10)
+
+        def read():
+            while not ending.is_set():
+                with scope.view() as view:
+                    time.sleep(0.002)
+                    view.get_int("/generation")
+
+        def swap():
+            number = SWAPS
+            while not ending.is_set():
+                number += 1
+                publish(fleet, generation(number))
+
+        threads = [threading.Thread(target=read, daemon=True), threading.Thread(target=swap, daemon=True)]
+        for thread in threads:
+            thread.start()
+        signal.alarm(60)  # a deadlock ends the test
+        for _ in range(40):
+            worker = os.fork()
+            if worker == 0:
+                os._exit(0 if scope.get_int("/generation") > 0 else 1)
+            check("a worker reads", os.waitpid(worker, 0)[1] == 0)
+            time.sleep(0.01)
+        signal.alarm(0)
+        ending.set()
+        for thread in threads:
+            thread.join()
+        try:
+            client.subscribe(SCOPE)._client._callback_thread = threading.get_ident()
+            client.close()
+            check("a callback cannot close its client", False)
+        except RuntimeError:
+            client._callback_thread = None
+        waiter = threading.Thread(target=lambda: calls.append(error_of(scope.wait, 2**60, timeout=60)))
+        waiter.start()
+        time.sleep(0.1)
+    waiter.join(5)
+    check("closing sends those who wait away", calls[-1] == "closed", calls[-1:])
+    check("callbacks came meanwhile", len(calls) > 3, calls)
+    check("a view of a closed client is refused", error_of(scope.view) == "closed")
+    print(f"40 forks while {len(calls)} callbacks ran", flush=True)
+
+
 def story(fleet):
     agent = fleet.consumers[0]
 
@@ -305,6 +361,7 @@ def story(fleet):
         check_callbacks(fleet, client_of)
         check_threads(fleet, scope)
         check_fork(fleet, scope)
+        check_fork_storm(fleet, client_of)
 
 
 def run():

@@ -433,7 +433,6 @@ a_flood_of_refusals_is_no_flood_of_the_log(void)
 /* ---- An agent of the test's own ---------------------------------------------------------------
  */
 
-/* Stops the agent and takes its place at the path. */
 static int
 listen_instead(struct host *h)
 {
@@ -445,7 +444,6 @@ listen_instead(struct host *h)
     return fd;
 }
 
-/* Takes a process and its question. */
 static int
 take_process(int listen_fd)
 {
@@ -478,6 +476,38 @@ say(int fd, uint32_t type, uint64_t serving, uint32_t state, int32_t code)
     CU_ASSERT_EQUAL(send(fd, &message, sizeof(message), MSG_NOSIGNAL), (ssize_t)sizeof(message));
 }
 
+/* A state of some content, with a descriptor or without (-1). */
+static void
+say_content(int fd, uint64_t serving, uint8_t content, int passed_fd)
+{
+    struct cfc_share_message message = {.magic = CFC_SHARE_MAGIC,
+                                        .type = CFC_SHARE_STATE,
+                                        .serving = serving,
+                                        .epoch = 1,
+                                        .accepted = serving,
+                                        .state = CONFCAST_STATE_APPLIED,
+                                        .content = {content}};
+    struct iovec iov = {.iov_base = &message, .iov_len = sizeof(message)};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    if (passed_fd >= 0) {
+        struct cmsghdr *c;
+
+        m.msg_control = control.bytes;
+        m.msg_controllen = sizeof(control.bytes);
+        c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &passed_fd, sizeof(int));
+    }
+    CU_ASSERT_EQUAL(sendmsg(fd, &m, MSG_NOSIGNAL), (ssize_t)sizeof(message));
+}
+
 static void
 an_agent_that_falls_silent_is_noticed(void)
 {
@@ -495,7 +525,7 @@ an_agent_that_falls_silent_is_noticed(void)
     BENCH_AWAIT(!status_of(h.scope).is_stale);
     bench_sleep_ms(2500);
     say(fd, CFC_SHARE_ALIVE, 0, 0, 0);
-    bench_sleep_ms(1500); /* four seconds since the first word, not three since the last */
+    bench_sleep_ms(1500); /* 4 s since the first word, not 3 since the last */
     CU_ASSERT_FALSE(status_of(h.scope).is_stale);
     BENCH_AWAIT(status_of(h.scope).is_stale);
     CU_ASSERT_EQUAL(n_of(h.scope), 7);
@@ -524,6 +554,13 @@ a_content_whose_descriptor_got_lost_is_asked_for_again(void)
     close(fd);
     fd = take_process(listen_fd);
     CU_ASSERT_EQUAL(n_of(h.scope), 7);
+    /* Nor is it one after something else was refused. */
+    say_content(fd, 12, 1, listen_fd);
+    CU_ASSERT_EQUAL(recv(fd, &message, sizeof(message), 0), (ssize_t)sizeof(message));
+    CU_ASSERT_EQUAL(message.type, CFC_SHARE_REFUSED); /* that was no memfd */
+    say_content(fd, 12, 1, -1);                       /* the same again: refused it is */
+    say_content(fd, 13, 2, -1);
+    CU_ASSERT_EQUAL(recv(fd, &message, sizeof(message), 0), 0);
     close(fd);
     close(listen_fd);
     end(&h);

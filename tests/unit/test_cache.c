@@ -221,14 +221,14 @@ trimming_drops_the_oldest_but_never_what_a_file_names(void)
     job.head_size = size;
     CU_ASSERT_EQUAL(cfc_cache_commit(cache, &job), CONFCAST_OK);
     good.content = loaded[2]->id; /* served well before */
-    cfc_trials_begin(cfc_cache_trials(cache), 1, &good);
+    cfc_trials_begin(cfc_cache_trials(cache), 1, &good, false);
     cfc_trials_pass(cfc_cache_trials(cache), 1);
     cfc_cache_trim(cache);
     CU_ASSERT(!is_stored(loaded[0]));
     CU_ASSERT(is_stored(loaded[1]));
     CU_ASSERT(is_stored(loaded[2]));
     good = (struct cfc_trial_content){.epoch = 1, .version = 2, .content = loaded[1]->id};
-    cfc_trials_begin(cfc_cache_trials(cache), 1, &good);
+    cfc_trials_begin(cfc_cache_trials(cache), 1, &good, false);
     cfc_trials_pass(cfc_cache_trials(cache), 1);
     cfc_cache_trim(cache);
     CU_ASSERT(!is_stored(loaded[2]));

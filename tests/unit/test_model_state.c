@@ -235,6 +235,7 @@ requests_that_come_to_nothing_leave_nothing_in_memory(void)
         CU_ASSERT_EQUAL(
             cfc_service_set_layers(m.service, &change, scope, foreign, 2, false, 0, &layers, NULL),
             CONFCAST_OK);
+        json_decref(layers.preview);
     }
     CU_ASSERT_EQUAL(HASH_CNT(hh, m.service->catalog.by_path), before);
     /* What something came of stays: a layer that is only named, and a scope with rules alone. */

@@ -290,6 +290,24 @@ a_command_that_failed_is_run_again_by_the_next_agent_only(void)
     end(&h);
 }
 
+static void
+going_back_from_a_failed_command_runs_it_again(void)
+{
+    struct host h;
+
+    begin(&h);
+    h.config.command = "echo $CONFCAST_VERSION >>$OUT; [ $CONFCAST_VERSION != 11 ]";
+    publish(&h, 10, 7);
+    start(&h);
+    BENCH_AWAIT(h.executed == 1);
+    publish(&h, 11, 8);
+    BENCH_AWAIT(h.exec_failed == 1);
+    publish(&h, 12, 7); /* which ran well once, before the other one left things half done */
+    BENCH_AWAIT(h.executed == 2);
+    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n11\n12\n");
+    end(&h);
+}
+
 static struct cfc_hook_run
 run_of(const char *command)
 {
@@ -379,6 +397,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_command_gets_the_content_and_what_it_is),
     CFC_CASE(changes_while_it_runs_are_one_more_run_with_the_newest),
     CFC_CASE(a_command_that_failed_is_run_again_by_the_next_agent_only),
+    CFC_CASE(going_back_from_a_failed_command_runs_it_again),
     CFC_CASE(a_command_says_how_it_ended),
     CFC_CASE(one_that_takes_too_long_is_ended_with_its_children),
     CFC_CASE(stopping_ends_a_command_that_runs),

@@ -58,7 +58,7 @@ live(const struct cfc_trial_content *content, uint64_t now_ns, bool passes, bool
 {
     struct cfc_trials *trials = cfc_trials_open(dir_fd, STRIKES, now_ns);
 
-    cfc_trials_begin(trials, SCOPE, content);
+    cfc_trials_begin(trials, SCOPE, content, false);
     if (passes) {
         cfc_trials_pass(trials, SCOPE);
     }
@@ -100,7 +100,7 @@ enough_crashes_set_a_version_aside(void)
     CU_ASSERT_EQUAL(cfc_trials_good(trials, SCOPE + 1).version, 0);
     CU_ASSERT_FALSE(cfc_trials_is_aside(trials, SCOPE + 1, 1, 8, &bad.content));
     /* It stays aside while the good one serves in its place, and over restarts. */
-    cfc_trials_begin(trials, SCOPE, &good);
+    cfc_trials_begin(trials, SCOPE, &good, true);
     CU_ASSERT_TRUE(is_aside(trials, &bad));
     cfc_trials_abandon(trials);
     cfc_trials_close(trials);
@@ -207,7 +207,8 @@ a_damaged_file_is_one_that_was_never_there(void)
     end();
     CU_ASSERT_FALSE(is_aside(NULL, &bad));
     CU_ASSERT_EQUAL(cfc_trials_good(NULL, SCOPE).version, 0);
-    cfc_trials_begin(NULL, SCOPE, &bad);
+    cfc_trials_begin(NULL, SCOPE, &bad, false);
+    cfc_trials_withdraw(NULL, SCOPE);
     cfc_trials_pass(NULL, SCOPE);
     cfc_trials_close(NULL);
 }
@@ -221,7 +222,7 @@ further_scopes_are_not_protected_and_nothing_else(void)
     begin();
     trials = cfc_trials_open(dir_fd, 1, NOW);
     for (uint64_t scope = 1; scope <= CFC_TRIALS_SCOPES_MAX + 1; scope++) {
-        cfc_trials_begin(trials, scope, &content);
+        cfc_trials_begin(trials, scope, &content, false);
         cfc_trials_pass(trials, scope);
     }
     CU_ASSERT_EQUAL(cfc_trials_good(trials, CFC_TRIALS_SCOPES_MAX).version, 8);
@@ -270,6 +271,18 @@ run_process(struct bench *b, int64_t n, enum ending ending)
     CU_ASSERT_EQUAL(status, 0);
 }
 
+/* A minute goes by. */
+static void
+pass_trial(struct bench *b)
+{
+    struct cfc_trials *trials = cfc_cache_trials(b->client->cache);
+    uint64_t version = bench_status(b).serving;
+
+    CU_ASSERT(cfc_trials_good(trials, b->scope->scope_id).version != version);
+    b->scope->trial_since_ns -= CFC_TRIAL_NS;
+    BENCH_AWAIT(cfc_trials_good(trials, b->scope->scope_id).version == version);
+}
+
 /* Serves {"n": 7} well, then {"n": 8}, both durable. */
 static void
 begin_with_two(struct bench *b)
@@ -280,11 +293,38 @@ begin_with_two(struct bench *b)
     bench_publish(b, 7, 7, 2);
     CU_ASSERT_EQUAL(confcast_wait(b->scope, 7, CLIENT_WAIT_MS), CONFCAST_OK);
     BENCH_AWAIT(bench_status(b).durable == 7);
-    cfc_trials_pass(cfc_cache_trials(b->client->cache), b->scope->scope_id);
+    pass_trial(b);
     bench_publish(b, 8, 8, 2);
     CU_ASSERT_EQUAL(confcast_wait(b->scope, 8, CLIENT_WAIT_MS), CONFCAST_OK);
     BENCH_AWAIT(bench_status(b).durable == 8);
     bench_close(b);
+}
+
+/* What is served, as if the process had died before a later one was written. */
+static void
+put_serving_back(struct bench *b, uint64_t version)
+{
+    struct cfc_cache_config config = {.dir = b->state_dir, .fleet = "dc1", .size_max = 1 << 20};
+    static struct cfc_cache_job job;
+    uint8_t body[CLIENT_BODY_MAX];
+    struct cfc_loaded *loaded = NULL;
+    struct cfc_cache *cache;
+    struct cfc_digest id;
+
+    CU_ASSERT_EQUAL_FATAL(cfc_cache_open(&config, &cache), CONFCAST_OK);
+    bench_body(b, (int64_t)version, 2, body, &id);
+    CU_ASSERT_EQUAL_FATAL(cfc_cache_load(cache, &id, b->sha, &loaded), CONFCAST_OK);
+    job = (struct cfc_cache_job){.scope_id =
+                                     cfc_scope_id(b->sha, CLIENT_SCOPE, sizeof(CLIENT_SCOPE) - 1),
+                                 .serving = {.path = CLIENT_SCOPE,
+                                             .epoch = 1,
+                                             .version = version,
+                                             .state = CFC_APPLY_APPLIED,
+                                             .content = id},
+                                 .loaded = loaded};
+    CU_ASSERT_EQUAL(cfc_cache_commit(cache, &job), CONFCAST_OK);
+    cfc_loaded_unref(loaded);
+    cfc_cache_close(cache);
 }
 
 static void
@@ -316,6 +356,90 @@ a_process_in_a_crash_loop_comes_back_with_what_served_well(void)
     CU_ASSERT_EQUAL(confcast_wait(b.scope, 10, CLIENT_WAIT_MS), CONFCAST_OK);
     CU_ASSERT_EQUAL(bench_status(&b).state, CONFCAST_STATE_APPLIED);
     bench_end(&b);
+}
+
+static void
+die_of_eight(void *arg, struct confcast_scope *scope, const struct confcast_view *before,
+             const struct confcast_view *after)
+{
+    (void)arg;
+    (void)scope;
+    (void)before;
+    if (confcast_get_i64(after, CONFCAST_KEY("/n"), 0, NULL) == 8) {
+        _exit(0);
+    }
+}
+
+static int
+die_judging_eight(void *arg, struct confcast_scope *scope, const struct confcast_view *candidate)
+{
+    die_of_eight(arg, scope, NULL, candidate);
+    return 0;
+}
+
+/* Ends by itself when it sees 8, or else with 1 after it was seen serving `n`, 2 for another one.
+ */
+static int
+run_mortal(struct bench *b, const struct confcast_scope_options *options, int64_t n)
+{
+    pid_t pid = fork();
+    int status = -1;
+
+    CU_ASSERT_FATAL(pid >= 0);
+    if (pid == 0) {
+        if (confcast_open(&b->options, &b->client) != CONFCAST_OK ||
+            confcast_subscribe(b->client, CLIENT_SCOPE, options, &b->scope) != CONFCAST_OK) {
+            _exit(3);
+        }
+        bench_sleep_ms(100); /* the loop thread takes what the head says */
+        _exit(bench_n(b) == n ? 1 : 2);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* 6 served well, 7 was served for seconds, and each process dies as 8 comes, before it is known on
+ * disk as what is served. */
+static void
+who_dies_in(const struct confcast_scope_options *options)
+{
+    struct bench b;
+
+    bench_begin(&b);
+    bench_open(&b);
+    bench_subscribe(&b, NULL);
+    bench_publish(&b, 6, 6, 2);
+    BENCH_AWAIT(bench_status(&b).durable == 6);
+    pass_trial(&b);
+    bench_publish(&b, 7, 7, 2);
+    BENCH_AWAIT(bench_status(&b).durable == 7);
+    bench_publish(&b, 8, 8, 2);
+    BENCH_AWAIT(bench_status(&b).durable == 8);
+    bench_close(&b);
+    put_serving_back(&b, 7);
+    for (int i = 0; i < CFC_TRIALS_STRIKES_DEFAULT; i++) {
+        CU_ASSERT_EQUAL(run_mortal(&b, options, 7), 0);
+    }
+    CU_ASSERT_EQUAL(run_mortal(&b, options, 7), 1); /* set aside: what was served serves on */
+    bench_end(&b);
+}
+
+static void
+a_version_is_set_aside_though_another_one_is_served_again_at_each_start(void)
+{
+    struct confcast_scope_options options = CONFCAST_SCOPE_OPTIONS_INIT;
+
+    options.change = die_of_eight;
+    who_dies_in(&options);
+}
+
+static void
+a_validator_that_crashes_is_a_crash(void)
+{
+    struct confcast_scope_options options = CONFCAST_SCOPE_OPTIONS_INIT;
+
+    options.validate = die_judging_eight;
+    who_dies_in(&options);
 }
 
 static void
@@ -376,6 +500,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_damaged_file_is_one_that_was_never_there),
     CFC_CASE(further_scopes_are_not_protected_and_nothing_else),
     CFC_CASE(a_process_in_a_crash_loop_comes_back_with_what_served_well),
+    CFC_CASE(a_version_is_set_aside_though_another_one_is_served_again_at_each_start),
+    CFC_CASE(a_validator_that_crashes_is_a_crash),
     CFC_CASE(exit_is_no_crash_nor_is_closing),
     CFC_CASE(who_asks_for_it_is_not_judged),
     CFC_CASE(the_version_serves_on_when_the_one_before_is_gone),
