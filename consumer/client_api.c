@@ -339,7 +339,9 @@ wait_result(const struct confcast_scope *scope, uint64_t version)
     if (scope->is_closed) {
         return CONFCAST_ERR_CLOSED;
     }
-    if (scope->status.state == CONFCAST_STATE_REJECTED && scope->status.accepted >= version) {
+    if ((scope->status.state == CONFCAST_STATE_REJECTED ||
+         scope->status.state == CONFCAST_STATE_DEGRADED) &&
+        scope->status.accepted >= version) {
         return scope->status.reason;
     }
     return CONFCAST_ERR_AGAIN;

@@ -334,7 +334,10 @@ enum confcast_state {
     CONFCAST_STATE_APPLIED = 3,   /* serves what the accepted version says */
     CONFCAST_STATE_REJECTED = 4,  /* refused the content; the last good one is served */
     CONFCAST_STATE_REVERTED = 5,  /* not confirmed in time: the stated fallback is served */
-    CONFCAST_STATE_DEGRADED = 6, /* as APPLIED, but power loss would take it back: the disk fails */
+    /* Either reason is CRASH_LOOP: the version was set aside since the process kept crashing with
+     * it, and its predecessor is served.  Or what the accepted version says is served, but power
+     * loss would take it back: the disk fails, reason says how. */
+    CONFCAST_STATE_DEGRADED = 6,
 };
 
 struct confcast_status {

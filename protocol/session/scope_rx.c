@@ -176,7 +176,10 @@ apply_state(const struct cfc_scope_rx *scope, const struct cfc_entry *arm_entry)
         return CFC_APPLY_REVERTED;
     }
     if (is_refused(scope, CFC_SCOPE_CONTENT) && !scope->is_reverted) {
-        return CFC_APPLY_REJECTED;
+        bool is_set_aside = scope->rejections[CFC_SCOPE_CONTENT].reason == CONFCAST_ERR_CRASH_LOOP;
+
+        /* Invariant 5: what stands in for a version that was set aside is never "applied". */
+        return is_set_aside && scope->serving != NULL ? CFC_APPLY_DEGRADED : CFC_APPLY_REJECTED;
     }
     /* While the arm waits, its fallback is what is to be served. */
     if (is_refused(scope, CFC_SCOPE_FALLBACK) &&

@@ -36,7 +36,7 @@ enum {
     X(APPLIED, 3)   /* serves what the accepted head names for its arm */                          \
     X(REJECTED, 4)  /* refused the content (reason), serves the last good one */                   \
     X(REVERTED, 5)  /* confirm-by passed, serves the fallback */                                   \
-    X(DEGRADED, 6)  /* serves a quarantined predecessor, or cannot make state durable (reason) */
+    X(DEGRADED, 6)  /* the version was set aside (reason), serves its predecessor */
 
 enum cfc_apply_state {
 #define CFC_ENUM_(name, number) CFC_APPLY_##name = number,

@@ -343,8 +343,9 @@ a_process_in_a_crash_loop_comes_back_with_what_served_well(void)
     bench_subscribe(&b, NULL);
     CU_ASSERT_EQUAL(bench_n(&b), 7);
     status = bench_status(&b);
-    CU_ASSERT_EQUAL(status.state, CONFCAST_STATE_REJECTED);
+    CU_ASSERT_EQUAL(status.state, CONFCAST_STATE_DEGRADED);
     CU_ASSERT_EQUAL(status.reason, CONFCAST_ERR_CRASH_LOOP);
+    CU_ASSERT_EQUAL(confcast_wait(b.scope, 8, CLIENT_WAIT_MS), CONFCAST_ERR_CRASH_LOOP);
     CU_ASSERT_EQUAL(status.accepted, 8);
     CU_ASSERT_EQUAL(status.serving, 7);
     CU_ASSERT_PTR_NOT_NULL(strstr(b.log, "reason=crash_loop"));
