@@ -45,11 +45,11 @@ random_bytes(void *bytes, size_t size)
 }
 
 static void
-on_payload_done(void *ctx, uint32_t slot, uint32_t count)
+on_payload_done(void *ctx, uint32_t queue, uint32_t slot, uint32_t count)
 {
     struct cfc_engine *engine = ctx;
 
-    cfc_sender_payload_done(engine->sender, slot, count);
+    cfc_sender_payload_done(engine->lanes[queue].sender, slot, count);
 }
 
 static void
@@ -72,8 +72,8 @@ static void
 on_stats(void *ctx, uint64_t *values)
 {
     const struct cfc_engine *engine = ctx;
-    const struct cfc_sender_stats *s = cfc_sender_stats(engine->sender);
-    const struct cfc_port_stats *p = &engine->port.stats;
+    const struct cfc_sender_stats *s = cfc_sender_stats(engine->lanes[0].sender);
+    const struct cfc_port_stats *p = &engine->lanes[0].tx->stats;
     uint64_t frames_refused = 0;
 
     for (size_t i = 0; i < sizeof(s->errors) / sizeof(s->errors[0]); i++) {
@@ -152,7 +152,7 @@ open_sender(struct cfc_engine *engine, uint64_t *boot_id)
     config.scopes_max = o->scopes_max;
     config.contents_max = o->contents_max;
     *boot_id = config.boot_id;
-    return cfc_sender_new(&config, &engine->sender);
+    return cfc_sender_new(&config, &engine->lanes[0].sender);
 }
 
 static int
@@ -161,7 +161,7 @@ open_control(struct cfc_engine *engine, uint64_t boot_id)
     const struct cfc_options *o = engine->options;
     struct cfc_control_config config = {
         .path = o->control_path,
-        .sender = engine->sender,
+        .sender = engine->lanes[0].sender,
         .hooks = {.mapped = on_mapped, .unmapping = on_unmapping, .ctx = engine},
         .contents_max = o->contents_max,
         .scopes_max = o->scopes_max,
@@ -183,9 +183,9 @@ make_headers(struct cfc_engine *engine)
 {
     const struct cfc_options *o = engine->options;
 
-    memcpy(engine->own.ip, o->ip, sizeof(engine->own.ip));
-    engine->own.port = o->port;
-    memcpy(engine->own.mac, engine->port.mac, sizeof(engine->own.mac));
+    memcpy(engine->routes.own.ip, o->ip, sizeof(engine->routes.own.ip));
+    engine->routes.own.port = o->port;
+    memcpy(engine->routes.own.mac, engine->port.mac, sizeof(engine->routes.own.mac));
     engine->rules =
         (struct cfc_rx_rules){.port = o->port, .is_checksum_final = engine->port.needs_dma};
     memcpy(engine->rules.ip, o->ip, sizeof(engine->rules.ip));
@@ -195,7 +195,7 @@ make_headers(struct cfc_engine *engine)
         memcpy(group.ip, o->group, sizeof(group.ip));
         cfc_net_add(group.ip, i);
         cfc_net_group_mac(group.ip, group.mac);
-        cfc_net_template_init(&engine->groups[i], &engine->own, &group, o->ttl);
+        cfc_net_template_init(&engine->routes.groups[i], &engine->routes.own, &group, o->ttl);
     }
 }
 
@@ -223,9 +223,9 @@ open_parts(struct cfc_engine *engine)
 
     random_bytes(&seed, sizeof(seed));
     engine->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    engine->neighbors = cfc_neighbors_new(
+    engine->lanes[0].neighbors = cfc_neighbors_new(
         o->consumers_max < NEIGHBORS_MAX ? o->consumers_max : NEIGHBORS_MAX, seed);
-    if (engine->stop_fd < 0 || engine->neighbors == NULL) {
+    if (engine->stop_fd < 0 || engine->lanes[0].neighbors == NULL) {
         cfc_log_error("no memory or descriptors for the engine");
         return CONFCAST_ERR_NO_MEMORY;
     }
@@ -266,6 +266,7 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
                                                       !cfc_net_is_ipv4(options->ip),
                                    .is_linear = options->is_linear,
                                    .slots_max = options->contents_max,
+                                   .queue_count = 1,
                                    .payload_done = on_payload_done,
                                    .ctx = engine};
     int rc;
@@ -281,6 +282,9 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
     rc = cfc_port_open(&port, &engine->port);
     if (rc == CONFCAST_OK) {
         engine->is_port_open = true;
+        engine->lane_count = 1;
+        engine->lanes[0].tx = engine->port.tx[0];
+        engine->lanes[0].routes = &engine->routes;
         make_headers(engine);
         describe_port(engine);
         rc = open_parts(engine);
@@ -294,7 +298,7 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
         cfc_engine_close(engine);
         return rc;
     }
-    cfc_clock_init(&engine->clock);
+    cfc_clock_init(&engine->lanes[0].clock);
     cfc_engine_publish(engine);
     *out = engine;
     return CONFCAST_OK;
@@ -312,8 +316,8 @@ cfc_engine_close(struct cfc_engine *engine)
         cfc_port_close(&engine->port);
     }
     cfc_control_close(engine->control);
-    cfc_sender_free(engine->sender);
-    cfc_neighbors_free(engine->neighbors);
+    cfc_sender_free(engine->lanes[0].sender);
+    cfc_neighbors_free(engine->lanes[0].neighbors);
     if (engine->doorbell_fd >= 0) {
         close(engine->doorbell_fd);
     }
@@ -338,23 +342,32 @@ cfc_engine_stop(struct cfc_engine *engine)
     }
 }
 
+static void
+add_tx_stats(struct cfc_port_stats *sum, const struct cfc_port_stats *tx)
+{
+    sum->frames_out += tx->frames_out;
+    sum->tx_full += tx->tx_full;
+    sum->mbuf_shortage += tx->mbuf_shortage;
+}
+
 void
 cfc_engine_publish(struct cfc_engine *engine)
 {
     struct cfc_engine_snapshot *s = &engine->snapshot;
 
     pthread_mutex_lock(&engine->snapshot_mutex);
-    s->sender = *cfc_sender_stats(engine->sender);
+    s->sender = *cfc_sender_stats(engine->lanes[0].sender);
     s->port = engine->port.stats;
+    add_tx_stats(&s->port, &engine->lanes[0].tx->stats);
     s->control = *cfc_control_stats(engine->control);
     memcpy(s->rx_verdicts, engine->rx_verdicts, sizeof(s->rx_verdicts));
     s->arp_replies = engine->arp_replies;
     s->nd_replies = engine->nd_replies;
-    s->no_neighbor = engine->no_neighbor;
-    s->sleeps = engine->sleeps;
-    s->turns = engine->turns;
-    cfc_sender_view_queues(engine->sender, &s->queues);
-    s->port_queue = engine->port.queue_count;
+    s->no_neighbor = engine->lanes[0].no_neighbor;
+    s->sleeps = engine->lanes[0].sleeps;
+    s->turns = engine->lanes[0].turns;
+    cfc_sender_view_queues(engine->lanes[0].sender, &s->queues);
+    s->port_queue = engine->lanes[0].tx->queue_count;
     s->arena_bytes = cfc_control_arena_size(engine->control);
     s->is_connected = cfc_control_is_connected(engine->control);
     s->is_link_up = engine->port.is_link_up;
@@ -378,7 +391,7 @@ cfc_engine_answer(struct cfc_engine *engine)
         return;
     }
     pthread_mutex_lock(&q->mutex);
-    q->code = cfc_sender_view_scope(engine->sender, q->scope_id, &q->view);
+    q->code = cfc_sender_view_scope(engine->lanes[0].sender, q->scope_id, &q->view);
     atomic_store(&q->is_asked, false);
     q->is_answered = true;
     pthread_cond_signal(&q->answered);

@@ -6,9 +6,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "dataplane/clock.h"
 #include "dataplane/engine.h"
-#include "dataplane/neighbor.h"
+#include "dataplane/lane.h"
 
 /* A question of another thread and its answer. */
 struct cfc_engine_question {
@@ -24,15 +23,12 @@ struct cfc_engine_question {
 
 struct cfc_engine {
     const struct cfc_options *options;
-    struct cfc_clock clock;
-    struct cfc_now now;
     struct cfc_port port;
-    struct cfc_sender *sender;
     struct cfc_control *control;
-    struct cfc_neighbors *neighbors;
-    struct cfc_net_endpoint own;
     struct cfc_rx_rules rules;
-    struct cfc_net_template groups[CFC_GROUP_COUNT_MAX + 1];
+    struct cfc_lane_routes routes;
+    uint32_t lane_count;
+    struct cfc_lane lanes[CFC_LCORES_MAX]; /* the first is the engine's own thread's */
     char port_text[192];
     int doorbell_fd; /* -1: none */
     int stop_fd;     /* an eventfd: readable when the engine is to stop */
@@ -44,9 +40,6 @@ struct cfc_engine {
     uint64_t rx_verdicts[CFC_RX_VERDICT_COUNT];
     uint64_t arp_replies;
     uint64_t nd_replies;
-    uint64_t no_neighbor;
-    uint64_t sleeps;
-    uint64_t turns;
     pthread_mutex_t snapshot_mutex; /* guards the next member only */
     struct cfc_engine_snapshot snapshot;
     struct cfc_engine_question question;

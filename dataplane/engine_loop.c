@@ -12,8 +12,6 @@
 #include "dataplane/log.h"
 
 enum {
-    UNICAST_TTL = 64,
-    FRAMES_PER_TURN = 2 * CFC_PORT_BURST,
     FRAMES_MANY = 64, /* found after a sleep that nothing rang: it was too long */
     FRAMES_FEW = 8,
     FDS_MAX = 4,
@@ -45,12 +43,12 @@ answer_as_host(struct cfc_engine *engine, enum cfc_rx_verdict verdict, const uin
     if (engine->options->is_kernel_answering) {
         return;
     }
-    if (verdict == CFC_RX_ARP && cfc_net_arp_reply(frame, size, &engine->own, reply) &&
-        cfc_port_tx_raw(&engine->port, reply, CFC_ARP_FRAME_SIZE) == CONFCAST_OK) {
+    if (verdict == CFC_RX_ARP && cfc_net_arp_reply(frame, size, &engine->routes.own, reply) &&
+        cfc_port_tx_raw(engine->lanes[0].tx, reply, CFC_ARP_FRAME_SIZE) == CONFCAST_OK) {
         engine->arp_replies++;
     }
-    if (verdict == CFC_RX_ND && cfc_net_nd_reply(frame, size, &engine->own, reply) &&
-        cfc_port_tx_raw(&engine->port, reply, CFC_ND_FRAME_SIZE) == CONFCAST_OK) {
+    if (verdict == CFC_RX_ND && cfc_net_nd_reply(frame, size, &engine->routes.own, reply) &&
+        cfc_port_tx_raw(engine->lanes[0].tx, reply, CFC_ND_FRAME_SIZE) == CONFCAST_OK) {
         engine->nd_replies++;
     }
 }
@@ -68,81 +66,26 @@ on_frame(void *ctx, const uint8_t *frame, size_t size)
         return;
     }
     /* A frame that the protocol refuses, with a forged source perhaps, does not move anybody. */
-    if (cfc_sender_on_frame(engine->sender, datagram.payload, datagram.payload_size,
-                            &datagram.address, &engine->now) == CONFCAST_OK) {
-        cfc_neighbors_learn(engine->neighbors, datagram.from.ip, datagram.from.mac,
-                            engine->now.mono_ns);
+    if (cfc_sender_on_frame(engine->lanes[0].sender, datagram.payload, datagram.payload_size,
+                            &datagram.address, &engine->lanes[0].now) == CONFCAST_OK) {
+        cfc_neighbors_learn(engine->lanes[0].neighbors, datagram.from.ip, datagram.from.mac,
+                            engine->lanes[0].now.mono_ns);
     }
-}
-
-/* The header for a frame, or NULL when nobody knows the way to its consumer. */
-static const struct cfc_net_template *
-find_way(struct cfc_engine *engine, const struct cfc_tx *tx, struct cfc_net_template *unicast)
-{
-    struct cfc_net_endpoint to = {.port = tx->to.port};
-    const uint8_t *mac;
-
-    if (tx->is_multicast) {
-        return &engine->groups[tx->group];
-    }
-    memcpy(to.ip, tx->to.ip, sizeof(to.ip));
-    mac = cfc_neighbors_find(engine->neighbors, to.ip);
-    if (mac == NULL) {
-        engine->no_neighbor++;
-        return NULL;
-    }
-    memcpy(to.mac, mac, sizeof(to.mac));
-    cfc_net_template_init(unicast, &engine->own, &to, UNICAST_TTL);
-    return unicast;
-}
-
-/* Fills the port from the sender.  The number of frames. */
-static uint32_t
-send_frames(struct cfc_engine *engine)
-{
-    struct cfc_net_template unicast;
-    const struct cfc_net_template *way;
-    uint32_t count = 0;
-    struct cfc_tx tx;
-    uint8_t *room;
-
-    while (count < FRAMES_PER_TURN) {
-        int rc = cfc_port_tx_begin(&engine->port, &room);
-
-        if (rc == CONFCAST_ERR_BUSY && cfc_port_tx_flush(&engine->port) > 0) {
-            continue;
-        }
-        if (rc != CONFCAST_OK ||
-            cfc_sender_poll_frame(engine->sender, &engine->now, room, engine->port.datagram_max,
-                                  &tx) != CONFCAST_OK) {
-            break;
-        }
-        count++;
-        way = find_way(engine, &tx, &unicast);
-        if (way != NULL) {
-            cfc_port_tx_commit(&engine->port, way, tx.header_size, tx.payload, tx.payload_size,
-                               tx.slot);
-        } else if (tx.payload != NULL) {
-            cfc_sender_payload_done(engine->sender, tx.slot, 1);
-        }
-    }
-    cfc_port_tx_flush(&engine->port);
-    return count;
 }
 
 /* How long the engine may sleep now, in ns. */
 static uint64_t
 sleep_time(const struct cfc_engine *engine)
 {
-    uint64_t now_ns = engine->now.mono_ns;
-    uint64_t due_ns = cfc_sender_deadline(engine->sender);
+    uint64_t now_ns = engine->lanes[0].now.mono_ns;
+    uint64_t due_ns = cfc_sender_deadline(engine->lanes[0].sender);
     uint64_t bound_ns = engine->doorbell_fd >= 0 ? engine->ring_sleep_ns : POLL_SLEEP_NS;
     uint64_t control_ns = cfc_control_deadline(engine->control);
-    bool is_paced = cfc_sender_is_streaming(engine->sender) || due_ns <= now_ns;
+    bool is_paced = cfc_sender_is_streaming(engine->lanes[0].sender) || due_ns <= now_ns;
     uint64_t gather_ns = is_paced ? GATHER_NS : 0;
 
     /* A port that takes nothing (a peer that is away, a link that is down) is not pressed. */
-    if (engine->port.queue_count > 0) {
+    if (engine->lanes[0].tx->queue_count > 0) {
         gather_ns = engine->port.is_link_up ? POLL_SLEEP_NS : LINK_DOWN_SLEEP_NS;
     }
     if (due_ns < now_ns + gather_ns) {
@@ -175,7 +118,7 @@ wait(struct cfc_engine *engine, uint64_t time_ns)
         bell = count;
         fds[count++] = (struct pollfd){.fd = engine->doorbell_fd, .events = POLLIN};
     }
-    engine->sleeps++;
+    engine->lanes[0].sleeps++;
     if (ppoll(fds, count, &time, NULL) <= 0) {
         return false;
     }
@@ -202,10 +145,10 @@ adapt_sleep(struct cfc_engine *engine, uint32_t frame_count)
 static int
 watch(struct cfc_engine *engine)
 {
-    if (engine->now.mono_ns < engine->watch_due_ns) {
+    if (engine->lanes[0].now.mono_ns < engine->watch_due_ns) {
         return CONFCAST_OK;
     }
-    engine->watch_due_ns = engine->now.mono_ns + WATCH_PERIOD_NS;
+    engine->watch_due_ns = engine->lanes[0].now.mono_ns + WATCH_PERIOD_NS;
     cfc_engine_publish(engine);
     return cfc_port_watch(&engine->port);
 }
@@ -215,16 +158,16 @@ cfc_engine_turn(struct cfc_engine *engine, uint32_t *rx_count)
 {
     uint32_t work;
 
-    engine->now = cfc_clock_now(&engine->clock);
-    engine->turns++;
+    engine->lanes[0].now = cfc_clock_now(&engine->lanes[0].clock);
+    engine->lanes[0].turns++;
     *rx_count = cfc_port_rx(&engine->port, on_frame, engine);
     work = *rx_count;
-    if (engine->now.mono_ns >= engine->control_due_ns) {
-        work += cfc_control_poll(engine->control, &engine->now);
+    if (engine->lanes[0].now.mono_ns >= engine->control_due_ns) {
+        work += cfc_control_poll(engine->control, &engine->lanes[0].now);
         cfc_engine_answer(engine);
-        engine->control_due_ns = engine->now.mono_ns + CONTROL_PERIOD_NS;
+        engine->control_due_ns = engine->lanes[0].now.mono_ns + CONTROL_PERIOD_NS;
     }
-    return work + send_frames(engine);
+    return work + cfc_lane_send(&engine->lanes[0]);
 }
 
 int
@@ -250,7 +193,7 @@ cfc_engine_run(struct cfc_engine *engine)
         if (work > 0) {
             continue;
         }
-        cfc_port_tx_reclaim(&engine->port);
+        cfc_port_tx_reclaim(engine->lanes[0].tx);
         time_ns = sleep_time(engine);
         if (time_ns < SLEEP_MIN_NS) {
             rte_pause();

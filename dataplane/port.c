@@ -7,6 +7,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,12 +20,9 @@
 #include "protocol/base/limits.h"
 
 enum {
-    DESCRIPTORS = 1024,
     POOL_CACHE = 128,
-    /* All descriptors, what waits, and what the cache keeps to itself. */
-    TX_POOL_SIZE = 2 * DESCRIPTORS - 1,
     /* net_af_xdp fills a ring of 2,048 from it and copies what it sends into the rest. */
-    RX_POOL_SIZE = 4 * DESCRIPTORS - 1,
+    RX_POOL_SIZE = 4 * CFC_PORT_DESCRIPTORS - 1,
     RX_ROOM_MIN = 2048,
     BOUNCE_SIZE = 65536,
     RX_BURST = 64,
@@ -79,57 +77,77 @@ choose_mtu(struct cfc_port *port)
     return CONFCAST_OK;
 }
 
-static struct rte_mempool *
-make_pool(const char *name, unsigned count, uint16_t private_size, size_t room)
+struct rte_mempool *
+cfc_port_make_pool(const char *name, uint16_t queue_id, unsigned count, uint16_t private_size,
+                   size_t room)
 {
-    struct rte_mempool *pool = rte_pktmbuf_pool_create(
-        name, count, POOL_CACHE, private_size,
-        (uint16_t)(room == 0 ? 0 : RTE_PKTMBUF_HEADROOM + room), SOCKET_ID_ANY);
+    char full[RTE_MEMPOOL_NAMESIZE];
+    struct rte_mempool *pool;
 
+    snprintf(full, sizeof(full), "%s_%u", name, queue_id);
+    pool = rte_pktmbuf_pool_create(full, count, POOL_CACHE, private_size,
+                                   (uint16_t)(room == 0 ? 0 : RTE_PKTMBUF_HEADROOM + room),
+                                   SOCKET_ID_ANY);
     if (pool == NULL) {
-        cfc_log_error("memory pool %s: %s: give more huge pages, or use --no-huge", name,
+        cfc_log_error("memory pool %s: %s: give more huge pages, or use --no-huge", full,
                       rte_strerror(rte_errno));
     }
     return pool;
 }
 
 static int
-make_pools(struct cfc_port *port)
+make_queues(struct cfc_port *port)
 {
     /* net_af_packet wants room for the whole of a ring frame. */
     size_t rx_room = RTE_MAX((size_t)RX_ROOM_MIN, (size_t)rte_align32pow2(port->mtu + 256u));
 
-    port->payload_offset = port->config.header_size;
-    port->rx_pool = make_pool("confcast_rx", RX_POOL_SIZE, 0, rx_room);
-    port->header_pool = make_pool("confcast_header", TX_POOL_SIZE, 0,
-                                  port->config.header_size + port->datagram_max);
-    port->ext_pool = make_pool("confcast_ext", TX_POOL_SIZE, CFC_PORT_EXT_PRIVATE_SIZE, 0);
     port->bounce = malloc(BOUNCE_SIZE);
-    port->shares = calloc(port->config.slots_max, sizeof(*port->shares));
-    if (port->rx_pool == NULL || port->header_pool == NULL || port->ext_pool == NULL ||
-        port->bounce == NULL || port->shares == NULL) {
+    if (port->bounce == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    cfc_port_tx_init(port);
+    for (uint16_t i = 0; i < port->config.queue_count; i++) {
+        int rc = cfc_port_tx_new(port, i);
+
+        port->rx_pools[i] = cfc_port_make_pool("confcast_rx", i, RX_POOL_SIZE, 0, rx_room);
+        if (rc != CONFCAST_OK || port->rx_pools[i] == NULL) {
+            return CONFCAST_ERR_NO_MEMORY;
+        }
+    }
     return CONFCAST_OK;
 }
 
 static void
-free_pools(struct cfc_port *port)
+free_queues(struct cfc_port *port)
 {
-    rte_mempool_free(port->rx_pool);
-    rte_mempool_free(port->header_pool);
-    rte_mempool_free(port->ext_pool);
+    for (uint32_t i = 0; i < port->config.queue_count; i++) {
+        cfc_port_tx_free(port->tx[i]);
+        rte_mempool_free(port->rx_pools[i]);
+    }
     free(port->bounce);
-    free(port->shares);
+}
+
+static int
+set_up_queues(struct cfc_port *port)
+{
+    uint16_t rx_count = CFC_PORT_DESCRIPTORS;
+    uint16_t tx_count = CFC_PORT_DESCRIPTORS;
+    int rc = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx_count, &tx_count);
+
+    for (uint16_t i = 0; rc == 0 && i < port->config.queue_count; i++) {
+        rc = rte_eth_rx_queue_setup(port->id, i, rx_count, SOCKET_ID_ANY, NULL, port->rx_pools[i]);
+        if (rc == 0) {
+            rc = rte_eth_tx_queue_setup(port->id, i, tx_count, SOCKET_ID_ANY, NULL);
+        }
+    }
+    port->rx_descriptors = rx_count;
+    return rc;
 }
 
 static int
 start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
 {
     struct rte_eth_conf conf = {0};
-    uint16_t rx_count = DESCRIPTORS;
-    uint16_t tx_count = DESCRIPTORS;
+    uint16_t queue_count = (uint16_t)port->config.queue_count;
     int rc;
 
     if (port->is_chained && (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0) {
@@ -138,16 +156,9 @@ start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
     if (port->needs_dma) {
         conf.rxmode.mtu = port->mtu;
     }
-    rc = rte_eth_dev_configure(port->id, 1, 1, &conf);
+    rc = rte_eth_dev_configure(port->id, queue_count, queue_count, &conf);
     if (rc == 0) {
-        rc = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx_count, &tx_count);
-    }
-    if (rc == 0) {
-        rc = rte_eth_rx_queue_setup(port->id, CFC_PORT_QUEUE, rx_count, SOCKET_ID_ANY, NULL,
-                                    port->rx_pool);
-    }
-    if (rc == 0) {
-        rc = rte_eth_tx_queue_setup(port->id, CFC_PORT_QUEUE, tx_count, SOCKET_ID_ANY, NULL);
+        rc = set_up_queues(port);
     }
     if (rc == 0) {
         rc = rte_eth_dev_start(port->id);
@@ -156,7 +167,6 @@ start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
         cfc_log_error("%s refused to start: %s", info->driver_name, rte_strerror(-rc));
         return CONFCAST_ERR_RESOURCE;
     }
-    port->rx_descriptors = rx_count;
     if (port->config.needs_multicast) {
         /* Virtual devices receive all there is and need not know how. */
         rc = rte_eth_allmulticast_enable(port->id);
@@ -199,6 +209,21 @@ find_device(struct cfc_port *port, struct rte_eth_dev_info *info)
     return CONFCAST_OK;
 }
 
+/* Each lcore needs a queue of its own. */
+static int
+check_queues(const struct cfc_port *port, const struct rte_eth_dev_info *info)
+{
+    uint32_t offered = RTE_MIN(info->max_rx_queues, info->max_tx_queues);
+
+    if (port->config.queue_count <= offered) {
+        return CONFCAST_OK;
+    }
+    cfc_log_error("%s offers %u queues each way and --lcores %u wants %u: give it more, or run "
+                  "fewer lcores",
+                  info->driver_name, offered, port->config.queue_count, port->config.queue_count);
+    return CONFCAST_ERR_UNSUPPORTED;
+}
+
 int
 cfc_port_open(const struct cfc_port_config *config, struct cfc_port *port)
 {
@@ -215,39 +240,32 @@ cfc_port_open(const struct cfc_port_config *config, struct cfc_port *port)
     if (rc != CONFCAST_OK) {
         return rc;
     }
-    rc = choose_mtu(port);
+    rc = check_queues(port, &info);
+    if (rc == CONFCAST_OK) {
+        rc = choose_mtu(port);
+    }
     if (rc != CONFCAST_OK) {
         return rc;
     }
-    rc = make_pools(port);
+    rc = make_queues(port);
+    if (rc == CONFCAST_OK) {
+        rc = start_device(port, &info);
+    }
     if (rc != CONFCAST_OK) {
-        goto err_pools;
+        free_queues(port);
     }
-    for (uint32_t i = 0; i < config->slots_max; i++) {
-        port->shares[i].port = port;
-        port->shares[i].slot = i;
-    }
-    rc = start_device(port, &info);
-    if (rc != CONFCAST_OK) {
-        goto err_pools;
-    }
-    return CONFCAST_OK;
-
-err_pools:
-    free_pools(port);
     return rc;
 }
 
 void
 cfc_port_close(struct cfc_port *port)
 {
-    rte_pktmbuf_free_bulk(port->queue, port->queue_count);
-    port->queue_count = 0;
-    rte_pktmbuf_free_bulk(port->headers, port->header_count);
-    rte_pktmbuf_free_bulk(port->exts, port->ext_count);
+    for (uint32_t i = 0; i < port->config.queue_count; i++) {
+        cfc_port_tx_drop(port->tx[i]);
+    }
     rte_eth_dev_stop(port->id);
     rte_eth_dev_close(port->id);
-    free_pools(port);
+    free_queues(port);
 }
 
 static bool
@@ -341,12 +359,12 @@ make_contiguous(struct cfc_port *port, const struct rte_mbuf *m)
     return rte_pktmbuf_read(m, 0, m->pkt_len, port->bounce);
 }
 
-uint32_t
-cfc_port_rx(struct cfc_port *port, void (*on_frame)(void *ctx, const uint8_t *frame, size_t size),
-            void *ctx)
+static uint32_t
+receive_queue(struct cfc_port *port, uint16_t queue_id,
+              void (*on_frame)(void *ctx, const uint8_t *frame, size_t size), void *ctx)
 {
     struct rte_mbuf *burst[RX_BURST];
-    uint16_t count = rte_eth_rx_burst(port->id, CFC_PORT_QUEUE, burst, RX_BURST);
+    uint16_t count = rte_eth_rx_burst(port->id, queue_id, burst, RX_BURST);
 
     for (uint16_t i = 0; i < count; i++) {
         const uint8_t *frame = make_contiguous(port, burst[i]);
@@ -356,5 +374,17 @@ cfc_port_rx(struct cfc_port *port, void (*on_frame)(void *ctx, const uint8_t *fr
         }
     }
     rte_pktmbuf_free_bulk(burst, count);
+    return count;
+}
+
+uint32_t
+cfc_port_rx(struct cfc_port *port, void (*on_frame)(void *ctx, const uint8_t *frame, size_t size),
+            void *ctx)
+{
+    uint32_t count = 0;
+
+    for (uint16_t i = 0; i < port->config.queue_count; i++) {
+        count += receive_queue(port, i, on_frame, ctx);
+    }
     return count;
 }

@@ -1,4 +1,7 @@
-/* One DPDK port with one queue each way: its set-up, its memory pools, and bursts.
+/* One DPDK port: its set-up, its memory pools, and bursts.  It has one transmit queue for each
+ * lcore of the engine, which is that lcore's alone (struct cfc_port_tx), and as many receive
+ * queues, all of which the first lcore reads: drivers that spread what they receive over their
+ * queues do so whatever they are told.
  *
  * Datagrams are sent as a chain of two mbufs, a header and an external buffer over the content's
  * own memory, where the PMD takes multi-segment mbufs (RTE_ETH_TX_OFFLOAD_MULTI_SEGS in its
@@ -11,11 +14,13 @@
  * where either is refused (IOVA mode PA, or VFIO, which wants to write to what it maps and so
  * refuses sealed memory) the port changes to copies, and says so.
  *
- * One thread owns a port. */
+ * The first lcore's thread owns a port, and each lcore its cfc_port_tx: nothing of that is shared
+ * but what is atomic here. */
 #ifndef CFC_DATAPLANE_PORT_H
 #define CFC_DATAPLANE_PORT_H
 
 #include <rte_mbuf.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,7 +29,8 @@
 
 enum {
     CFC_PORT_BURST = 32,
-    CFC_PORT_NO_SLOT = UINT32_MAX
+    CFC_PORT_NO_SLOT = UINT32_MAX,
+    CFC_LCORES_MAX = 8 /* of an engine */
 };
 
 struct cfc_port_config {
@@ -33,9 +39,11 @@ struct cfc_port_config {
     size_t header_size;    /* in front of a datagram: cfc_net_header_size() of the own address */
     bool needs_multicast;  /* receives multicast too: the engine answers neighbour solicitations */
     bool is_linear;        /* copy even where the PMD takes chains */
-    uint32_t slots_max;    /* payload slots */
-    /* `count` payloads of `slot` have left the port: called from within the functions below. */
-    void (*payload_done)(void *ctx, uint32_t slot, uint32_t count);
+    uint32_t slots_max;    /* payload slots of each transmit queue */
+    uint32_t queue_count;  /* 1..CFC_LCORES_MAX */
+    /* `count` payloads of `slot` have left transmit queue `queue`: called from within the functions
+     * below, by that queue's thread. */
+    void (*payload_done)(void *ctx, uint32_t queue, uint32_t slot, uint32_t count);
     void *ctx;
 };
 
@@ -47,9 +55,11 @@ struct cfc_port_stats {
     uint64_t rx_chained;    /* made contiguous */
 };
 
-/* The payloads of a slot that are in the port. */
+struct cfc_port_tx;
+
+/* The payloads of a slot that are in a transmit queue. */
 struct cfc_port_share {
-    struct cfc_port *port;
+    struct cfc_port_tx *tx;
     uint32_t slot;
     uint32_t out_count;  /* still in the port */
     uint32_t done_count; /* have left since it was empty: told when the last one has */
@@ -63,13 +73,26 @@ struct cfc_port {
     char driver[32];
     char name[64];
     uint8_t mac[CFC_MAC_ADDRESS_SIZE];
-    bool is_chained; /* header + external buffer */
     bool needs_dma;
-    bool is_link_up;       /* as far as the kernel interface tells; else true */
-    int interface_index;   /* of config.interface; 0: none */
-    size_t datagram_max;   /* UDP payload of one frame */
+    int interface_index; /* of config.interface; 0: none */
+    size_t datagram_max; /* UDP payload of one frame */
+    atomic_bool
+        is_chained; /* header + external buffer; only ever becomes false, by the first lcore */
+    atomic_bool
+        is_link_up; /* as far as the kernel interface tells; else true.  By the first lcore */
+    struct rte_mempool *rx_pools[CFC_LCORES_MAX];
+    uint8_t *bounce;             /* where chained received mbufs are made contiguous */
+    struct cfc_port_stats stats; /* of receiving only; the queues count what they send */
+    struct cfc_port_tx *tx[CFC_LCORES_MAX];
+};
+
+/* One transmit queue and its memory.  Aligned, so that no two lcores write to one cache line. */
+struct cfc_port_tx {
+    _Alignas(128) struct cfc_port *port;
+    uint16_t queue_id;
+    uint32_t slots_max; /* the port's; so is the next */
+    size_t datagram_max;
     size_t payload_offset; /* where UDP payload begins in a header mbuf's data room */
-    struct rte_mempool *rx_pool;
     struct rte_mempool *header_pool;
     struct rte_mempool *ext_pool;
     struct cfc_port_share *shares;            /* by slot */
@@ -80,16 +103,17 @@ struct cfc_port {
     uint16_t ext_count;
     uint16_t queue_count;
     uint32_t mbufs_out; /* chained payloads that are not done */
-    uint8_t *bounce;    /* where chained received mbufs are made contiguous */
     struct cfc_port_stats stats;
 };
 
 /* Takes the first DPDK port, sets it up and starts it.  EAL is up.  What fails is logged:
- * NOT_FOUND (no port), LIMIT (MTU too small for a confcast frame), NO_MEMORY (pools: the message
- * says what to do), RESOURCE (the PMD refused). */
+ * NOT_FOUND (no port), LIMIT (MTU too small for a confcast frame), UNSUPPORTED (the PMD has fewer
+ * queues than queue_count: run fewer lcores, or give it more), NO_MEMORY (pools: the message says
+ * what to do), RESOURCE (the PMD refused). */
 int cfc_port_open(const struct cfc_port_config *config, struct cfc_port *port);
 
-/* Stops and closes; payloads that are still out are done after it. */
+/* Stops and closes; payloads that are still out are done after it.  All lcores but the caller's
+ * have stopped. */
 void cfc_port_close(struct cfc_port *port);
 
 /* External memory that payloads will lie in, and that none lies in any more. */
@@ -100,27 +124,28 @@ void cfc_port_remove_memory(struct cfc_port *port, const uint8_t *bytes, uint64_
  * else OK.  Logs when the link goes and comes. */
 int cfc_port_watch(struct cfc_port *port);
 
-/* Receives one burst and hands every frame, contiguous, to `on_frame`.  The number of frames. */
+/* Receives one burst of each receive queue and hands every frame, contiguous, to `on_frame`.  The
+ * number of frames. */
 uint32_t cfc_port_rx(struct cfc_port *port,
                      void (*on_frame)(void *ctx, const uint8_t *frame, size_t size), void *ctx);
 
 /* Begins a frame: *room is where its UDP payload goes, datagram_max bytes of it.  Beginning twice
  * gives the same room.  CONFCAST_OK; BUSY: CFC_PORT_BURST frames wait, flush first; RESOURCE: no
  * mbufs now, counted. */
-int cfc_port_tx_begin(struct cfc_port *port, uint8_t **room);
+int cfc_port_tx_begin(struct cfc_port_tx *tx, uint8_t **room);
 
 /* Completes it: `room_size` bytes are in the room, `payload_size` more at `payload` (NULL: none),
  * which belongs to `slot` and must stay until payload_done. */
-void cfc_port_tx_commit(struct cfc_port *port, const struct cfc_net_template *to, size_t room_size,
+void cfc_port_tx_commit(struct cfc_port_tx *tx, const struct cfc_net_template *to, size_t room_size,
                         const uint8_t *payload, size_t payload_size, uint32_t slot);
 
 /* Queues a whole Ethernet frame (a copy).  BUSY or RESOURCE as begin. */
-int cfc_port_tx_raw(struct cfc_port *port, const uint8_t *frame, size_t size);
+int cfc_port_tx_raw(struct cfc_port_tx *tx, const uint8_t *frame, size_t size);
 
 /* Hands waiting frames to the PMD.  The number it took. */
-uint32_t cfc_port_tx_flush(struct cfc_port *port);
+uint32_t cfc_port_tx_flush(struct cfc_port_tx *tx);
 
 /* Asks the PMD to give back what it has sent; for when nothing more is being sent. */
-void cfc_port_tx_reclaim(struct cfc_port *port);
+void cfc_port_tx_reclaim(struct cfc_port_tx *tx);
 
 #endif

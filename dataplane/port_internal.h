@@ -6,10 +6,6 @@
 
 #include "dataplane/port.h"
 
-enum {
-    CFC_PORT_QUEUE = 0
-};
-
 /* Lies in the private area of each mbuf of the ext pool.  Every external buffer has a reference
  * count of its own, which is 1 while it is out: counts that several mbufs share are changed by
  * atomic operations, at 20 cycles each. */
@@ -20,7 +16,20 @@ struct cfc_port_ext {
 #define CFC_PORT_EXT_PRIVATE_SIZE                                                                  \
     ((uint16_t)RTE_ALIGN(sizeof(struct cfc_port_ext), RTE_MBUF_PRIV_ALIGN))
 
-/* Makes the ext pool's mbufs ready.  Once, after the pool was made. */
-void cfc_port_tx_init(struct cfc_port *port);
+/* Makes transmit queue `queue_id` of a port whose sizes are known: its memory, not the device's
+ * queue.  CONFCAST_OK or NO_MEMORY, logged; free after either. */
+int cfc_port_tx_new(struct cfc_port *port, uint16_t queue_id);
+void cfc_port_tx_free(struct cfc_port_tx *tx);
+
+/* Gives back what waits and what is at hand, before the device stops. */
+void cfc_port_tx_drop(struct cfc_port_tx *tx);
+
+enum {
+    CFC_PORT_DESCRIPTORS = 1024
+};
+
+/* A pool of mbufs with `room` bytes of data each (0: none at all).  NULL, logged. */
+struct rte_mempool *cfc_port_make_pool(const char *name, uint16_t queue_id, unsigned count,
+                                       uint16_t private_size, size_t room);
 
 #endif

@@ -1,10 +1,24 @@
 #include <assert.h>
 #include <rte_ethdev.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
 #include "dataplane/port.h"
 #include "dataplane/port_internal.h"
+
+enum {
+    /* All descriptors, what waits, and what the cache keeps to itself. */
+    POOL_SIZE = 2 * CFC_PORT_DESCRIPTORS - 1
+};
+
+static void
+tell_done(const struct cfc_port_tx *tx, uint32_t slot, uint32_t count)
+{
+    const struct cfc_port_config *config = &tx->port->config;
+
+    config->payload_done(config->ctx, tx->queue_id, slot, count);
+}
 
 /* rte_pktmbuf_free() calls this on our own thread, from within a burst or a clean-up. */
 static void
@@ -15,13 +29,13 @@ on_ext_free(void *addr, void *opaque)
 
     (void)addr;
     share->done_count++;
-    share->port->mbufs_out--;
+    share->tx->mbufs_out--;
     if (--share->out_count > 0) {
         return;
     }
     count = share->done_count;
     share->done_count = 0;
-    share->port->config.payload_done(share->port->config.ctx, share->slot, count);
+    tell_done(share->tx, share->slot, count);
 }
 
 static void
@@ -35,15 +49,70 @@ init_ext(struct rte_mempool *pool, void *opaque, void *object, unsigned index)
     ext->shared.free_cb = on_ext_free;
 }
 
-void
-cfc_port_tx_init(struct cfc_port *port)
+int
+cfc_port_tx_new(struct cfc_port *port, uint16_t queue_id)
 {
-    rte_mempool_obj_iter(port->ext_pool, init_ext, NULL);
+    struct cfc_port_tx *tx = aligned_alloc(_Alignof(struct cfc_port_tx), sizeof(*tx));
+
+    if (tx == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    memset(tx, 0, sizeof(*tx));
+    port->tx[queue_id] = tx;
+    tx->port = port;
+    tx->queue_id = queue_id;
+    tx->slots_max = port->config.slots_max;
+    tx->datagram_max = port->datagram_max;
+    tx->payload_offset = port->config.header_size;
+    tx->header_pool = cfc_port_make_pool("confcast_header", queue_id, POOL_SIZE, 0,
+                                         port->config.header_size + port->datagram_max);
+    tx->ext_pool =
+        cfc_port_make_pool("confcast_ext", queue_id, POOL_SIZE, CFC_PORT_EXT_PRIVATE_SIZE, 0);
+    tx->shares = calloc(port->config.slots_max, sizeof(*tx->shares));
+    if (tx->header_pool == NULL || tx->ext_pool == NULL || tx->shares == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < port->config.slots_max; i++) {
+        tx->shares[i].tx = tx;
+        tx->shares[i].slot = i;
+    }
+    rte_mempool_obj_iter(tx->ext_pool, init_ext, NULL);
+    return CONFCAST_OK;
+}
+
+void
+cfc_port_tx_free(struct cfc_port_tx *tx)
+{
+    if (tx == NULL) {
+        return;
+    }
+    rte_mempool_free(tx->header_pool);
+    rte_mempool_free(tx->ext_pool);
+    free(tx->shares);
+    free(tx);
+}
+
+void
+cfc_port_tx_drop(struct cfc_port_tx *tx)
+{
+    rte_pktmbuf_free_bulk(tx->queue, tx->queue_count);
+    tx->queue_count = 0;
+    rte_pktmbuf_free_bulk(tx->headers, tx->header_count);
+    tx->header_count = 0;
+    rte_pktmbuf_free_bulk(tx->exts, tx->ext_count);
+    tx->ext_count = 0;
+}
+
+static bool
+is_chained(const struct cfc_port_tx *tx)
+{
+    return atomic_load_explicit(&tx->port->is_chained, memory_order_relaxed);
 }
 
 /* Fills an empty hand: with a burst, or with one when the pool has no more. */
 static int
-take_mbufs(struct cfc_port *port, struct rte_mempool *pool, struct rte_mbuf **hand, uint16_t *count)
+take_mbufs(struct cfc_port_tx *tx, struct rte_mempool *pool, struct rte_mbuf **hand,
+           uint16_t *count)
 {
     if (rte_pktmbuf_alloc_bulk(pool, hand, CFC_PORT_BURST) == 0) {
         *count = CFC_PORT_BURST;
@@ -51,7 +120,7 @@ take_mbufs(struct cfc_port *port, struct rte_mempool *pool, struct rte_mbuf **ha
     }
     hand[0] = rte_pktmbuf_alloc(pool);
     if (hand[0] == NULL) {
-        port->stats.mbuf_shortage++;
+        tx->stats.mbuf_shortage++;
         return CONFCAST_ERR_RESOURCE;
     }
     *count = 1;
@@ -59,39 +128,39 @@ take_mbufs(struct cfc_port *port, struct rte_mempool *pool, struct rte_mbuf **ha
 }
 
 int
-cfc_port_tx_begin(struct cfc_port *port, uint8_t **room)
+cfc_port_tx_begin(struct cfc_port_tx *tx, uint8_t **room)
 {
     int rc = CONFCAST_OK;
 
-    if (port->queue_count == CFC_PORT_BURST) {
+    if (tx->queue_count == CFC_PORT_BURST) {
         return CONFCAST_ERR_BUSY;
     }
-    if (port->header_count == 0) {
-        rc = take_mbufs(port, port->header_pool, port->headers, &port->header_count);
+    if (tx->header_count == 0) {
+        rc = take_mbufs(tx, tx->header_pool, tx->headers, &tx->header_count);
     }
-    if (rc == CONFCAST_OK && port->ext_count == 0 && port->is_chained) {
-        rc = take_mbufs(port, port->ext_pool, port->exts, &port->ext_count);
+    if (rc == CONFCAST_OK && tx->ext_count == 0 && is_chained(tx)) {
+        rc = take_mbufs(tx, tx->ext_pool, tx->exts, &tx->ext_count);
     }
     if (rc != CONFCAST_OK) {
         return rc;
     }
-    *room = rte_pktmbuf_mtod_offset(port->headers[port->header_count - 1], uint8_t *,
-                                    port->payload_offset);
+    *room =
+        rte_pktmbuf_mtod_offset(tx->headers[tx->header_count - 1], uint8_t *, tx->payload_offset);
     return CONFCAST_OK;
 }
 
 static void
-chain(struct cfc_port *port, struct rte_mbuf *head, const uint8_t *payload, uint16_t size,
+chain(struct cfc_port_tx *tx, struct rte_mbuf *head, const uint8_t *payload, uint16_t size,
       uint32_t slot)
 {
-    struct cfc_port_share *share = &port->shares[slot];
-    struct rte_mbuf *m = port->exts[--port->ext_count];
+    struct cfc_port_share *share = &tx->shares[slot];
+    struct rte_mbuf *m = tx->exts[--tx->ext_count];
     struct cfc_port_ext *ext = rte_mbuf_to_priv(m);
 
     ext->shared.fcb_opaque = share;
     rte_mbuf_ext_refcnt_set(&ext->shared, 1);
     share->out_count++;
-    port->mbufs_out++;
+    tx->mbufs_out++;
     rte_pktmbuf_attach_extbuf(m, (void *)(uintptr_t)payload, (rte_iova_t)(uintptr_t)payload, size,
                               &ext->shared);
     m->data_len = size;
@@ -100,76 +169,85 @@ chain(struct cfc_port *port, struct rte_mbuf *head, const uint8_t *payload, uint
     head->pkt_len += size;
 }
 
+/* Behind what is in a frame, for a port that takes no chains; the payload is done with. */
+static void
+copy(struct cfc_port_tx *tx, struct rte_mbuf *head, const uint8_t *payload, size_t size,
+     uint32_t slot)
+{
+    memcpy(rte_pktmbuf_mtod_offset(head, uint8_t *, head->data_len), payload, size);
+    head->data_len += (uint16_t)size;
+    head->pkt_len += (uint32_t)size;
+    tell_done(tx, slot, 1);
+}
+
 void
-cfc_port_tx_commit(struct cfc_port *port, const struct cfc_net_template *to, size_t room_size,
+cfc_port_tx_commit(struct cfc_port_tx *tx, const struct cfc_net_template *to, size_t room_size,
                    const uint8_t *payload, size_t payload_size, uint32_t slot)
 {
-    struct rte_mbuf *head = port->headers[--port->header_count];
+    struct rte_mbuf *head = tx->headers[--tx->header_count];
     uint8_t *bytes = rte_pktmbuf_mtod(head, uint8_t *);
     size_t size = to->size + room_size;
 
-    assert(room_size + payload_size <= port->datagram_max && to->size == port->payload_offset);
+    assert(room_size + payload_size <= tx->datagram_max && to->size == tx->payload_offset);
     cfc_net_template_write(to, room_size + payload_size, bytes);
     if (to->size != CFC_NET_HEADER_SIZE) {
         cfc_net_template_seal(to, bytes, room_size, payload, payload != NULL ? payload_size : 0);
     }
-    if (payload != NULL && !port->is_chained) {
-        memcpy(bytes + size, payload, payload_size);
-        size += payload_size;
-    }
     head->data_len = (uint16_t)size;
     head->pkt_len = (uint32_t)size;
-    if (payload != NULL && port->is_chained) {
-        assert(slot < port->config.slots_max);
-        chain(port, head, payload, (uint16_t)payload_size, slot);
+    tx->queue[tx->queue_count++] = head;
+    if (payload == NULL) {
+        return;
     }
-    port->queue[port->queue_count++] = head;
-    if (payload != NULL && !port->is_chained) {
-        port->config.payload_done(port->config.ctx, slot, 1);
+    assert(slot < tx->slots_max);
+    if (is_chained(tx)) {
+        chain(tx, head, payload, (uint16_t)payload_size, slot);
+    } else {
+        copy(tx, head, payload, payload_size, slot);
     }
 }
 
 int
-cfc_port_tx_raw(struct cfc_port *port, const uint8_t *frame, size_t size)
+cfc_port_tx_raw(struct cfc_port_tx *tx, const uint8_t *frame, size_t size)
 {
     struct rte_mbuf *m;
     uint8_t *room;
-    int rc = cfc_port_tx_begin(port, &room);
+    int rc = cfc_port_tx_begin(tx, &room);
 
     if (rc != CONFCAST_OK) {
         return rc;
     }
-    m = port->headers[--port->header_count];
+    m = tx->headers[--tx->header_count];
     memcpy(rte_pktmbuf_mtod(m, uint8_t *), frame, size);
     m->data_len = (uint16_t)size;
     m->pkt_len = (uint32_t)size;
-    port->queue[port->queue_count++] = m;
+    tx->queue[tx->queue_count++] = m;
     return CONFCAST_OK;
 }
 
 uint32_t
-cfc_port_tx_flush(struct cfc_port *port)
+cfc_port_tx_flush(struct cfc_port_tx *tx)
 {
     uint16_t sent;
 
-    if (port->queue_count == 0) {
+    if (tx->queue_count == 0) {
         return 0;
     }
-    sent = rte_eth_tx_burst(port->id, CFC_PORT_QUEUE, port->queue, port->queue_count);
-    port->stats.frames_out += sent;
-    port->queue_count -= sent;
-    if (port->queue_count > 0) {
-        port->stats.tx_full++;
-        memmove(port->queue, port->queue + sent, port->queue_count * sizeof(port->queue[0]));
+    sent = rte_eth_tx_burst(tx->port->id, tx->queue_id, tx->queue, tx->queue_count);
+    tx->stats.frames_out += sent;
+    tx->queue_count -= sent;
+    if (tx->queue_count > 0) {
+        tx->stats.tx_full++;
+        memmove(tx->queue, tx->queue + sent, tx->queue_count * sizeof(tx->queue[0]));
     }
     return sent;
 }
 
 void
-cfc_port_tx_reclaim(struct cfc_port *port)
+cfc_port_tx_reclaim(struct cfc_port_tx *tx)
 {
-    if (port->mbufs_out > 0) {
+    if (tx->mbufs_out > 0) {
         /* Not every PMD can; its next burst reclaims then. */
-        rte_eth_tx_done_cleanup(port->id, CFC_PORT_QUEUE, 0);
+        rte_eth_tx_done_cleanup(tx->port->id, tx->queue_id, 0);
     }
 }

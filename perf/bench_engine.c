@@ -116,7 +116,7 @@ publish(struct bench *b, uint32_t scope_number)
         rc = cfc_content_encode(&content, &b->signer, bytes, sizeof(bytes), &size);
     }
     if (rc == CONFCAST_OK) {
-        rc = cfc_sender_put_content(b->engine->sender, bytes, size, b->tree,
+        rc = cfc_sender_put_content(b->engine->lanes[0].sender, bytes, size, b->tree,
                                     cfc_tree_digests_size(&tree), b->coded, false, &slot);
     }
     if (rc != CONFCAST_OK) {
@@ -128,7 +128,7 @@ publish(struct bench *b, uint32_t scope_number)
     head.arms[0].content = content.content;
     rc = cfc_head_encode(&head, &b->signer, b->sha, bytes, sizeof(bytes), &size);
     if (rc == CONFCAST_OK) {
-        rc = cfc_sender_put_head(b->engine->sender, bytes, size, &b->engine->now);
+        rc = cfc_sender_put_head(b->engine->lanes[0].sender, bytes, size, &b->engine->lanes[0].now);
     }
     if (rc != CONFCAST_OK) {
         die("put_head", rc);
@@ -155,7 +155,7 @@ result_of(const struct bench *b, uint64_t cycles, uint64_t frames)
 static struct result
 run_engine(struct bench *b)
 {
-    uint64_t frames = b->engine->port.stats.frames_out;
+    uint64_t frames = b->engine->lanes[0].tx->stats.frames_out;
     uint64_t begin;
     uint32_t found;
 
@@ -163,11 +163,11 @@ run_engine(struct bench *b)
         publish(b, i);
     }
     begin = rte_rdtsc();
-    while (cfc_content_tx_is_busy(&b->engine->sender->contents) ||
-           b->engine->port.queue_count > 0) {
+    while (cfc_content_tx_is_busy(&b->engine->lanes[0].sender->contents) ||
+           b->engine->lanes[0].tx->queue_count > 0) {
         cfc_engine_turn(b->engine, &found);
     }
-    return result_of(b, rte_rdtsc() - begin, b->engine->port.stats.frames_out - frames);
+    return result_of(b, rte_rdtsc() - begin, b->engine->lanes[0].tx->stats.frames_out - frames);
 }
 
 /* One burst of frames like the engine's: a header mbuf and an external buffer, or one mbuf with
@@ -274,7 +274,7 @@ measure(struct bench *b)
         "bench_ext",
         (uint16_t)RTE_ALIGN(sizeof(struct rte_mbuf_ext_shared_info), RTE_MBUF_PRIV_ALIGN), 0);
 
-    cfc_net_template_write(&b->engine->groups[0], CFC_SYMBOL_HEADER_SIZE + b->symbol_size,
+    cfc_net_template_write(&b->engine->routes.groups[0], CFC_SYMBOL_HEADER_SIZE + b->symbol_size,
                            b->header);
     rte_mempool_obj_iter(exts, init_shared, NULL);
     for (uint32_t i = 0; i < WARM_UP_ROUNDS + b->rounds; i++) {
@@ -397,7 +397,7 @@ main(int argc, char **argv)
     if (rc != CONFCAST_OK) {
         die("engine", rc);
     }
-    b.engine->now = cfc_clock_now(&b.engine->clock);
+    b.engine->lanes[0].now = cfc_clock_now(&b.engine->lanes[0].clock);
     b.sha = cfc_sha256_new();
     rc = cfc_signing_key_from_seed(seed, &b.key);
     if (b.sha == NULL || rc != CONFCAST_OK) {

@@ -31,8 +31,9 @@ static struct {
 } seen;
 
 static void
-on_done(void *ctx, uint32_t slot, uint32_t count)
+on_done(void *ctx, uint32_t queue, uint32_t slot, uint32_t count)
 {
+    CU_ASSERT_EQUAL(queue, 0);
     CU_ASSERT_PTR_EQUAL(ctx, done);
     CU_ASSERT_TRUE_FATAL(slot < SLOTS);
     done[slot] += count;
@@ -44,6 +45,7 @@ open_port(struct cfc_port *port, bool is_linear)
     struct cfc_port_config config = {.is_linear = is_linear,
                                      .header_size = CFC_NET_HEADER_SIZE,
                                      .slots_max = SLOTS,
+                                     .queue_count = 1,
                                      .payload_done = on_done,
                                      .ctx = done};
 
@@ -72,7 +74,7 @@ send_symbol(struct cfc_port *port, uint32_t number, uint32_t slot)
 {
     struct cfc_net_template template;
     uint8_t *room;
-    int rc = cfc_port_tx_begin(port, &room);
+    int rc = cfc_port_tx_begin(port->tx[0], &room);
 
     if (rc != CONFCAST_OK) {
         return rc;
@@ -80,7 +82,7 @@ send_symbol(struct cfc_port *port, uint32_t number, uint32_t slot)
     make_template(&template);
     memset(room, 0x77, HEAD_SIZE);
     memcpy(room, &number, sizeof(number));
-    cfc_port_tx_commit(port, &template, HEAD_SIZE,
+    cfc_port_tx_commit(port->tx[0], &template, HEAD_SIZE,
                        content + (size_t)number * SYMBOL_SIZE % (CONTENT_SIZE - SYMBOL_SIZE),
                        SYMBOL_SIZE, slot);
     return CONFCAST_OK;
@@ -127,18 +129,18 @@ chains_arrive_whole_and_give_their_payload_back(void)
     for (uint32_t i = 0; i < 20; i++) {
         CU_ASSERT_EQUAL(send_symbol(&port, i, i % 2), CONFCAST_OK);
     }
-    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 20);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), 20);
     CU_ASSERT_EQUAL(done[0] + done[1], 0); /* still in the ring */
-    CU_ASSERT_EQUAL(port.mbufs_out, 20);
+    CU_ASSERT_EQUAL(port.tx[0]->mbufs_out, 20);
     CU_ASSERT_EQUAL(receive_all(&port), 20);
     CU_ASSERT_EQUAL(seen.wrong_count, 0);
     CU_ASSERT_EQUAL(port.stats.rx_chained, 20);
     CU_ASSERT_EQUAL(done[0], 10);
     CU_ASSERT_EQUAL(done[1], 10);
-    CU_ASSERT_EQUAL(port.mbufs_out, 0);
+    CU_ASSERT_EQUAL(port.tx[0]->mbufs_out, 0);
     /* And once more with the same slots. */
     CU_ASSERT_EQUAL(send_symbol(&port, 1, 0), CONFCAST_OK);
-    cfc_port_tx_flush(&port);
+    cfc_port_tx_flush(port.tx[0]);
     receive_all(&port);
     CU_ASSERT_EQUAL(done[0], 11);
     CU_ASSERT_EQUAL(seen.wrong_count, 0);
@@ -155,7 +157,7 @@ copies_arrive_whole_and_give_their_payload_back_at_once(void)
         CU_ASSERT_EQUAL(send_symbol(&port, i, 3), CONFCAST_OK);
         CU_ASSERT_EQUAL(done[3], i + 1);
     }
-    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 20);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), 20);
     CU_ASSERT_EQUAL(receive_all(&port), 20);
     CU_ASSERT_EQUAL(seen.wrong_count, 0);
     CU_ASSERT_EQUAL(port.stats.rx_chained, 0);
@@ -174,18 +176,18 @@ frames_wait_while_the_queue_is_full(void)
 
         if (rc == CONFCAST_OK) {
             sent++;
-        } else if (rc != CONFCAST_ERR_BUSY || cfc_port_tx_flush(&port) == 0) {
+        } else if (rc != CONFCAST_ERR_BUSY || cfc_port_tx_flush(port.tx[0]) == 0) {
             CU_ASSERT_EQUAL(rc, CONFCAST_ERR_BUSY);
             break;
         }
     }
     /* A ring of 1,024 holds one less; CFC_PORT_BURST more wait before it. */
     CU_ASSERT_EQUAL(sent, RING_SIZE - 1 + CFC_PORT_BURST);
-    CU_ASSERT_EQUAL(port.queue_count, CFC_PORT_BURST);
-    CU_ASSERT_TRUE(port.stats.tx_full >= 1);
-    CU_ASSERT_EQUAL(port.stats.frames_out, RING_SIZE - 1);
+    CU_ASSERT_EQUAL(port.tx[0]->queue_count, CFC_PORT_BURST);
+    CU_ASSERT_TRUE(port.tx[0]->stats.tx_full >= 1);
+    CU_ASSERT_EQUAL(port.tx[0]->stats.frames_out, RING_SIZE - 1);
     CU_ASSERT_EQUAL(receive_all(&port), RING_SIZE - 1);
-    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), CFC_PORT_BURST);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), CFC_PORT_BURST);
     CU_ASSERT_EQUAL(receive_all(&port), CFC_PORT_BURST);
     CU_ASSERT_EQUAL(done[0], sent);
     CU_ASSERT_EQUAL(seen.wrong_count, 0);
@@ -202,23 +204,23 @@ sending_waits_for_mbufs_and_goes_on(void)
     uint8_t *again;
 
     open_port(&port, false);
-    while (count < SEEN_MAX && (held[count] = rte_pktmbuf_alloc(port.ext_pool)) != NULL) {
+    while (count < SEEN_MAX && (held[count] = rte_pktmbuf_alloc(port.tx[0]->ext_pool)) != NULL) {
         count++;
     }
     CU_ASSERT_EQUAL(send_symbol(&port, 0, 0), CONFCAST_ERR_RESOURCE);
     CU_ASSERT_EQUAL(send_symbol(&port, 0, 0), CONFCAST_ERR_RESOURCE);
-    CU_ASSERT_EQUAL(port.stats.mbuf_shortage, 2);
+    CU_ASSERT_EQUAL(port.tx[0]->stats.mbuf_shortage, 2);
     rte_pktmbuf_free_bulk(held, count);
-    CU_ASSERT_EQUAL_FATAL(cfc_port_tx_begin(&port, &room), CONFCAST_OK);
-    CU_ASSERT_EQUAL_FATAL(cfc_port_tx_begin(&port, &again), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_port_tx_begin(port.tx[0], &room), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_port_tx_begin(port.tx[0], &again), CONFCAST_OK);
     CU_ASSERT_PTR_EQUAL(room, again);
     CU_ASSERT_EQUAL(send_symbol(&port, 7, 0), CONFCAST_OK);
-    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 1);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), 1);
     CU_ASSERT_EQUAL(receive_all(&port), 1);
     CU_ASSERT_EQUAL(seen.wrong_count, 0);
     /* Nothing stayed behind: all but those at hand are back in their pools. */
-    CU_ASSERT_EQUAL(rte_mempool_in_use_count(port.ext_pool), port.ext_count);
-    CU_ASSERT_EQUAL(rte_mempool_in_use_count(port.header_pool), port.header_count);
+    CU_ASSERT_EQUAL(rte_mempool_in_use_count(port.tx[0]->ext_pool), port.tx[0]->ext_count);
+    CU_ASSERT_EQUAL(rte_mempool_in_use_count(port.tx[0]->header_pool), port.tx[0]->header_count);
     cfc_port_close(&port);
 }
 
@@ -230,17 +232,17 @@ a_pool_that_has_but_one_mbuf_left_gives_that_one(void)
     struct cfc_port port;
 
     open_port(&port, false);
-    while (count < SEEN_MAX && (held[count] = rte_pktmbuf_alloc(port.header_pool)) != NULL) {
+    while (count < SEEN_MAX && (held[count] = rte_pktmbuf_alloc(port.tx[0]->header_pool)) != NULL) {
         count++;
     }
     rte_pktmbuf_free(held[--count]);
     CU_ASSERT_EQUAL(send_symbol(&port, 3, 1), CONFCAST_OK);
     CU_ASSERT_EQUAL(send_symbol(&port, 4, 1), CONFCAST_ERR_RESOURCE);
-    CU_ASSERT_EQUAL(port.stats.mbuf_shortage, 1);
-    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 1);
+    CU_ASSERT_EQUAL(port.tx[0]->stats.mbuf_shortage, 1);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), 1);
     CU_ASSERT_EQUAL(receive_all(&port), 1);
     CU_ASSERT_EQUAL(send_symbol(&port, 4, 1), CONFCAST_OK);
-    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 1);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), 1);
     CU_ASSERT_EQUAL(receive_all(&port), 1);
     CU_ASSERT_EQUAL(seen.wrong_count, 0);
     CU_ASSERT_EQUAL(done[1], 2);
@@ -272,17 +274,17 @@ a_frame_without_payload_and_a_raw_one_go_out_as_they_are(void)
 
     open_port(&port, false);
     make_template(&template);
-    CU_ASSERT_EQUAL_FATAL(cfc_port_tx_begin(&port, &room), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_port_tx_begin(port.tx[0], &room), CONFCAST_OK);
     memset(room, 1, port.datagram_max);
-    cfc_port_tx_commit(&port, &template, port.datagram_max, NULL, 0, CFC_PORT_NO_SLOT);
-    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 1);
+    cfc_port_tx_commit(port.tx[0], &template, port.datagram_max, NULL, 0, CFC_PORT_NO_SLOT);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), 1);
     CU_ASSERT_EQUAL(receive_all(&port), 1);
     CU_ASSERT_EQUAL(seen.size, CFC_NET_HEADER_SIZE + 1472);
-    CU_ASSERT_EQUAL(cfc_port_tx_raw(&port, raw, sizeof(raw)), CONFCAST_OK);
-    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 1);
+    CU_ASSERT_EQUAL(cfc_port_tx_raw(port.tx[0], raw, sizeof(raw)), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), 1);
     CU_ASSERT_EQUAL(receive_all(&port), 1);
     CU_ASSERT_EQUAL(seen.size, sizeof(raw));
-    CU_ASSERT_EQUAL(cfc_port_tx_flush(&port), 0);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), 0);
     CU_ASSERT_EQUAL(cfc_port_watch(&port), CONFCAST_OK);
     cfc_port_close(&port);
 }
@@ -290,8 +292,11 @@ a_frame_without_payload_and_a_raw_one_go_out_as_they_are(void)
 static void
 a_port_refuses_an_mtu_below_the_protocols(void)
 {
-    struct cfc_port_config config = {
-        .mtu = 1259, .header_size = CFC_NET_HEADER_SIZE, .slots_max = 1, .payload_done = on_done};
+    struct cfc_port_config config = {.mtu = 1259,
+                                     .header_size = CFC_NET_HEADER_SIZE,
+                                     .slots_max = 1,
+                                     .queue_count = 1,
+                                     .payload_done = on_done};
     struct cfc_port port;
 
     CU_ASSERT_EQUAL(cfc_port_open(&config, &port), CONFCAST_ERR_LIMIT);
@@ -304,8 +309,10 @@ a_port_refuses_an_mtu_below_the_protocols(void)
 static void
 without_a_port_there_is_none(void)
 {
-    struct cfc_port_config config = {
-        .header_size = CFC_NET_HEADER_SIZE, .slots_max = 1, .payload_done = on_done};
+    struct cfc_port_config config = {.header_size = CFC_NET_HEADER_SIZE,
+                                     .slots_max = 1,
+                                     .queue_count = 1,
+                                     .payload_done = on_done};
     struct cfc_port port;
 
     CU_ASSERT_EQUAL(cfc_port_open(&config, &port), CONFCAST_ERR_NOT_FOUND);
