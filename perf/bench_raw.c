@@ -6,9 +6,10 @@
  *
  * The sender takes one round per line on standard input, "ROUND MBIT SIZExCOUNT ...", sends COUNT
  * datagrams of SIZE bytes of UDP payload for each word (MBIT 0: as fast as the kernel takes them)
- * and prints "ROUND BEGIN END", unix ns.  A receiver prints "ROUND GOT WANTED LAST": datagrams and
- * when it was through with the last of them.  With sha256 it digests each datagram, with ed25519 it
- * checks one signature before it is through with a round that is whole. */
+ * and prints "ROUND BEGIN END", unix ns.  A receiver prints "ready" when it has joined, then "ROUND
+ * GOT WANTED LAST": datagrams and when it was through with the last of them.  With sha256 it
+ * digests each datagram, with ed25519 it checks one signature before it is through with a round
+ * that is whole. */
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -237,6 +238,8 @@ run_receiver(char **argv, const char *word)
         setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &member, sizeof(member)) != 0) {
         die("receiver");
     }
+    puts("ready");
+    fflush(stdout);
     for (;;) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         int got;

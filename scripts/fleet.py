@@ -159,6 +159,16 @@ class Fleet:
         with open(os.path.join(self.folder, "pid"), "w", encoding="utf-8") as file:
             file.write(f"{os.getpid()}\n")
         self.bed.up(len(self.consumers), self.loss, PORT, testbed.MTU_DEFAULT)
+        self.make_keys()
+        if self.tls:
+            self.make_certificates()
+        self.start_engine()
+        self.start_control()
+        for consumer in self.consumers:
+            consumer.start()
+
+    def make_keys(self):
+        """Keys, fleet.json, and a folder and a credential for each consumer."""
         self.ctl("key", "init", "--dir", self.keys, "--fleet", self.name, "--group-base",
                  self.group_base, "--group-count", "4", "--port", str(PORT),
                  "--engine", self.engine_address)
@@ -167,12 +177,6 @@ class Fleet:
             labels = [f"{key}={value}" for key, value in consumer.labels.items()]
             self.ctl("key", "enroll", "--dir", self.keys, "--id", consumer.id, "-o",
                      consumer.credential, *[word for label in labels for word in ("--label", label)])
-        if self.tls:
-            self.make_certificates()
-        self.start_engine()
-        self.start_control()
-        for consumer in self.consumers:
-            consumer.start()
 
     def make_certificates(self):
         os.mkdir(self.tls, 0o700)

@@ -1,0 +1,82 @@
+"""What a row gets: the build, the topology, how much time there is, and where to say what was not measured."""
+
+import contextlib
+import fnmatch
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+from harness.rows import RowSkipped
+from harness.topology import PERF, Topology
+
+REPO = os.path.dirname(PERF)
+RECEIVERS_MAX = 8
+
+
+class Context:
+    def __init__(self, is_quick, build, wanted=(), is_verbose=True):
+        self.quick = is_quick
+        self.build = build
+        self.wanted = [name.partition("/")[2] for name in wanted if "/" in name]
+        self.is_verbose = is_verbose
+        self.not_measured = []
+        self._topology = None
+
+    def rounds(self, quick, full):
+        """How often to repeat."""
+        return quick if self.quick else full
+
+    def wants(self, case):
+        """Whether the command line left this case in: NAME/PATTERN measures only the cases that fit."""
+        return not self.wanted or any(fnmatch.fnmatch(case, f"*{pattern}*") for pattern in self.wanted)
+
+    def program(self, name):
+        """A program of perf/, built."""
+        return self.built("perf/" + name)
+
+    def built(self, path):
+        full = os.path.join(self.build, path)
+        if not os.path.exists(full):
+            raise RowSkipped(f"{path} is not built: ninja -C {os.path.relpath(self.build)}")
+        return full
+
+    def tool(self, name, package):
+        """A program of the machine."""
+        path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        if path is None:
+            raise RowSkipped(f"{name} is not installed: apt-get install {package}")
+        return path
+
+    def topology(self):
+        """The topology of this run: one sender and 8 receivers' hosts; rows use the first N.  Without loss, not shaped."""
+        if self._topology is None:
+            self._topology = Topology("bed", RECEIVERS_MAX, build=self.build).__enter__()
+        if self._topology.loss:
+            self._topology.set_loss(0)
+        self._topology.set_shaped(False)
+        return self._topology
+
+    def close(self):
+        if self._topology is not None:
+            self._topology.down()
+            self._topology = None
+
+    @contextlib.contextmanager
+    def folder(self, in_memory=False):
+        """A folder of a row's own, on the machine's disk or in memory, gone afterwards."""
+        folder = tempfile.mkdtemp(prefix="confcast-perf-", dir="/dev/shm" if in_memory else "/var/tmp")
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def note(self, text):
+        """Says what was not measured, or not in full."""
+        if text not in self.not_measured:
+            self.not_measured.append(text)
+
+    def log(self, text):
+        if self.is_verbose:
+            print(f"   {time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,144 @@
+"""From samples to lines of the table: figure, ours, the other, ratio, spread, goal."""
+
+import dataclasses
+
+from harness.rows import OURS, Sample, stat_of
+
+PARTS = 5  # into which a run is cut to say how much a ratio differs within it
+
+
+@dataclasses.dataclass
+class TableLine:
+    row: str
+    case: str
+    figure: str
+    stat: str
+    unit: str
+    ours: float = None
+    other: str = None
+    other_value: float = None
+    ratio: float = None  # ours / other
+    spread: tuple = None  # of the ratio, or of ours where there is no other: lowest and highest part of the run
+    rounds: int = 0
+    goal: str = None
+    is_met: bool = None
+
+    @property
+    def key(self):
+        """Names a line in docs/performance.md."""
+        return "/".join([self.row, self.case, self.figure, self.stat, self.other or ""])
+
+
+def parts(values):
+    """The run in at most PARTS pieces in order, so that rounds that followed each other stay together."""
+    count = min(PARTS, len(values))
+    return [values[i * len(values) // count:(i + 1) * len(values) // count] for i in range(count)]
+
+
+def spread_of(ours, others, stat):
+    """Lowest and highest ratio of the parts of a run: sides took turns, so the i-th parts belong together."""
+    pairs = zip(parts([s.value for s in ours]), parts([s.value for s in others]))
+    ratios = [stat_of(a, stat) / stat_of(b, stat) for a, b in pairs if stat_of(b, stat) != 0]
+    if len(ratios) == 1 and ours[0].spread and others[0].spread and all(others[0].spread):
+        # One run of a program that took its rounds in turns itself and said how they differ.
+        return ours[0].spread[0] / others[0].spread[1], ours[0].spread[1] / others[0].spread[0]
+    return (min(ratios), max(ratios)) if ratios else None
+
+
+def own_spread(ours, stat):
+    if len(ours) == 1 and ours[0].spread:
+        return ours[0].spread
+    values = [stat_of(part, stat) for part in parts([s.value for s in ours])]
+    return min(values), max(values)
+
+
+def judge(row, line):
+    """Puts the goal into a line that has one."""
+    for goal in row.goals:
+        if goal.fits(line.case, line.figure, line.stat, line.other):
+            line.goal = str(goal)
+            line.is_met = goal.is_met(line.ratio if goal.other else line.ours)
+    return line
+
+
+def lines_of(row, samples):
+    """All lines of a row: one per (case, figure, stat) and other side; others alone where there are none of ours."""
+    groups = {}
+    for sample in samples:
+        groups.setdefault((sample.case, sample.figure), {}).setdefault(sample.side, []).append(sample)
+    lines = []
+    for (case, figure_name), sides in groups.items():
+        figure = row.figure(figure_name)
+        ours = sides.pop(OURS, None)
+        for stat in figure.stats:
+            start = {"row": row.name, "case": case, "figure": figure_name, "stat": stat, "unit": figure.unit}
+            mine = stat_of([s.value for s in ours], stat) if ours else None
+            has_own_goal = any(goal.fits(case, figure_name, stat, None) for goal in row.goals)
+            if ours and (not sides or has_own_goal):
+                lines.append(judge(row, TableLine(**start, ours=mine, spread=own_spread(ours, stat), rounds=len(ours))))
+            for other, theirs in sides.items():
+                value = stat_of([s.value for s in theirs], stat)
+                line = TableLine(**start, ours=mine, other=other, other_value=value, rounds=len(theirs))
+                if ours and value:
+                    line.ratio, line.spread = mine / value, spread_of(ours, theirs, stat)
+                    line.rounds = min(len(ours), len(theirs))
+                    judge(row, line)
+                lines.append(line)
+    return lines
+
+
+def number(value):
+    """Three significant digits, and thousands apart."""
+    if value is None:
+        return ""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3g}"
+
+
+def spread_text(line):
+    if not line.spread or line.spread[0] == line.spread[1]:
+        return ""
+    return f"{number(line.spread[0])} to {number(line.spread[1])}"
+
+
+def goal_text(line):
+    if line.goal is None:
+        return ""
+    return f"{line.goal}: {'met' if line.is_met else 'not met'}"
+
+
+HEADINGS = ("figure", "ours", "peer or limit", "its value", "ratio", "spread", "rounds", "goal")
+
+
+def cells(line):
+    stat = "" if line.stat == "median" else f" {line.stat}"
+    return (f"{line.figure}{stat}, {line.unit}", number(line.ours), line.other or "", number(line.other_value), number(line.ratio),
+            spread_text(line), str(line.rounds), goal_text(line))
+
+
+def text_table(lines):
+    """The table for a terminal, in one heading per row and case."""
+    rows = [HEADINGS] + [cells(line) for line in lines]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    out, last = [], None
+
+    def put(row):
+        out.append("  ".join(cell.ljust(width) if i in (0, 2, 7) else cell.rjust(width)
+                             for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
+
+    put(HEADINGS)
+    for line, row in zip(lines, rows[1:]):
+        if (line.row, line.case) != last:
+            last = (line.row, line.case)
+            out.append(f"-- {line.row}: {line.case}")
+        put(row)
+    return "\n".join(out)
+
+
+def sample_from(record):
+    return Sample(record["case"], record["figure"], record["side"], record["value"],
+                  tuple(record["spread"]) if record.get("spread") else None)

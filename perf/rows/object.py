@@ -1,0 +1,95 @@
+"""A big object to 1, 2, 4 and 8 receivers, without and with loss, on the bare bridge and with the sender's link shaped to 1 Gbit/s."""
+
+import time
+
+import peers
+from harness.ours import Ours
+from harness.raw import Raw
+from harness.rows import Figure, Goal, Row, RowError, Sample
+from harness.side import OBJECT, Payloads
+
+SIZE = (48 << 20) - (48 << 10)  # as base64 in JSON: 64 MiB, the most that the control plane takes
+RECEIVERS = (1, 2, 4, 8)
+LOSSES = (0, 0.1, 1, 5)
+PEER_RECEIVERS = 4
+SETTLE_S = 0.05  # what a round still sends after its end counts as its own
+
+
+class Object(Row):
+    figures = (Figure("goodput", "Mbit/s"), Figure("sent per byte", "bytes"), Figure("receiver CPU", "s"))
+    seconds = 150
+
+    def __init__(self, is_shaped):
+        self.is_shaped = is_shaped
+        self.name = "object-1g" if is_shaped else "object"
+        self.title = "64 MiB of JSON, 48 MiB of them random, until all have it" + (", sender's link shaped to 1 Gbit/s" if is_shaped else "")
+        where = "4 receivers, "
+        if is_shaped:
+            self.goals = (Goal("goodput", ">=", 0.98, "raw", where + "0 %"), Goal("goodput", ">=", 0.93, "raw", where + "1 %"))
+        else:
+            self.goals = (
+                Goal("goodput", ">=", 0.70, "raw", where + "0 %"), Goal("goodput", ">=", 0.65, "raw", where + "1 %"),
+                Goal("goodput", ">=", 0.9, "raw + SHA-256", where + "0 %"), Goal("goodput", ">=", 0.9, "raw + SHA-256", where + "1 %"),
+                Goal("goodput", ">=", 1.3, "UFTP", where + "0 %"), Goal("goodput", ">=", 1.3, "UFTP", where + "1 %"))
+        self.goals += (Goal("sent per byte", "<=", 1.09, None, where + "1 %"),)
+
+    def run(self, ctx):
+        topology = ctx.topology()
+        topology.set_shaped(self.is_shaped)
+        ours = Ours()
+        sides = [ours, Raw("raw", "none"), Raw("raw + SHA-256", "sha256")]
+        for side in peers.all_sides():
+            reason = side.unavailable(ctx) if OBJECT in side.works else "not for objects"
+            if reason is None:
+                sides.append(side)
+            elif OBJECT in side.works:
+                ctx.note(f"{side.name}: {reason}")
+        with ctx.folder(in_memory=True) as folder:
+            payloads = Payloads(folder, SIZE)
+            try:
+                for count in RECEIVERS:
+                    yield from self.run_count(ctx, topology, payloads, sides, count)
+            finally:
+                ours.close()
+
+    def run_count(self, ctx, topology, payloads, sides, count):
+        cases = {loss: f"{count} receiver{'s' if count > 1 else ''}, {loss:g} %" for loss in LOSSES}
+        losses = [loss for loss in LOSSES if ctx.wants(cases[loss])]
+        running = []
+        try:
+            topology.set_loss(0)
+            for side in sides if losses else ():
+                if side.name == "ours" or side.is_limit or count == PEER_RECEIVERS:
+                    running.append(side)
+                    side.start(ctx, topology, count, OBJECT, 0, self.is_shaped)
+            for loss in losses:
+                topology.set_loss(loss)
+                for side in running:
+                    side.set_loss(loss)
+                for _ in range(ctx.rounds(1, 5)):
+                    payload = payloads.next()
+                    for side in running:
+                        yield from self.one(ctx, topology, side, payload, cases[loss], count)
+        finally:
+            topology.set_loss(0)
+            for side in running:
+                side.stop()
+
+    @staticmethod
+    def one(ctx, topology, side, payload, case, count):
+        sent, cpu = topology.sent_bytes(), topology.cpu_seconds()
+        try:
+            outcome = side.send(payload)
+        except RowError as error:
+            raise RowError(f"{side.name}, {case}: {error}") from error
+        time.sleep(SETTLE_S)
+        sent, cpu = topology.sent_bytes() - sent, topology.cpu_seconds() - cpu
+        size = (outcome.size or payload.size) * outcome.share
+        goodput = size * 8 / outcome.seconds / 1e6
+        ctx.log(f"{case}: {side.name} {goodput:.0f} Mbit/s")
+        yield Sample(case, "goodput", side.name, goodput)
+        yield Sample(case, "sent per byte", side.name, (outcome.wire_bytes or sent) / (outcome.size or payload.size))
+        yield Sample(case, "receiver CPU", side.name, (outcome.cpu_seconds or cpu) / count)
+
+
+ROWS = [Object(False), Object(True)]
