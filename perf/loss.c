@@ -14,7 +14,7 @@
 /* The program's bytes are one long string in there. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverlength-strings"
-#include "loss.skel.h"
+#include "perf/loss.skel.h"
 #pragma GCC diagnostic pop
 
 static int
