@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,13 +151,19 @@ loop_open(struct loop_engine *e, const char *state_root)
     e->options.state_dir = e->state_dir;
 }
 
+static int
+remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
 void
 loop_forget(struct loop_engine *e)
 {
-    char command[256];
-
-    snprintf(command, sizeof(command), "rm -rf '%s'", e->state_dir);
-    system_must(command, system(command) == 0);
+    (void)nftw(e->state_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS); /* it may not be there */
 }
 
 void
