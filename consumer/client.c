@@ -152,6 +152,9 @@ receive(struct confcast *client)
             }
         }
         cfc_client_drain_events(client);
+        if (count < CFC_PORT_BATCH) {
+            break; /* what came meanwhile ends the next sleep at once */
+        }
     }
 }
 
@@ -250,8 +253,14 @@ sleep_until(struct confcast *client, uint64_t deadline_ns)
         {.fd = cfc_client_pull_fd(client), .events = POLLIN},
     };
 
-    if (ppoll(polls, 4, &wait, NULL) > 0 && (polls[0].revents & POLLIN) != 0) {
+    if (ppoll(polls, 4, &wait, NULL) < 0) {
+        return;
+    }
+    if (polls[0].revents != 0) {
         (void)!read(client->wake_fd, &count, sizeof(count)); /* what woke us is looked for anyway */
+    }
+    if (client->port != NULL) {
+        cfc_port_udp_polled(client->port, polls[1].revents != 0, polls[2].revents != 0);
     }
 }
 

@@ -17,6 +17,10 @@ enum {
     PERSISTER_NICE = 10,
 };
 
+/* From the first news to the work: the head, the content and that it is served follow each other
+ * and are written in one go, and not while this consumer and others of its host still apply. */
+#define GATHER_NS (5 * CFC_MS)
+
 struct slot {
     bool is_due;              /* `job` is to be committed */
     struct cfc_cache_job job; /* holds a reference of job.loaded */
@@ -48,6 +52,7 @@ struct cfc_persister {
     bool is_news;         /* something was put since: try at once */
     uint32_t retries;     /* failures in a row */
     uint64_t retry_at_ns; /* monotonic */
+    bool is_idle;         /* the thread waits to be told of news */
     bool is_stopping;
 };
 
@@ -155,15 +160,29 @@ store_one(struct cfc_persister *p)
 }
 
 static void
+wait_until(struct cfc_persister *p, uint64_t until_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_ns / CFC_S),
+                             .tv_nsec = (long)(until_ns % CFC_S)};
+
+    pthread_cond_timedwait(&p->wake, &p->lock, &until);
+}
+
+static void
 wait_for_work(struct cfc_persister *p)
 {
-    if (p->is_failing) {
-        struct timespec until = {.tv_sec = (time_t)(p->retry_at_ns / CFC_S),
-                                 .tv_nsec = (long)(p->retry_at_ns % CFC_S)};
+    uint64_t gathered_ns;
 
-        pthread_cond_timedwait(&p->wake, &p->lock, &until);
+    p->is_idle = true;
+    if (p->is_failing) {
+        wait_until(p, p->retry_at_ns);
     } else {
         pthread_cond_wait(&p->wake, &p->lock);
+    }
+    p->is_idle = false;
+    gathered_ns = now_ns() + GATHER_NS;
+    while (p->is_news && !p->is_stopping && now_ns() < gathered_ns) {
+        wait_until(p, gathered_ns);
     }
 }
 
@@ -315,9 +334,14 @@ cfc_persister_add_scope(struct cfc_persister *p, uint32_t scope_idx, uint64_t sc
 static void
 unlock_and_wake(struct cfc_persister *p)
 {
+    bool must_wake = p->is_idle;
+
     p->is_news = true;
-    pthread_cond_signal(&p->wake);
+    p->is_idle = false;
     pthread_mutex_unlock(&p->lock);
+    if (must_wake) {
+        pthread_cond_signal(&p->wake);
+    }
 }
 
 void

@@ -55,6 +55,8 @@ struct cfc_port_udp {
     bool is_heard;       /* something came since the last look */
     bool is_send_failed; /* since the last look */
     bool must_reopen;
+    bool is_group_quiet;   /* nothing to read at the last poll; for one receive */
+    bool is_unicast_quiet; /* likewise */
     struct cfc_prng prng;
 
     uint32_t overflow_seen;
@@ -471,15 +473,30 @@ receive_from(struct cfc_port_udp *port, int fd, struct cfc_datagram *datagrams)
 size_t
 cfc_port_udp_receive(struct cfc_port_udp *port, struct cfc_datagram *datagrams)
 {
-    size_t count;
+    bool is_group_quiet = port->is_group_quiet;
+    bool is_unicast_quiet = port->is_unicast_quiet;
+    size_t count = 0;
 
+    port->is_group_quiet = false;
+    port->is_unicast_quiet = false;
     if (!port->stats.is_up) {
         return 0;
     }
     /* Unicast first: it is little, and it is what somebody asked for. */
-    count = receive_from(port, port->unicast_fd, datagrams);
+    if (!is_unicast_quiet) {
+        count = receive_from(port, port->unicast_fd, datagrams);
+    }
+    if (count == 0 && !is_group_quiet) {
+        count = receive_from(port, port->group_fd, datagrams);
+    }
+    return count;
+}
 
-    return count > 0 ? count : receive_from(port, port->group_fd, datagrams);
+void
+cfc_port_udp_polled(struct cfc_port_udp *port, bool is_group_readable, bool is_unicast_readable)
+{
+    port->is_group_quiet = !is_group_readable;
+    port->is_unicast_quiet = !is_unicast_readable;
 }
 
 int

@@ -55,6 +55,11 @@ bool cfc_port_udp_tend(struct cfc_port_udp *port, uint64_t now_ns);
  * dropped).  Returns their count. */
 size_t cfc_port_udp_receive(struct cfc_port_udp *port, struct cfc_datagram *datagrams);
 
+/* What poll(2) just said of the two descriptors, in the order of cfc_port_udp_fds(): the next
+ * receive leaves alone what has nothing.  It need not be called. */
+void cfc_port_udp_polled(struct cfc_port_udp *port, bool is_group_readable,
+                         bool is_unicast_readable);
+
 /* One datagram to the engine.  CONFCAST_OK; AGAIN: the socket is full, or the network is down: the
  * protocol repeats it anyway. */
 int cfc_port_udp_send(struct cfc_port_udp *port, const void *bytes, size_t size);

@@ -186,13 +186,22 @@ refuse_second(int fd)
     cfc_log_warning("refused a second control plane");
 }
 
-/* The control plane closed its end, though what it sent before may not be read yet. */
+/* Whether somebody connects who is to be let in, or told that there is one already.  accept4()
+ * makes a whole socket before it finds that nobody does, so that poll() is asked first. */
 static bool
-is_leaving(const struct cfc_control *c)
+is_knocking(const struct cfc_control *c)
 {
-    struct pollfd hangup = {.fd = c->fd};
+    struct pollfd fds[2] = {{.fd = c->listen_fd, .events = POLLIN},
+                            {.fd = c->fd}}; /* poll(2) skips -1 */
+    bool is_leaving;
 
-    return poll(&hangup, 1, 0) == 1 && (hangup.revents & (POLLHUP | POLLERR)) != 0;
+    if (poll(fds, 2, 0) <= 0) {
+        return false;
+    }
+    /* The control plane closed its end, though what it sent before may not be read yet.  One that
+     * was restarted waits until its last life is over. */
+    is_leaving = (fds[1].revents & (POLLHUP | POLLERR)) != 0;
+    return fds[0].revents != 0 && !is_leaving;
 }
 
 static uint32_t
@@ -202,8 +211,7 @@ accept_one(struct cfc_control *c, const struct cfc_now *now)
     int size = SEND_BUFFER_SIZE;
     int fd;
 
-    /* One that was restarted waits until its last life is over. */
-    if (c->fd != CFC_CONTROL_NO_FD && is_leaving(c)) {
+    if (!is_knocking(c)) {
         return 0;
     }
     fd = accept4(c->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -18,6 +18,7 @@ enum {
     ROOM = 1 << 20,        /* bytes that wait at most */
     PIECE_SIZE_MAX = 4096, /* PIPE_BUF: a pipe that poll() calls writable takes this at once */
     CLOSE_WAIT_MS = 1000,
+    GATHER_NS = 1000000, /* lines come in twos and threes: they are written together */
 };
 
 struct cfc_agent_events {
@@ -31,6 +32,7 @@ struct cfc_agent_events {
     size_t first;
     size_t size;
     uint64_t dropped; /* lines since the last one that said so */
+    bool is_idle;     /* the thread waits for a line */
     bool is_stopping;
     bool is_broken; /* nobody reads */
 };
@@ -65,6 +67,7 @@ cfc_agent_events_put(struct cfc_agent_events *e, const char *line, size_t size)
 {
     char note[64];
     int note_size;
+    bool must_wake;
 
     pthread_mutex_lock(&e->lock);
     if (!e->is_broken) {
@@ -76,9 +79,13 @@ cfc_agent_events_put(struct cfc_agent_events *e, const char *line, size_t size)
         if (e->dropped > 0 || !append(e, line, size)) {
             e->dropped++;
         }
+    }
+    must_wake = e->is_idle;
+    e->is_idle = false;
+    pthread_mutex_unlock(&e->lock);
+    if (must_wake) {
         pthread_cond_signal(&e->filled);
     }
-    pthread_mutex_unlock(&e->lock);
 }
 
 /* Waits until the descriptor takes a piece, once it is to end until the deadline at most.  false:
@@ -124,6 +131,25 @@ write_piece(struct cfc_agent_events *e, const char *piece, size_t size)
     return true;
 }
 
+/* Under the lock: until there are lines. */
+static void
+wait_for_lines(struct cfc_agent_events *e)
+{
+    struct timespec until;
+
+    e->is_idle = true;
+    pthread_cond_wait(&e->filled, &e->lock);
+    e->is_idle = false;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += GATHER_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    while (!e->is_stopping && pthread_cond_timedwait(&e->filled, &e->lock, &until) == 0) {
+    }
+}
+
 static void *
 run(void *arg)
 {
@@ -136,7 +162,7 @@ run(void *arg)
         bool is_written;
 
         if (size == 0) {
-            pthread_cond_wait(&e->filled, &e->lock);
+            wait_for_lines(e);
             continue;
         }
         size = size < sizeof(piece) ? size : sizeof(piece);
@@ -156,6 +182,7 @@ int
 cfc_agent_events_open(int fd, struct cfc_agent_events **out)
 {
     struct cfc_agent_events *e = calloc(1, sizeof(*e));
+    pthread_condattr_t monotonic;
 
     *out = NULL;
     if (e == NULL) {
@@ -164,7 +191,10 @@ cfc_agent_events_open(int fd, struct cfc_agent_events **out)
     e->fd = fd;
     e->stop_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->filled, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&e->filled, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     if (e->stop_fd < 0 || pthread_create(&e->thread, NULL, run, e) != 0) {
         if (e->stop_fd >= 0) {
             close(e->stop_fd);

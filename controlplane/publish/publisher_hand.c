@@ -254,6 +254,18 @@ add_contents(struct cfc_publisher *p, struct cfc_decision *const *decisions, siz
     return cfc_coded_set_add(p->contents, bodies, body_count);
 }
 
+/* Has FRESH tell of a change, together with those that come soon after it. */
+static void
+plan_fresh(struct cfc_publisher *p)
+{
+    uint64_t at_ns = cfc_publisher_mono_ns() + CFC_PUBLISHER_FRESH_DELAY_MS * CFC_MS;
+
+    if (!p->is_fresh_due && p->fresh_free_ns < at_ns) {
+        p->fresh_free_ns = at_ns;
+    }
+    p->is_fresh_due = true;
+}
+
 /* Takes the head, unless it fails before the set has it. */
 static int
 publish(struct cfc_publisher *p, struct cfc_signed_head **prepared)
@@ -272,7 +284,7 @@ publish(struct cfc_publisher *p, struct cfc_signed_head **prepared)
             head->contents[i]->was_published = true;
         }
     }
-    p->is_fresh_due = true;
+    plan_fresh(p);
     if (p->config.pull != NULL && !p->status.is_refusing) {
         error = cfc_pull_store_put(p->config.pull, decision, head->frame, head->frame_size);
         if (error != CONFCAST_OK) {
