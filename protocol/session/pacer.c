@@ -11,13 +11,33 @@ cfc_pacer_init(struct cfc_pacer *pacer, uint64_t rate, uint64_t burst, uint64_t 
     *pacer = (struct cfc_pacer){.rate = rate, .burst = burst, .level = burst, .updated_ns = now_ns};
 }
 
+void
+cfc_pacer_init_granted(struct cfc_pacer *pacer, uint64_t rate)
+{
+    *pacer = (struct cfc_pacer){.rate = rate, .burst = CFC_PACER_BURST_MAX, .is_granted = true};
+}
+
+void
+cfc_pacer_grant(struct cfc_pacer *pacer, uint64_t amount)
+{
+    assert(pacer->is_granted && amount <= pacer->burst - pacer->level);
+    pacer->level += amount;
+}
+
+void
+cfc_pacer_expect(struct cfc_pacer *pacer, uint64_t at_ns)
+{
+    assert(pacer->is_granted);
+    pacer->updated_ns = at_ns;
+}
+
 static void
 refill(struct cfc_pacer *pacer, uint64_t now_ns)
 {
     uint64_t elapsed_ns;
     uint64_t earned;
 
-    if (now_ns <= pacer->updated_ns) {
+    if (now_ns <= pacer->updated_ns || pacer->is_granted) {
         return;
     }
     elapsed_ns = now_ns - pacer->updated_ns;
@@ -77,6 +97,9 @@ cfc_pacer_ready_ns(const struct cfc_pacer *pacer, uint64_t amount)
     }
     if (amount > pacer->burst) {
         return CFC_NEVER;
+    }
+    if (pacer->is_granted) {
+        return pacer->updated_ns;
     }
     lacking = (amount - pacer->level) * CFC_S - pacer->fraction;
     wait_ns = lacking / pacer->rate + (lacking % pacer->rate != 0);

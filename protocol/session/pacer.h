@@ -14,11 +14,20 @@ struct cfc_pacer {
     uint64_t burst;      /* depth, units */
     uint64_t level;      /* units that may pass now */
     uint64_t fraction;   /* of a unit, in 1e-9, not yet in `level` */
-    uint64_t updated_ns; /* when `level` was true */
+    uint64_t updated_ns; /* when `level` was true; granted: when a grant may come */
+    bool is_granted;     /* units come from cfc_pacer_grant() and not with time */
 };
 
 /* Formats a full bucket.  rate <= CFC_PACER_RATE_MAX, burst 1..CFC_PACER_BURST_MAX. */
 void cfc_pacer_init(struct cfc_pacer *pacer, uint64_t rate, uint64_t burst, uint64_t now_ns);
+
+/* Formats an empty bucket that cfc_pacer_grant() fills, for a budget that several share.  Its rate
+ * is only told, but 0 is no limit here as well. */
+void cfc_pacer_init_granted(struct cfc_pacer *pacer, uint64_t rate);
+void cfc_pacer_grant(struct cfc_pacer *pacer, uint64_t amount);
+
+/* No grant will come before `at_ns`: cfc_pacer_ready_ns() says that then. */
+void cfc_pacer_expect(struct cfc_pacer *pacer, uint64_t at_ns);
 
 /* Whether `amount` units may pass now.  An amount above the burst never may. */
 bool cfc_pacer_has(struct cfc_pacer *pacer, uint64_t amount, uint64_t now_ns);

@@ -292,6 +292,26 @@ cfc_roster_is_session(const struct cfc_roster *roster, uint32_t slot, uint32_t s
 }
 
 void
+cfc_roster_mirror(struct cfc_roster *roster, uint32_t slot, uint64_t consumer_key, uint32_t session,
+                  const struct cfc_address *address, uint32_t groups, uint64_t now_ns)
+{
+    struct cfc_consumer *c = &roster->consumers[slot];
+
+    assert(slot < roster->config.consumer_count_max);
+    while (roster->used_count <= slot) {
+        roster->consumers[roster->used_count++] = (struct cfc_consumer){.key = 0};
+    }
+    if (c->current.id == 0 || c->key != consumer_key) {
+        *c = (struct cfc_consumer){.key = consumer_key};
+        cfc_pacer_init(&c->repair_budget, roster->config.repair_rate, roster->config.repair_burst,
+                       now_ns);
+    }
+    c->current.id = session;
+    c->current.address = *address;
+    c->groups = groups;
+}
+
+void
 cfc_roster_note_report(struct cfc_roster *roster, uint32_t slot, const struct cfc_report *report)
 {
     struct cfc_consumer *c = &roster->consumers[slot];

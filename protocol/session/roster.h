@@ -119,6 +119,12 @@ int cfc_roster_open(struct cfc_roster *roster, const struct cfc_frame *frame,
 /* Whether the consumer in `slot` is still the one that had this session. */
 bool cfc_roster_is_session(const struct cfc_roster *roster, uint32_t slot, uint32_t session);
 
+/* For a roster that does not admit consumers but follows another one (sender_share.h): the consumer
+ * in `slot` of that one has this session now. */
+void cfc_roster_mirror(struct cfc_roster *roster, uint32_t slot, uint64_t consumer_key,
+                       uint32_t session, const struct cfc_address *address, uint32_t groups,
+                       uint64_t now_ns);
+
 /* Takes note of a report part that went upwards; the echo is due when the report is whole. */
 void cfc_roster_note_report(struct cfc_roster *roster, uint32_t slot,
                             const struct cfc_report *report);

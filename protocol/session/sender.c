@@ -1,3 +1,4 @@
+#include "protocol/session/sender_share.h"
 #include "protocol/session/sender_state.h"
 
 #include <assert.h>
@@ -78,12 +79,17 @@ init_repair(struct cfc_sender *s)
         .burst_bytes = cfc_sender_max(16 * c->frame_size_max, c->repair_rate_bytes / 100),
         .seed = c->seed,
     };
+    int code;
 
     s->repair.stock = (struct cfc_repair_stock){
         .contents = &s->contents, .heads = &s->heads, .beacons = &s->beacons};
     s->repair.roster = &s->roster;
     s->repair.stats = &s->stats;
-    return cfc_repair_init(&s->repair, &repair, &c->alloc);
+    code = cfc_repair_init(&s->repair, &repair, &c->alloc);
+    if (code == CONFCAST_OK && c->is_granted) {
+        cfc_pacer_init_granted(&s->repair.budget, c->repair_rate_bytes);
+    }
+    return code;
 }
 
 static int
@@ -96,6 +102,10 @@ init_parts(struct cfc_sender *s)
     s->contents.alloc = c->alloc;
     s->heads.alloc = c->alloc;
     cfc_pacer_init(&s->pacer, c->rate_bytes, cfc_sender_max(c->burst_bytes, 1), 0);
+    if (c->is_granted) {
+        cfc_pacer_init_granted(&s->pacer, c->rate_bytes);
+    }
+    s->status_due_ns = c->is_helper ? CFC_NEVER : 0;
     cfc_beacon_tx_init(&s->beacons, c->group_count, c->status_period_ns, &c->alloc);
     s->sha = cfc_sha256_new();
     if (s->sha == NULL) {
@@ -216,13 +226,30 @@ int
 cfc_sender_put_content(struct cfc_sender *s, const uint8_t *frame, size_t size, const uint8_t *tree,
                        size_t tree_size, const uint8_t *coded, bool is_pull_only, uint32_t *slot)
 {
-    return cfc_content_tx_put(&s->contents, frame, size, tree, tree_size, coded, is_pull_only,
-                              slot);
+    const struct cfc_share_hooks *share = s->config.share;
+    int code = cfc_content_tx_put(&s->contents, frame, size, tree, tree_size, coded,
+                                  is_pull_only || share != NULL, slot);
+
+    if (share != NULL && code == CONFCAST_OK) {
+        s->contents.slots[*slot].refs++;
+    }
+    if (share != NULL && (code == CONFCAST_OK || (code == CONFCAST_ERR_EXISTS && !is_pull_only))) {
+        share->put(share->ctx, *slot, is_pull_only);
+    }
+    return code;
 }
 
 int
 cfc_sender_drop_content(struct cfc_sender *s, const struct cfc_digest *content)
 {
+    const struct cfc_share_hooks *share = s->config.share;
+
+    if (share != NULL && cfc_content_tx_holds(&s->contents, content)) {
+        for (uint32_t i = cfc_content_tx_find(&s->contents, cfc_digest_key(content));
+             i != CFC_SLOT_NONE; i = s->contents.slots[i].sibling) {
+            share->drop(share->ctx, i);
+        }
+    }
     return cfc_content_tx_drop(&s->contents, content);
 }
 
@@ -249,6 +276,21 @@ is_held(const struct cfc_sender *s, const struct cfc_head *head, const struct cf
 
     return cfc_digest_is_zero(content) || cfc_content_tx_holds(&s->contents, content) ||
            (inlined->is_present && cfc_digest_equal(&head->arms[inlined->arm].content, content));
+}
+
+/* A head of `group` names this content, or none. */
+static void
+want(struct cfc_sender *s, const struct cfc_digest *content, uint32_t group, bool is_news,
+     uint64_t now_ns)
+{
+    const struct cfc_share_hooks *share = s->config.share;
+
+    if (share == NULL) {
+        cfc_content_tx_want(&s->contents, content, group, is_news, now_ns);
+    } else if (cfc_content_tx_holds(&s->contents, content)) {
+        share->want(share->ctx, cfc_content_tx_find(&s->contents, cfc_digest_key(content)), group,
+                    is_news, now_ns);
+    }
 }
 
 int
@@ -285,8 +327,8 @@ cfc_sender_put_head(struct cfc_sender *s, const uint8_t *bytes, size_t size,
     }
     group = (uint32_t)(frame.key % s->config.group_count);
     for (uint32_t i = 0; i < head.arm_count; i++) {
-        cfc_content_tx_want(&s->contents, &head.arms[i].content, group, is_news, now->mono_ns);
-        cfc_content_tx_want(&s->contents, &head.arms[i].fallback, group, is_news, now->mono_ns);
+        want(s, &head.arms[i].content, group, is_news, now->mono_ns);
+        want(s, &head.arms[i].fallback, group, is_news, now->mono_ns);
     }
     return CONFCAST_OK;
 }

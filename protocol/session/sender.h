@@ -40,6 +40,7 @@
 #include "protocol/wire/link.h"
 
 struct cfc_sender;
+struct cfc_share_hooks;
 
 #define CFC_SENDER_NO_SLOT UINT32_MAX
 #define CFC_SENDER_NEWS_NS (60 * CFC_S) /* a head issued longer ago names no news */
@@ -71,6 +72,11 @@ struct cfc_sender_config {
                                     gets at most a quarter; 0 = no limit */
     struct cfc_windows windows;  /* floor of the windows, which grow with the fleet (link_tx.h says
                                     how), and the first report generation */
+    /* For a sender that several threads share; sender_share.h. */
+    const struct cfc_share_hooks *share; /* the first one: its helpers send the contents; outlives
+                                            the sender.  NULL: it is alone, or a helper */
+    bool is_helper;                      /* sends contents only, and no STATUS */
+    bool is_granted;                     /* budgets come from cfc_sender_grant() */
 };
 
 void cfc_sender_config_defaults(struct cfc_sender_config *config);

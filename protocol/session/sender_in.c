@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/session/sender_share.h"
 #include "protocol/session/sender_state.h"
 #include "protocol/wire/report.h"
 
@@ -115,6 +116,37 @@ say_gone(struct cfc_sender *s, struct cfc_consumer *c, const struct cfc_nack_ent
     }
 }
 
+/* An entry that wants something of a content, which a helper sends. */
+static int
+ask_helper(struct cfc_sender *s, uint32_t slot, const struct cfc_nack_entry *entry)
+{
+    const struct cfc_share_hooks *share = s->config.share;
+    struct cfc_consumer *c = &s->roster.consumers[slot];
+    struct cfc_repair_target target;
+    int code = cfc_repair_resolve(&s->repair.stock, c, entry, &target);
+    struct cfc_share_ask ask = {.consumer = slot,
+                                .session = c->current.id,
+                                .consumer_key = c->key,
+                                .groups = c->groups,
+                                .address = c->current.address,
+                                .entry = *entry};
+
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    return share->ask(share->ctx, &ask) ? CONFCAST_OK : CONFCAST_ERR_LIMIT;
+}
+
+static int
+ask(struct cfc_sender *s, uint32_t slot, const struct cfc_nack_entry *entry, uint64_t now_ns)
+{
+    bool is_content = entry->want == CFC_WANT_CONTENT || entry->want == CFC_WANT_PAGE ||
+                      entry->want == CFC_WANT_SYMBOLS;
+
+    return is_content && s->config.share != NULL ? ask_helper(s, slot, entry)
+                                                 : cfc_repair_ask(&s->repair, slot, entry, now_ns);
+}
+
 static int
 on_nack(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_address *from,
         uint64_t now_ns)
@@ -136,7 +168,7 @@ on_nack(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_ad
         struct cfc_nack_entry entry;
 
         cfc_nack_entry_at(&nack, i, &entry);
-        code = cfc_repair_ask(&s->repair, slot, &entry, now_ns);
+        code = ask(s, slot, &entry, now_ns);
         if (code == CONFCAST_ERR_GONE) {
             say_gone(s, &s->roster.consumers[slot], &entry, now_ns);
         } else if (result == CONFCAST_OK) {

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "confcast/error.h"
+#include "protocol/session/sender_share.h"
 #include "protocol/session/sender_state.h"
 
 static const char *const phases[] = {
@@ -81,6 +82,21 @@ symbols_done(const struct cfc_content_slot *slot)
     }
 }
 
+static struct cfc_scope_coding
+view_coding(const struct cfc_content_slot *slot)
+{
+    return (struct cfc_scope_coding){
+        .content = slot->content.content,
+        .coding = slot->content.coding,
+        .phase = phases[slot->phase],
+        .symbols = symbols_before(slot, UINT32_MAX),
+        .symbols_done = symbols_done(slot),
+        .groups = slot->groups,
+        .sent_groups = slot->sent_groups,
+        .is_pull_only = slot->is_pull_only,
+    };
+}
+
 /* The codings of one content, behind those that are there. */
 static void
 add_codings(const struct cfc_content_tx *ct, const struct cfc_digest *content,
@@ -99,18 +115,7 @@ add_codings(const struct cfc_content_tx *ct, const struct cfc_digest *content,
     for (i = cfc_content_tx_find(ct, cfc_digest_key(content));
          i != CFC_SLOT_NONE && out->coding_count < CFC_SCOPE_CODINGS_MAX;
          i = ct->slots[i].sibling) {
-        const struct cfc_content_slot *slot = &ct->slots[i];
-
-        out->codings[out->coding_count++] = (struct cfc_scope_coding){
-            .content = *content,
-            .coding = slot->content.coding,
-            .phase = phases[slot->phase],
-            .symbols = symbols_before(slot, UINT32_MAX),
-            .symbols_done = symbols_done(slot),
-            .groups = slot->groups,
-            .sent_groups = slot->sent_groups,
-            .is_pull_only = slot->is_pull_only,
-        };
+        out->codings[out->coding_count++] = view_coding(&ct->slots[i]);
     }
 }
 
@@ -142,4 +147,18 @@ cfc_sender_view_scope(const struct cfc_sender *s, uint64_t scope_id, struct cfc_
         add_codings(&s->contents, &head.arms[i].fallback, out);
     }
     return CONFCAST_OK;
+}
+
+void
+cfc_sender_share_view(const struct cfc_sender *helper, struct cfc_scope_view *view)
+{
+    for (uint32_t i = 0; i < view->coding_count; i++) {
+        struct cfc_scope_coding *coding = &view->codings[i];
+        uint32_t slot = cfc_content_tx_find_coding(
+            &helper->contents, cfc_digest_key(&coding->content), coding->coding);
+
+        if (slot != CFC_SLOT_NONE) {
+            *coding = view_coding(&helper->contents.slots[slot]);
+        }
+    }
 }
