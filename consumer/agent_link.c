@@ -13,6 +13,7 @@
 
 #include "consumer/client.h"
 #include "consumer/fork_guard.h"
+#include "consumer/set.h"
 #include "consumer/share_wire.h"
 #include "consumer/shared_content.h"
 #include "protocol/base/prng.h"
@@ -88,7 +89,7 @@ refresh_status(struct confcast *client, struct confcast_scope *scope)
         cfc_client_now().mono_ns - (link->is_heard ? link->heard_at_ns : link->lost_at_ns) >=
             STALE_AFTER_NS;
     if (scope->view != NULL) {
-        status.serving = scope->view->version;
+        status.serving = scope->view->served.version;
         status.source = CONFCAST_SOURCE_AGENT;
         memcpy(status.content, scope->view->loaded->id.bytes, sizeof(status.content));
         status.content_size = scope->view->loaded->body_size;
@@ -230,6 +231,14 @@ is_shortage(const struct cfc_agent_link *link, uint32_t idx, int error, int fd)
            (error == CONFCAST_ERR_NOT_FOUND && fd < 0 && !is_refused);
 }
 
+static bool
+is_under(const struct cfc_served *served, const struct cfc_share_message *state)
+{
+    return served->version == state->serving && served->epoch == state->epoch &&
+           served->phase == state->phase && served->activate_unix_ns == state->activate_unix_ns &&
+           served->confirm_unix_ns == state->confirm_unix_ns;
+}
+
 static void
 on_state(struct confcast *client, struct confcast_scope *scope,
          const struct cfc_share_message *state, int fd)
@@ -242,15 +251,20 @@ on_state(struct confcast *client, struct confcast_scope *scope,
     if (state->serving == 0) {
         return; /* an agent that has nothing yet: what is here stays */
     }
-    if (scope->view != NULL && scope->view->version == state->serving &&
-        scope->view->epoch == state->epoch &&
+    if (scope->view != NULL && is_under(&scope->view->served, state) &&
         memcmp(scope->view->loaded->id.bytes, state->content, sizeof(state->content)) == 0) {
         client->link->refusals[scope->idx] = CONFCAST_OK;
         return;
     }
     error = content_of(scope, state, fd, &loaded);
     if (error == CONFCAST_OK) {
-        error = cfc_client_swap(scope, loaded, state->epoch, state->serving);
+        const struct cfc_served served = {.epoch = state->epoch,
+                                          .version = state->serving,
+                                          .activate_unix_ns = state->activate_unix_ns,
+                                          .confirm_unix_ns = state->confirm_unix_ns,
+                                          .phase = (uint8_t)state->phase};
+
+        error = cfc_client_swap(scope, loaded, &served);
         is_swapped = error == CONFCAST_OK;
         cfc_loaded_unref(loaded);
     }
@@ -411,6 +425,7 @@ tend(struct confcast *client)
     for (uint32_t i = 0; i < client->scope_count; i++) {
         refresh_status(client, client->scopes[i]);
     }
+    cfc_sets_update(client);
 }
 
 void *
@@ -581,6 +596,7 @@ cfc_agent_link_after_fork(struct confcast *client)
     for (uint32_t i = 0; i < client->scope_count; i++) {
         cfc_client_reset_locks(client->scopes[i]);
     }
+    cfc_sets_reset_locks(client);
     return true;
 }
 

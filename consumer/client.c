@@ -7,6 +7,7 @@
 
 #include "consumer/client_pull.h"
 #include "consumer/fork_guard.h"
+#include "consumer/set.h"
 #include "protocol/base/time.h"
 
 enum {
@@ -293,6 +294,7 @@ cfc_client_run(void *arg)
         }
         cfc_fleet_watch_tend(client, cfc_client_now().mono_ns);
         cfc_client_refresh_status(client);
+        cfc_sets_update(client);
         sleep_until(client, next_deadline(client));
     }
     cfc_client_end_calls(client);

@@ -32,6 +32,14 @@ struct cfc_call {
     struct cfc_call *next;
 };
 
+/* What somebody waits on. */
+struct cfc_client_waiting {
+    pthread_mutex_t *lock;
+    pthread_cond_t *changed;
+    uint32_t *count;
+    const bool *is_closed;
+};
+
 struct confcast {
     struct confcast *fork_next; /* fork_guard.c */
     atomic_bool is_forked;      /* this is a child's copy: dead */
@@ -70,6 +78,11 @@ struct confcast {
     struct cfc_client_pull *pull; /* client_pull.h; NULL = never pulls */
     bool is_pulled;               /* the frame under way was */
 
+    struct confcast_set *sets; /* set.h */
+    uint32_t set_count;
+    bool is_in_sets;   /* they follow their members now */
+    bool is_set_again; /* ... and are to do so once more */
+
     struct cfc_agent_link *link; /* through an agent: then the four above and `receiver` are NULL */
 
     confcast_event_fn *event;
@@ -104,6 +117,17 @@ bool cfc_client_is_own_thread(const struct confcast *client);
 struct cfc_now cfc_client_now(void);
 
 uint64_t cfc_client_random(void);
+
+/* Waits like confcast_wait() on a lock and condition of its kind until result(arg), under the lock,
+ * is not AGAIN; INVALID, CLOSED, TIMEOUT. */
+int cfc_client_wait(struct confcast *client, const struct cfc_client_waiting *waiting,
+                    int (*result)(const void *arg), const void *arg, uint32_t timeout_ms);
+
+/* A lock, and a condition on the monotonic clock. */
+void cfc_client_init_lock(pthread_mutex_t *lock, pthread_cond_t *changed);
+
+/* Gives as much of a struct as the caller, who has set its first member, knows of.  INVALID. */
+int cfc_client_give_struct(void *out, const void *mine, size_t size, size_t size_first);
 
 /* ---- client_open.c ---- */
 
@@ -146,11 +170,11 @@ void cfc_client_reset_locks(struct confcast_scope *scope);
  * and no call is under way then.  CLOSED. */
 int cfc_client_on_status(struct confcast *client, void (*fn)(void *arg), void *arg);
 
-/* Publishes `loaded` as this version after asking the validator when the content is another one,
- * and tells the application.  APP_REJECT, NO_MEMORY, CRASH_LOOP (the version is set aside): nothing
- * changed. */
-int cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_t epoch,
-                    uint64_t version);
+/* Publishes `loaded` under this decision after asking the validator when the content is another
+ * one, and tells the application.  APP_REJECT, NO_MEMORY, CRASH_LOOP (the version is set aside):
+ * nothing changed. */
+int cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded,
+                    const struct cfc_served *served);
 
 /* Whether a reader that does not leave its section keeps too much: then new versions wait. */
 bool cfc_client_is_stalled(struct confcast *client);

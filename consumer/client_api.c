@@ -15,16 +15,22 @@
 /* ---- Subscriptions --------------------------------------------------------------------------- */
 
 void
-cfc_client_reset_locks(struct confcast_scope *scope)
+cfc_client_init_lock(pthread_mutex_t *lock, pthread_cond_t *changed)
 {
     pthread_condattr_t monotonic;
 
-    scope->waiter_count = 0;
-    pthread_mutex_init(&scope->lock, NULL);
+    pthread_mutex_init(lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&scope->changed, &monotonic);
+    pthread_cond_init(changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
+}
+
+void
+cfc_client_reset_locks(struct confcast_scope *scope)
+{
+    scope->waiter_count = 0;
+    cfc_client_init_lock(&scope->lock, &scope->changed);
 }
 
 static struct confcast_scope *
@@ -243,9 +249,8 @@ confcast_on_event(struct confcast *client, confcast_event_fn *fn, void *arg)
 
 /* ---- Status and statistics ------------------------------------------------------------------- */
 
-/* Gives as much of a struct as the caller knows of; its first member is that size. */
-static int
-give_struct(void *out, const void *mine, size_t size, size_t size_first)
+int
+cfc_client_give_struct(void *out, const void *mine, size_t size, size_t size_first)
 {
     size_t given_size;
 
@@ -272,7 +277,7 @@ confcast_status(const struct confcast_scope *scope, struct confcast_status *stat
     pthread_mutex_lock(&mine->lock);
     copy = mine->status;
     pthread_mutex_unlock(&mine->lock);
-    return give_struct(status, &copy, sizeof(copy), sizeof(copy));
+    return cfc_client_give_struct(status, &copy, sizeof(copy), sizeof(copy));
 }
 
 static int
@@ -322,17 +327,27 @@ confcast_stats(struct confcast *client, struct confcast_stats *stats)
     struct confcast_stats mine = {.size = sizeof(mine)};
     int error = cfc_client_call(client, gather_stats, &mine);
 
-    return error == CONFCAST_OK ? give_struct(stats, &mine, sizeof(mine),
-                                              offsetof(struct confcast_stats, is_pulling))
-                                : error;
+    return error == CONFCAST_OK
+               ? cfc_client_give_struct(stats, &mine, sizeof(mine),
+                                        offsetof(struct confcast_stats, is_pulling))
+               : error;
 }
 
 /* ---- Waiting --------------------------------------------------------------------------------- */
 
+struct scope_wait {
+    const struct confcast_scope *scope;
+    uint64_t version;
+};
+
 /* AGAIN: not yet.  Under the scope's lock. */
 static int
-wait_result(const struct confcast_scope *scope, uint64_t version)
+wait_result(const void *arg)
 {
+    const struct scope_wait *wait = arg;
+    const struct confcast_scope *scope = wait->scope;
+    uint64_t version = wait->version;
+
     if (scope->status.serving >= version && scope->status.serving != 0) {
         return CONFCAST_OK;
     }
@@ -363,31 +378,44 @@ in_ms(uint32_t ms)
 }
 
 int
-confcast_wait(struct confcast_scope *scope, uint64_t version, uint32_t timeout_ms)
+cfc_client_wait(struct confcast *client, const struct cfc_client_waiting *waiting,
+                int (*result)(const void *arg), const void *arg, uint32_t timeout_ms)
 {
     struct timespec deadline = in_ms(timeout_ms);
-    int result;
+    int code;
 
-    if (atomic_load(&scope->client->is_forked)) {
+    if (atomic_load(&client->is_forked)) {
         return CONFCAST_ERR_CLOSED;
     }
     cfc_fork_guard_resume();
-    if (timeout_ms > 0 && cfc_client_is_own_thread(scope->client)) {
+    if (timeout_ms > 0 && cfc_client_is_own_thread(client)) {
         return CONFCAST_ERR_INVALID; /* it would wait for itself */
     }
-    pthread_mutex_lock(&scope->lock);
-    scope->waiter_count++;
-    while ((result = wait_result(scope, version)) == CONFCAST_ERR_AGAIN) {
-        if (pthread_cond_timedwait(&scope->changed, &scope->lock, &deadline) == ETIMEDOUT) {
-            result = wait_result(scope, version);
-            result = result == CONFCAST_ERR_AGAIN ? CONFCAST_ERR_TIMEOUT : result;
+    pthread_mutex_lock(waiting->lock);
+    (*waiting->count)++;
+    while ((code = result(arg)) == CONFCAST_ERR_AGAIN) {
+        if (pthread_cond_timedwait(waiting->changed, waiting->lock, &deadline) == ETIMEDOUT) {
+            code = result(arg);
+            code = code == CONFCAST_ERR_AGAIN ? CONFCAST_ERR_TIMEOUT : code;
             break;
         }
     }
-    scope->waiter_count--;
-    if (scope->is_closed) {
-        pthread_cond_broadcast(&scope->changed); /* confcast_close() waits for us */
+    (*waiting->count)--;
+    if (*waiting->is_closed) {
+        pthread_cond_broadcast(waiting->changed); /* whoever closes waits for us */
     }
-    pthread_mutex_unlock(&scope->lock);
-    return result;
+    pthread_mutex_unlock(waiting->lock);
+    return code;
+}
+
+int
+confcast_wait(struct confcast_scope *scope, uint64_t version, uint32_t timeout_ms)
+{
+    const struct scope_wait wait = {.scope = scope, .version = version};
+    const struct cfc_client_waiting waiting = {.lock = &scope->lock,
+                                               .changed = &scope->changed,
+                                               .count = &scope->waiter_count,
+                                               .is_closed = &scope->is_closed};
+
+    return cfc_client_wait(scope->client, &waiting, wait_result, &wait, timeout_ms);
 }

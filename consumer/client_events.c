@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "consumer/client.h"
+#include "consumer/set.h"
 #include "protocol/base/time.h"
 #include "protocol/wire/head.h"
 
@@ -128,9 +129,26 @@ load(struct confcast *client, const struct cfc_digest *id)
     return loaded;
 }
 
-/* Loads from disk what this head names and memory lacks. */
 static void
-load_named(struct confcast *client, const uint8_t *head_frame, size_t size)
+note_times(struct confcast_scope *scope, const struct cfc_head *head)
+{
+    static const uint64_t later = UINT64_MAX;
+
+    scope->times = (struct cfc_head_times){
+        .version = head->version,
+        .activate_unix_ns = head->activation == CFC_ACTIVATE_HOLD ? later : head->activate_unix_ns,
+        .confirm_unix_ns = head->confirm_by_unix_ns};
+    for (uint32_t i = 0; i < head->arm_count; i++) {
+        if (!cfc_digest_is_zero(&head->arms[i].fallback)) {
+            scope->times.fallback_arms |= (uint8_t)(1U << i);
+        }
+    }
+}
+
+/* Notes the times of this head, and loads from disk what it names and memory lacks. */
+static void
+take_head(struct confcast *client, struct confcast_scope *scope, const uint8_t *head_frame,
+          size_t size)
 {
     struct cfc_frame frame;
     struct cfc_head head;
@@ -139,7 +157,8 @@ load_named(struct confcast *client, const uint8_t *head_frame, size_t size)
         cfc_head_decode(&frame, client->sha, &head) != CONFCAST_OK) {
         return;
     }
-    for (uint32_t i = 0; i < head.arm_count; i++) {
+    note_times(scope, &head);
+    for (uint32_t i = 0; client->cache != NULL && i < head.arm_count; i++) {
         (void)load(client, &head.arms[i].content);
         (void)load(client, &head.arms[i].fallback);
     }
@@ -189,19 +208,19 @@ end_trial(struct confcast_scope *scope, uint64_t now_ns)
 }
 
 int
-cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded, uint64_t epoch,
-                uint64_t version)
+cfc_client_swap(struct confcast_scope *scope, struct cfc_loaded *loaded,
+                const struct cfc_served *served)
 {
     bool is_other_content =
         scope->view == NULL || !cfc_digest_equal(&scope->view->loaded->id, &loaded->id);
     bool is_tried = is_other_content && scope->client->cache != NULL;
-    struct confcast_view *view = cfc_view_new(loaded, epoch, version);
+    struct confcast_view *view = cfc_view_new(loaded, served);
 
     if (view == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
     if (is_tried) {
-        int error = begin_trial(scope, loaded, epoch, version);
+        int error = begin_trial(scope, loaded, served->epoch, served->version);
 
         if (error != CONFCAST_OK) {
             cfc_view_free(view);
@@ -249,6 +268,20 @@ word_for(uint8_t state)
     }
 }
 
+static struct cfc_served
+served_under(const struct confcast_scope *scope, uint64_t epoch, uint64_t version, uint8_t arm,
+             uint8_t phase)
+{
+    struct cfc_served served = {.epoch = epoch, .version = version, .phase = phase};
+
+    if (scope->times.version == version) {
+        served.activate_unix_ns = scope->times.activate_unix_ns;
+        served.confirm_unix_ns =
+            (scope->times.fallback_arms >> arm & 1) != 0 ? scope->times.confirm_unix_ns : 0;
+    }
+    return served;
+}
+
 static int
 serve(struct confcast *client, struct confcast_scope *scope, const struct cfc_receiver_event *event)
 {
@@ -256,7 +289,10 @@ serve(struct confcast *client, struct confcast_scope *scope, const struct cfc_re
     int error = CONFCAST_ERR_NOT_FOUND;
 
     if (loaded != NULL) {
-        error = cfc_client_swap(scope, loaded, event->epoch, event->version);
+        struct cfc_served served =
+            served_under(scope, event->epoch, event->version, event->arm, event->state);
+
+        error = cfc_client_swap(scope, loaded, &served);
     }
     if (error == CONFCAST_OK) {
         persist_serving(scope, event->epoch, event->version, event->state, loaded);
@@ -327,8 +363,8 @@ on_accepted(struct confcast *client, struct confcast_scope *scope,
         (void)cfc_floor_raise(cfc_cache_floor(client->cache), scope->scope_id, event->epoch,
                               event->version);
         cfc_persister_put_head(client->persister, scope->idx, event->bytes, event->size);
-        load_named(client, event->bytes, event->size);
     }
+    take_head(client, scope, event->bytes, event->size);
     cfc_client_tell(client, "accepted", event, 0);
 }
 
@@ -453,6 +489,7 @@ cfc_client_drain_events(struct confcast *client)
         now = cfc_client_now();
     }
     client->is_draining = false;
+    cfc_sets_update(client);
 }
 
 /* ---- Restoring ------------------------------------------------------------------------------- */
@@ -472,8 +509,14 @@ restore_serving(struct confcast *client, struct confcast_scope *scope,
                                              serving->version, &serving->content, serving->state);
     }
     if (error == CONFCAST_OK) {
+        struct cfc_receiver_scope now_known = {.serving = {{0}}};
+        struct cfc_served served;
+
+        (void)cfc_receiver_scope(client->receiver, scope->idx, &now_known);
+        served = served_under(scope, serving->epoch, serving->version, now_known.entry.arm,
+                              serving->state);
         scope->is_restoring = true;
-        error = cfc_client_swap(scope, loaded, serving->epoch, serving->version);
+        error = cfc_client_swap(scope, loaded, &served);
         scope->is_restoring = false;
         now = cfc_client_now();
         cfc_receiver_served(client->receiver, scope->idx, error, &now);
@@ -544,7 +587,7 @@ cfc_client_restore(struct confcast *client, struct confcast_scope *scope)
     error = cfc_receiver_restore(client->receiver, scope->idx, epoch, version,
                                  error == CONFCAST_OK ? head : NULL, head_size, &now);
     if (error == CONFCAST_OK && head_size > 0) {
-        load_named(client, head, head_size);
+        take_head(client, scope, head, head_size);
     } else if (error != CONFCAST_OK) {
         cfc_client_say(client, 1, "the head accepted last is not used scope=%s error=%s",
                        scope->path, confcast_error_word(error));

@@ -13,6 +13,7 @@
 #include "consumer/client.h"
 #include "consumer/client_pull.h"
 #include "consumer/fork_guard.h"
+#include "consumer/set.h"
 #include "protocol/base/scope.h"
 
 enum {
@@ -455,6 +456,7 @@ free_scope(struct confcast_scope *scope)
 static void
 free_client(struct confcast *client)
 {
+    cfc_sets_free(client);
     for (uint32_t i = 0; i < client->scope_count; i++) {
         free_scope(client->scopes[i]);
     }
@@ -500,6 +502,7 @@ confcast_close(struct confcast *client)
         pthread_join(client->thread, NULL);
     }
     cfc_persister_free(client->persister);
+    cfc_sets_close(client);
     for (uint32_t i = 0; i < client->scope_count; i++) {
         close_scope(client->scopes[i]);
     }

@@ -440,7 +440,7 @@ confcast_differs(const struct confcast_view *before, const struct confcast_view 
 uint64_t
 confcast_view_version(const struct confcast_view *view)
 {
-    return view->version;
+    return view->served.version;
 }
 
 const uint8_t *

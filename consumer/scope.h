@@ -12,6 +12,14 @@
 #include "protocol/base/limits.h"
 #include "protocol/session/receiver.h"
 
+/* The signed times of the head accepted last. */
+struct cfc_head_times {
+    uint64_t version; /* 0 = not known */
+    uint64_t activate_unix_ns;
+    uint64_t confirm_unix_ns;
+    uint8_t fallback_arms; /* bit i: arm i has a fallback */
+};
+
 struct confcast_scope {
     struct confcast_view *view; /* published by RCU; NULL until something is served */
     struct confcast *client;
@@ -34,7 +42,8 @@ struct confcast_scope {
     bool is_restoring;       /* a swap to what the process before served */
     uint64_t trial_since_ns; /* monotonic time of the content's swap; 0 = it is not on trial */
     int persist_error;       /* why the newest state is not durable; CONFCAST_OK */
-    bool is_deferred;        /* `deferred` is a SERVE that waits for retired memory */
+    struct cfc_head_times times;
+    bool is_deferred; /* `deferred` is a SERVE that waits for retired memory */
     struct cfc_receiver_event deferred;
 };
 

@@ -25,7 +25,7 @@
 
 #include "protocol/base/limits.h"
 
-#define CFC_SHARE_MAGIC         UINT32_C(0x32524853) /* of messages */
+#define CFC_SHARE_MAGIC         UINT32_C(0x33524853) /* of messages */
 #define CFC_SHARE_CONTENT_MAGIC UINT64_C(0x31544e4f43464331)
 
 enum cfc_share_type {
@@ -54,6 +54,10 @@ struct cfc_share_message {
     uint64_t fresh_unix_ns;
     uint32_t state; /* enum confcast_state */
     uint32_t flags;
+    uint64_t activate_unix_ns; /* STATE: of struct cfc_served */
+    uint64_t confirm_unix_ns;
+    uint32_t phase;
+    uint32_t reserved;
     uint8_t content[32];               /* SUBSCRIBE: held already, or zero; STATE: served */
     char path[CFC_SCOPE_SIZE_MAX + 1]; /* SUBSCRIBE: NUL-terminated */
 };

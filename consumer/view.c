@@ -120,15 +120,14 @@ cfc_loaded_unref(struct cfc_loaded *loaded)
 }
 
 struct confcast_view *
-cfc_view_new(struct cfc_loaded *loaded, uint64_t epoch, uint64_t version)
+cfc_view_new(struct cfc_loaded *loaded, const struct cfc_served *served)
 {
     struct confcast_view *view = calloc(1, sizeof(*view));
 
     if (view != NULL) {
         view->loaded = cfc_loaded_ref(loaded);
         view->index = loaded->index;
-        view->version = version;
-        view->epoch = epoch;
+        view->served = *served;
     }
     return view;
 }
@@ -140,6 +139,13 @@ cfc_view_free(struct confcast_view *view)
         cfc_loaded_unref(view->loaded);
         free(view);
     }
+}
+
+uint64_t
+cfc_view_content_size(const struct confcast_view *view)
+{
+    return view->loaded->body_size +
+           (uint64_t)view->index.line_count * 4 * sizeof(struct cfc_index_slot);
 }
 
 static void
@@ -161,8 +167,7 @@ cfc_view_retire(struct confcast_view *view, bool with_content, struct cfc_retire
     view->retired = retired;
     view->retired_size = sizeof(*view);
     if (with_content) {
-        view->retired_size += view->loaded->body_size +
-                              (uint64_t)view->index.line_count * 4 * sizeof(struct cfc_index_slot);
+        view->retired_size += cfc_view_content_size(view);
     }
     atomic_fetch_add(&retired->size, view->retired_size);
     cfc_grace_release();

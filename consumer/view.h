@@ -57,19 +57,31 @@ struct cfc_retired {
     atomic_uint_fast64_t size; /* bytes */
 };
 
+/* The decision under which a content is served: what sets compare (set.h). */
+struct cfc_served {
+    uint64_t epoch;
+    uint64_t version;
+    /* The phases that this version goes through here, by the signed times of its head. */
+    uint64_t activate_unix_ns; /* 0 = at once, UINT64_MAX = by a later version */
+    uint64_t confirm_unix_ns;  /* when it is reverted; 0 = never */
+    uint8_t phase;             /* enum cfc_apply_state of the SERVE; 0 = not known */
+};
+
 struct confcast_view {
     struct cfc_index index; /* copy of loaded->index, so that a lookup begins in this cache line */
     struct cfc_loaded *loaded;
-    uint64_t version;
-    uint64_t epoch;
+    struct cfc_served served;
     struct rcu_head rcu;
     struct cfc_retired *retired; /* where it is counted from its retirement on */
     uint64_t retired_size;
 };
 
 /* Takes a reference of `loaded`.  NULL when there is no memory. */
-struct confcast_view *cfc_view_new(struct cfc_loaded *loaded, uint64_t epoch, uint64_t version);
+struct confcast_view *cfc_view_new(struct cfc_loaded *loaded, const struct cfc_served *served);
 void cfc_view_free(struct confcast_view *view); /* at once: nobody may see it */
+
+/* What the content of a view holds in memory, bytes. */
+uint64_t cfc_view_content_size(const struct confcast_view *view);
 
 /* Frees it after a grace period, and counts it in `retired` until then; with its content when that
  * goes too.  NULL is fine.  `retired` must live until urcu_bp_barrier(). */

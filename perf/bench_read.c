@@ -41,7 +41,7 @@ publish_shared(const struct cfc_loaded *loaded, const struct cfc_digest *id)
         abort();
     }
     close(fd);
-    shared_scope.view = cfc_view_new(mapped, 1, 1);
+    shared_scope.view = cfc_view_new(mapped, &(struct cfc_served){.epoch = 1, .version = 1});
     cfc_loaded_unref(mapped);
 }
 
@@ -78,7 +78,7 @@ publish_example(void)
     if (cfc_loaded_new(body, size, &id, sha, &loaded) != CONFCAST_OK) {
         abort();
     }
-    scope.view = cfc_view_new(loaded, 1, 1);
+    scope.view = cfc_view_new(loaded, &(struct cfc_served){.epoch = 1, .version = 1});
     publish_shared(loaded, &id);
     cfc_loaded_unref(loaded);
     cfc_sha256_free(sha);

@@ -100,8 +100,8 @@ take_served(const struct confcast_scope *scope)
     view = confcast_view(scope);
     if (view != NULL) {
         served.loaded = cfc_loaded_ref(view->loaded);
-        served.epoch = view->epoch;
-        served.version = view->version;
+        served.epoch = view->served.epoch;
+        served.version = view->served.version;
     }
     confcast_read_unlock();
     return served;

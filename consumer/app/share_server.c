@@ -109,8 +109,11 @@ served(const struct confcast_scope *scope, struct cfc_share_message *state)
     confcast_read_lock();
     view = confcast_view(scope);
     if (view != NULL) {
-        state->epoch = view->epoch;
-        state->serving = view->version;
+        state->epoch = view->served.epoch;
+        state->serving = view->served.version;
+        state->activate_unix_ns = view->served.activate_unix_ns;
+        state->confirm_unix_ns = view->served.confirm_unix_ns;
+        state->phase = view->served.phase;
         loaded = cfc_loaded_ref(view->loaded);
     }
     confcast_read_unlock();

@@ -13,6 +13,10 @@ Keys are JSON Pointers (RFC 6901).  Reads never fail: they give the default when
 has another type, or nothing was received yet.  A view is one version and is valid inside its `with`
 block only, in the thread that opened it; keep the block short and do not await in it.
 
+    both = client.open_set([scope, client.subscribe("acme/checkout/limits")])
+    with both.view() as views:                      # one version of all members
+        pool, limit = views[scope].get_int("/db/pool_size", 10), views["acme/checkout/limits"].get_int("/rate", 1)
+
 Callbacks run one at a time on the library's thread, with views that are valid during the call.  What a
 change callback raises goes to sys.unraisablehook; what a validator raises refuses the content.  They
 must not close the client, nor wait.  Do not hold a lock that a callback takes while you call the
@@ -35,7 +39,7 @@ import os
 import sys
 import threading
 
-__all__ = ["Client", "Scope", "View", "Status", "Change", "Error", "changes"]
+__all__ = ["Client", "Scope", "View", "Status", "Set", "SetView", "SetStatus", "Change", "Error", "changes"]
 
 _INTEGER_MAX = 2**53 - 1
 _NULL, _BOOL, _INT, _FLOAT, _STRING, _ARRAY, _OBJECT = range(7)
@@ -58,6 +62,7 @@ class _Label(ctypes.Structure):
 
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p)
 _CHANGE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_SET_CHANGE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _VALIDATE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 
@@ -78,6 +83,17 @@ class _Options(ctypes.Structure):
 class _ScopeOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("change", _CHANGE), ("change_arg", ctypes.c_void_p),
                 ("validate", _VALIDATE), ("validate_arg", ctypes.c_void_p)]
+
+
+class _SetOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("change", _SET_CHANGE), ("change_arg", ctypes.c_void_p),
+                ("held_ms", ctypes.c_uint32)]
+
+
+class _SetStatus(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("serving", ctypes.c_uint64), ("newest", ctypes.c_uint64),
+                ("is_held", ctypes.c_bool), ("held_by", ctypes.c_uint32), ("held_ns", ctypes.c_uint64),
+                ("reason", ctypes.c_int), ("state", ctypes.c_int), ("member_accepted", ctypes.c_uint64)]
 
 
 class _Key(ctypes.Structure):
@@ -142,6 +158,14 @@ def _load():
         "next": (ctypes.c_bool, ctypes.POINTER(_Iterator)),
         "diff": (integer, pointer, pointer, _CHANGED_KEY, pointer),
         "differs": (ctypes.c_bool, pointer, pointer, key),
+        "set_open": (integer, pointer, ctypes.POINTER(pointer), ctypes.c_size_t, ctypes.POINTER(_SetOptions),
+                     ctypes.POINTER(pointer)),
+        "set_close": (integer, pointer),
+        "set_view": (pointer, pointer),
+        "set_member": (pointer, pointer, ctypes.c_size_t),
+        "set_version": (ctypes.c_uint64, pointer),
+        "set_status": (integer, pointer, ctypes.POINTER(_SetStatus)),
+        "set_wait": (integer, pointer, ctypes.c_uint64, ctypes.c_uint32),
         "prepare_fork": (None,),
         "error_word": (ctypes.c_char_p, integer),
         "error_text": (ctypes.c_char_p, integer),
@@ -424,25 +448,128 @@ class Scope:
     def wait(self, version=1, timeout=None):
         """Until the scope serves this version or a later one (1: anything).  Error(timeout) after
         `timeout` seconds (None: for ever); any other Error: that version was refused here."""
-        self._client._check_open()
-        left_ms = None if timeout is None else max(0, math.ceil(timeout * 1000))
-        while True:
-            # In pieces, so that a signal such as Ctrl-C is seen.
-            piece_ms = 500 if left_ms is None else min(left_ms, 500)
-            with self._client._in_use():
-                code = _c.confcast_wait(self._scope, version, piece_ms)
-            if code != _TIMEOUT:
-                return _check(code)
-            if left_ms is not None:
-                left_ms -= piece_ms
-                if left_ms <= 0:
-                    raise Error(_TIMEOUT)
+        self._client._wait(lambda ms: _c.confcast_wait(self._scope, version, ms), timeout)
 
     def status(self):
         self._client._check_open()
         raw = _Status(size=ctypes.sizeof(_Status))
         _check(_c.confcast_status(self._scope, ctypes.byref(raw)))
         return Status(raw)
+
+
+# ---- Sets ------------------------------------------------------------------------------------------
+
+
+class SetView:
+    """One version of all members of a set: `views[member]`, by Scope or path, is a View.  Valid like one."""
+
+    __slots__ = ("_set", "_view", "_members")
+
+    def __init__(self, of, view=None):
+        self._set = of
+        self._view = view
+        self._members = None
+        if view is not None:
+            self._begin()
+
+    def _begin(self):
+        # Before the members agreed once there is a view of nothing for each.
+        self._members = []
+        for idx, scope in enumerate(self._set.scopes):
+            member = View(scope)
+            member._view = _c.confcast_set_member(self._view, idx)
+            member._thread = threading.get_ident()
+            self._members.append(member)
+
+    def _end(self):
+        for member in self._members:
+            member._end()
+        self._view = self._members = None
+
+    def __enter__(self):
+        if self._members is not None:
+            raise RuntimeError("this view is in use")
+        self._set._check_open()
+        _c.confcast_read_lock()
+        self._view = _c.confcast_set_view(self._set._set)
+        self._begin()
+        return self
+
+    def __exit__(self, *unused):
+        self._end()
+        _c.confcast_read_unlock()
+
+    @property
+    def version(self):
+        """The version of all members; 0 before they agreed once."""
+        self._valid()
+        return _c.confcast_set_version(self._view)
+
+    def _valid(self):
+        if self._members is None:
+            raise RuntimeError("a view is valid in its with block or callback")
+        return self._members
+
+    def __getitem__(self, member):
+        for scope, view in zip(self._set.scopes, self._valid()):
+            if member is scope or member == scope.path:
+                return view
+        raise KeyError(member)
+
+
+class SetStatus:
+    """What a set serves, and why it does not what its members do: see struct confcast_set_status.
+    `held_by` is the Scope that lags, or None."""
+
+    def __init__(self, of, raw):
+        self.serving = raw.serving
+        self.newest = raw.newest
+        self.is_held = raw.is_held
+        self.held_by = of.scopes[raw.held_by] if raw.is_held else None
+        self.held_ns = raw.held_ns
+        self.reason = _c.confcast_error_word(raw.reason).decode() if raw.reason != 0 else None
+        self.state = _STATES[raw.state]
+        self.member_accepted = raw.member_accepted
+
+    def __repr__(self):
+        return f"SetStatus({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+class Set:
+    """Scopes read under one version; made by Client.open_set()."""
+
+    def __init__(self, client, scopes):
+        self.scopes = tuple(scopes)
+        self._client = client
+        self._set = None
+        self._callback = None
+
+    def _check_open(self):
+        self._client._check_open()
+        if self._set is None:
+            raise Error(_CLOSED)
+
+    def view(self):
+        """`with set.view() as views:` reads one version of all members."""
+        self._check_open()
+        return SetView(self)
+
+    def wait(self, version=1, timeout=None):
+        """As Scope.wait()."""
+        self._check_open()
+        self._client._wait(lambda ms: _c.confcast_set_wait(self._set, version, ms), timeout)
+
+    def status(self):
+        self._check_open()
+        raw = _SetStatus(size=ctypes.sizeof(_SetStatus))
+        _check(_c.confcast_set_status(self._set, ctypes.byref(raw)))
+        return SetStatus(self, raw)
+
+    def close(self):
+        """Idempotent; its members stay.  Not from a callback, nor while it is used in any thread."""
+        if self._set is not None and self._client._client:
+            _check(_c.confcast_set_close(self._set))
+        self._set = None
 
 
 # ---- Clients ---------------------------------------------------------------------------------------
@@ -480,6 +607,7 @@ class Client:
             else _LOG()
         self._client = ctypes.c_void_p()
         self._scopes = {}
+        self._sets = []  # their callbacks live as long as the client
         self._lock = threading.Condition()
         self._waiting = 0  # threads inside of confcast_wait()
         self._callback_thread = None  # the one that a callback runs in now
@@ -508,6 +636,22 @@ class Client:
     def _check_open(self):
         if not self._client:
             raise Error(_CLOSED)
+
+    def _wait(self, wait_ms, timeout):
+        """wait_ms(ms) until it says something else than TIMEOUT, for `timeout` seconds."""
+        self._check_open()
+        left_ms = None if timeout is None else max(0, math.ceil(timeout * 1000))
+        while True:
+            # In pieces, so that a signal such as Ctrl-C is seen.
+            piece_ms = 500 if left_ms is None else min(left_ms, 500)
+            with self._in_use():
+                code = wait_ms(piece_ms)
+            if code != _TIMEOUT:
+                return _check(code)
+            if left_ms is not None:
+                left_ms -= piece_ms
+                if left_ms <= 0:
+                    raise Error(_TIMEOUT)
 
     @contextlib.contextmanager
     def _in_use(self):
@@ -582,3 +726,34 @@ class Client:
             raise Error(code)
         scope._scope = found
         return scope
+
+    def open_set(self, scopes, on_change=None, held_ms=0):
+        """Scopes of this client that are read under one version; on_change(set, before, after) with two
+        SetViews (`before` is None for the first).  Error as confcast_set_open()."""
+        self._check_open()
+        found = Set(self, scopes)
+        options = _SetOptions(size=ctypes.sizeof(_SetOptions), held_ms=held_ms)
+
+        def change(unused, opened, before, after):
+            self._callback_thread = threading.get_ident()
+            found._set = ctypes.c_void_p(opened)  # before open_set returns, too
+            views = SetView(found, before) if before else None, SetView(found, after)
+            try:
+                on_change(found, *views)
+            finally:
+                self._callback_thread = None
+                for view in views:
+                    if view is not None:
+                        view._end()
+
+        found._callback = options.change = _SET_CHANGE(change) if on_change else _SET_CHANGE()
+        members = (ctypes.c_void_p * len(found.scopes))(*(scope._scope for scope in found.scopes))
+        opened = ctypes.c_void_p()
+        self._sets.append(found)  # first: its callback is called from now on
+        code = _c.confcast_set_open(self._client, members, len(members), ctypes.byref(options),
+                                    ctypes.byref(opened))
+        if code != 0:
+            self._sets.remove(found)
+            raise Error(code)
+        found._set = opened
+        return found

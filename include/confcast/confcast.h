@@ -406,6 +406,90 @@ int confcast_view_json(const struct confcast_view *view, const struct confcast_k
  * this reason (APP_REJECT: by the validator); a later one may come. */
 int confcast_wait(struct confcast_scope *scope, uint64_t version, uint32_t timeout_ms);
 
+/* ---- Sets ------------------------------------------------------------------------------------ */
+
+/* Several scopes read under one version: a set's view holds one view of each member, all of the
+ * same version and in the same phase of it (before or after its activation, reverted or not).  One
+ * change of the control plane, such as a batch, has one version in all scopes that it touches; so
+ * scopes that are always released together are seen to change, and to go back, together.
+ *
+ * While a member lacks what the others serve, the set goes on with the view before: it is held, and
+ * confcast_set_status() says by whom and why.  What members serve alone, and what this consumer
+ * reports, is not touched by that.  A set keeps nothing on disk: after a restart its view is there
+ * as soon as the members agree, which they do unless the process died between two swaps. */
+struct confcast_set;
+struct confcast_set_view; /* valid inside the reader section that got it */
+
+enum {
+    CONFCAST_SET_SCOPES_MAX = 64, /* members of one set */
+    CONFCAST_SETS_MAX = 64,       /* sets of one client */
+};
+
+/* Called when another view is visible whose contents differ, inside a reader section; `before` is
+ * NULL for the first one. */
+typedef void confcast_set_change_fn(void *arg, struct confcast_set *set,
+                                    const struct confcast_set_view *before,
+                                    const struct confcast_set_view *after);
+
+struct confcast_set_options {
+    size_t size; /* set by CONFCAST_SET_OPTIONS_INIT */
+    confcast_set_change_fn *change;
+    void *change_arg;
+    uint32_t held_ms; /* a set that is held for so long is told of: the event set_held, and a line
+                         of the log; 0 = 10 s */
+};
+
+#define CONFCAST_SET_OPTIONS_INIT                                                                  \
+    {                                                                                              \
+        sizeof(struct confcast_set_options), NULL, NULL, 0                                         \
+    }
+
+/* Makes a set of scopes of this client.  `scopes` is copied; `options` may be NULL.  What the
+ * members agree on is visible when this returns (when called from a callback: before the next one).
+ *
+ * INVALID: none or more than CONFCAST_SET_SCOPES_MAX, one that is NULL, named twice or another
+ * client's, or options of an unknown size.  LIMIT: CONFCAST_SETS_MAX.  NO_MEMORY.  CLOSED. */
+int confcast_set_open(struct confcast *client, struct confcast_scope *const *scopes, size_t count,
+                      const struct confcast_set_options *options, struct confcast_set **out);
+
+/* Ends a set; its members stay.  Sends threads in confcast_set_wait() away with CLOSED and waits
+ * for them.  A reader section may use views that it got before; no other call with the set may be
+ * under way or follow.  CONFCAST_OK, also for NULL; INVALID: from a callback; CLOSED after fork.
+ * confcast_close() closes the sets that are open. */
+int confcast_set_close(struct confcast_set *set);
+
+/* What the set serves now, or NULL while its members never agreed.  Only inside a reader section.
+ * Two calls in one section may see two versions: get the view once. */
+const struct confcast_set_view *confcast_set_view(const struct confcast_set *set);
+
+/* The view of a member, by its place in confcast_set_open(): what all getters take.  NULL when
+ * `view` is, or there is no such member. */
+const struct confcast_view *confcast_set_member(const struct confcast_set_view *view, size_t idx);
+
+/* The version of all members; 0 when `view` is NULL. */
+uint64_t confcast_set_version(const struct confcast_set_view *view);
+
+struct confcast_set_status {
+    size_t size;      /* set to sizeof(struct confcast_set_status) by the caller */
+    uint64_t serving; /* version of the set's view; 0 = none yet */
+    uint64_t newest;  /* the highest version that a member serves; 0 = none */
+    bool is_held;     /* the members serve something else than the set, or nothing yet */
+    uint32_t held_by; /* then: the member that lags most, by its place */
+    uint64_t held_ns; /* ... for how long */
+    int reason;       /* ... why: the member's refusal (APP_REJECT, ...); AGAIN: what it lacks is
+                         not here yet; NO_MEMORY */
+    enum confcast_state state; /* ... the member's */
+    uint64_t member_accepted;  /* ... the highest version that it accepted: below `newest`, the
+                                  decision of that version has not come, or does not touch it */
+};
+
+/* CONFCAST_OK; INVALID for a wrong `size`; CLOSED after fork. */
+int confcast_set_status(const struct confcast_set *set, struct confcast_set_status *status);
+
+/* As confcast_wait(), for the set's view.  Any other code: a member refused that version or a later
+ * one for this reason. */
+int confcast_set_wait(struct confcast_set *set, uint64_t version, uint32_t timeout_ms);
+
 /* For a language runtime whose threads wait for a lock of its own to run (Python's GIL): does what
  * fork() would do here first, which waits for callbacks and reader sections of other threads.  Call
  * it without that lock, and then fork() in the same thread with nothing of confcast in between. */
@@ -420,7 +504,7 @@ int confcast_set_validator(struct confcast_scope *scope, confcast_validate_fn *f
 
 /* What the library does, for agents and logs.  `event` is a short word: accepted, prepared,
  * applied, fallback, reverted, rejected, durable, not_durable, fresh, control_silent, stale,
- * unknown, identity, stalled_reader; docs/consumers.md says what each means. */
+ * unknown, identity, stalled_reader, set_held; docs/consumers.md says what each means. */
 struct confcast_event {
     const char *event;
     const char *scope; /* path, or NULL */

@@ -22,6 +22,7 @@ os.environ.setdefault("CONFCAST_LIBRARY", os.path.join(BUILD, "consumer/libconfc
 import confcast  # noqa: E402
 
 SCOPE = "acme/checkout/prod"
+SECOND = "acme/checkout/limits"
 DATA = os.path.join(fleets.REPO, "../shared/data")
 REVISIONS_MAX = 6  # of each set of real configuration
 SWAPS = 40
@@ -42,7 +43,7 @@ class SharingAgent(fleets.Consumer):
         return os.path.join(self.folder, "share")
 
     def command(self):
-        return super().command() + ["--share", self.share]
+        return super().command() + ["--share", self.share, "--scope", SECOND]
 
 
 # ---- Without a fleet -------------------------------------------------------------------------------
@@ -345,6 +346,78 @@ def check_fork_storm(fleet, client_of):
     print(f"40 forks while {len(calls)} callbacks ran", flush=True)
 
 
+def publish_batch(fleet, number, scopes=(SCOPE, SECOND)):
+    """Both scopes in one change."""
+    path = os.path.join(fleet.folder, "batch.json")
+    items = [{"put": scope, "document": {"serial": number, "scope": scope}} for scope in scopes]
+    items += [{"release": scope, "action": "promote"} for scope in scopes]
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"items": items}, file)
+    fleet.ctl("batch", "-f", path)
+
+
+def check_set(fleet, client_of):
+    """A set sees both scopes of a batch change together."""
+    ending = threading.Event()
+    wrong = []
+    told = []
+    counts = [0, 0]
+
+    def serials(views):
+        return [views[scope].get_int("/serial", -1) for scope in (SCOPE, SECOND)]
+
+    def on_change(of, before, after):
+        told.append((serials(before) if before is not None else None, serials(after), after.version))
+
+    def read(number):
+        last = 0
+        while not ending.is_set():
+            with both.view() as views:
+                found = serials(views)
+                version = views.version
+            if found[0] != found[1] or version < last:
+                wrong.append((found, version, last))
+            last = version
+            counts[number] += 1
+
+    publish_batch(fleet, 1)
+    with client_of() as client:
+        first, second = client.subscribe(SCOPE), client.subscribe(SECOND)
+        check("a set of nothing", error_of(client.open_set, []) == "invalid")
+        both = client.open_set([first, second], on_change=on_change)
+        both.wait(timeout=20)
+        served(both, lambda both: both.status().serving == first.status().serving and not both.status().is_held)
+        threads = [threading.Thread(target=read, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for number in range(2, SWAPS):
+            publish_batch(fleet, number)
+        served(second, lambda second: second.get_int("/serial") == SWAPS - 1)
+        served(both, lambda both: not both.status().is_held)
+        publish(fleet, {"serial": SWAPS})
+        served(both, lambda both: both.status().is_held)
+        status = both.status()
+        check("who holds it", status.held_by is second and status.reason == "again"
+              and status.newest > status.serving and status.member_accepted == status.serving, status)
+        with both.view() as views:
+            check("a held set serves on", serials(views) == [SWAPS - 1] * 2, serials(views))
+            check("by scope as well", views[first].get_int("/serial") == SWAPS - 1)
+            check("a stranger", error_kind_of(views.__getitem__, "acme/other") is KeyError)
+            kept = views[first]
+        check("a member's view ends with its set's", error_kind_of(kept.get_int, "/serial") is RuntimeError)
+        ending.set()
+        for thread in threads:
+            thread.join()
+        check("no section saw two changes, none an older one", not wrong, wrong[:3])
+        check("both threads read", min(counts) > 100, counts)
+        check("changes were told in order", all(before is None or (before[0] == before[1] and before[0] < after[0])
+                                                for before, after, _ in told) and told[-1][1] == [SWAPS - 1] * 2, told)
+        both.close()
+        check("a closed set", error_of(both.view) == "closed" and error_of(both.status) == "closed")
+        check("its members stay", first.get_int("/serial") == SWAPS)
+    print(f"{sum(counts)} sections of two scopes through {SWAPS} batches: all together", flush=True)
+
+
 def story(fleet):
     agent = fleet.consumers[0]
 
@@ -360,6 +433,7 @@ def story(fleet):
         check("its status", status.source == "agent" and status.state == "applied" and not status.is_stale
               and status.serving == status.accepted and len(status.content) == 64, status)
         check_callbacks(fleet, client_of)
+        check_set(fleet, client_of)
         check_threads(fleet, scope)
         check_fork(fleet, scope)
         check_fork_storm(fleet, client_of)

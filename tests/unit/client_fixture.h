@@ -269,17 +269,24 @@ bench_head(const struct bench *b, uint64_t version, const struct cfc_digest *con
     return head;
 }
 
+/* To the group of a scope. */
 static inline void
-bench_send(struct bench *b, const void *bytes, size_t size)
+bench_send_to(struct bench *b, const char *scope, size_t scope_size, const void *bytes, size_t size)
 {
     struct cfc_fleet_address group;
     struct sockaddr_in to = {.sin_family = AF_INET};
 
-    cfc_fleet_group(b->fleet, cfc_scope_id(b->sha, CLIENT_SCOPE, sizeof(CLIENT_SCOPE) - 1), &group);
+    cfc_fleet_group(b->fleet, cfc_scope_id(b->sha, scope, scope_size), &group);
     to.sin_port = htons(group.port);
     memcpy(&to.sin_addr, group.bytes, 4);
     CU_ASSERT_EQUAL(sendto(b->engine_fd, bytes, size, 0, (struct sockaddr *)&to, sizeof(to)),
                     (ssize_t)size);
+}
+
+static inline void
+bench_send(struct bench *b, const void *bytes, size_t size)
+{
+    bench_send_to(b, CLIENT_SCOPE, sizeof(CLIENT_SCOPE) - 1, bytes, size);
 }
 
 static inline void
@@ -290,7 +297,7 @@ bench_send_head(struct bench *b, const struct cfc_head *head)
 
     CU_ASSERT_EQUAL_FATAL(cfc_head_encode(head, &b->signer, b->sha, frame, sizeof(frame), &size),
                           CONFCAST_OK);
-    bench_send(b, frame, size);
+    bench_send_to(b, head->scope, head->scope_size, frame, size);
 }
 
 /* Publishes {"n": n} as a version, in one frame. */

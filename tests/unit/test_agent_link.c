@@ -869,7 +869,7 @@ a_shared_content_can_be_read_and_not_be_changed(void)
     CU_ASSERT_EQUAL_FATAL(cfc_shared_content_map(fd, &id, &mapped), CONFCAST_OK);
     CU_ASSERT_EQUAL(cfc_shared_content_make(mapped, &again), CONFCAST_ERR_INVALID);
     close(fd);
-    view = cfc_view_new(mapped, 1, 1);
+    view = cfc_view_new(mapped, &(struct cfc_served){.epoch = 1, .version = 1});
     CU_ASSERT_EQUAL(confcast_get_i64(view, CONFCAST_KEY("/n"), -1, NULL), 7);
     CU_ASSERT_STRING_EQUAL(confcast_get_string(view, CONFCAST_KEY("/pad"), "", NULL, NULL),
                            "xxxxxxxxxx");

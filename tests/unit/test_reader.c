@@ -59,7 +59,8 @@ static struct confcast_view *
 view_with(int64_t b, uint64_t version)
 {
     struct cfc_loaded *loaded = loaded_with(b);
-    struct confcast_view *view = cfc_view_new(loaded, 1, version);
+    struct confcast_view *view =
+        cfc_view_new(loaded, &(struct cfc_served){.epoch = 1, .version = version});
 
     cfc_loaded_unref(loaded);
     return view;
