@@ -9,12 +9,13 @@ import json
 import os
 import selectors
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
 
 from harness.rows import RowError
-from harness.side import CHANGE, OBJECT, Outcome, Side
+from harness.side import Outcome, Side
 from harness.topology import SHAPED_UDP_MBIT, cpu_ns_of, in_namespace
 
 BULK_SIZE = 1 << 20  # PEER_BULK_SIZE in peer.h
@@ -58,8 +59,6 @@ class Program:
 
 def wait_for_port(netns, address):
     """Until somebody listens."""
-    import socket
-
     deadline = time.monotonic() + READY_S
     while True:
         try:
