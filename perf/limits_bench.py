@@ -2,14 +2,15 @@
 """A fleet against what the same machine carries without any protocol: the engine's hand-over to applied by all, in turns
 with plain UDP multicast of the same frames to receivers in the same namespaces (bench_raw).
 
-usage: perf/limits_bench.py small [--consumers 8] [--rounds 200] [--size 4096] [--loss 0] [--disk]
+usage: perf/limits_bench.py small [--consumers 8] [--rounds 200] [--size 4096] [--text] [--loss 0] [--disk]
        perf/limits_bench.py bulk  [--consumers 4] [--rounds 5] [--megabytes 64] [--loss 0] [--shaped] [--disk]
 
 Consumers are hosts of their own and do not share a disk: their state lies in memory unless --disk is given, which has all of
 them write to the one disk of this machine while they apply.
 
-small: one key of a config of --size bytes changes.  The raw round is as many datagrams of the same sizes, and one Ed25519
-check at each receiver.  Goals: p50 at most 3 x raw; at 1 % loss p99 under 1 ms and at most 1.5 x the content's bytes.
+small: one key of a config changes, which codes to about --size bytes; with --text it is --size bytes of JSON, which code to
+fewer.  The raw round is as many datagrams of the same sizes, and one Ed25519 check at each receiver.  Goals: p50 at most 3 x
+raw; at 1 % loss p99 under 1 ms and at most 1.5 x the content's bytes.
 
 bulk: a config of random text.  Raw rounds come in two kinds: receivers that only read, and receivers that digest each
 datagram.  A raw round is over when the last receiver had its last datagram, whether it got all or not.  With --shaped the
@@ -23,7 +24,6 @@ Prints one JSON line per result.  Needs root; see scripts/setup.
 import argparse
 import json
 import os
-import random
 import select
 import shutil
 import signal
@@ -41,6 +41,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, "../scripts"))
 import fleet as fleets  # noqa: E402
 import fleet_bench  # noqa: E402
+import small_bench  # noqa: E402
 
 RAW_PORT = 7600
 RAW_GROUP = "239.77.9.1"
@@ -136,6 +137,8 @@ class Raw:
         self.round = 0
         self.rests = {}
         self.receivers = [self.start(consumer.netns, [program, "receive", *where, check]) for consumer in fleet.consumers]
+        for receiver in self.receivers:
+            receiver.stdout.readline()  # "ready": it has joined
         self.sender = self.start(f"{fleet.bed.prefix}-engine", [program, "send", *where])
         time.sleep(0.3)  # the bridge learns of the group
 
@@ -148,12 +151,14 @@ class Raw:
             process.kill()
             process.wait()
 
-    def send(self, sizes, mbit=0.0):
-        """One round: seconds until the last receiver was through, and the share that arrived where least did."""
+    def send(self, sizes, mbit=0.0, wait_s=0.0):
+        """One round: seconds until the last receiver was through, and the share that arrived where least did.  Nothing is
+        read for wait_s."""
         self.round += 1
         words = " ".join(f"{size}x{count}" for size, count in sizes)
         self.sender.stdin.write(f"{self.round} {mbit} {words}\n".encode())
         self.sender.stdin.flush()
+        time.sleep(wait_s)
         begin_ns = int(self.sender.stdout.readline().split()[1])
         last_ns, share = 0, 1.0
         for receiver in self.receivers:
@@ -195,58 +200,8 @@ def one_change(fleet, connection, body, tails):
     return (max(times) - fleet.relay.first_ns()) / 1e9
 
 
-def frames_of(fleet, connection, template, tails):
-    """The frames that a change costs without loss, as bench_raw takes them."""
-    time.sleep(1.5)
-    before = engine_bytes(fleet)
-    template["revision"] = 999999
-    one_change(fleet, connection, json.dumps(template), tails)
-    time.sleep(1.5)
-    after = engine_bytes(fleet)
-    spent = {kind: after[kind] - before[kind] for kind in after}
-    sizes = [(spent["head"] // 5, 1)]
-    for kind in ("content", "page"):
-        sizes += [(spent[kind], 1)] if spent[kind] else []
-    whole, rest = divmod(spent["source"], SYMBOL_FRAME)
-    sizes += [(SYMBOL_FRAME, whole)] if whole else []
-    sizes += [(rest, 1)] if rest > 8 else []
-    return sizes
-
-
 def small(args, fleet):
-    connection = fleet_bench.UnixConnection(fleet.socket)
-    template = json.loads(fleet_bench.config_of(args.size, 0))
-    tails = [fleet_bench.Tail(consumer.events_path) for consumer in fleet.consumers]
-    fleet_bench.publish(connection, json.dumps(template))
-    fleet.wait_applied()
-    sizes = frames_of(fleet, connection, template, tails)
-    content = sum(size * count for size, count in sizes[1:]) or sizes[0][0]
-    raw = Raw(fleet, "ed25519")
-    ours, limit, ratios = [], [], []
-    bytes_before = fleet_bench.sent_bytes(fleet)
-    begin = time.monotonic()
-    try:
-        for number in range(args.rounds + 5):
-            template["revision"] = number
-            seconds = one_change(fleet, connection, json.dumps(template), tails)
-            time.sleep(args.gap)
-            raw_seconds, _ = raw.send(sizes)
-            if number >= 5:
-                ours.append(seconds * 1e3)
-                limit.append(raw_seconds * 1e3)
-                ratios.append(seconds / raw_seconds)
-            time.sleep(args.gap)
-    finally:
-        raw.close()
-    elapsed = time.monotonic() - begin
-    raw_bytes = sum((size + 42) * count for size, count in sizes) * (args.rounds + 5)
-    wire = (fleet_bench.sent_bytes(fleet) - bytes_before - raw_bytes) / (args.rounds + 5)
-    case = f"{args.size} B, {args.consumers} consumers, loss {args.loss:g} %"
-    show("small", f"{case}: raw and Ed25519, ms", p50=at(limit, .5), p99=at(limit, .99), frames=sum(n for _, n in sizes))
-    show("small", f"{case}: hand-over to applied by all, ms", p50=at(ours, .5), p99=at(ours, .99), min=min(ours))
-    show("small", f"{case}: ratio", p50=at(ours, .5) / at(limit, .5), median_of_rounds=at(ratios, .5))
-    show("small", f"{case}: Ethernet bytes of a round / content frames' bytes (STATUS and FRESH of its "
-         f"{elapsed / (args.rounds + 5) * 1e3:.0f} ms among them)", ratio=wire / content)
+    small_bench.run(args, fleet, lambda it: Raw(it, "ed25519"), show, at)
 
 
 def bulk(args, fleet):
@@ -293,7 +248,8 @@ def main():
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--megabytes", type=float, default=64)
     parser.add_argument("--loss", type=float, default=0.0)
-    parser.add_argument("--gap", type=float, default=0.01, help="seconds between rounds of small")
+    parser.add_argument("--gap", type=float, default=0.06, help="seconds of a round of small, and of a raw one")
+    parser.add_argument("--text", action="store_true")
     parser.add_argument("--shaped", action="store_true")
     parser.add_argument("--disk", action="store_true")
     args = parser.parse_args()
@@ -305,7 +261,6 @@ def main():
     args.consumers = args.consumers or defaults[0]
     args.rounds = args.rounds or defaults[1]
     rate = {"small": 0, "bulk": SHAPED_MBIT if args.shaped else 0}[args.what]
-    random.seed(1)
     fleet = RelayedFleet(f"limits-{os.getpid()}", SCOPE, args.consumers, args.loss,
                          engine_args=["--rate", str(rate), "--metrics", "127.0.0.1:9464"])
     try:
