@@ -14,9 +14,15 @@
 #include "protocol/snapshot/lookup.h"
 #include "protocol/snapshot/text.h"
 
+/* Inside of this file only. */
 enum {
-    COLLISION = 1, /* of two pointers, inside this file: try another seed */
-    ELEMENT_DIGITS_MAX = 10
+    COLLISION = 1, /* of two pointers: try another seed */
+    MORE = 2       /* what is read next is not all here yet */
+};
+
+enum {
+    AHEAD = 32, /* values whose cache line is fetched before they are put there; a power of two */
+    PREFIX_SIZE_MAX = CFC_BODY_MAGIC_SIZE + CFC_VARINT_SIZE_MAX + 1, /* and the root's tag */
 };
 _Static_assert(CFC_BODY_SIZE_MAX < CFC_ENTRY_ELEMENT,
                "offsets and element numbers fit below the flags");
@@ -32,21 +38,28 @@ struct level {
     bool is_object;
 };
 
-struct walk {
-    const uint8_t *body;
-    const uint8_t *p;   /* next byte */
-    const uint8_t *end; /* of the innermost open container, or of the body */
-    struct cfc_index *index;
-    uint32_t node_count; /* values seen */
-    uint32_t node_count_max;
-    uint32_t depth;
-    struct level levels[CFC_DEPTH_MAX];
-};
-
 /* What precedes the value that comes next. */
 struct place {
     uint64_t hash;
     uint32_t entry;
+};
+
+struct walk {
+    const uint8_t *body;
+    const uint8_t *p;         /* next byte */
+    const uint8_t *end;       /* of the innermost open container, or of the body */
+    const uint8_t *available; /* one past the last byte that is here */
+    const uint8_t *body_end;
+    struct cfc_index *index;
+    uint32_t node_count; /* values seen */
+    uint32_t node_count_max;
+    uint32_t depth;
+    bool has_place; /* `place` belongs to the value at `p` */
+    struct place place;
+    uint32_t ahead_count; /* values handed to `ahead`; the last AHEAD of them at most wait there */
+    uint32_t ahead_done;
+    struct cfc_index_slot ahead[AHEAD];
+    struct level levels[CFC_DEPTH_MAX];
 };
 
 static size_t
@@ -55,10 +68,24 @@ left(const struct walk *w)
     return (size_t)(w->end - w->p);
 }
 
+/* Nothing is read beyond `available`; what then lacks is either to come or cut off. */
+static int
+lacking(const struct walk *w)
+{
+    return w->available < w->end ? MORE : CONFCAST_ERR_BODY;
+}
+
+static size_t
+left_here(const struct walk *w)
+{
+    return (size_t)((w->available < w->end ? w->available : w->end) - w->p);
+}
+
 static int
 take_varint(struct walk *w, uint64_t *out)
 {
-    size_t size_max = left(w) < CFC_VARINT_SIZE_MAX ? left(w) : CFC_VARINT_SIZE_MAX;
+    size_t here = left_here(w);
+    size_t size_max = here < CFC_VARINT_SIZE_MAX ? here : CFC_VARINT_SIZE_MAX;
     uint64_t v = 0;
 
     for (size_t i = 0; i < size_max; i++) {
@@ -71,7 +98,7 @@ take_varint(struct walk *w, uint64_t *out)
             return byte == 0 && i > 0 ? CONFCAST_ERR_CANONICAL : CONFCAST_OK;
         }
     }
-    return CONFCAST_ERR_BODY;
+    return here < CFC_VARINT_SIZE_MAX ? lacking(w) : CONFCAST_ERR_BODY;
 }
 
 static int
@@ -85,6 +112,9 @@ take_text(struct walk *w, const char **text, size_t *size)
     }
     if (v >= left(w)) { /* the NUL needs a byte as well */
         return CONFCAST_ERR_BODY;
+    }
+    if (v >= left_here(w)) {
+        return MORE;
     }
     *text = (const char *)w->p;
     *size = (size_t)v;
@@ -115,8 +145,8 @@ take_f64(struct walk *w)
 {
     double d;
 
-    if (left(w) < sizeof(d)) {
-        return CONFCAST_ERR_BODY;
+    if (left_here(w) < sizeof(d)) {
+        return left(w) < sizeof(d) ? CONFCAST_ERR_BODY : MORE;
     }
     memcpy(&d, w->p, sizeof(d));
     w->p += sizeof(d);
@@ -167,36 +197,57 @@ close_containers(struct walk *w)
     return CONFCAST_OK;
 }
 
+/* Puts the oldest value that waits where it belongs. */
 static int
-insert(struct walk *w, const struct place *place)
+insert_one(struct walk *w)
 {
-    struct cfc_index_slot *slot = cfc_index_slot_of(w->index, place->hash);
+    const struct cfc_index_slot *value = &w->ahead[w->ahead_done % AHEAD];
+    struct cfc_index_slot *slot = cfc_index_slot_of(w->index, value->hash);
 
     if (slot->value != 0) {
         return COLLISION;
     }
-    *slot = (struct cfc_index_slot){
-        .hash = place->hash, .value = (uint32_t)(w->p - w->body), .entry = place->entry};
+    *slot = *value;
+    w->ahead_done++;
     return CONFCAST_OK;
 }
 
 static int
-take_value(struct walk *w, const struct place *place)
+insert_all(struct walk *w)
 {
-    const char *text;
-    size_t size;
-    int error;
+    int error = CONFCAST_OK;
 
-    if (left(w) == 0 || w->node_count == w->node_count_max) {
-        return CONFCAST_ERR_BODY;
+    while (error == CONFCAST_OK && w->ahead_done != w->ahead_count) {
+        error = insert_one(w);
     }
-    w->node_count++;
-    if (w->index != NULL) {
-        error = insert(w, place);
+    return error;
+}
+
+/* Lines of a large index are far away: they are fetched while the values after this one are read.
+ */
+static int
+insert(struct walk *w, const struct place *place, const uint8_t *value)
+{
+    if (w->ahead_count - w->ahead_done == AHEAD) {
+        int error = insert_one(w);
+
         if (error != CONFCAST_OK) {
             return error;
         }
     }
+    w->ahead[w->ahead_count % AHEAD] = (struct cfc_index_slot){
+        .hash = place->hash, .value = (uint32_t)(value - w->body), .entry = place->entry};
+    w->ahead_count++;
+    __builtin_prefetch(cfc_index_line_of(w->index, place->hash), 1);
+    return CONFCAST_OK;
+}
+
+static int
+take_by_tag(struct walk *w, uint64_t hash)
+{
+    const char *text;
+    size_t size;
+
     switch (*w->p++) {
     case CFC_TAG_NULL:
     case CFC_TAG_FALSE:
@@ -209,67 +260,90 @@ take_value(struct walk *w, const struct place *place)
     case CFC_TAG_STRING:
         return take_text(w, &text, &size);
     case CFC_TAG_ARRAY:
-        return open_container(w, false, place->hash);
+        return open_container(w, false, hash);
     case CFC_TAG_OBJECT:
-        return open_container(w, true, place->hash);
+        return open_container(w, true, hash);
     default:
         return CONFCAST_ERR_BODY;
     }
 }
 
-static size_t
-print_number(char digits[ELEMENT_DIGITS_MAX], uint32_t number)
+/* The value at `place`; on MORE nothing has happened. */
+static int
+take_value(struct walk *w)
 {
-    char reversed[ELEMENT_DIGITS_MAX];
-    size_t size = 0;
+    const uint8_t *value = w->p;
+    int error;
 
-    do {
-        reversed[size++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    for (size_t i = 0; i < size; i++) {
-        digits[i] = reversed[size - 1 - i];
+    if (left(w) == 0 || w->node_count == w->node_count_max) {
+        return CONFCAST_ERR_BODY;
     }
-    return size;
+    if (left_here(w) == 0) {
+        return MORE;
+    }
+    w->node_count++;
+    error = take_by_tag(w, w->place.hash);
+    if (error == MORE) {
+        w->p = value;
+        w->node_count--;
+    } else if (error == CONFCAST_OK && w->index != NULL) {
+        error = insert(w, &w->place, value);
+    }
+    return error;
+}
+
+/* The key before a child of an object, which sorts behind the one before it. */
+static int
+take_key(struct walk *w, struct level *level, const char **segment, size_t *size)
+{
+    const uint8_t *from = w->p;
+    int error = take_text(w, segment, size);
+
+    if (error != CONFCAST_OK) {
+        w->p = from;
+        return error;
+    }
+    if (level->key != NULL) {
+        int order = cfc_utf16_compare(level->key, level->key_size, *segment, *size);
+
+        if (order >= 0) {
+            return order == 0 ? CONFCAST_ERR_DUPLICATE_KEY : CONFCAST_ERR_CANONICAL;
+        }
+    }
+    level->key = *segment;
+    level->key_size = *size;
+    w->place.entry = (uint32_t)(from - w->body);
+    return CONFCAST_OK;
 }
 
 /* Reads what stands before a child of the innermost container: the key in an object, nothing in an
- * array. */
+ * array.  On MORE nothing has happened. */
 static int
-take_place(struct walk *w, struct place *place)
+take_place(struct walk *w)
 {
     struct level *level = &w->levels[w->depth - 1];
-    char digits[ELEMENT_DIGITS_MAX];
+    char digits[CFC_ELEMENT_DIGITS_MAX];
     const char *segment = digits;
     size_t size = 0;
-    int error;
 
-    level->left_count--;
     if (level->is_object) {
-        place->entry = (uint32_t)(w->p - w->body);
-        error = take_text(w, &segment, &size);
+        int error = take_key(w, level, &segment, &size);
+
         if (error != CONFCAST_OK) {
             return error;
         }
-        if (level->key != NULL) {
-            int order = cfc_utf16_compare(level->key, level->key_size, segment, size);
-
-            if (order >= 0) {
-                return order == 0 ? CONFCAST_ERR_DUPLICATE_KEY : CONFCAST_ERR_CANONICAL;
-            }
-        }
-        level->key = segment;
-        level->key_size = size;
     } else {
-        place->entry = CFC_ENTRY_ELEMENT | level->element_number;
+        w->place.entry = CFC_ENTRY_ELEMENT | level->element_number;
         if (w->index != NULL) {
-            size = print_number(digits, level->element_number);
+            size = cfc_index_print_number(digits, level->element_number);
         }
         level->element_number++;
     }
+    level->left_count--;
     if (w->index != NULL) {
-        place->hash = XXH3_64bits_withSeed(segment, size, level->hash);
+        w->place.hash = XXH3_64bits_withSeed(segment, size, level->hash);
     }
+    w->has_place = true;
     return CONFCAST_OK;
 }
 
@@ -290,6 +364,8 @@ take_prefix(struct walk *w, const void *body, size_t size)
     w->body = body;
     w->p = w->body + CFC_BODY_MAGIC_SIZE;
     w->end = w->body + size;
+    w->body_end = w->end;
+    w->available = w->end;
     error = take_varint(w, &node_count);
     if (error != CONFCAST_OK) {
         return error;
@@ -306,32 +382,39 @@ take_prefix(struct walk *w, const void *body, size_t size)
     return CONFCAST_OK;
 }
 
-/* Walks all values.  With an index, fills it; COLLISION asks for another seed. */
-static int
-take_all(struct walk *w, struct cfc_index *index)
+/* To the root, with an index to fill or without. */
+static void
+begin_walk(struct walk *w, struct cfc_index *index)
 {
-    const uint8_t *end = w->end;
-    struct place place = {.hash = index != NULL ? index->seed : 0, .entry = CFC_ENTRY_ROOT};
+    w->index = index;
+    w->place = (struct place){.hash = index != NULL ? index->seed : 0, .entry = CFC_ENTRY_ROOT};
+    w->has_place = true;
+}
+
+/* Walks the values that are here.  OK: all of the body is sound and indexed; MORE; COLLISION asks
+ * for another seed. */
+static int
+take_all(struct walk *w)
+{
     int error;
 
-    w->index = index;
     for (;;) {
-        error = take_value(w, &place);
+        error = w->has_place ? CONFCAST_OK : take_place(w);
         if (error == CONFCAST_OK) {
+            error = take_value(w);
+        }
+        if (error == CONFCAST_OK) {
+            w->has_place = false;
             error = close_containers(w);
         }
         if (error != CONFCAST_OK || w->depth == 0) {
             break;
         }
-        error = take_place(w, &place);
-        if (error != CONFCAST_OK) {
-            break;
-        }
     }
-    if (error == CONFCAST_OK && (w->p != end || w->node_count != w->node_count_max)) {
+    if (error == CONFCAST_OK && (w->p != w->body_end || w->node_count != w->node_count_max)) {
         error = CONFCAST_ERR_BODY;
     }
-    return error;
+    return error == CONFCAST_OK && w->index != NULL ? insert_all(w) : error;
 }
 
 int
@@ -340,51 +423,172 @@ cfc_body_validate(const void *body, size_t size)
     struct walk walk;
     int error = take_prefix(&walk, body, size);
 
-    return error == CONFCAST_OK ? take_all(&walk, NULL) : error;
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    begin_walk(&walk, NULL);
+    return take_all(&walk);
+}
+
+struct cfc_index_pass {
+    struct cfc_alloc alloc;
+    const uint8_t *body;
+    size_t size;
+    uint64_t seed;          /* asked for */
+    struct cfc_index index; /* without memory until the prefix is here */
+    struct cfc_prng seeds;  /* after that one */
+    uint32_t collision_count;
+    int error; /* CONFCAST_OK: all is sound; MORE: so far */
+    struct walk walk;
+};
+
+/* Empty slots, and the walk at the root. */
+static void
+restart(struct cfc_index_pass *pass, const uint8_t *available)
+{
+    int error;
+
+    memset(pass->index.slots, 0, (size_t)pass->index.line_count * CFC_INDEX_LINE_SIZE);
+    error = take_prefix(&pass->walk, pass->body, pass->size);
+    assert(error == CONFCAST_OK);
+    (void)error;
+    pass->walk.available = available;
+    begin_walk(&pass->walk, &pass->index);
+}
+
+/* Takes the memory for as many slots as the prefix says, and nothing on an error. */
+static int
+begin_index(struct cfc_index_pass *pass, const uint8_t *available)
+{
+    struct cfc_index *index = &pass->index;
+    int error = take_prefix(&pass->walk, pass->body, pass->size);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    index->line_count = pass->walk.node_count_max / 2 + 1;
+    index->memory = cfc_alloc(&pass->alloc, (size_t)index->line_count * CFC_INDEX_LINE_SIZE +
+                                                CFC_INDEX_LINE_SIZE - 1);
+    if (index->memory == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    index->slots = (void *)(((uintptr_t)index->memory + CFC_INDEX_LINE_SIZE - 1) &
+                            ~(uintptr_t)(CFC_INDEX_LINE_SIZE - 1));
+    index->body = pass->body;
+    index->body_size = (uint32_t)pass->size;
+    index->node_count = pass->walk.node_count_max;
+    index->seed = pass->seed;
+    pass->seeds.state = pass->seed;
+    restart(pass, available);
+    return MORE;
+}
+
+static void
+begin_pass(struct cfc_index_pass *pass, const void *body, size_t size, uint64_t seed,
+           const struct cfc_alloc *alloc)
+{
+    memset(pass, 0, offsetof(struct cfc_index_pass, walk));
+    pass->alloc = *alloc;
+    pass->body = body;
+    pass->size = size;
+    pass->seed = seed;
+    pass->error = MORE;
+}
+
+struct cfc_index_pass *
+cfc_index_begin(const void *body, size_t size, uint64_t seed, const struct cfc_alloc *alloc)
+{
+    struct cfc_index_pass *pass = cfc_alloc(alloc, sizeof(*pass));
+
+    if (pass != NULL) {
+        begin_pass(pass, body, size, seed, alloc);
+    }
+    return pass;
+}
+
+static int
+walk_on(struct cfc_index_pass *pass, const uint8_t *available)
+{
+    int error;
+
+    pass->walk.available = available;
+    error = take_all(&pass->walk);
+    while (error == COLLISION) {
+        if (++pass->collision_count == CFC_INDEX_TRIES_MAX) {
+            return CONFCAST_ERR_LIMIT;
+        }
+        pass->index.seed = cfc_prng_next(&pass->seeds);
+        restart(pass, available);
+        error = take_all(&pass->walk);
+    }
+    return error;
+}
+
+static int
+step(struct cfc_index_pass *pass, size_t available_size)
+{
+    const uint8_t *available = pass->body + available_size;
+
+    if (pass->error == MORE && pass->index.memory == NULL &&
+        (available_size == pass->size || available_size >= PREFIX_SIZE_MAX)) {
+        pass->error = begin_index(pass, available);
+    }
+    if (pass->error == MORE && pass->index.memory != NULL) {
+        pass->error = walk_on(pass, available);
+    }
+    return pass->error;
+}
+
+int
+cfc_index_step(struct cfc_index_pass *pass, size_t available_size)
+{
+    int error = step(pass, available_size);
+
+    return error == MORE ? CONFCAST_ERR_AGAIN : error;
+}
+
+static int
+end_pass(struct cfc_index_pass *pass, struct cfc_index *index)
+{
+    int error = step(pass, pass->size);
+
+    assert(error != MORE);
+    if (error != CONFCAST_OK) {
+        cfc_index_free(&pass->index, &pass->alloc);
+    }
+    *index = pass->index;
+    return error;
+}
+
+int
+cfc_index_end(struct cfc_index_pass *pass, struct cfc_index *index)
+{
+    struct cfc_alloc alloc = pass->alloc;
+    int error = end_pass(pass, index);
+
+    cfc_free(&alloc, pass);
+    return error;
+}
+
+void
+cfc_index_abandon(struct cfc_index_pass *pass)
+{
+    if (pass != NULL) {
+        struct cfc_alloc alloc = pass->alloc;
+
+        cfc_index_free(&pass->index, &alloc);
+        cfc_free(&alloc, pass);
+    }
 }
 
 int
 cfc_index_build(struct cfc_index *index, const void *body, size_t size, uint64_t seed,
                 const struct cfc_alloc *alloc)
 {
-    struct cfc_prng seeds = {.state = seed};
-    struct walk walk;
-    size_t slots_size;
-    int error;
+    struct cfc_index_pass pass;
 
-    memset(index, 0, sizeof(*index));
-    error = take_prefix(&walk, body, size);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    index->body = body;
-    index->body_size = (uint32_t)size;
-    index->node_count = walk.node_count_max;
-    index->line_count = walk.node_count_max / 2 + 1;
-    index->seed = seed;
-    slots_size = (size_t)index->line_count * CFC_INDEX_LINE_SIZE;
-    index->memory = cfc_alloc(alloc, slots_size + CFC_INDEX_LINE_SIZE - 1);
-    if (index->memory == NULL) {
-        memset(index, 0, sizeof(*index));
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    index->slots = (void *)(((uintptr_t)index->memory + CFC_INDEX_LINE_SIZE - 1) &
-                            ~(uintptr_t)(CFC_INDEX_LINE_SIZE - 1));
-    for (int i = 0; i < CFC_INDEX_TRIES_MAX; i++) {
-        memset(index->slots, 0, slots_size);
-        error = take_prefix(&walk, body, size);
-        assert(error == CONFCAST_OK);
-        error = take_all(&walk, index);
-        if (error != COLLISION) {
-            break;
-        }
-        index->seed = cfc_prng_next(&seeds);
-    }
-    if (error != CONFCAST_OK) {
-        cfc_index_free(index, alloc);
-        return error == COLLISION ? CONFCAST_ERR_LIMIT : error;
-    }
-    return CONFCAST_OK;
+    begin_pass(&pass, body, size, seed, alloc);
+    return end_pass(&pass, index);
 }
 
 void
@@ -392,119 +596,4 @@ cfc_index_free(struct cfc_index *index, const struct cfc_alloc *alloc)
 {
     cfc_free(alloc, index->memory);
     memset(index, 0, sizeof(*index));
-}
-
-/* Hashes a segment that holds escapes: the text between them in place, '~' and '/' for them. */
-static uint64_t
-hash_escaped(const char *segment, size_t size, uint64_t seed)
-{
-    /* Aligned by hand: gcc's instrumented stacks do not keep an alignment of 64. */
-    uint8_t room[sizeof(XXH3_state_t) + 63];
-    XXH3_state_t *state = (XXH3_state_t *)(void *)(((uintptr_t)room + 63) & ~(uintptr_t)63);
-    size_t start = 0;
-
-    XXH3_INITSTATE(state);
-    XXH3_64bits_reset_withSeed(state, seed);
-    for (size_t i = 0; i < size; i++) {
-        if (segment[i] == '~') {
-            XXH3_64bits_update(state, segment + start, i - start);
-            i++;
-            XXH3_64bits_update(state, segment[i] == '0' ? "~" : "/", 1);
-            start = i + 1;
-        }
-    }
-    XXH3_64bits_update(state, segment + start, size - start);
-    return XXH3_64bits_digest(state);
-}
-
-uint64_t
-cfc_index_hash(const char *pointer, size_t size, uint64_t seed)
-{
-    uint64_t hash = seed;
-    size_t end = 0;
-
-    while (end < size) {
-        size_t start = end + 1; /* behind the '/' */
-        bool has_escape = false;
-
-        for (end = start; end < size && pointer[end] != '/'; end++) {
-            has_escape |= pointer[end] == '~';
-        }
-        hash = has_escape ? hash_escaped(pointer + start, end - start, hash)
-                          : XXH3_64bits_withSeed(pointer + start, end - start, hash);
-    }
-    return hash;
-}
-
-int
-cfc_index_key_init(struct cfc_index_key *key, const char *pointer, size_t size, uint64_t seed)
-{
-    uint32_t segment_offset = 0;
-    uint32_t escaped = 0;
-
-    *key = (struct cfc_index_key){0};
-    if (size > CFC_BODY_SIZE_MAX || (size > 0 && pointer[0] != '/')) {
-        return CONFCAST_ERR_INVALID;
-    }
-    for (size_t i = 0; i < size; i++) {
-        if (pointer[i] == '/') {
-            segment_offset = (uint32_t)i + 1;
-            escaped = 0;
-        } else if (pointer[i] == '~') {
-            if (i + 1 == size || (pointer[i + 1] != '0' && pointer[i + 1] != '1')) {
-                return CONFCAST_ERR_INVALID;
-            }
-            escaped = CFC_INDEX_KEY_ESCAPED;
-        }
-    }
-    *key = (struct cfc_index_key){.hash = cfc_index_hash(pointer, size, seed),
-                                  .seed = seed,
-                                  .pointer = pointer != NULL ? pointer : "",
-                                  .size = (uint32_t)size,
-                                  .segment_offset = segment_offset | escaped};
-    return CONFCAST_OK;
-}
-
-bool
-cfc_index_escaped_is(const char *segment, size_t size, const char *key, size_t key_size)
-{
-    size_t i = 0;
-
-    for (size_t k = 0; k < key_size; k++, i++) {
-        char c;
-
-        if (i == size) {
-            return false;
-        }
-        c = segment[i];
-        if (c == '~') {
-            i++;
-            c = segment[i] == '0' ? '~' : '/';
-        }
-        if (c != key[k]) {
-            return false;
-        }
-    }
-    return i == size;
-}
-
-bool
-cfc_index_numbered_is(const struct cfc_index_slot *slot, const struct cfc_index_key *key)
-{
-    uint32_t segment_offset = key->segment_offset & ~CFC_INDEX_KEY_ESCAPED;
-    char digits[ELEMENT_DIGITS_MAX];
-    size_t digit_count;
-
-    if (slot->entry == CFC_ENTRY_ROOT || key->size == 0) {
-        return slot->entry == CFC_ENTRY_ROOT && key->size == 0;
-    }
-    digit_count = print_number(digits, slot->entry & ~CFC_ENTRY_ELEMENT);
-    return key->size - segment_offset == digit_count &&
-           memcmp(key->pointer + segment_offset, digits, digit_count) == 0;
-}
-
-const struct cfc_value *
-cfc_index_lookup(const struct cfc_index *index, const struct cfc_index_key *key)
-{
-    return cfc_index_find(index, key);
 }

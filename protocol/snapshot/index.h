@@ -68,6 +68,25 @@ int cfc_body_validate(const void *body, size_t size);
 int cfc_index_build(struct cfc_index *index, const void *body, size_t size, uint64_t seed,
                     const struct cfc_alloc *alloc);
 
+/* The same in steps, while the body comes: struct cfc_index_pass is one build under way.  It is as
+ * quick as a build in one go, and little is left to do when the last byte is here.
+ *
+ * `body` stays where it is from begin on, with room for `size` bytes, and what step() was told of
+ * does not change any more.  NULL: no memory. */
+struct cfc_index_pass;
+struct cfc_index_pass *cfc_index_begin(const void *body, size_t size, uint64_t seed,
+                                       const struct cfc_alloc *alloc);
+
+/* The first `available_size` bytes are here, no fewer than last time and `size` at most.  AGAIN:
+ * sound so far; OK: sound, and all of it is here; else the error of cfc_index_build(), again and
+ * again: abandon it. */
+int cfc_index_step(struct cfc_index_pass *pass, size_t available_size);
+
+/* All bytes are here: does what is left, gives what cfc_index_build() would give, and frees the
+ * pass in any case. */
+int cfc_index_end(struct cfc_index_pass *pass, struct cfc_index *index);
+void cfc_index_abandon(struct cfc_index_pass *pass); /* NULL is fine */
+
 /* Frees the index and leaves it all zero; fine on an all-zero one.  `alloc` is the one it was built
  * with. */
 void cfc_index_free(struct cfc_index *index, const struct cfc_alloc *alloc);

@@ -1,5 +1,5 @@
 /* The lookup of index.h in place: what a read costs is mostly calls, so that readers take this
- * instead.  The layout of slots is the business of this header and of index.c. */
+ * instead.  The layout of slots is the business of this header, index.c and index_key.c. */
 #ifndef CFC_SNAPSHOT_LOOKUP_H
 #define CFC_SNAPSHOT_LOOKUP_H
 
@@ -13,7 +13,8 @@
 
 enum {
     CFC_INDEX_LINE_SLOTS = 4, /* of 16 bytes: one cache line */
-    CFC_INDEX_LINE_SIZE = 64
+    CFC_INDEX_LINE_SIZE = 64,
+    CFC_ELEMENT_DIGITS_MAX = 10
 };
 _Static_assert(sizeof(struct cfc_index_slot) * CFC_INDEX_LINE_SLOTS == CFC_INDEX_LINE_SIZE,
                "four slots fill a line");
@@ -23,19 +24,30 @@ _Static_assert(sizeof(struct cfc_index_slot) * CFC_INDEX_LINE_SLOTS == CFC_INDEX
 #define CFC_ENTRY_ELEMENT (UINT32_C(1) << 30)
 #define CFC_ENTRY_ROOT    (UINT32_C(1) << 31)
 
-/* The rare and slow, in index.c: the hash of a pointer under another seed; whether a segment that
- * holds escapes names `key`; whether the slot of an element or of the root is the key's. */
+/* The rare and slow, in index_key.c: the hash of a pointer under another seed; whether a segment
+ * that holds escapes names `key`; whether the slot of an element or of the root is the key's. */
 uint64_t cfc_index_hash(const char *pointer, size_t size, uint64_t seed);
 bool cfc_index_escaped_is(const char *segment, size_t size, const char *key, size_t key_size);
 bool cfc_index_numbered_is(const struct cfc_index_slot *slot, const struct cfc_index_key *key);
+
+/* The number of an array element as its segment spells it; its size. */
+size_t cfc_index_print_number(char digits[CFC_ELEMENT_DIGITS_MAX], uint32_t number);
+
+/* The line where the search for a hash begins. */
+static inline struct cfc_index_slot *
+cfc_index_line_of(const struct cfc_index *index, uint64_t hash)
+{
+    uint64_t line = ((hash >> 32) * index->line_count) >> 32;
+
+    return index->slots + line * CFC_INDEX_LINE_SLOTS;
+}
 
 /* The slot with this hash, or the free one where it belongs.  At least half of the slots are
  * free. */
 static inline struct cfc_index_slot *
 cfc_index_slot_of(const struct cfc_index *index, uint64_t hash)
 {
-    uint64_t line = ((hash >> 32) * index->line_count) >> 32;
-    struct cfc_index_slot *slot = index->slots + line * CFC_INDEX_LINE_SLOTS;
+    struct cfc_index_slot *slot = cfc_index_line_of(index, hash);
 
     while (slot->value != 0 && slot->hash != hash) {
         if (++slot == index->slots + (size_t)index->line_count * CFC_INDEX_LINE_SLOTS) {

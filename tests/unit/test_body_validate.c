@@ -1,5 +1,5 @@
-/* What cfc_body_validate() and cfc_index_build() refuse.  Both run the same pass; each case asks
- * both. */
+/* What cfc_body_validate() and cfc_index_build() refuse.  Both run the same pass, and so do
+ * the steps of a body that comes bit by bit; each case asks all. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,52 @@
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/heap.h"
 
+enum {
+    STEPPED_SIZE_MAX = 4096
+};
+
 static struct cfc_test_heap heap;
 static const struct cfc_alloc alloc_table = {cfc_test_heap_alloc, cfc_test_heap_free, &heap};
+static struct cfc_test_heap steps_heap;
+static const struct cfc_alloc steps_table = {cfc_test_heap_alloc, cfc_test_heap_free, &steps_heap};
+
+/* The bytes come one by one, and what has not come is something else.  The same error or index. */
+static void
+check_steps(const uint8_t *bytes, size_t size, int expected, const struct cfc_index *whole)
+{
+    struct cfc_index index;
+    uint8_t *body = malloc(size > 0 ? size : 1);
+    struct cfc_index_pass *pass;
+    int error = CONFCAST_ERR_AGAIN;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+    memset(body, 0xff, size);
+    pass = cfc_index_begin(body, size, 1, &steps_table);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pass);
+    for (size_t i = 0; i < size && error == CONFCAST_ERR_AGAIN; i++) {
+        body[i] = bytes[i];
+        error = cfc_index_step(pass, i + 1);
+    }
+    if (size > 0) {
+        CU_ASSERT_EQUAL(error, expected);
+        CU_ASSERT_EQUAL(cfc_index_step(pass, size), expected);
+    }
+    CU_ASSERT_EQUAL(cfc_index_end(pass, &index), expected);
+    CU_ASSERT_EQUAL(index.slots != NULL, expected == CONFCAST_OK);
+    if (expected == CONFCAST_OK) {
+        CU_ASSERT_EQUAL_FATAL(index.line_count, whole->line_count);
+        CU_ASSERT_EQUAL(memcmp(index.slots, whole->slots,
+                               index.line_count * (4 * sizeof(struct cfc_index_slot))),
+                        0);
+    }
+    cfc_index_free(&index, &steps_table);
+    pass = cfc_index_begin(body, size, 1, &steps_table);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pass);
+    (void)cfc_index_step(pass, size / 2);
+    cfc_index_abandon(pass);
+    CU_ASSERT_EQUAL(steps_heap.live_count, 0);
+    free(body);
+}
 
 /* The bytes lie at the very end of an allocation, where a sanitizer sees every read beyond. */
 static int
@@ -29,6 +73,9 @@ check(const void *bytes, size_t size)
     CU_ASSERT_EQUAL(index_error, error);
     CU_ASSERT_EQUAL(heap.live_count, error == CONFCAST_OK ? 1 : 0);
     CU_ASSERT_EQUAL(index.slots != NULL, error == CONFCAST_OK);
+    if (size < STEPPED_SIZE_MAX) {
+        check_steps(bytes, size, error, &index);
+    }
     cfc_index_free(&index, &alloc_table);
     CU_ASSERT_EQUAL(heap.live_count, 0);
     free(copy);

@@ -357,6 +357,30 @@ build_collisions(struct built *b, uint64_t seed, int collision_count, struct col
 }
 
 static void
+collisions_of_a_body_that_comes_in_steps_start_it_over(void)
+{
+    struct collision collisions[CFC_INDEX_TRIES_MAX - 1];
+    struct cfc_index_pass *pass;
+    struct cfc_index index;
+    struct built b;
+
+    CU_ASSERT_EQUAL_FATAL(build_collisions(&b, 42, CFC_INDEX_TRIES_MAX - 1, collisions),
+                          CONFCAST_OK);
+    pass = cfc_index_begin(b.bytes, b.size, 42, &alloc_table);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pass);
+    for (size_t i = 0; i < b.size; i++) {
+        CU_ASSERT_EQUAL(cfc_index_step(pass, i), CONFCAST_ERR_AGAIN);
+    }
+    CU_ASSERT_EQUAL(cfc_index_end(pass, &index), CONFCAST_OK);
+    CU_ASSERT_EQUAL(index.seed, b.index.seed);
+    CU_ASSERT_EQUAL(
+        memcmp(index.slots, b.index.slots, index.line_count * (4 * sizeof(struct cfc_index_slot))),
+        0);
+    cfc_index_free(&index, &alloc_table);
+    drop(&b);
+}
+
+static void
 colliding_hashes_are_resolved_by_another_seed(void)
 {
     struct collision collisions[CFC_INDEX_TRIES_MAX - 1];
@@ -443,6 +467,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_key_of_another_seed_is_hashed_again),
     CFC_CASE(every_value_of_a_document_is_found_and_nothing_else),
     CFC_CASE(colliding_hashes_are_resolved_by_another_seed),
+    CFC_CASE(collisions_of_a_body_that_comes_in_steps_start_it_over),
     CFC_CASE(seeds_are_not_tried_for_ever),
     CFC_CASE(a_foreign_pointer_with_the_same_hash_finds_nothing),
     CFC_CASE(no_memory_is_an_error_and_a_later_try_succeeds),
