@@ -18,7 +18,7 @@
 enum {
     /* Codings for pull have numbers of their own, since their symbols are others than those of the
      * engine; deltas differ by their base. */
-    CFC_PULL_CODING_FULL = 0x8000,
+    CFC_PULL_CODING_FULL = CFC_CODING_PULLED,
     CFC_PULL_CONTENT_FRAME_MAX = 1024,
 };
 

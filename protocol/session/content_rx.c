@@ -211,6 +211,12 @@ cfc_content_rx_take(struct cfc_content_rx *rx)
     return coded;
 }
 
+struct cfc_loss_count
+cfc_content_rx_take_count(struct cfc_content_rx *rx)
+{
+    return cfc_loss_rx_take_count(&rx->loss);
+}
+
 uint64_t
 cfc_content_rx_news(const struct cfc_content_rx *rx)
 {

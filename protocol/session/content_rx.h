@@ -75,6 +75,9 @@ bool cfc_content_rx_is_empty(const struct cfc_content_rx *rx);
 /* Hands over the coded bytes of a complete content: free them with the same allocator. */
 uint8_t *cfc_content_rx_take(struct cfc_content_rx *rx);
 
+/* What passes lost on their way here since the last call; loss_rx.h says what counts. */
+struct cfc_loss_count cfc_content_rx_take_count(struct cfc_content_rx *rx);
+
 /* When something is to be asked for, monotonic ns; CFC_NEVER for nothing. */
 uint64_t cfc_content_rx_due(const struct cfc_content_rx *rx);
 

@@ -128,6 +128,24 @@ cfc_link_tx_gone(struct cfc_link_tx *link, const struct cfc_gone *gone,
     return true;
 }
 
+bool
+cfc_link_tx_advice(struct cfc_link_tx *link, const struct cfc_advice *advice,
+                   const struct cfc_key *session_key, const struct cfc_address *to)
+{
+    struct cfc_reply *reply = add_reply(link, to);
+    size_t size;
+    int code;
+
+    if (reply == NULL) {
+        return false;
+    }
+    code = cfc_advice_encode(advice, session_key, reply->bytes, sizeof(reply->bytes), &size);
+    assert(code == CONFCAST_OK);
+    (void)code;
+    reply->size = (uint16_t)size;
+    return true;
+}
+
 int
 cfc_link_tx_poll(struct cfc_link_tx *link, uint8_t *header, size_t capacity, struct cfc_tx *out)
 {

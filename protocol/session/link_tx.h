@@ -17,6 +17,7 @@
 #include "protocol/session/pacer.h"
 #include "protocol/session/sender.h"
 #include "protocol/wire/link.h"
+#include "protocol/wire/loss.h"
 #include "protocol/wire/nack.h"
 
 #define CFC_COOKIE_PERIOD_NS (64 * CFC_S)
@@ -70,6 +71,10 @@ bool cfc_link_tx_welcome(struct cfc_link_tx *link, const struct cfc_welcome *wel
 /* Queues a GONE.  false: the ring is full. */
 bool cfc_link_tx_gone(struct cfc_link_tx *link, const struct cfc_gone *gone,
                       const struct cfc_address *to);
+
+/* Queues an ADVICE.  false: the ring is full. */
+bool cfc_link_tx_advice(struct cfc_link_tx *link, const struct cfc_advice *advice,
+                        const struct cfc_key *session_key, const struct cfc_address *to);
 
 /* The oldest answer; CONFCAST_ERR_AGAIN. */
 int cfc_link_tx_poll(struct cfc_link_tx *link, uint8_t *header, size_t capacity,

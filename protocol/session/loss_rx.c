@@ -288,6 +288,38 @@ note_complete(struct cfc_loss_rx *rx, uint32_t block, uint64_t now_ns)
     }
 }
 
+/* A block is through: what lacks of it was lost.  One of which nothing came counts only when the
+ * end of its pass was heard: it may never have been sent to those who listen now. */
+static void
+count_block(struct cfc_loss_rx *rx, uint32_t block)
+{
+    bool is_closed = (rx->closed[block / 8] >> (block % 8) & 1) != 0;
+
+    if (!rx->has_begun || block < rx->first_block || is_closed ||
+        (rx->masks[block] == 0 && !rx->is_closed)) {
+        return;
+    }
+    rx->count.expected += cfc_loss_block_symbols(rx, block);
+    rx->count.lost += (uint32_t)__builtin_popcountll(cfc_loss_missing(rx, block));
+}
+
+static void
+count_blocks(struct cfc_loss_rx *rx, uint32_t end)
+{
+    for (uint32_t block = rx->sent_block; block < end; block++) {
+        count_block(rx, block);
+    }
+}
+
+struct cfc_loss_count
+cfc_loss_rx_take_count(struct cfc_loss_rx *rx)
+{
+    struct cfc_loss_count count = rx->count;
+
+    rx->count = (struct cfc_loss_count){.expected = 0};
+    return count;
+}
+
 /* Blocks go out in groups: one symbol of each, then the next one of each.  So whatever comes of a
  * group says that the groups before it are through, and the last source symbol of a full last block
  * that the group is. */
@@ -309,6 +341,7 @@ note_sent(struct cfc_loss_rx *rx, uint32_t block, bool is_repair, uint64_t now_n
         first = end;
     }
     if (first > rx->sent_block && (rx->masks[block] != 0 || first == end)) {
+        count_blocks(rx, first);
         rx->sent_block = first;
         is_telling = true;
     }
@@ -338,6 +371,7 @@ static void
 pass_tail(struct cfc_loss_rx *rx, uint64_t now_ns)
 {
     uint32_t block_count = rx->tree->geometry.block_count;
+    uint32_t sent_block;
 
     if (rx->sent_block == block_count || now_ns < rx->tail_at_ns) {
         return;
@@ -352,9 +386,12 @@ pass_tail(struct cfc_loss_rx *rx, uint64_t now_ns)
     }
     rx->has_duplicate = false;
     rx->has_asked_tail = true;
-    rx->sent_block = rx->tail_blocks < block_count - rx->sent_block
-                         ? rx->sent_block + rx->tail_blocks
-                         : block_count;
+    sent_block = rx->tail_blocks < block_count - rx->sent_block ? rx->sent_block + rx->tail_blocks
+                                                                : block_count;
+    if (rx->is_closed) {
+        count_blocks(rx, sent_block);
+    }
+    rx->sent_block = sent_block;
     if (rx->tail_blocks < CFC_LOSS_TAIL_BLOCKS_MAX) {
         rx->tail_blocks *= 2;
     }
@@ -500,6 +537,7 @@ cfc_loss_rx_announced(struct cfc_loss_rx *rx, uint64_t now_ns)
     if (rx->sent_block + CLOSE_BLOCKS + rx->group_blocks - 1 < rx->tree->geometry.block_count) {
         return;
     }
+    rx->is_closed = rx->has_begun;
     if (rx->sent_block < rx->tree->geometry.block_count && at_ns < rx->tail_at_ns) {
         rx->tail_at_ns = at_ns;
         rx->tail_blocks = CFC_LOSS_TAIL_BLOCKS_MAX;
@@ -551,6 +589,29 @@ cfc_loss_rx_page(struct cfc_loss_rx *rx, uint32_t level, uint32_t page, uint64_t
     return false;
 }
 
+/* A symbol of a pass.  One that begins in the midst of it does so at the next group. */
+static void
+note_pass(struct cfc_loss_rx *rx, uint32_t block)
+{
+    if (!rx->has_begun) {
+        rx->has_begun = true;
+        rx->first_block =
+            block < rx->group_blocks ? 0 : block - block % rx->group_blocks + rx->group_blocks;
+    }
+    rx->is_closed = false;
+}
+
+/* A symbol that counted as lost. */
+static void
+note_late(struct cfc_loss_rx *rx, uint32_t block)
+{
+    const struct cfc_loss_slot *slot = cfc_loss_rx_find_slot(rx, block);
+
+    if (rx->has_begun && block >= rx->first_block && slot != NULL && slot->ask.tries == 0) {
+        rx->count.late++;
+    }
+}
+
 bool
 cfc_loss_rx_source(struct cfc_loss_rx *rx, uint32_t block, uint32_t index, uint64_t now_ns,
                    bool *is_repair)
@@ -559,6 +620,9 @@ cfc_loss_rx_source(struct cfc_loss_rx *rx, uint32_t block, uint32_t index, uint6
     rx->masks[block] |= UINT64_C(1) << index;
     if (!*is_repair) {
         rx->tail_blocks = 1;
+        note_pass(rx, block);
+    } else {
+        note_late(rx, block);
     }
     note_news(rx, now_ns);
     if (!cfc_loss_has_page(rx, 0, block)) {
@@ -576,6 +640,9 @@ cfc_loss_rx_row(struct cfc_loss_rx *rx, struct cfc_loss_slot *slot, bool is_veri
 
     /* Repair symbols follow the source symbols of their block. */
     if (is_verified) {
+        if (block >= rx->sent_block) {
+            count_block(rx, block);
+        }
         rx->closed[block / 8] = (uint8_t)(rx->closed[block / 8] | 1u << (block % 8));
     }
     slot->row_count++;

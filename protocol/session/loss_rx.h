@@ -47,6 +47,15 @@ struct cfc_loss_slot {
     bool is_hopeless; /* the same with such rows alone: only source symbols help */
 };
 
+/* What a pass lost on its way here, as far as it is certain: symbols of blocks that what came after
+ * them proves to be through.  Silence proves nothing but after a CONTENT that closes a pass, since
+ * a sender may just be slow, and slows down further for what is taken for loss. */
+struct cfc_loss_count {
+    uint32_t expected; /* source symbols of such blocks */
+    uint32_t lost;     /* of these, not here at that moment */
+    uint32_t late;     /* of these, came before they were asked for: overtaken, not lost */
+};
+
 struct cfc_loss_rx {
     const struct cfc_tree *tree;          /* the owner's */
     const struct cfc_nack_timing *timing; /* the owner's, who may change it */
@@ -56,8 +65,10 @@ struct cfc_loss_rx {
     uint8_t *closed; /* a bit for each block of which a verified repair symbol came */
     uint64_t news_ns;
     uint64_t tail_at_ns;
-    uint32_t cursor;     /* every incomplete block below has a slot */
-    uint32_t sent_block; /* all symbols of the blocks below this one have been sent */
+    uint32_t cursor;             /* every incomplete block below has a slot */
+    uint32_t sent_block;         /* all symbols of the blocks below this one have been sent */
+    uint32_t first_block;        /* blocks below it were sent before this receiver listened */
+    struct cfc_loss_count count; /* not yet taken */
     uint8_t slot_max;
     uint8_t slot_count;
     uint8_t group_blocks; /* blocks that are sent interleaved */
@@ -67,6 +78,8 @@ struct cfc_loss_rx {
     bool is_empty;
     bool has_asked_tail; /* a silence ended once */
     bool has_duplicate;  /* a symbol came twice since */
+    bool has_begun;      /* a symbol of a pass came */
+    bool is_closed;      /* and then the CONTENT that closes it */
 };
 
 /* Bytes of memory for the losses of a coding, aligned for 64-bit words, and the blocks that can be
@@ -149,6 +162,9 @@ void cfc_loss_rx_probed(struct cfc_loss_rx *rx, uint64_t now_ns);
 
 /* The sender does not have what is asked for. */
 void cfc_loss_rx_gone(struct cfc_loss_rx *rx, uint64_t now_ns);
+
+/* What was counted since the last call. */
+struct cfc_loss_count cfc_loss_rx_take_count(struct cfc_loss_rx *rx);
 
 /* -- What to ask for; see content_rx.h */
 

@@ -56,6 +56,14 @@ refill(struct cfc_pacer *pacer, uint64_t now_ns)
     }
 }
 
+void
+cfc_pacer_set_rate(struct cfc_pacer *pacer, uint64_t rate, uint64_t now_ns)
+{
+    assert(pacer->rate > 0 && rate > 0 && rate <= CFC_PACER_RATE_MAX);
+    refill(pacer, now_ns);
+    pacer->rate = rate;
+}
+
 bool
 cfc_pacer_has(struct cfc_pacer *pacer, uint64_t amount, uint64_t now_ns)
 {

@@ -29,6 +29,10 @@ void cfc_pacer_grant(struct cfc_pacer *pacer, uint64_t amount);
 /* No grant will come before `at_ns`: cfc_pacer_ready_ns() says that then. */
 void cfc_pacer_expect(struct cfc_pacer *pacer, uint64_t at_ns);
 
+/* Another rate from now on, 1..CFC_PACER_RATE_MAX; what was earned stays.  The pacer has a rate.
+ * Of a granted one it is only told. */
+void cfc_pacer_set_rate(struct cfc_pacer *pacer, uint64_t rate, uint64_t now_ns);
+
 /* Whether `amount` units may pass now.  An amount above the burst never may. */
 bool cfc_pacer_has(struct cfc_pacer *pacer, uint64_t amount, uint64_t now_ns);
 

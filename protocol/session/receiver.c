@@ -146,6 +146,7 @@ cfc_receiver_new(const struct cfc_receiver_config *config, struct cfc_receiver *
     cfc_verify_guard_init(&r->guard);
     cfc_link_rx_init(&r->link, &r->config.session_key, config->incarnation, config->seed,
                      config->hello_retry_ns, &r->prng);
+    cfc_loss_meter_init(&r->loss);
     cfc_report_rx_init(&r->report, config->report_retry_ns, config->report_refresh_ns, &r->prng);
     *out = r;
     return CONFCAST_OK;
@@ -453,6 +454,8 @@ on_welcome(struct cfc_receiver *r, const struct cfc_frame *frame)
         r->identity_reason = -(int)welcome.refusal;
     } else if (welcome.kind == CFC_WELCOME_ACCEPT) {
         fit_timing(r);
+        cfc_loss_meter_restart(&r->loss);
+        r->advice_seq = 0;
         cfc_report_rx_again(&r->report, true, r->link.windows.report_ms, r->now.mono_ns);
         r->nack_wait.from_ns =
             r->now.mono_ns + cfc_nack_wait_draw(&r->prng, r->link.windows.nack_us);
@@ -511,6 +514,8 @@ dispatch(struct cfc_receiver *r, const struct cfc_frame *frame)
         return on_welcome(r, frame);
     case CFC_FRAME_GONE:
         return cfc_receiver_on_gone(r, frame);
+    case CFC_FRAME_ADVICE:
+        return cfc_receiver_on_advice(r, frame);
     default:
         /* What consumers send is not for them. */
         return CONFCAST_ERR_WRONG_STREAM;
@@ -582,7 +587,7 @@ latch_due(const struct cfc_receiver *r)
 uint64_t
 cfc_receiver_deadline(const struct cfc_receiver *r)
 {
-    uint64_t due_ns[5];
+    uint64_t due_ns[6];
     bool has_engine = r->pull_mode != CFC_PULL_ONLY;
     uint64_t deadline_ns = has_engine ? r->link.deadline_ns : CFC_NEVER;
 
@@ -597,7 +602,8 @@ cfc_receiver_deadline(const struct cfc_receiver *r)
                     ? r->report.at_ns
                     : CFC_NEVER;
     due_ns[4] = cfc_early_rx_deadline(&r->early);
-    for (int i = 0; i < 5; i++) {
+    due_ns[5] = has_engine && r->link.has_session ? r->loss.at_ns : CFC_NEVER;
+    for (size_t i = 0; i < sizeof(due_ns) / sizeof(due_ns[0]); i++) {
         deadline_ns = due_ns[i] < deadline_ns ? due_ns[i] : deadline_ns;
     }
     return deadline_ns;

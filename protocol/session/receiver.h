@@ -215,6 +215,8 @@ struct cfc_receiver_stats {
     uint64_t nacks;           /* NACK frames sent */
     uint64_t nack_entries;
     uint64_t reports; /* REPORT frames sent */
+    uint64_t losses;  /* LOSS frames sent */
+    uint64_t advices; /* ADVICE frames taken */
     uint64_t hellos;
     uint64_t contents;     /* completed */
     uint64_t frames_early; /* came before what names them, and were kept for a while */
@@ -259,6 +261,13 @@ int cfc_receiver_need(const struct cfc_receiver *r, uint32_t idx, struct cfc_rec
 
 /* Whether the scope lacks something, or nothing proves that it does not. */
 bool cfc_receiver_is_held_up(const struct cfc_receiver *r, uint32_t idx);
+
+/* Whether the engine advised this consumer to pull: multicast loses far more on the way to it than
+ * to the rest of the fleet.  What comes by multicast is taken all the same. */
+bool cfc_receiver_is_pull_advised(const struct cfc_receiver *r, const struct cfc_now *now);
+
+/* The share of multicast that was lost lately, in 1/65,536 (loss_meter.h). */
+uint16_t cfc_receiver_loss(const struct cfc_receiver *r);
 
 /* A HELLO frame for the control plane.  LIMIT: `capacity` is below frame_size_max. */
 int cfc_receiver_write_hello(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size);

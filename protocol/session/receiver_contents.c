@@ -278,6 +278,17 @@ add_symbol_stats(struct cfc_receiver *r, const struct cfc_content_rx_stats *stat
     r->stats.blocks_poisoned += stats->blocks_poisoned;
 }
 
+void
+cfc_receiver_note_loss(struct cfc_receiver *r, struct cfc_entry *entry)
+{
+    struct cfc_loss_count count = cfc_content_rx_take_count(entry->rx);
+
+    /* What is pulled says nothing of the way from the engine. */
+    if (!r->is_pulled && !cfc_coding_is_pulled(entry->coding)) {
+        cfc_loss_meter_note(&r->loss, &count, r->link.windows.report_ms, &r->prng, r->now.mono_ns);
+    }
+}
+
 static void
 finish_if_complete(struct cfc_receiver *r, struct cfc_entry *entry)
 {
@@ -311,6 +322,7 @@ cfc_receiver_on_page(struct cfc_receiver *r, const struct cfc_frame *frame)
     }
     code = cfc_content_rx_page(entry->rx, r->sha, &page, r->now.mono_ns, &stats);
     add_symbol_stats(r, &stats);
+    cfc_receiver_note_loss(r, entry);
     finish_if_complete(r, entry);
     return code;
 }
@@ -340,6 +352,7 @@ cfc_receiver_on_symbol(struct cfc_receiver *r, const struct cfc_frame *frame)
     }
     code = cfc_content_rx_symbol(entry->rx, r->sha, &symbol, r->now.mono_ns, &stats);
     add_symbol_stats(r, &stats);
+    cfc_receiver_note_loss(r, entry);
     finish_if_complete(r, entry);
     return code;
 }

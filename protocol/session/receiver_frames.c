@@ -1,4 +1,4 @@
-/* Frames that a receiver sends: HELLO, NACK, REPORT. */
+/* Frames that a receiver sends: HELLO, NACK, LOSS, REPORT. */
 #include <assert.h>
 #include <string.h>
 
@@ -171,6 +171,7 @@ ask_contents(struct cfc_receiver *r, enum cfc_need need, struct cfc_nack_entry *
         }
         if (at->state == CFC_ENTRY_COLLECTING) {
             count += cfc_content_rx_ask(at->rx, now_ns, entries + count, capacity - count);
+            cfc_receiver_note_loss(r, at);
         }
     }
     return count;
@@ -209,6 +210,27 @@ write_nack(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size
         r->stats.nacks++;
         r->stats.nack_entries += count;
     }
+    return code;
+}
+
+/* What multicast lost, when it is due. */
+static int
+write_loss(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size)
+{
+    struct cfc_loss loss = {.consumer_key = r->consumer_key};
+    struct cfc_writer w = cfc_writer_of(frame, capacity);
+    int code;
+
+    if (!cfc_loss_meter_poll(&r->loss, r->now.mono_ns, &loss)) {
+        return CONFCAST_ERR_AGAIN;
+    }
+    loss.flags = r->pull_mode != CFC_PULL_OFF ? CFC_LOSS_FLAG_PULLING : 0;
+    code = cfc_loss_write(&w, &loss);
+    if (code == CONFCAST_OK) {
+        code = cfc_trailer_seal(&w, r->link.session, ++r->link.seq, &r->link.key, &r->link.observed,
+                                size);
+    }
+    r->stats.losses += code == CONFCAST_OK;
     return code;
 }
 
@@ -301,6 +323,9 @@ cfc_receiver_poll_frame(struct cfc_receiver *r, const struct cfc_now *now, uint8
         return CONFCAST_ERR_AGAIN;
     }
     code = write_nack(r, frame, r->config.frame_size_max, size);
+    if (code == CONFCAST_ERR_AGAIN) {
+        code = write_loss(r, frame, r->config.frame_size_max, size);
+    }
     if (code == CONFCAST_ERR_AGAIN && r->pull_mode == CFC_PULL_OFF) {
         code = cfc_receiver_write_report(r, frame, r->config.frame_size_max, size);
     }

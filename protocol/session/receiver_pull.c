@@ -3,6 +3,7 @@
 
 #include "confcast/error.h"
 #include "protocol/session/receiver_state.h"
+#include "protocol/wire/loss.h"
 
 void
 cfc_receiver_set_pull(struct cfc_receiver *r, enum cfc_pull_mode mode, uint64_t fresh_period_ns,
@@ -117,4 +118,41 @@ cfc_receiver_report_again(struct cfc_receiver *r, const struct cfc_now *now)
 {
     r->now = *now;
     cfc_report_rx_again(&r->report, true, 0, now->mono_ns);
+}
+
+int
+cfc_receiver_on_advice(struct cfc_receiver *r, const struct cfc_frame *frame)
+{
+    struct cfc_advice advice;
+    int code = cfc_advice_decode(frame, &advice);
+
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    if (!r->link.has_session || advice.session != r->link.session) {
+        return CONFCAST_ERR_WRONG_STREAM;
+    }
+    code = cfc_advice_check(frame, &r->link.key);
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    if (advice.seq <= r->advice_seq) {
+        return CONFCAST_ERR_REPLAY;
+    }
+    r->advice_seq = advice.seq;
+    r->advised_until_ns = r->now.mono_ns + advice.hold_s * CFC_S;
+    r->stats.advices++;
+    return CONFCAST_OK;
+}
+
+bool
+cfc_receiver_is_pull_advised(const struct cfc_receiver *r, const struct cfc_now *now)
+{
+    return now->mono_ns < r->advised_until_ns;
+}
+
+uint16_t
+cfc_receiver_loss(const struct cfc_receiver *r)
+{
+    return cfc_loss_meter_loss(&r->loss);
 }

@@ -10,6 +10,7 @@
 #include "protocol/session/early_rx.h"
 #include "protocol/session/fresh_rx.h"
 #include "protocol/session/link_rx.h"
+#include "protocol/session/loss_meter.h"
 #include "protocol/session/nack_wait.h"
 #include "protocol/session/receiver.h"
 #include "protocol/session/report_rx.h"
@@ -54,7 +55,10 @@ struct cfc_receiver {
     struct cfc_verify_guard guard;
     struct cfc_link_rx link;
     struct cfc_report_rx report;
-    int identity_reason; /* of the IDENTITY event that is due; 0 = none */
+    struct cfc_loss_meter loss;
+    uint64_t advice_seq;       /* of the last ADVICE of this session */
+    uint64_t advised_until_ns; /* the engine asks to pull until then; 0 = it does not */
+    int identity_reason;       /* of the IDENTITY event that is due; 0 = none */
 
     enum cfc_pull_mode pull_mode;
     bool is_pulled;                  /* the frame under way was */
@@ -114,6 +118,12 @@ void cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *he
 
 /* Ends collections that nothing came for. */
 void cfc_receiver_expire_contents(struct cfc_receiver *r);
+
+/* Takes note of what a collection counted as lost. */
+void cfc_receiver_note_loss(struct cfc_receiver *r, struct cfc_entry *entry);
+
+/* receiver_pull.c */
+int cfc_receiver_on_advice(struct cfc_receiver *r, const struct cfc_frame *frame);
 
 /* receiver_fresh.c */
 int cfc_receiver_on_fresh(struct cfc_receiver *r, const struct cfc_frame *frame);

@@ -29,8 +29,20 @@ cfc_sender_config_defaults(struct cfc_sender_config *config)
     config->unicast_askers_max = 2;
     config->status_period_ns = 500 * CFC_MS;
     config->repair_rate_bytes = 31250000; /* 250 Mbit/s */
+    config->loss_quantile = 900;
+    config->loss_max = CFC_LOSS_ONE / 20;
+    config->outlier_min = CFC_LOSS_ONE * 3 / 10;
+    config->advice_hold_s = 300;
     config->windows =
         (struct cfc_windows){.hello_ms = 20, .nack_us = 25, .report_ms = 5, .report_generation = 1};
+}
+
+static bool
+is_loss_valid(const struct cfc_sender_config *c)
+{
+    return c->loss_quantile >= 1 && c->loss_quantile <= 1000 && c->advice_hold_s >= 1 &&
+           c->advice_hold_s <= CFC_ADVICE_HOLD_S_MAX &&
+           (c->rate_bytes == 0 || c->rate_floor_bytes <= c->rate_bytes);
 }
 
 static bool
@@ -44,7 +56,7 @@ is_valid(const struct cfc_sender_config *c)
            c->consumers_max >= 1 && c->consumers_max <= CONSUMERS_MAX && c->scopes_max >= 1 &&
            c->scopes_max <= SCOPES_MAX && c->contents_max >= 1 && c->contents_max <= CONTENTS_MAX &&
            c->unicast_askers_max >= 1 && c->unicast_askers_max <= CFC_ASKERS_MAX &&
-           c->status_period_ns >= 1;
+           c->status_period_ns >= 1 && is_loss_valid(c);
 }
 
 static int
@@ -65,6 +77,26 @@ init_roster(struct cfc_sender *s)
     roster.repair_burst =
         cfc_sender_max(CFC_BLOCK_SYMBOLS_MAX * c->frame_size_max, roster.repair_rate / 10);
     return cfc_roster_init(&s->roster, &roster, &c->alloc);
+}
+
+static int
+init_loss(struct cfc_sender *s)
+{
+    const struct cfc_sender_config *c = &s->config;
+    struct cfc_fleet_loss_config loss = {
+        /* A helper hears no consumers. */
+        .consumer_count_max = c->is_helper ? 1 : c->consumers_max,
+        .rate = c->rate_bytes,
+        .rate_floor =
+            c->rate_floor_bytes != 0 ? c->rate_floor_bytes : c->rate_bytes / CFC_PACE_FLOOR_DIVISOR,
+        .quantile = c->loss_quantile,
+        .loss_max = c->loss_max,
+        .outlier_min = c->outlier_min,
+        .advice_hold_s = c->advice_hold_s,
+    };
+
+    loss.rate_floor += loss.rate_floor == 0;
+    return cfc_fleet_loss_init(&s->loss, &loss, &c->alloc);
 }
 
 static int
@@ -121,6 +153,9 @@ init_parts(struct cfc_sender *s)
         code = init_roster(s);
     }
     if (code == CONFCAST_OK) {
+        code = init_loss(s);
+    }
+    if (code == CONFCAST_OK) {
         code = cfc_link_tx_init(&s->link, c);
     }
     if (code == CONFCAST_OK) {
@@ -165,6 +200,7 @@ cfc_sender_free(struct cfc_sender *s)
     cfc_repair_free(&s->repair, &alloc);
     cfc_upcall_queue_free(&s->upcalls, &alloc);
     cfc_link_tx_free(&s->link, &alloc);
+    cfc_fleet_loss_free(&s->loss, &alloc);
     cfc_roster_free(&s->roster, &alloc);
     cfc_head_tx_free(&s->heads);
     cfc_content_tx_free(&s->contents);

@@ -17,9 +17,10 @@
  *      those of heads issued within the last minute before those of older heads, which are news to
  *      nobody but an engine that restarted;
  *   5. the sweep of unchanged FRESH pages.
- * All multicast takes from one token bucket with a hard cap.  Unicast takes from the budgets of
- * repair and of its consumer.  A content is sent once to each group with a head that names it: a
- * head that names contents which its group has had, as a rollback does, costs one frame.
+ * All multicast takes from one token bucket with a hard cap, whose rate falls when much of the
+ * fleet loses much (fleet_loss.h).  Unicast takes from the budgets of repair and of its consumer.
+ * A content is sent once to each group with a head that names it: a head that names contents which
+ * its group has had, as a rollback does, costs one frame.
  *
  * The same calls with the same arguments give the same frames: nothing depends on where memory
  * lies.  on_frame() and poll_frame() allocate nothing.
@@ -70,8 +71,15 @@ struct cfc_sender_config {
     uint64_t status_period_ns;   /* of STATUS, and of the replay of changed FRESH pages */
     uint64_t repair_rate_bytes;  /* repair bytes a second over all consumers, of which one consumer
                                     gets at most a quarter; 0 = no limit */
-    struct cfc_windows windows;  /* floor of the windows, which grow with the fleet (link_tx.h says
-                                    how), and the first report generation */
+    /* How the pace follows reported loss, and who is advised to pull: fleet_loss.h.  Losses in
+     * 1/65,536. */
+    uint64_t rate_floor_bytes; /* multicast slows to this at most; 0 = a sixteenth of rate_bytes */
+    uint16_t loss_quantile;    /* per mille of the receivers, 1..1000 */
+    uint16_t loss_max;         /* that this part of them may have before multicast slows down */
+    uint16_t outlier_min;   /* a receiver with less is never advised to pull; 0 = nobody ever is */
+    uint32_t advice_hold_s; /* for how long it is; 1..CFC_ADVICE_HOLD_S_MAX */
+    struct cfc_windows windows; /* floor of the windows, which grow with the fleet (link_tx.h says
+                                   how), and the first report generation */
     /* For a sender that several threads share; sender_share.h. */
     const struct cfc_share_hooks *share; /* the first one: its helpers send the contents; outlives
                                             the sender.  NULL: it is alone, or a helper */
@@ -238,7 +246,9 @@ struct cfc_sender_stats {
     uint64_t parity_sent;             /* repair symbols that nobody had asked for */
     uint64_t gone_sent;
     uint64_t reports;
-    uint64_t reports_refused;    /* upcall queue full */
+    uint64_t reports_refused; /* upcall queue full */
+    uint64_t losses;          /* LOSS frames taken */
+    uint64_t advices_sent;
     uint64_t consumers;          /* in the roster */
     uint64_t consumers_evicted;  /* silent ones that made room for others */
     uint64_t identities_refused; /* HELLOs of a consumer whose id another living one has */

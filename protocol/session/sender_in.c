@@ -4,6 +4,7 @@
 #include "confcast/error.h"
 #include "protocol/session/sender_share.h"
 #include "protocol/session/sender_state.h"
+#include "protocol/wire/loss.h"
 #include "protocol/wire/report.h"
 
 static int
@@ -95,6 +96,7 @@ on_hello(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_a
         return code;
     }
     slot = cfc_roster_admit(&s->roster, &hello, &key, from, now_ns);
+    cfc_fleet_loss_forget(&s->loss, slot);
     s->stats.consumers = s->roster.known.count;
     s->stats.consumers_evicted = s->roster.evicted;
     return accept(s, &s->roster.consumers[slot].pending, &key);
@@ -240,6 +242,46 @@ on_report(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_
     return CONFCAST_OK;
 }
 
+static void
+advise(struct cfc_sender *s, const struct cfc_consumer *c)
+{
+    struct cfc_advice advice = {.boot_id = s->config.boot_id,
+                                .kind = CFC_ADVICE_PULL,
+                                .hold_s = s->config.advice_hold_s,
+                                .session = c->current.id,
+                                .seq = ++s->advice_seq};
+
+    s->stats.advices_sent +=
+        cfc_link_tx_advice(&s->link, &advice, &c->current.key, &c->current.address);
+}
+
+static int
+on_loss(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_address *from,
+        uint64_t now_ns)
+{
+    struct cfc_consumer *c;
+    struct cfc_loss loss;
+    uint32_t slot;
+    int code = cfc_loss_decode(frame, &loss);
+
+    if (code == CONFCAST_OK) {
+        code = cfc_roster_open(&s->roster, frame, from, now_ns, &slot);
+    }
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    c = &s->roster.consumers[slot];
+    if (!cfc_pacer_try(&c->report_budget, 1, now_ns)) {
+        return CONFCAST_ERR_LIMIT;
+    }
+    s->stats.losses++;
+    if (cfc_fleet_loss_note(&s->loss, slot, &loss)) {
+        advise(s, c);
+    }
+    cfc_sender_fit_pace(s, now_ns);
+    return CONFCAST_OK;
+}
+
 static int
 take_frame(struct cfc_sender *s, const uint8_t *bytes, size_t size, const struct cfc_address *from,
            uint64_t now_ns)
@@ -257,6 +299,8 @@ take_frame(struct cfc_sender *s, const uint8_t *bytes, size_t size, const struct
         return on_nack(s, &frame, from, now_ns);
     case CFC_FRAME_REPORT:
         return on_report(s, &frame, from, now_ns);
+    case CFC_FRAME_LOSS:
+        return on_loss(s, &frame, from, now_ns);
     default:
         return CONFCAST_ERR_WRONG_STREAM;
     }

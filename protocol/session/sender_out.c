@@ -3,6 +3,14 @@
 #include "confcast/error.h"
 #include "protocol/session/sender_state.h"
 
+void
+cfc_sender_fit_pace(struct cfc_sender *s, uint64_t now_ns)
+{
+    if (cfc_fleet_loss_tick(&s->loss, now_ns)) {
+        cfc_pacer_set_rate(&s->pacer, s->loss.rate, now_ns);
+    }
+}
+
 static void
 write_status(const struct cfc_sender *s, const struct cfc_now *now, const struct cfc_echo *echoes,
              uint16_t echo_count, uint8_t *header, size_t capacity, struct cfc_tx *out)
@@ -45,6 +53,7 @@ poll_status(struct cfc_sender *s, const struct cfc_now *now, uint8_t *header, si
         return CONFCAST_ERR_AGAIN;
     }
     cfc_sender_fit_windows(s);
+    cfc_sender_fit_pace(s, now->mono_ns);
     write_status(s, now, NULL, 0, header, capacity, out);
     out->is_multicast = true;
     out->group = s->config.group_count;
@@ -199,6 +208,9 @@ cfc_sender_poll_frame(struct cfc_sender *s, const struct cfc_now *now, uint8_t *
     size = out->header_size + out->payload_size;
     if (out->is_multicast) {
         cfc_pacer_take(&s->pacer, size);
+    }
+    if (out->kind == CFC_TX_SOURCE) {
+        cfc_fleet_loss_sent(&s->loss, 1);
     }
     if (out->is_pass_end || out->pass_since_ns != 0) {
         count_latency(&s->stats, out, now->mono_ns);

@@ -34,6 +34,18 @@ cfc_sender_share_fleet(const struct cfc_sender *first)
                                     .consumers = first->roster.known.count};
 }
 
+uint64_t
+cfc_sender_share_rate(const struct cfc_sender *first)
+{
+    return first->loss.rate;
+}
+
+void
+cfc_sender_share_sent(struct cfc_sender *first, uint32_t symbols)
+{
+    cfc_fleet_loss_sent(&first->loss, symbols);
+}
+
 void
 cfc_sender_share_want(struct cfc_sender *helper, uint64_t content_key, uint32_t groups,
                       bool is_news, uint64_t now_ns)

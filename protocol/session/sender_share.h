@@ -81,6 +81,16 @@ struct cfc_share_fleet {
 
 struct cfc_share_fleet cfc_sender_share_fleet(const struct cfc_sender *first);
 
+/* Multicast bytes a second that the grants of all are to add up to: what the first one was
+ * configured with, or less while much of the fleet loses much (fleet_loss.h); 0 = no limit.  Look
+ * again after each frame of a consumer and each STATUS. */
+uint64_t cfc_sender_share_rate(const struct cfc_sender *first);
+
+/* The helpers sent this many source symbols (kind_frames[CFC_TX_SOURCE] of their stats) since the
+ * last call.  The first one judges by it whether a lower rate may show in what receivers report, so
+ * call it at least as often as STATUS is sent. */
+void cfc_sender_share_sent(struct cfc_sender *first, uint32_t symbols);
+
 /* -- A helper -- */
 
 /* `groups`: bit per group.  Nothing happens when the content is not held, nor with the next. */

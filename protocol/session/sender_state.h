@@ -9,6 +9,7 @@
 
 #include "protocol/session/beacon_tx.h"
 #include "protocol/session/content_tx.h"
+#include "protocol/session/fleet_loss.h"
 #include "protocol/session/head_tx.h"
 #include "protocol/session/link_tx.h"
 #include "protocol/session/pacer.h"
@@ -34,6 +35,8 @@ struct cfc_sender {
     struct cfc_upcall_queue upcalls;
     struct cfc_repair_tx repair;
     struct cfc_pacer pacer; /* multicast bytes */
+    struct cfc_fleet_loss loss;
+    uint64_t advice_seq;
     uint64_t status_due_ns;
     uint64_t calm_until_ns; /* before it nothing but contents can be due; 0: look again.  Whatever
                                may add something else sets it to 0 */
@@ -46,6 +49,9 @@ uint32_t cfc_sender_fleet_size(const struct cfc_sender *s);
 
 /* Fits the windows to the fleet, or to the roster when that is larger. */
 void cfc_sender_fit_windows(struct cfc_sender *s);
+
+/* Ends a round of reported losses when it is over, and sets the pace. */
+void cfc_sender_fit_pace(struct cfc_sender *s, uint64_t now_ns);
 
 static inline uint64_t
 cfc_sender_max(uint64_t a, uint64_t b)

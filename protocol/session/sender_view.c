@@ -32,6 +32,15 @@ cfc_sender_view_queues(const struct cfc_sender *s, struct cfc_sender_queues *out
         .fleet_size = cfc_sender_fleet_size(s),
         .pacing_rate_bytes = s->pacer.rate,
         .pacing_level_bytes = s->pacer.level,
+        .pacing_slowdowns = s->loss.slowdowns,
+        .pacing_state = cfc_pace_state_name(s->loss.state),
+        .loss_reporters = s->loss.all_count,
+        .loss_outliers = s->loss.outlier_count,
+        .loss_p50 = cfc_fleet_loss_quantile(&s->loss, 500),
+        .loss_p90 = cfc_fleet_loss_quantile(&s->loss, 900),
+        .loss_p99 = cfc_fleet_loss_quantile(&s->loss, 990),
+        .loss_p999 = cfc_fleet_loss_quantile(&s->loss, 999),
+        .loss_worst = cfc_fleet_loss_quantile(&s->loss, 1000),
         .parity_sixteenths = s->contents.parity.level,
     };
     out->heads_due = s->heads.stops.count;

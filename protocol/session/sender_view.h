@@ -26,7 +26,13 @@ struct cfc_sender_queues {
     uint64_t fleet_size;         /* that the windows follow */
     uint64_t pacing_rate_bytes;  /* a second; 0: none */
     uint64_t pacing_level_bytes; /* in the bucket when it was last asked */
-    uint64_t parity_sixteenths;  /* repair symbols that go unasked with a full block, in 1/16 */
+    uint64_t pacing_slowdowns;   /* times that reported loss lowered the rate */
+    const char *pacing_state;    /* "free", "settling", "slow": fleet_loss.h */
+    uint64_t loss_reporters;     /* receivers whose loss is known, ... */
+    uint64_t loss_outliers;      /* ... of these, those that were advised to pull */
+    /* What that many of them do not exceed, in 1/65,536. */
+    uint16_t loss_p50, loss_p90, loss_p99, loss_p999, loss_worst;
+    uint64_t parity_sixteenths; /* repair symbols that go unasked with a full block, in 1/16 */
 };
 
 void cfc_sender_view_queues(const struct cfc_sender *s, struct cfc_sender_queues *out);

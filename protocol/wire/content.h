@@ -51,6 +51,16 @@ enum cfc_encoding {
     CFC_ENCODING_ZSTD_DELTA = 2, /* one zstd frame with the base content's body as prefix */
 };
 
+enum {
+    CFC_CODING_PULLED = 0x8000 /* codings from here on are for pull (docs/wire-format.md, 12) */
+};
+
+static inline bool
+cfc_coding_is_pulled(uint16_t coding)
+{
+    return coding >= CFC_CODING_PULLED;
+}
+
 enum cfc_fec_code {
     CFC_FEC_NONE = 0,
     /* GF(2^8) with polynomial 0x11d.  Symbol i >= k of a block is the sum over j < k of

@@ -32,17 +32,19 @@ enum {
 
 /* X(name, number).  The key of each type is named beside it. */
 #define CFC_FRAME_TYPES(X)                                                                         \
-    X(HEAD, 1)    /* down; key = scope id */                                                       \
-    X(CONTENT, 2) /* down; key = content key: the first 8 bytes of the content id */               \
-    X(PAGE, 3)    /* down; key = content key */                                                    \
-    X(SYMBOL, 4)  /* down; key = content key */                                                    \
-    X(FRESH, 5)   /* down; key = shard */                                                          \
-    X(STATUS, 6)  /* down; key = engine boot id */                                                 \
-    X(WELCOME, 7) /* down, unicast; key = engine boot id */                                        \
-    X(GONE, 8)    /* down, unicast; key = scope id or content key */                               \
-    X(HELLO, 16)  /* up; key = consumer key */                                                     \
-    X(REPORT, 17) /* up; key = consumer key */                                                     \
-    X(NACK, 18)   /* up; key = consumer key */
+    X(HEAD, 1)      /* down; key = scope id */                                                     \
+    X(CONTENT, 2)   /* down; key = content key: the first 8 bytes of the content id */             \
+    X(PAGE, 3)      /* down; key = content key */                                                  \
+    X(SYMBOL, 4)    /* down; key = content key */                                                  \
+    X(FRESH, 5)     /* down; key = shard */                                                        \
+    X(STATUS, 6)    /* down; key = engine boot id */                                               \
+    X(WELCOME, 7)   /* down, unicast; key = engine boot id */                                      \
+    X(GONE, 8)      /* down, unicast; key = scope id or content key */                             \
+    X(HELLO, 16)    /* up; key = consumer key */                                                   \
+    X(REPORT, 17)   /* up; key = consumer key */                                                   \
+    X(NACK, 18)     /* up; key = consumer key */                                                   \
+    X(ADVICE, 0x89) /* down, unicast; key = engine boot id; older consumers skip it */             \
+    X(LOSS, 0x93)   /* up; key = consumer key; older engines skip it */
 
 enum cfc_frame_type {
 #define CFC_FRAME_TYPE_ENUM_(name, number) CFC_FRAME_##name = number,
@@ -110,9 +112,9 @@ struct cfc_address {
 bool cfc_address_equal(const struct cfc_address *a, const struct cfc_address *b);
 struct cfc_address cfc_address_ipv4(uint32_t ip_host_order, uint16_t port);
 
-/* The last CFC_TRAILER_SIZE bytes of REPORT and NACK: u32 session, u32 0, u64 seq, u8[16] MAC under
- * the session key over CFC_DOMAIN_FRAME, the frame up to the MAC, and the consumer's address as
- * the engine sees it (16 bytes, u16 port). */
+/* The last CFC_TRAILER_SIZE bytes of REPORT, NACK and LOSS: u32 session, u32 0, u64 seq, u8[16] MAC
+ * under the session key over CFC_DOMAIN_FRAME, the frame up to the MAC, and the consumer's address
+ * as the engine sees it (16 bytes, u16 port). */
 enum {
     CFC_TRAILER_SIZE = 32
 };

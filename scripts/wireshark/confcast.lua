@@ -11,6 +11,7 @@ local confcast = Proto("confcast", "confcast")
 local types = {
     [1] = "HEAD", [2] = "CONTENT", [3] = "PAGE", [4] = "SYMBOL", [5] = "FRESH", [6] = "STATUS", [7] = "WELCOME", [8] = "GONE",
     [16] = "HELLO", [17] = "REPORT", [18] = "NACK",
+    [137] = "ADVICE", [147] = "LOSS",
 }
 local kinds = {[0] = "normal", [1] = "rollback", [2] = "disabled", [3] = "deleted"}
 local activations = {[0] = "now", [1] = "hold", [2] = "at"}
@@ -19,6 +20,7 @@ local encodings = {[0] = "raw", [1] = "zstd", [2] = "zstd delta"}
 local codes = {[0] = "none", [1] = "RS-Cauchy"}
 local wants = {[1] = "HEAD", [2] = "CONTENT", [3] = "PAGE", [4] = "SYMBOLS", [5] = "FRESH"}
 local welcomes = {[0] = "CHALLENGE", [1] = "ACCEPT", [2] = "REFUSE"}
+local advices = {[1] = "pull"}
 local states = {
     [0] = "none", [1] = "receiving", [2] = "prepared", [3] = "applied", [4] = "rejected", [5] = "reverted", [6] = "degraded",
 }
@@ -30,6 +32,14 @@ local function field(name, make, text, ...)
     f[name] = make("confcast." .. name, text, ...)
 end
 
+field("advice", ProtoField.uint8, "Advice", base.DEC, advices)
+field("hold_s", ProtoField.uint32, "Holds for, s")
+field("advice_seq", ProtoField.uint64, "Advice sequence")
+field("expected", ProtoField.uint32, "Symbols that counted")
+field("lost", ProtoField.uint32, "Symbols lost")
+field("loss", ProtoField.uint16, "Loss, in 1/65536")
+field("loss_windows", ProtoField.uint8, "Windows")
+field("loss_flags", ProtoField.uint32, "Flags", base.HEX)
 field("magic", ProtoField.uint16, "Magic", base.HEX)
 field("version", ProtoField.uint8, "Protocol version")
 field("type", ProtoField.uint8, "Type", base.DEC, types)
@@ -486,10 +496,37 @@ dissect[18] = function(r, tree)
     return table.concat(words, ", ")
 end
 
+dissect[137] = function(r, tree)
+    local kind = r:number(tree, "advice", 1)
+    r:bytes(tree, "reserved", 3)
+    local hold = r:number(tree, "hold_s", 4)
+    r:number(tree, "session", 4)
+    r:bytes(tree, "reserved", 4)
+    r:number(tree, "advice_seq", 8)
+    r:bytes(tree, "mac", 16)
+    return string.format("%s for %d s", advices[kind] or "?", hold)
+end
+
+dissect[147] = function(r, tree)
+    local expected = r:number(tree, "expected", 4)
+    local lost = r:number(tree, "lost", 4)
+    local loss = r:number(tree, "loss", 2)
+    r:number(tree, "loss_windows", 1)
+    r:bytes(tree, "reserved", 1)
+    r:number(tree, "loss_flags", 4)
+    local whole = r.range
+    r.range = whole(0, whole:len() - 32)
+    r:tlvs(tree)
+    r.range = whole
+    trailer(r, tree)
+    return string.format("%.2f %%, %d of %d symbols", loss / 655.36, lost, expected)
+end
+
 -- What the key of each type is.
 local key_names = {
     [1] = "scope_id", [2] = "content_key", [3] = "content_key", [4] = "content_key", [5] = "key", [6] = "boot_id",
     [7] = "boot_id", [8] = "key", [16] = "consumer_key", [17] = "consumer_key", [18] = "consumer_key",
+    [137] = "boot_id", [147] = "consumer_key",
 }
 
 local function dissect_frame(r, tree)

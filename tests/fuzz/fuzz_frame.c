@@ -47,6 +47,8 @@ blank_macs(uint8_t *frame, size_t size)
     case CFC_FRAME_HELLO:
     case CFC_FRAME_WELCOME:
     case CFC_FRAME_NACK:
+    case CFC_FRAME_LOSS:
+    case CFC_FRAME_ADVICE:
         memset(frame + size - CFC_MAC_SIZE, 0, CFC_MAC_SIZE);
         break;
     default:
@@ -69,6 +71,8 @@ is_exact(const struct cfc_frame *frame)
                frame->size == 120u + content.top_count * 16u + CFC_SIGNATURE_SIZE;
     case CFC_FRAME_FRESH:
         return cfc_get_u16(frame->bytes + 16) == 72;
+    case CFC_FRAME_LOSS:
+        return frame->size == 32u + CFC_TRAILER_SIZE;
     default:
         return true;
     }

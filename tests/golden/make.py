@@ -138,6 +138,7 @@ def repair_symbol(i, sources, symbol_size):
 
 HEAD, CONTENT, PAGE, SYMBOL, FRESH, STATUS, WELCOME, GONE = range(1, 9)
 HELLO, REPORT, NACK = 16, 17, 18
+ADVICE, LOSS = 0x89, 0x93
 
 
 def le(fmt, *values):
@@ -376,6 +377,11 @@ NACK_FRAME = sealed_frame(
     + nack_entry(3, 0x7001, level=1, coding=1, index=3)
     + nack_entry(4, 0x7001, coding=1, index=4, mask=0x15, count=3)
     + nack_entry(5, 7, mask=0x1001), 77, 4)
+LOSS_FRAME = sealed_frame(LOSS, CONSUMER_KEY, le("IIHBBI", 4096, 200, 3200, 8, 0, 1), 77, 5)
+LOSS_FRAME_TLV = sealed_frame(
+    LOSS, CONSUMER_KEY, le("IIHBBI", 40, 0, 0, 1, 0, 0) + tlv(0x7ff, b"later"), 77, 6)
+ADVICE_FRAME = maced_frame(ADVICE, BOOT_ID, le("BBHIIIQ", 1, 0, 0, 300, 77, 0, 9), SESSION_KEY,
+                           "advice")
 GONE_FRAME = frame(GONE, 0x7001, le("BBHI", 4, 0, 1, 4))
 
 
@@ -443,6 +449,9 @@ def vectors():
     yield "frame.hello_first", HELLO_FIRST
     yield "frame.report", REPORT_FRAME
     yield "frame.nack", NACK_FRAME
+    yield "frame.loss", LOSS_FRAME
+    yield "loss.with_tlv", LOSS_FRAME_TLV
+    yield "frame.advice", ADVICE_FRAME
 
 
 def text():

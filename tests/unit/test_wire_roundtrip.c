@@ -189,6 +189,29 @@ report_recodes(void)
 }
 
 static void
+loss_recodes(void)
+{
+    struct cfc_loss loss = {.consumer_key = 0x99, .expected = 5, .loss = 65535, .window_count = 1};
+    struct cfc_writer w = cfc_writer_of(fx.frame, sizeof(fx.frame));
+
+    CU_ASSERT_EQUAL_FATAL(cfc_loss_write(&w, &loss), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_trailer_seal(&w, 77, 3, &fx.session_key, &fx.address, &fx.size),
+                          CONFCAST_OK);
+    assert_recodes(CFC_FRAME_LOSS);
+}
+
+static void
+advice_recodes(void)
+{
+    struct cfc_advice advice = {.boot_id = 5, .kind = CFC_ADVICE_PULL, .hold_s = 1, .seq = 1};
+
+    CU_ASSERT_EQUAL_FATAL(
+        cfc_advice_encode(&advice, &fx.session_key, fx.frame, sizeof(fx.frame), &fx.size),
+        CONFCAST_OK);
+    assert_recodes(CFC_FRAME_ADVICE);
+}
+
+static void
 nack_recodes(void)
 {
     struct cfc_writer w = cfc_writer_of(fx.frame, sizeof(fx.frame));
@@ -202,8 +225,9 @@ nack_recodes(void)
 static const struct cfc_test_case cases[] = {
     CFC_CASE(head_recodes),    CFC_CASE(content_recodes), CFC_CASE(page_recodes),
     CFC_CASE(symbol_recodes),  CFC_CASE(fresh_recodes),   CFC_CASE(status_recodes),
-    CFC_CASE(welcome_recodes), CFC_CASE(gone_recodes),    CFC_CASE(hello_recodes),
-    CFC_CASE(report_recodes),  CFC_CASE(nack_recodes),
+    CFC_CASE(welcome_recodes), CFC_CASE(gone_recodes),    CFC_CASE(loss_recodes),
+    CFC_CASE(advice_recodes),  CFC_CASE(hello_recodes),   CFC_CASE(report_recodes),
+    CFC_CASE(nack_recodes),
 };
 
 int

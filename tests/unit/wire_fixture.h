@@ -13,6 +13,7 @@
 #include "protocol/wire/fresh.h"
 #include "protocol/wire/head.h"
 #include "protocol/wire/link.h"
+#include "protocol/wire/loss.h"
 #include "protocol/wire/nack.h"
 #include "protocol/wire/report.h"
 

@@ -154,6 +154,35 @@ recode_nack(const struct fixture *f, const struct cfc_frame *frame, struct recod
 }
 
 static inline int
+recode_loss(const struct fixture *f, const struct cfc_frame *frame, struct recoded *out)
+{
+    struct cfc_writer w = cfc_writer_of(out->bytes, sizeof(out->bytes));
+    struct cfc_trailer trailer;
+    struct cfc_loss loss;
+    int rc = cfc_loss_decode(frame, &loss);
+
+    if (rc != CONFCAST_OK) {
+        return rc;
+    }
+    rc = cfc_loss_write(&w, &loss);
+    cfc_trailer_read(frame, &trailer);
+    return rc == CONFCAST_OK ? cfc_trailer_seal(&w, trailer.session, trailer.seq, &f->session_key,
+                                                &f->address, &out->size)
+                             : rc;
+}
+
+static inline int
+recode_advice(const struct fixture *f, const struct cfc_frame *frame, struct recoded *out)
+{
+    struct cfc_advice advice;
+    int rc = cfc_advice_decode(frame, &advice);
+
+    return rc == CONFCAST_OK ? cfc_advice_encode(&advice, &f->session_key, out->bytes,
+                                                 sizeof(out->bytes), &out->size)
+                             : rc;
+}
+
+static inline int
 recode_gone(const struct cfc_frame *frame, struct recoded *out)
 {
     struct cfc_gone gone;
@@ -229,6 +258,10 @@ recode(const struct fixture *f, const struct cfc_frame *frame, struct recoded *o
         return recode_hello(f, frame, out);
     case CFC_FRAME_REPORT:
         return recode_report(f, frame, out);
+    case CFC_FRAME_LOSS:
+        return recode_loss(f, frame, out);
+    case CFC_FRAME_ADVICE:
+        return recode_advice(f, frame, out);
     default:
         return recode_nack(f, frame, out);
     }
