@@ -202,7 +202,7 @@ class BenchFleet(fleets.Fleet):
             tail.applied()
 
     def request(self, method, path, body):
-        self.connection.request(method, path, body)
+        self.connection.request(method, path, body.encode())
         answer = self.connection.getresponse()
         text = answer.read()
         if answer.status != 200:
@@ -247,11 +247,11 @@ class BenchFleet(fleets.Fleet):
         if hashlib.sha256(held.encode()).digest() != hashlib.sha256(text.encode()).digest():
             raise RowError(f"{consumer.id} holds something else than what was put")
 
-    def sent_by_kind(self):
-        """UDP payload by what it was for, from the engine's metrics."""
+    def sent_by_kind(self, what="bytes"):
+        """Bytes of UDP payload, or frames, by what they were for, from the engine's metrics."""
         text = self.topology.run(self.topology.sender, ["curl", "-s", f"http://{METRICS}/metrics"])
         return {line.split('"')[1]: int(line.split()[-1]) for line in text.splitlines()
-                if line.startswith("confcast_engine_sent_bytes_total{")}
+                if line.startswith(f"confcast_engine_sent_{what}_total{{")}
 
 
 def document_of(payload):

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import operator
 import os
+import re
 import statistics
 import subprocess
 
@@ -33,12 +34,14 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One measurement of one side.  `spread` is (lowest, highest) where the value stands for several rounds of a program."""
+    """One measurement of one side.  `spread` is (lowest, highest) where the value stands for several rounds of a program;
+    `ratio` is (median, lowest, highest) of ours / this side where the program that took the turns itself said so."""
     case: str
     figure: str
     side: str
     value: float
     spread: tuple = None
+    ratio: tuple = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,42 +91,76 @@ def json_lines(command, cwd=None, timeout_s=600, env=None):
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """Where a ProgramRow finds a figure: `ours` and each of `others` (side -> case) are cases that the program prints."""
-    case: str
-    figure: str
-    ours: str
-    others: dict = dataclasses.field(default_factory=dict)
-    unit: str = None  # to tell cases of the same name apart
-
-
 class ProgramRow(Row):
-    """A row of one program of perf/ that prints JSON lines {bench, case, unit, rounds, min, median, max} and takes turns by itself.
-    It runs `runs` times, and each of its medians is a sample."""
+    """A row of one program of perf/ that takes its turns itself and prints JSON lines {bench, case, unit, rounds, min, median, max} (bench.h).
+
+    Every case becomes a line, its unit being the figure.  A case "A / B" of the unit "ratio" puts B beside A as its peer or limit.  `limits` are
+    cases, without what follows a comma, that are not ours.  `pick` is a pattern of the cases that are of interest."""
 
     program = ""
-    lines = ()
+    pick = ""
+    limits = ()
     quick_args = ()
     full_args = ()
     full_runs = 3
 
+    def __init__(self, name="", title="", **attributes):
+        self.name, self.title = name or self.name, title or self.title
+        for key, value in attributes.items():
+            setattr(self, key, value)
+
     def command(self, ctx):
         return [ctx.program(self.program), *(self.quick_args if ctx.quick else self.full_args)]
+
+    def figure(self, name):
+        return Figure(name, name)
 
     def run(self, ctx):
         for _ in range(1 if ctx.quick else self.full_runs):
             with ctx.folder() as folder:
-                printed = json_lines(self.command(ctx), cwd=folder)
-            for line in self.lines:
-                for side, case in {OURS: line.ours, **line.others}.items():
-                    found = [p for p in printed if p.get("case") == case and line.unit in (None, p.get("unit"))]
-                    if not found:
-                        raise RowError(f"{self.program} prints no case {case!r}")
-                    # The same limit may be measured beside each case: the last one stands for it.
-                    result = found[-1]
-                    yield Sample(line.case, line.figure, side, result["median"],
-                                 (result.get("min", result["median"]), result.get("max", result["median"])))
+                yield from samples_of(json_lines(self.command(ctx), cwd=folder), self.pick, self.limits)
+
+
+def triple(printed):
+    return printed["median"], printed.get("min", printed["median"]), printed.get("max", printed["median"])
+
+
+def paired(printed):
+    """(A, B, their ratio as printed) for each case "A / B"; A and B are None where no such cases were printed.  The same limit may be
+    measured beside each case: a ratio refers to the last one before it."""
+    seen = {}
+    for p in printed:
+        if p["unit"] != "ratio":
+            seen.setdefault(p["case"], {})[p["unit"]] = p
+        elif " / " in p["case"]:
+            name, _, other = p["case"].partition(" / ")
+            _, comma, where = other.partition(", ")
+            mine = seen.get(name) or seen.get(f"{name}{comma}{where}") or {}
+            unit = next((unit for unit in mine if unit in seen.get(other, {})), None)
+            yield (mine[unit], seen[other][unit], p) if unit else (None, None, p)
+        else:
+            yield None, None, p
+
+
+def samples_of(printed, pick="", limits=(), rename=str):
+    """Samples of what a program printed."""
+    def is_limit(p):
+        return p["case"].partition(", ")[0] in limits
+
+    printed = [p for p in printed if "case" in p and "median" in p and re.search(pick, p["case"])]
+    for p in printed:
+        if p["unit"] != "ratio" and not is_limit(p):
+            yield Sample(rename(p["case"]), p["unit"], OURS, p["median"], triple(p)[1:])
+    for ours, other, p in paired(printed):
+        ratio = triple(p)
+        if ours is None:
+            yield Sample(rename(p["case"]), "ratio", OURS, ratio[0], ratio[1:])
+            continue
+        if is_limit(ours) and is_limit(other):
+            continue
+        if is_limit(ours):  # turned round, so that ours comes first
+            ours, other, ratio = other, ours, (1 / ratio[0], 1 / ratio[2], 1 / ratio[1])
+        yield Sample(rename(ours["case"]), ours["unit"], other["case"].partition(", ")[0], other["median"], triple(other)[1:], ratio)
 
 
 def stat_of(values, stat):

@@ -37,12 +37,17 @@ def parts(values):
 
 def spread_of(ours, others, stat):
     """Lowest and highest ratio of the parts of a run: sides took turns, so the i-th parts belong together."""
+    if all(sample.ratio for sample in others):
+        return min(sample.ratio[1] for sample in others), max(sample.ratio[2] for sample in others)
     pairs = zip(parts([s.value for s in ours]), parts([s.value for s in others]))
     ratios = [stat_of(a, stat) / stat_of(b, stat) for a, b in pairs if stat_of(b, stat) != 0]
-    if len(ratios) == 1 and ours[0].spread and others[0].spread and all(others[0].spread):
-        # One run of a program that took its rounds in turns itself and said how they differ.
-        return ours[0].spread[0] / others[0].spread[1], ours[0].spread[1] / others[0].spread[0]
     return (min(ratios), max(ratios)) if ratios else None
+
+
+def ratio_of(mine, value, others, stat):
+    if all(sample.ratio for sample in others):
+        return stat_of([sample.ratio[0] for sample in others], stat)
+    return mine / value
 
 
 def own_spread(ours, stat):
@@ -80,7 +85,7 @@ def lines_of(row, samples):
                 value = stat_of([s.value for s in theirs], stat)
                 line = TableLine(**start, ours=mine, other=other, other_value=value, rounds=len(theirs))
                 if ours and value:
-                    line.ratio, line.spread = mine / value, spread_of(ours, theirs, stat)
+                    line.ratio, line.spread = ratio_of(mine, value, theirs, stat), spread_of(ours, theirs, stat)
                     line.rounds = min(len(ours), len(theirs))
                     judge(row, line)
                 lines.append(line)
@@ -114,14 +119,19 @@ def goal_text(line):
 HEADINGS = ("figure", "ours", "peer or limit", "its value", "ratio", "spread", "rounds", "goal")
 
 
-def cells(line):
+def figure_text(line):
+    """Without the figure's name where it is but its unit."""
     stat = "" if line.stat == "median" else f" {line.stat}"
-    return (f"{line.figure}{stat}, {line.unit}", number(line.ours), line.other or "", number(line.other_value), number(line.ratio),
+    return f"{line.unit}{stat}" if line.figure == line.unit else f"{line.figure}{stat}, {line.unit}"
+
+
+def cells(line):
+    return (f"{line.case}: {figure_text(line)}", number(line.ours), line.other or "", number(line.other_value), number(line.ratio),
             spread_text(line), str(line.rounds), goal_text(line))
 
 
 def text_table(lines):
-    """The table for a terminal, in one heading per row and case."""
+    """The table for a terminal, with a heading per row."""
     rows = [HEADINGS] + [cells(line) for line in lines]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     out, last = [], None
@@ -132,13 +142,13 @@ def text_table(lines):
 
     put(HEADINGS)
     for line, row in zip(lines, rows[1:]):
-        if (line.row, line.case) != last:
-            last = (line.row, line.case)
-            out.append(f"-- {line.row}: {line.case}")
+        if line.row != last:
+            last = line.row
+            out.append(f"-- {line.row}")
         put(row)
     return "\n".join(out)
 
 
 def sample_from(record):
     return Sample(record["case"], record["figure"], record["side"], record["value"],
-                  tuple(record["spread"]) if record.get("spread") else None)
+                  *(tuple(record[name]) if record.get(name) else None for name in ("spread", "ratio")))

@@ -2,7 +2,7 @@
 
 import importlib
 
-MODULES = ("object",)
+MODULES = ("object", "change", "revisions", "flip", "programs", "engine", "puts", "big_document", "fleet_size")
 
 
 def all_rows():

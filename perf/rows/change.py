@@ -1,0 +1,143 @@
+"""A small change until all have applied it: handed to the engine, over HTTP, and from the command line."""
+
+import os
+import time
+
+import peers
+from harness.ours import Ours, document_of
+from harness.raw import FRAME, SYMBOL, Raw
+from harness.rows import OURS, Figure, Goal, Row, RowError, Sample
+from harness.side import CHANGE, Payloads
+
+SIZES = {"4 KB": 4096, "45 KB": 45 * 1024}
+LOSSES = (0, 1)
+RECEIVERS = 8
+HEAD_SIZE = 300
+WARM_UP = 3
+GAP_S = 0.005
+
+
+def frames_of(size):
+    """The datagrams that such a payload takes at the least: its symbols and a head."""
+    whole, rest = divmod(size, SYMBOL)
+    return [(HEAD_SIZE, 1)] + ([(FRAME, whole)] if whole else []) + ([(rest + FRAME - SYMBOL, 1)] if rest else [])
+
+
+def running_sides(ctx, topology, work, receivers, limits):
+    """Ours, the limits and the peers that can do such work here, started."""
+    started = []
+    try:
+        for side in limits + [side for side in peers.all_sides() if work in side.works]:
+            reason = side.unavailable(ctx)
+            if reason:
+                ctx.note(f"{side.name}: {reason}")
+                continue
+            started.append(side)
+            side.start(ctx, topology, receivers, work, 0, False)
+    except BaseException:
+        for side in started:
+            side.stop()
+        raise
+    return started
+
+
+class Change(Row):
+    name = "change"
+    title = "4 KB and 45 KB of random bytes to 8 receivers, handed to the engine until all have applied it"
+    figures = (Figure("to all", "ms", ("p50", "p99")), Figure("sent per byte", "bytes"))
+    goals = (Goal("to all", "<=", 3, "raw + Ed25519", "4 KB, 0 %", "p50"), Goal("to all", "<=", 1, None, "4 KB, 1 %", "p99"),
+             Goal("sent per byte", "<=", 1.5, None, "4 KB, 1 %"))
+    seconds = 60
+
+    def run(self, ctx):
+        topology = ctx.topology()
+        ours, raw = Ours(), Raw("raw + Ed25519", "ed25519")
+        sides = running_sides(ctx, topology, CHANGE, RECEIVERS, [ours, raw])
+        try:
+            for size_name, size in SIZES.items():
+                raw.frames = frames_of(size)
+                for loss in LOSSES:
+                    case = f"{size_name}, {loss} %"
+                    if ctx.wants(case):
+                        topology.set_loss(loss)
+                        for side in sides:
+                            side.set_loss(loss)
+                        with ctx.folder(in_memory=True) as folder:
+                            yield from self.rounds(ctx, topology, sides, Payloads(folder, size, seed=size + loss), case)
+        finally:
+            topology.set_loss(0)
+            for side in sides:
+                side.stop()
+            ours.close()
+
+    @staticmethod
+    def rounds(ctx, topology, sides, payloads, case):
+        for number in range(ctx.rounds(20, 200) + WARM_UP):
+            for side in sides:
+                try:
+                    outcome = side.send(payloads.next())
+                except RowError as error:
+                    raise RowError(f"{side.name}, {case}: {error}") from error
+                time.sleep(GAP_S)
+                if number >= WARM_UP:
+                    yield Sample(case, "to all", side.name, outcome.seconds * 1e3)
+        # Repeats of a head come later than its round: bytes are counted over a block of each side alone.
+        for side in sides:
+            count = ctx.rounds(10, 50)
+            before = topology.sent_bytes()
+            for _ in range(count):
+                side.send(payloads.next())
+                time.sleep(GAP_S)
+            time.sleep(0.5)
+            yield Sample(case, "sent per byte", side.name, (topology.sent_bytes() - before) / count / payloads.size)
+        ctx.log(case)
+
+
+class Publish(Row):
+    """Times count from before the request, so they hold the decision and its synced write."""
+
+    name = "publish"
+    title = "4 KB and 45 KB put and promoted: from the promotion's request, or confcastctl's start, until 8 receivers have applied it"
+    figures = tuple(Figure(name, "ms", ("p50", "p99")) for name in ("decided and answered", "first applied", "all applied"))
+    seconds = 25
+
+    def run(self, ctx):
+        topology = ctx.topology()
+        ours = Ours()
+        try:
+            ours.start(ctx, topology, RECEIVERS, CHANGE, 0, False)
+            for size_name, size in SIZES.items():
+                with ctx.folder(in_memory=True) as folder:
+                    payloads = Payloads(folder, size, seed=size + 7)
+                    for by, send in (("over HTTP", self.over_http), ("by confcastctl put --promote", self.by_cli)):
+                        case = f"{size_name} {by}"
+                        for number in range(ctx.rounds(20, 200) + WARM_UP if ctx.wants(case) else 0):
+                            text = document_of(payloads.next())
+                            sent_ns, answered_ns, events = send(ours.fleet, text, folder)
+                            ours.fleet.check(events, text, number)
+                            if number >= WARM_UP:
+                                times = [event["time_unix_ns"] for event in events]
+                                yield Sample(case, "decided and answered", OURS, (answered_ns - sent_ns) / 1e6)
+                                yield Sample(case, "first applied", OURS, (min(times) - sent_ns) / 1e6)
+                                yield Sample(case, "all applied", OURS, (max(times) - sent_ns) / 1e6)
+                            time.sleep(GAP_S)
+        finally:
+            ours.close()
+
+    @staticmethod
+    def over_http(fleet, text, _folder):
+        sent_ns, answered_ns, version = fleet.publish(text)
+        return sent_ns, answered_ns, fleet.wait_version(version)
+
+    @staticmethod
+    def by_cli(fleet, text, folder):
+        path = os.path.join(folder, "document.json")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+        sent_ns = time.time_ns()
+        answer = fleet.ctl_json("put", fleet.scope, "-f", path, "--promote")
+        answered_ns = time.time_ns()
+        return sent_ns, answered_ns, fleet.wait_version(answer["version"])
+
+
+ROWS = [Change(), Publish()]

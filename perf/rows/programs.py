@@ -1,0 +1,37 @@
+"""Rows of one program each."""
+
+from harness.rows import Goal, ProgramRow
+
+READ = ProgramRow(
+    "read", "typed reads by key through the public API, beside a plain pointer and a map under pthread_rwlock", program="bench_read", seconds=6,
+    limits=("plain pointer", "pthread_rwlock"),
+    goals=(Goal("ns/read", "<=", 1.15, "plain pointer", "one call, 1*"), Goal("ns/read", "<=", 1.15, "plain pointer", "one call, 2*"),
+           Goal("ns/read", "<=", 1.3, "one call", "one call through*"), Goal("ns/read", "<=", 0.05, "pthread_rwlock", "one call, 2*")))
+
+RECEIVE = ProgramRow(
+    "receive", "a consumer beside the parts that it cannot do without: stream of 64 MB, last symbol to visible, serving from disk, rollback",
+    program="bench_receive", seconds=25,
+    goals=(Goal("ratio", ">=", 0.8, None, "64 MB of random text: sum*"), Goal("us", "<=", 100, None, "10 KB*"), Goal("ms", "<=", 8, None, "10 MB*"),
+           Goal("ms", "<=", 10, None, "1 MB from disk*"), Goal("us", "<=", 300, None, "4 KB: head of*"),
+           Goal("us", "<=", 300, None, "1 MB: head of*")))
+
+REPORTS = ProgramRow(
+    "reports", "reports of a whole fleet taken in, a second of processor time, beside the check of their tags alone", program="bench_reports",
+    quick_args=(100000, 1), full_args=(1000000, 3), full_runs=1, seconds=6, limits=("tag alone",),
+    goals=(Goal("reports/s", ">=", 500000, None, "stored"), Goal("reports/s", ">=", 500000, None, "inbox")))
+
+STATUS = ProgramRow(
+    "status", "reading one scope's status", program="bench_status", quick_args=(100000, 300), full_args=(1000000, 2000), full_runs=1, seconds=4)
+
+SCALE = ProgramRow(
+    "scopes", "many scopes: one edit until the engine has what it changes, a start, memory", program="bench_scale", quick_args=(100, 100),
+    full_args=(1000, 100), full_runs=1, seconds=10,
+    goals=(Goal("ms", "<=", 2, None, "leaf_edit_back_to_back"), Goal("ms", "<=", 50, None, "tenant_edit"),
+           Goal("s", "<=", 10, None, "start_service"), Goal("MiB", "<=", 2048, None, "memory_after_start")))
+
+BODY = ProgramRow("body", "a body: validate, index, look up, code, delta", program="bench_body", seconds=3, limits=("memcpy",),
+                  goals=(Goal("MB/s", ">=", 300, None, "validate_and_index"),))
+
+FEC = ProgramRow("fec", "the erasure code on blocks of 64 symbols", program="bench_fec", seconds=2)
+
+ROWS = [READ, RECEIVE, BODY, FEC, REPORTS, STATUS, SCALE]

@@ -1,0 +1,145 @@
+"""Real revisions of real configurations, one after the other: what a change costs on the wire."""
+
+import json
+import os
+import time
+
+import peers
+from harness.ours import Ours
+from harness.pulling import PullDaemon, canonical, chains
+from harness.rows import OURS, Figure, Goal, Row, Sample
+from harness.side import CHANGE, Payload
+
+RECEIVERS = 4
+SETTLE_S = 0.3  # repeats of the head come within it
+QUICK_REVISIONS = 7
+
+
+class Revisions(Row):
+    name = "revisions"
+    title = "revisions of real configurations to 4 receivers: Ethernet bytes on the sender's link for a change, all repeats in"
+    figures = (Figure("sent for a change", "bytes"), Figure("to all", "ms"))
+    seconds = 45
+
+    def run(self, ctx):
+        topology = ctx.topology()
+        ours = Ours()
+        others = []
+        try:
+            ours.start(ctx, topology, RECEIVERS, CHANGE, 0, False)
+            for side in peers.all_sides():
+                if side.name.startswith("etcd") and CHANGE in side.works:
+                    reason = side.unavailable(ctx)
+                    if reason:
+                        ctx.note(f"{side.name}: {reason}")
+                        continue
+                    others.append(side)
+                    side.start(ctx, topology, RECEIVERS, CHANGE, 0, False)
+            for name, documents in chains(QUICK_REVISIONS if ctx.quick else 40):
+                if ctx.wants(name):
+                    yield from self.chain(ctx, topology, ours.fleet, others, name, documents)
+        finally:
+            for side in others:
+                side.stop()
+            ours.close()
+
+    @staticmethod
+    def chain(ctx, topology, fleet, others, name, documents):
+        for number, document in enumerate(documents):
+            before = topology.sent_bytes()
+            fleet.put(document)
+            sent_ns = time.time_ns()
+            events = fleet.wait_version(fleet.release()["version"])
+            time.sleep(SETTLE_S)
+            sent = topology.sent_bytes() - before
+            fleet.check(events, document, number)
+            # The first of a chain has nothing to do with what was there before.
+            case = f"{name}, the first, whole" if number == 0 else f"{name}, each next"
+            yield Sample(case, "sent for a change", OURS, sent)
+            yield Sample(case, "to all", OURS, (max(event["time_unix_ns"] for event in events) - sent_ns) / 1e6)
+            with ctx.folder(in_memory=True) as folder:
+                payload = Payload(document.encode(), os.path.join(folder, "document.json"))
+                with open(payload.path, "wb") as file:
+                    file.write(payload.data)
+                for side in others:
+                    before = topology.sent_bytes()
+                    outcome = side.send(payload)
+                    time.sleep(0.02)
+                    yield Sample(case, "sent for a change", side.name, topology.sent_bytes() - before)
+                    yield Sample(case, "to all", side.name, outcome.seconds * 1e3)
+        ctx.log(name)
+
+
+class Pull(Row):
+    """Bytes are those of the answer's body: FRESH, HEAD and the frames of the content.  The milliseconds are from the request to the last byte on
+    loopback when the coding is there already, since a fleet asks for the same."""
+
+    name = "pull"
+    title = "revisions pulled over HTTP by who has the one before, beside the whole; and 1,000 that wait for one change"
+    figures = (Figure("answer", "bytes"), Figure("time", "ms"), Figure("first has it", "ms"), Figure("last has it", "ms"),
+               Figure("waiting costs, each", "bytes"), Figure("waiting costs", "threads"))
+    seconds = 20
+
+    def run(self, ctx):
+        with ctx.folder() as folder, PullDaemon(ctx, folder) as daemon:
+            for name, documents in chains(QUICK_REVISIONS if ctx.quick else 40):
+                if ctx.wants(name):
+                    yield from self.chain(ctx, daemon, name, documents)
+            for _ in range(ctx.rounds(1, 3)):
+                first, last, threads, size = daemon.crowd(ctx.rounds(500, 1000))
+                case = f"{ctx.rounds(500, 1000):,} wait"
+                yield Sample(case, "first has it", OURS, first)
+                yield Sample(case, "last has it", OURS, last)
+                yield Sample(case, "waiting costs, each", OURS, size)
+                yield Sample(case, "waiting costs", OURS, threads)
+
+    def chain(self, ctx, daemon, name, documents):
+        for whole, delta in daemon.chain(name, documents, ctx.rounds(2, 3)):
+            yield Sample(name, "answer", OURS, delta[0])
+            yield Sample(name, "answer", "the whole", whole[0])
+            yield Sample(name, "time", OURS, delta[1])
+            yield Sample(name, "time", "the whole", whole[1])
+
+
+class OneKey(Row):
+    """The engine's counters by kind of frame say what a change took, repeats among it; it tells them once a second."""
+
+    name = "one-key"
+    title = "one key of a configuration of 680 KB changes: what the engine sends for it to 4 receivers"
+    figures = (Figure("frames", "frames"), Figure("of content", "bytes"), Figure("to all", "ms"))
+    goals = (Goal("frames", "<=", 3, None, "prometheus-crd"),)
+    seconds = 15
+    counts_s = 1.3
+    not_for_it = ("status", "fresh", "answer")  # these go on their own time
+
+    def run(self, ctx):
+        topology = ctx.topology()
+        ours = Ours()
+        try:
+            ours.start(ctx, topology, RECEIVERS, CHANGE, 0, False)
+            name, texts = next(((name, texts) for name, texts in chains(1) if name == "prometheus-crd"), next(chains(1)))
+            document = json.loads(texts[0])
+            for number in range(ctx.rounds(2, 10) + 1):
+                document["changed"] = number
+                text = canonical(document)
+                ours.fleet.put(text)
+                time.sleep(self.counts_s)
+                frames, sizes = (ours.fleet.sent_by_kind(what) for what in ("frames", "bytes"))
+                sent_ns = time.time_ns()
+                events = ours.fleet.wait_version(ours.fleet.release()["version"])
+                ours.fleet.check(events, text, number)
+                time.sleep(self.counts_s)
+                frames, sizes = (self.more(ours.fleet.sent_by_kind(what), before) for what, before in (("frames", frames), ("bytes", sizes)))
+                if number > 0:  # the first is the whole
+                    yield Sample(name, "frames", OURS, sum(frames.values()))
+                    yield Sample(name, "of content", OURS, sum(sizes.values()) - sizes["head"])
+                    yield Sample(name, "to all", OURS, (max(event["time_unix_ns"] for event in events) - sent_ns) / 1e6)
+                    ctx.log(" ".join(f"{kind} {count}" for kind, count in frames.items() if count))
+        finally:
+            ours.close()
+
+    def more(self, now, before):
+        return {kind: now[kind] - before[kind] for kind in now if kind not in self.not_for_it}
+
+
+ROWS = [Revisions(), OneKey(), Pull()]
