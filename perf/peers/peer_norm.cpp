@@ -55,6 +55,9 @@ run_sender(const struct peer *peer, NormInstanceHandle instance, NormSessionHand
     NormSetGrttEstimate(session, setting("NORM_GRTT_S", GRTT_S));
     NormSetBackoffFactor(session, setting("NORM_BACKOFF", BACKOFF));
     NormSetGroupSize(session, GROUP_SIZE);
+    if (setting("NORM_PROBE", 0) == 0) {
+        NormSetGrttProbingMode(session, NORM_PROBE_NONE);
+    }
     NormSetTxCacheBounds(session, 2 * BUFFER_SPACE, 8, CACHE_COUNT_MAX);
     if (!NormStartSender(session, 1, BUFFER_SPACE, SEGMENT_SIZE,
                          static_cast<UINT16>(setting("NORM_BLOCK", BLOCK_SIZE)),
@@ -112,7 +115,7 @@ run_receiver(NormInstanceHandle instance, NormSessionHandle session)
 {
     struct pollfd waits[2] = {{NormGetDescriptor(instance), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
 
-    NormSetDefaultUnicastNack(session, false);
+    NormSetDefaultUnicastNack(session, setting("NORM_UNICAST", 0) != 0);
     NormSetDefaultSyncPolicy(session, NORM_SYNC_CURRENT);
     NormSetRxCacheLimit(session, 256);
     if (!NormStartReceiver(session, BUFFER_SPACE)) {

@@ -203,7 +203,7 @@ class Uftp(PeerSide):
     port, group = 7611, "239.77.9.11"
     tools = (("uftp", "uftp"), ("uftpd", "uftp"))
     rates_mbit = {1: 2000, 2: 1500, 4: 1000, 8: 600}
-    settings = "uftp 4.10; -b 1428 -B 32 MB -r 0.01:0.01:1 -s 10; uftpd -c 20 MB, files in memory"
+    settings = "uftp 4.10; -b 1428 -B 32 MB -r 0.01:0.01:1 -s 10; uftpd -c 1 MB, files in memory"
     BUFFER = 32 << 20
     PRIVATE_GROUP = "239.77.9.12"
 
@@ -215,7 +215,7 @@ class Uftp(PeerSide):
             os.makedirs(self.done(number))
             self.helpers.append(self.topology.start(
                 netns, ["uftpd", "-d", "-q", "-t", "-x", 0, "-I", "eth0", "-M", self.group, "-p", self.port, "-B", self.BUFFER,
-                        "-c", 20971520, "-D", self.done(number)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+                        "-c", 1048576, "-D", self.done(number)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
     def receiver_command(self, number):
         return [self.path_of(self.ctx), "receive", self.done(number)]
