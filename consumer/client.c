@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "consumer/big_memory.h"
 #include "consumer/client_pull.h"
 #include "consumer/fork_guard.h"
 #include "consumer/set.h"
@@ -152,6 +153,7 @@ receive(struct confcast *client)
                 cfc_fleet_watch_stranger(client);
             }
         }
+        cfc_client_assemble(client);
         cfc_client_drain_events(client);
         if (count < CFC_PORT_BATCH) {
             break; /* what came meanwhile ends the next sleep at once */
@@ -288,6 +290,7 @@ cfc_client_run(void *arg)
         poll_persister(client);
         cfc_client_serve_deferred(client);
         cfc_client_drain_events(client);
+        cfc_client_end_assembly(client);
         if (client->port != NULL) {
             transmit(client);
             tend_port(client);
@@ -295,6 +298,7 @@ cfc_client_run(void *arg)
         cfc_fleet_watch_tend(client, cfc_client_now().mono_ns);
         cfc_client_refresh_status(client);
         cfc_sets_update(client);
+        cfc_big_tend(cfc_client_now().mono_ns);
         sleep_until(client, next_deadline(client));
     }
     cfc_client_end_calls(client);

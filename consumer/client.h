@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "confcast/confcast.h"
+#include "consumer/assembly.h"
 #include "consumer/cache.h"
 #include "consumer/fleet_watch.h"
 #include "consumer/persister.h"
@@ -52,6 +53,7 @@ struct confcast {
     struct cfc_persister *persister; /* likewise */
     struct cfc_sha256 *sha;
     struct cfc_coder *coder;
+    struct cfc_assembly *assembly;
 
     pthread_t thread;
     bool has_thread;
@@ -149,6 +151,11 @@ int cfc_client_take_struct(void *out, size_t size, const void *given, size_t siz
 /* Handles every event that waits.  Inside of an event it does nothing, since whoever handles that
  * one goes on. */
 void cfc_client_drain_events(struct confcast *client);
+
+/* Goes on with a content that is decoded while it comes; gives its memory back when it does not
+ * come any more and no event waits. */
+void cfc_client_assemble(struct confcast *client);
+void cfc_client_end_assembly(struct confcast *client);
 
 /* Serves what waited for retired memory, when there is room. */
 void cfc_client_serve_deferred(struct confcast *client);

@@ -374,8 +374,13 @@ decode(struct confcast *client, const struct cfc_receiver_event *event, struct c
 {
     struct cfc_loaded *base = NULL;
     uint8_t *body;
-    int error = cfc_coding_check((enum cfc_encoding)event->encoding, event->bytes, event->size,
-                                 event->body_size);
+    int error;
+
+    if (cfc_assembly_finish(client->assembly, event, out) == CONFCAST_OK) {
+        return CONFCAST_OK;
+    }
+    error = cfc_coding_check((enum cfc_encoding)event->encoding, event->bytes, event->size,
+                             event->body_size);
 
     if (error != CONFCAST_OK) {
         return error;
@@ -386,7 +391,7 @@ decode(struct confcast *client, const struct cfc_receiver_event *event, struct c
             return CONFCAST_ERR_NO_BASE;
         }
     }
-    body = malloc(event->body_size);
+    body = cfc_alloc(&cfc_consumer_heap, event->body_size);
     if (body == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
@@ -394,10 +399,33 @@ decode(struct confcast *client, const struct cfc_receiver_event *event, struct c
                               event->size, base != NULL ? base->body : NULL,
                               base != NULL ? base->body_size : 0, body, event->body_size);
     if (error != CONFCAST_OK) {
-        free(body);
+        cfc_free(&cfc_consumer_heap, body);
         return error;
     }
     return cfc_loaded_new(body, event->body_size, &event->content, client->sha, out);
+}
+
+void
+cfc_client_assemble(struct confcast *client)
+{
+    struct cfc_receiver_part part;
+
+    if (cfc_receiver_part(client->receiver, &part) == CONFCAST_OK) {
+        struct cfc_loaded *base =
+            part.encoding == CFC_ENCODING_ZSTD_DELTA ? find(client, &part.base) : NULL;
+
+        cfc_assembly_take(client->assembly, &part, base);
+    }
+}
+
+void
+cfc_client_end_assembly(struct confcast *client)
+{
+    struct cfc_receiver_part part;
+
+    if (cfc_receiver_part(client->receiver, &part) != CONFCAST_OK) {
+        cfc_assembly_reset(client->assembly);
+    }
 }
 
 static void

@@ -313,8 +313,9 @@ init_client(struct confcast *client, const struct confcast_options *options)
     client->fleet = calloc(1, sizeof(*client->fleet));
     client->sha = cfc_sha256_new();
     client->coder = cfc_coder_new(&cfc_consumer_heap);
+    client->assembly = cfc_assembly_new();
     if (client->credential == NULL || client->fleet == NULL || client->sha == NULL ||
-        client->coder == NULL) {
+        client->coder == NULL || client->assembly == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
     client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -469,6 +470,7 @@ free_client(struct confcast *client)
     cfc_port_udp_close(client->port);
     cfc_receiver_free(client->receiver);
     cfc_cache_close(client->cache);
+    cfc_assembly_free(client->assembly);
     cfc_coder_free(client->coder);
     cfc_sha256_free(client->sha);
     if (client->wake_fd >= 0) {

@@ -6,18 +6,24 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "consumer/big_memory.h"
+
 static void *
 heap_alloc(void *ctx, size_t size)
 {
+    void *big = cfc_big_alloc(size);
+
     (void)ctx;
-    return malloc(size);
+    return big != NULL ? big : malloc(size);
 }
 
 static void
 heap_free(void *ctx, void *p)
 {
     (void)ctx;
-    free(p);
+    if (!cfc_big_free(p)) {
+        free(p);
+    }
 }
 
 const struct cfc_alloc cfc_consumer_heap = {.alloc = heap_alloc, .free = heap_free};
@@ -68,33 +74,42 @@ int
 cfc_loaded_new(uint8_t *body, size_t size, const struct cfc_digest *id, struct cfc_sha256 *sha,
                struct cfc_loaded **out)
 {
-    struct cfc_loaded *loaded = calloc(1, sizeof(*loaded));
-    int error = CONFCAST_ERR_NO_MEMORY;
+    struct cfc_digest found;
+    struct cfc_index index;
+    int error;
 
     *out = NULL;
-    if (loaded == NULL) {
-        goto err_free;
+    cfc_content_id(sha, body, size, &found);
+    error = cfc_digest_equal(&found, id) ? CONFCAST_OK : CONFCAST_ERR_DIGEST;
+    if (error == CONFCAST_OK) {
+        error = cfc_index_build(&index, body, size, cfc_index_seed(), &cfc_consumer_heap);
     }
-    cfc_content_id(sha, body, size, &loaded->id);
-    if (!cfc_digest_equal(&loaded->id, id)) {
-        error = CONFCAST_ERR_DIGEST;
-        goto err_free;
-    }
-    error = cfc_index_build(&loaded->index, body, size, cfc_index_seed(), &cfc_consumer_heap);
     if (error != CONFCAST_OK) {
-        goto err_free;
+        cfc_free(&cfc_consumer_heap, body);
+        return error;
+    }
+    return cfc_loaded_take(body, size, id, &index, out);
+}
+
+int
+cfc_loaded_take(uint8_t *body, size_t size, const struct cfc_digest *id, struct cfc_index *index,
+                struct cfc_loaded **out)
+{
+    struct cfc_loaded *loaded = calloc(1, sizeof(*loaded));
+
+    *out = loaded;
+    if (loaded == NULL) {
+        cfc_index_free(index, &cfc_consumer_heap);
+        cfc_free(&cfc_consumer_heap, body);
+        return CONFCAST_ERR_NO_MEMORY;
     }
     atomic_init(&loaded->ref_count, 1);
     atomic_init(&loaded->is_stored, false);
+    loaded->id = *id;
+    loaded->index = *index;
     loaded->body = body;
     loaded->body_size = size;
-    *out = loaded;
     return CONFCAST_OK;
-
-err_free:
-    free(loaded);
-    free(body);
-    return error;
 }
 
 struct cfc_loaded *
@@ -113,7 +128,7 @@ cfc_loaded_unref(struct cfc_loaded *loaded)
             munmap(loaded->mapping, loaded->mapping_size);
         } else {
             cfc_index_free(&loaded->index, &cfc_consumer_heap);
-            free(loaded->body);
+            cfc_free(&cfc_consumer_heap, loaded->body);
         }
         free(loaded);
     }

@@ -20,7 +20,8 @@
 #include "protocol/snapshot/index.h"
 #include "protocol/trust/digest.h"
 
-/* malloc and free as a cfc_alloc. */
+/* malloc and free as a cfc_alloc; big_memory.h for what is big.  It also frees what malloc()
+ * gave. */
 extern const struct cfc_alloc cfc_consumer_heap;
 
 struct cfc_loaded {
@@ -37,10 +38,13 @@ struct cfc_loaded {
 };
 
 /* Validates `body`, checks that it is what `id` names, builds the index and takes the body over
- * (also on an error, when it is freed). DIGEST, NO_MEMORY, or an error of cfc_index_build(): refuse
- * the content. */
+ * (also on an error, when it is freed); it comes from cfc_consumer_heap. DIGEST, NO_MEMORY, or an
+ * error of cfc_index_build(): refuse the content. */
 int cfc_loaded_new(uint8_t *body, size_t size, const struct cfc_digest *id, struct cfc_sha256 *sha,
                    struct cfc_loaded **out);
+/* The same of a body that was checked, and its index: takes both over in any case.  NO_MEMORY. */
+int cfc_loaded_take(uint8_t *body, size_t size, const struct cfc_digest *id,
+                    struct cfc_index *index, struct cfc_loaded **out);
 struct cfc_loaded *cfc_loaded_ref(struct cfc_loaded *loaded);
 void cfc_loaded_unref(struct cfc_loaded *loaded); /* NULL is fine */
 

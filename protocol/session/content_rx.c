@@ -201,6 +201,28 @@ cfc_content_rx_is_empty(const struct cfc_content_rx *rx)
     return rx->loss.is_empty;
 }
 
+const uint8_t *
+cfc_content_rx_prefix(struct cfc_content_rx *rx, size_t *size)
+{
+    const struct cfc_content *c = &rx->tree.content;
+    uint32_t block_count = rx->tree.geometry.block_count;
+    uint32_t symbols = 0;
+
+    while (rx->prefix_blocks < block_count &&
+           cfc_loss_is_block_complete(&rx->loss, rx->prefix_blocks)) {
+        rx->prefix_blocks++;
+    }
+    if (rx->prefix_blocks == block_count) {
+        *size = c->coded_size;
+        return rx->coded;
+    }
+    if (cfc_loss_has_page(&rx->loss, 0, rx->prefix_blocks)) {
+        symbols = (uint32_t)__builtin_ctzll(~rx->loss.masks[rx->prefix_blocks]);
+    }
+    *size = ((size_t)rx->prefix_blocks * c->fec_k + symbols) * c->symbol_size;
+    return rx->coded;
+}
+
 uint8_t *
 cfc_content_rx_take(struct cfc_content_rx *rx)
 {

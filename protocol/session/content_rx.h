@@ -72,6 +72,10 @@ bool cfc_content_rx_is_complete(const struct cfc_content_rx *rx);
 /* Whether nothing of this content is here yet, so that nothing is lost by taking another coding. */
 bool cfc_content_rx_is_empty(const struct cfc_content_rx *rx);
 
+/* The coded bytes from the first one on that are here and verified without a gap; they do not
+ * change any more, and stay until take or free. */
+const uint8_t *cfc_content_rx_prefix(struct cfc_content_rx *rx, size_t *size);
+
 /* Hands over the coded bytes of a complete content: free them with the same allocator. */
 uint8_t *cfc_content_rx_take(struct cfc_content_rx *rx);
 

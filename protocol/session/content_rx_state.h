@@ -19,7 +19,8 @@ struct cfc_content_rx {
     /* Repair symbols are kept in the places of source symbols that are not here.  For each place of
      * a slot of `loss`: rows[j] is the number of the one in place j, 0 = none. */
     uint8_t (*rows)[CFC_BLOCK_SYMBOLS_MAX];
-    uint32_t symbol_count; /* verified source symbols */
+    uint32_t symbol_count;  /* verified source symbols */
+    uint32_t prefix_blocks; /* blocks below are known to be complete */
 };
 
 static inline uint8_t *

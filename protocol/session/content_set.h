@@ -72,6 +72,7 @@ struct cfc_entry {
     uint8_t *coded;            /* COMPLETE, DELIVERED */
     uint64_t coded_size;       /* COLLECTING, COMPLETE, DELIVERED: counted against the budget */
     uint64_t body_size;
+    uint64_t collection;          /* number of the collection that the bytes are of */
     struct cfc_digest base;       /* of a delta */
     struct cfc_entry *base_entry; /* held for a delta */
     uint64_t retry_at_ns;         /* COMPLETE: when to tell the owner again; 0 = now */

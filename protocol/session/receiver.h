@@ -152,6 +152,7 @@ struct cfc_receiver_event {
      * cfc_receiver_content_done(). */
     const uint8_t *bytes;
     size_t size;
+    uint64_t collection;    /* CONTENT: as in struct cfc_receiver_part */
     uint8_t encoding;       /* CONTENT: enum cfc_encoding */
     uint64_t body_size;     /* CONTENT: signed size of the body; bounds the decoder */
     struct cfc_digest base; /* CONTENT with ZSTD_DELTA */
@@ -160,6 +161,23 @@ struct cfc_receiver_event {
 /* The next event.  CONFCAST_OK or CONFCAST_ERR_AGAIN. */
 int cfc_receiver_poll_event(struct cfc_receiver *r, const struct cfc_now *now,
                             struct cfc_receiver_event *event);
+
+/* What is here, verified and without a gap, of a content that is under collection to be served now:
+ * for an owner that decodes as it comes.  CONTENT follows when it is complete, with all bytes. */
+struct cfc_receiver_part {
+    uint64_t collection; /* a number of its own: with another one all begins anew */
+    uint8_t encoding;
+    uint64_t coded_size;
+    uint64_t body_size;
+    struct cfc_digest base; /* with ZSTD_DELTA */
+    const uint8_t *bytes;   /* from the first one on; valid until the next call that takes the
+                               receiver */
+    size_t size;            /* never fewer than last time */
+};
+
+/* One content at a time.  OK, or AGAIN when there is none: whatever was begun is of no use, unless
+ * a CONTENT waits.  Any time. */
+int cfc_receiver_part(struct cfc_receiver *r, struct cfc_receiver_part *part);
 
 /* The owner's answer to CONTENT.  CONFCAST_OK: it is held now.  CONFCAST_ERR_NO_BASE: another
  * coding is asked for.  CONFCAST_ERR_NO_MEMORY: the event comes once more after 100 ms, then the

@@ -19,6 +19,7 @@ begin_bytes(struct cfc_receiver *r, struct cfc_entry *entry, uint8_t encoding, u
     entry->body_size = body_size;
     entry->is_gone = false;
     entry->is_deferred = false;
+    entry->collection = ++r->collection_count;
     r->contents.used_size += coded_size;
 }
 
@@ -355,6 +356,41 @@ cfc_receiver_on_symbol(struct cfc_receiver *r, const struct cfc_frame *frame)
     cfc_receiver_note_loss(r, entry);
     finish_if_complete(r, entry);
     return code;
+}
+
+/* The collection that has a part for the owner: the one of last time, as long as it goes on. */
+static struct cfc_entry *
+find_part(struct cfc_receiver *r, size_t *size, const uint8_t **bytes)
+{
+    struct cfc_entry *found = NULL;
+
+    for (struct cfc_entry *at = r->contents.active; at != NULL; at = at->active_next) {
+        if (at->state == CFC_ENTRY_COLLECTING && cfc_entry_need(at) == CFC_NEED_TARGET &&
+            (found == NULL || at->collection == r->part_collection)) {
+            found = at;
+        }
+    }
+    if (found != NULL) {
+        r->part_collection = found->collection;
+        *bytes = cfc_content_rx_prefix(found->rx, size);
+    }
+    return found;
+}
+
+int
+cfc_receiver_part(struct cfc_receiver *r, struct cfc_receiver_part *part)
+{
+    const struct cfc_entry *entry = find_part(r, &part->size, &part->bytes);
+
+    if (entry == NULL) {
+        return CONFCAST_ERR_AGAIN;
+    }
+    part->collection = entry->collection;
+    part->encoding = entry->encoding;
+    part->coded_size = entry->coded_size;
+    part->body_size = entry->body_size;
+    part->base = entry->base;
+    return CONFCAST_OK;
 }
 
 void

@@ -179,6 +179,7 @@ poll_content(struct cfc_receiver *r, struct cfc_receiver_event *event)
             event->content = entry->id;
             event->bytes = entry->coded;
             event->size = (size_t)entry->coded_size;
+            event->collection = entry->collection;
             event->encoding = entry->encoding;
             event->body_size = entry->body_size;
             event->base = entry->base;

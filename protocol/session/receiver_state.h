@@ -51,6 +51,8 @@ struct cfc_receiver {
     uint32_t shard_capacity;
 
     struct cfc_content_set contents;
+    uint64_t collection_count; /* begun so far */
+    uint64_t part_collection;  /* that cfc_receiver_part() gave last */
     struct cfc_early_rx early; /* frames that came before what names them */
     struct cfc_verify_guard guard;
     struct cfc_link_rx link;

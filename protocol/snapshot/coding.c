@@ -1,5 +1,7 @@
 #include "protocol/snapshot/coding.h"
 
+#include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define ZSTD_STATIC_LINKING_ONLY /* contexts with an allocator of ours */
@@ -29,10 +31,20 @@ enum {
 #define HEADER_SIZE_SHIFT 6
 #define WINDOW_SIZE_MAX   (UINT64_C(1) << CFC_ZSTD_WINDOW_LOG_MAX)
 
+/* A decoding under way, in steps. */
+struct stream {
+    enum cfc_encoding encoding;
+    size_t coded_size;
+    size_t coded_done;
+    ZSTD_outBuffer body;
+    bool is_ended; /* the frame is */
+};
+
 struct cfc_coder {
     struct cfc_alloc alloc;
     ZSTD_CCtx *cctx; /* NULL until needed */
     ZSTD_DCtx *dctx; /* NULL until needed */
+    struct stream stream;
 };
 
 struct cfc_coder *
@@ -302,12 +314,9 @@ check_frame_header(const void *coded, size_t coded_size, size_t body_size)
     return CONFCAST_OK;
 }
 
-int
-cfc_coding_check(enum cfc_encoding encoding, const void *coded, size_t coded_size, size_t body_size)
+static int
+check_sizes(enum cfc_encoding encoding, size_t coded_size, size_t body_size)
 {
-    size_t frame_size;
-    int error;
-
     if (body_size > CFC_BODY_SIZE_MAX || coded_size > CFC_BODY_SIZE_MAX) {
         return CONFCAST_ERR_LIMIT;
     }
@@ -317,8 +326,17 @@ cfc_coding_check(enum cfc_encoding encoding, const void *coded, size_t coded_siz
     if (encoding != CFC_ENCODING_ZSTD && encoding != CFC_ENCODING_ZSTD_DELTA) {
         return CONFCAST_ERR_UNSUPPORTED;
     }
-    if (coded_size == 0) {
-        return CONFCAST_ERR_ZEMPTY;
+    return coded_size > 0 ? CONFCAST_OK : CONFCAST_ERR_ZEMPTY;
+}
+
+int
+cfc_coding_check(enum cfc_encoding encoding, const void *coded, size_t coded_size, size_t body_size)
+{
+    size_t frame_size;
+    int error = check_sizes(encoding, coded_size, body_size);
+
+    if (error != CONFCAST_OK || encoding == CFC_ENCODING_RAW) {
+        return error;
     }
     error = check_frame_header(coded, coded_size, body_size);
     if (error != CONFCAST_OK) {
@@ -364,4 +382,100 @@ cfc_coding_decode(struct cfc_coder *coder, enum cfc_encoding encoding, const voi
         return error_of(result, CONFCAST_ERR_ZSTD);
     }
     return result == body_size ? CONFCAST_OK : CONFCAST_ERR_ZSTD;
+}
+
+int
+cfc_coding_begin(struct cfc_coder *coder, enum cfc_encoding encoding, size_t coded_size,
+                 const void *base, size_t base_size, void *body, size_t body_size)
+{
+    int error = check_sizes(encoding, coded_size, body_size);
+    size_t result;
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    coder->stream = (struct stream){
+        .encoding = encoding, .coded_size = coded_size, .body = {.dst = body, .size = body_size}};
+    if (encoding == CFC_ENCODING_RAW) {
+        return CONFCAST_OK;
+    }
+    if (encoding == CFC_ENCODING_ZSTD_DELTA && (base == NULL || base_size == 0)) {
+        return CONFCAST_ERR_NO_BASE;
+    }
+    if (decompressor(coder) == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    /* The body is its own window. */
+    result = ZSTD_DCtx_reset(coder->dctx, ZSTD_reset_session_and_parameters);
+    if (!ZSTD_isError(result)) {
+        result = ZSTD_DCtx_setParameter(coder->dctx, ZSTD_d_stableOutBuffer, 1);
+    }
+    if (!ZSTD_isError(result) && encoding == CFC_ENCODING_ZSTD_DELTA) {
+        result = ZSTD_DCtx_refPrefix(coder->dctx, base, base_size);
+    }
+    return ZSTD_isError(result) ? error_of(result, CONFCAST_ERR_INTERNAL) : CONFCAST_OK;
+}
+
+static int
+add_raw(struct stream *s, const void *coded, size_t size)
+{
+    memcpy((uint8_t *)s->body.dst + s->body.pos, coded, size);
+    s->body.pos += size;
+    s->is_ended = s->body.pos == s->body.size;
+    return CONFCAST_OK;
+}
+
+static int
+add_zstd(struct cfc_coder *coder, const void *coded, size_t size)
+{
+    struct stream *s = &coder->stream;
+    ZSTD_inBuffer in = {.src = coded, .size = size};
+
+    if (s->coded_done == 0) {
+        int error = check_frame_header(coded, size, s->body.size);
+
+        if (error != CONFCAST_OK) {
+            return error;
+        }
+    }
+    while (in.pos < in.size && !s->is_ended) {
+        size_t before = in.pos + s->body.pos;
+        size_t result = ZSTD_decompressStream(coder->dctx, &s->body, &in);
+
+        if (ZSTD_isError(result)) {
+            return error_of(result, CONFCAST_ERR_ZSTD);
+        }
+        s->is_ended = result == 0;
+        if (in.pos + s->body.pos == before) {
+            return CONFCAST_ERR_ZSTD;
+        }
+    }
+    return in.pos == in.size ? CONFCAST_OK : CONFCAST_ERR_ZTRAILING;
+}
+
+int
+cfc_coding_add(struct cfc_coder *coder, const void *coded, size_t size, size_t *body_done)
+{
+    struct stream *s = &coder->stream;
+    int error;
+
+    assert(size <= s->coded_size - s->coded_done);
+    if (s->is_ended && size > 0) {
+        return CONFCAST_ERR_ZTRAILING;
+    }
+    error =
+        s->encoding == CFC_ENCODING_RAW ? add_raw(s, coded, size) : add_zstd(coder, coded, size);
+    s->coded_done += size;
+    *body_done = s->body.pos;
+    return error;
+}
+
+int
+cfc_coding_end(const struct cfc_coder *coder)
+{
+    const struct stream *s = &coder->stream;
+
+    return s->is_ended && s->coded_done == s->coded_size && s->body.pos == s->body.size
+               ? CONFCAST_OK
+               : CONFCAST_ERR_ZSTD;
 }

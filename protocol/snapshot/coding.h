@@ -59,4 +59,22 @@ int cfc_coding_decode(struct cfc_coder *coder, enum cfc_encoding encoding, const
                       size_t coded_size, const void *base, size_t base_size, void *body,
                       size_t body_size);
 
+/* Decoding in steps, while the coded bytes come: begin, add one piece after the other, end.  A
+ * coder has one decoding under way; anything else that it decodes ends that one.  The errors are
+ * those of check and decode, where they come to light; after one there is nothing to do but to
+ * begin again.
+ *
+ * `body` has room for body_size bytes and stays where it is, and so does `base`, until the end. The
+ * first *body_done bytes of it are final.  The first piece is at least CFC_CODING_PIECE_MIN bytes,
+ * or all; pieces together are at most coded_size bytes (assert). */
+enum {
+    CFC_CODING_PIECE_MIN = 18 /* no header of a zstd frame is longer */
+};
+int cfc_coding_begin(struct cfc_coder *coder, enum cfc_encoding encoding, size_t coded_size,
+                     const void *base, size_t base_size, void *body, size_t body_size);
+int cfc_coding_add(struct cfc_coder *coder, const void *coded, size_t size, size_t *body_done);
+
+/* OK when all coded bytes were added and gave the whole body, ZSTD otherwise. */
+int cfc_coding_end(const struct cfc_coder *coder);
+
 #endif

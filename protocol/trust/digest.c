@@ -110,3 +110,9 @@ cfc_content_id(struct cfc_sha256 *sha, const void *body, size_t size, struct cfc
 {
     cfc_sha256_once(sha, CFC_DOMAIN_CONTENT, body, size, out);
 }
+
+void
+cfc_content_id_begin(struct cfc_sha256 *sha)
+{
+    cfc_sha256_begin(sha, CFC_DOMAIN_CONTENT);
+}

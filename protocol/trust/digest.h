@@ -59,6 +59,9 @@ uint32_t cfc_cohort(struct cfc_sha256 *sha, uint64_t salt, const char *id, size_
 /* SHA-256 over (CFC_DOMAIN_CONTENT, body): the name of a content. */
 void cfc_content_id(struct cfc_sha256 *sha, const void *body, size_t size, struct cfc_digest *out);
 
+/* The same of a body that comes in pieces: begin, cfc_sha256_add() of each, cfc_sha256_end(). */
+void cfc_content_id_begin(struct cfc_sha256 *sha);
+
 /* The first 8 bytes of a digest, little endian: the `key` of the frames of a content. */
 static inline uint64_t
 cfc_digest_key(const struct cfc_digest *d)

@@ -12,7 +12,8 @@
 #include "tests/unit/heap.h"
 
 enum {
-    DOCUMENT_SIZE = 40000
+    DOCUMENT_SIZE = 40000,
+    PIECED_SIZE_MAX = 100000,
 };
 
 static struct cfc_test_heap heap;
@@ -58,6 +59,52 @@ frame_of(uint8_t *out, size_t capacity, const void *body, size_t size, int windo
     return frame_size;
 }
 
+/* The same in pieces.  They come from allocations of their own, too. */
+static int
+decode_in_pieces(enum cfc_encoding encoding, const uint8_t *coded, size_t coded_size,
+                 const void *base, size_t base_size, uint8_t *body, size_t body_size,
+                 size_t piece_size)
+{
+    int error = cfc_coding_begin(coder, encoding, coded_size, base, base_size, body, body_size);
+    size_t body_done = 0;
+
+    for (size_t at = 0; error == CONFCAST_OK && at < coded_size;) {
+        size_t size = coded_size - at < piece_size ? coded_size - at : piece_size;
+        uint8_t *piece = malloc(size);
+        size_t before = body_done;
+
+        CU_ASSERT_PTR_NOT_NULL_FATAL(piece);
+        memcpy(piece, coded + at, size);
+        error = cfc_coding_add(coder, piece, size, &body_done);
+        CU_ASSERT(body_done >= before && body_done <= body_size);
+        free(piece);
+        at += size;
+    }
+    return error == CONFCAST_OK ? cfc_coding_end(coder) : error;
+}
+
+/* What is refused whole is refused in pieces, and what is taken is the same. */
+static void
+check_pieces(enum cfc_encoding encoding, const uint8_t *coded, size_t coded_size,
+             const uint8_t *whole, size_t body_size, int expected)
+{
+    static const size_t piece_sizes[] = {CFC_CODING_PIECE_MIN, 1440, SIZE_MAX};
+
+    for (size_t i = 0; i < sizeof(piece_sizes) / sizeof(piece_sizes[0]); i++) {
+        uint8_t *body = malloc(body_size > 0 ? body_size : 1);
+        int error;
+
+        CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+        error =
+            decode_in_pieces(encoding, coded, coded_size, NULL, 0, body, body_size, piece_sizes[i]);
+        CU_ASSERT_EQUAL(error == CONFCAST_OK, expected == CONFCAST_OK);
+        if (error == CONFCAST_OK && expected == CONFCAST_OK) {
+            CU_ASSERT_EQUAL(memcmp(body, whole, body_size), 0);
+        }
+        free(body);
+    }
+}
+
 /* Decodes from and into allocations of the exact size, where a sanitizer sees every access beyond.
  */
 static int
@@ -73,6 +120,9 @@ decode(enum cfc_encoding encoding, const void *coded, size_t coded_size, size_t 
     check_error = cfc_coding_check(encoding, copy, coded_size, body_size);
     error = cfc_coding_decode(coder, encoding, copy, coded_size, NULL, 0, body, body_size);
     CU_ASSERT_TRUE(check_error == CONFCAST_OK || error == check_error);
+    if (coded_size < PIECED_SIZE_MAX) {
+        check_pieces(encoding, copy, coded_size, body, body_size, error);
+    }
     free(copy);
     free(body);
     return error;
@@ -455,6 +505,70 @@ each_failing_allocation_is_an_error_without_a_leak(void)
     free(body);
 }
 
+static void
+a_delta_is_decoded_in_pieces_as_in_one(void)
+{
+    uint8_t *base = document(DOCUMENT_SIZE, 1);
+    uint8_t *body = document(DOCUMENT_SIZE, 2);
+    uint8_t *back = malloc(DOCUMENT_SIZE);
+    uint8_t *coded = malloc(cfc_coding_bound(DOCUMENT_SIZE));
+    size_t coded_size;
+
+    CU_ASSERT_FATAL(back != NULL && coded != NULL);
+    memcpy(body, base, DOCUMENT_SIZE / 2);
+    CU_ASSERT_EQUAL_FATAL(cfc_coding_encode_delta(coder, base, DOCUMENT_SIZE, body, DOCUMENT_SIZE,
+                                                  coded, cfc_coding_bound(DOCUMENT_SIZE),
+                                                  &coded_size),
+                          CONFCAST_OK);
+    CU_ASSERT_EQUAL(decode_in_pieces(CFC_ENCODING_ZSTD_DELTA, coded, coded_size, base,
+                                     DOCUMENT_SIZE, back, DOCUMENT_SIZE, 100),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(memcmp(back, body, DOCUMENT_SIZE), 0);
+    CU_ASSERT_EQUAL(decode_in_pieces(CFC_ENCODING_ZSTD_DELTA, coded, coded_size, NULL, 0, back,
+                                     DOCUMENT_SIZE, 100),
+                    CONFCAST_ERR_NO_BASE);
+    /* Another decoding in between ends the first one; begun again, it has its base again. */
+    CU_ASSERT_NOT_EQUAL(
+        decode_in_pieces(CFC_ENCODING_ZSTD, coded, coded_size, NULL, 0, back, DOCUMENT_SIZE, 100),
+        CONFCAST_OK);
+    CU_ASSERT_EQUAL(decode_in_pieces(CFC_ENCODING_ZSTD_DELTA, coded, coded_size, base,
+                                     DOCUMENT_SIZE, back, DOCUMENT_SIZE, SIZE_MAX),
+                    CONFCAST_OK);
+    free(base);
+    free(body);
+    free(back);
+    free(coded);
+}
+
+static void
+what_is_cut_off_is_no_body_in_pieces_either(void)
+{
+    uint8_t *body = document(DOCUMENT_SIZE, 1);
+    uint8_t *back = malloc(DOCUMENT_SIZE);
+    static uint8_t coded[2 * DOCUMENT_SIZE];
+    size_t size = frame_of(coded, sizeof(coded), body, DOCUMENT_SIZE, 20, true, false);
+    size_t done;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(back);
+    CU_ASSERT_EQUAL(cfc_coding_begin(coder, CFC_ENCODING_ZSTD, size, NULL, 0, back, DOCUMENT_SIZE),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_coding_end(coder), CONFCAST_ERR_ZSTD);
+    CU_ASSERT_EQUAL(cfc_coding_add(coder, coded, size - 1, &done), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_coding_end(coder), CONFCAST_ERR_ZSTD);
+    CU_ASSERT_EQUAL(cfc_coding_add(coder, coded + size - 1, 1, &done), CONFCAST_OK);
+    CU_ASSERT_EQUAL(done, DOCUMENT_SIZE);
+    CU_ASSERT_EQUAL(cfc_coding_end(coder), CONFCAST_OK);
+    /* More bytes were signed than the frame has. */
+    CU_ASSERT_EQUAL(
+        cfc_coding_begin(coder, CFC_ENCODING_ZSTD, size + 1, NULL, 0, back, DOCUMENT_SIZE),
+        CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_coding_add(coder, coded, size, &done), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_coding_end(coder), CONFCAST_ERR_ZSTD);
+    CU_ASSERT_EQUAL(cfc_coding_add(coder, coded, 1, &done), CONFCAST_ERR_ZTRAILING);
+    free(body);
+    free(back);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_body_comes_back_as_it_was),
     CFC_CASE(what_does_not_shrink_travels_raw),
@@ -468,6 +582,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(every_truncation_and_many_flips_are_survived),
     CFC_CASE(a_delta_is_small_and_needs_its_base),
     CFC_CASE(a_base_is_forgotten_after_its_delta),
+    CFC_CASE(a_delta_is_decoded_in_pieces_as_in_one),
+    CFC_CASE(what_is_cut_off_is_no_body_in_pieces_either),
     CFC_CASE(each_failing_allocation_is_an_error_without_a_leak),
 };
 

@@ -706,6 +706,120 @@ the_last_symbol_is_asked_for_soon_after_the_closing_content_frame(void)
     bench_close(&b);
 }
 
+/* How much of the content is there for the owner; 0 when there is nothing. */
+static size_t
+part_size(struct bench *b, const struct made *m)
+{
+    struct cfc_receiver_part part;
+
+    if (cfc_receiver_part(b->r, &part) != CONFCAST_OK) {
+        return 0;
+    }
+    CU_ASSERT_EQUAL(part.coded_size, m->size);
+    CU_ASSERT_EQUAL(part.body_size, m->size);
+    CU_ASSERT_EQUAL(part.encoding, CFC_ENCODING_RAW);
+    CU_ASSERT_EQUAL(memcmp(part.bytes, m->body, part.size), 0);
+    return part.size;
+}
+
+static void
+parts_are_what_is_verified_from_the_beginning_without_a_gap(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_head head;
+
+    bench_open(&b);
+    made_content(&b, &m, 1950); /* 3 blocks of 8 symbols of 100 bytes */
+    head = bench_head(&b, 10, &m.id);
+    decide(&b, &head);
+    CU_ASSERT_EQUAL(part_size(&b, &m), 0);
+    (void)bench_send_content(&b, &m);
+    (void)bench_send_symbol(&b, &m, 0, 0);
+    CU_ASSERT_EQUAL(part_size(&b, &m), 0); /* nothing vouches for it yet */
+    (void)bench_send_page(&b, &m, 0, 0);
+    CU_ASSERT_EQUAL(part_size(&b, &m), 100);
+    (void)bench_send_symbol(&b, &m, 0, 2);
+    CU_ASSERT_EQUAL(part_size(&b, &m), 100);
+    (void)bench_send_symbol(&b, &m, 0, 1);
+    CU_ASSERT_EQUAL(part_size(&b, &m), 300);
+    bench_send_block(&b, &m, 1);
+    CU_ASSERT_EQUAL(part_size(&b, &m), 300);
+    bench_send_block(&b, &m, 0);
+    CU_ASSERT_EQUAL(part_size(&b, &m), 1600);
+    (void)bench_send_page(&b, &m, 0, 2);
+    (void)bench_send_symbol(&b, &m, 2, 3); /* the last one, of 50 bytes */
+    (void)bench_send_symbol(&b, &m, 2, 0);
+    CU_ASSERT_EQUAL(part_size(&b, &m), 1700);
+    (void)bench_send_symbol(&b, &m, 2, 1);
+    (void)bench_send_symbol(&b, &m, 2, 2);
+    /* It is complete: CONTENT has it all, with the same number. */
+    CU_ASSERT_EQUAL(part_size(&b, &m), 0);
+    bench_run_owner(&b);
+    CU_ASSERT(is_last_served(&b, &m.id));
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
+parts_of_another_collection_have_another_number(void)
+{
+    struct bench b;
+    struct made m;
+    struct cfc_head head;
+    struct cfc_receiver_part first, second;
+
+    bench_open(&b);
+    made_content(&b, &m, 1950);
+    head = bench_head(&b, 10, &m.id);
+    decide(&b, &head);
+    (void)bench_send_content(&b, &m);
+    bench_send_block(&b, &m, 0);
+    CU_ASSERT_EQUAL(cfc_receiver_part(b.r, &first), CONFCAST_OK);
+    CU_ASSERT_EQUAL(first.size, 800);
+    /* Nothing comes for so long that it is given up, and begun anew later. */
+    bench_wait(&b, 120 * CFC_S);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(cfc_receiver_part(b.r, &second), CONFCAST_ERR_AGAIN);
+    (void)bench_send_content(&b, &m);
+    CU_ASSERT_EQUAL(cfc_receiver_part(b.r, &second), CONFCAST_OK);
+    CU_ASSERT_NOT_EQUAL(second.collection, first.collection);
+    CU_ASSERT_EQUAL(second.size, 0);
+    for (uint32_t block = 0; block < 3; block++) {
+        bench_send_block(&b, &m, block);
+    }
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_last(&b, CFC_EVENT_CONTENT)->collection, second.collection);
+    made_free(&m);
+    bench_close(&b);
+}
+
+static void
+parts_are_given_of_what_is_to_be_served_only(void)
+{
+    struct bench b;
+    struct made serving, other;
+    struct cfc_receiver_part part;
+    struct cfc_head head;
+
+    bench_open(&b);
+    made_content(&b, &serving, 1000);
+    made_content(&b, &other, 1100);
+    head = bench_head(&b, 10, &serving.id);
+    head.arms[0].fallback = other.id;
+    decide(&b, &head);
+    (void)bench_send_content(&b, &other);
+    bench_send_block(&b, &other, 0);
+    CU_ASSERT_EQUAL(cfc_receiver_part(b.r, &part), CONFCAST_ERR_AGAIN);
+    (void)bench_send_content(&b, &serving);
+    bench_send_block(&b, &serving, 0);
+    CU_ASSERT_EQUAL(cfc_receiver_part(b.r, &part), CONFCAST_OK);
+    CU_ASSERT_EQUAL(part.coded_size, 1000);
+    made_free(&serving);
+    made_free(&other);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(contents_of_all_arms_are_fetched_so_that_a_stage_is_one_frame),
     CFC_CASE(a_content_is_released_only_when_nothing_names_or_serves_it),
@@ -729,6 +843,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_content_above_the_limit_is_not_taken_out_of_a_head_either),
     CFC_CASE(a_content_that_is_only_kept_is_not_collected),
     CFC_CASE(a_timer_that_is_due_already_is_served_before_the_owner_sleeps),
+    CFC_CASE(parts_are_what_is_verified_from_the_beginning_without_a_gap),
+    CFC_CASE(parts_of_another_collection_have_another_number),
+    CFC_CASE(parts_are_given_of_what_is_to_be_served_only),
     CFC_CASE(the_last_symbol_is_asked_for_soon_after_the_closing_content_frame),
 };
 

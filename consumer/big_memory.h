@@ -1,0 +1,36 @@
+/* Memory for what is big: contents under collection, bodies and their indexes.  It comes in huge
+ * pages where the system has them, and what is given back is kept for a few seconds, since the next
+ * content is likely to be as large: clearing 100 MB of fresh pages costs as much as decoding them.
+ * What is kept is the system's to take (MADV_FREE) when it runs short.  Any thread. */
+#ifndef CFC_CONSUMER_BIG_MEMORY_H
+#define CFC_CONSUMER_BIG_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    CFC_BIG_SIZE_MIN = 2 << 20,  /* below it malloc() is as good */
+    CFC_BIG_PIECES_MAX = 64,     /* in use and kept; beyond them malloc() has to do */
+    CFC_BIG_KEPT_PIECES_MAX = 4, /* kept at one time */
+};
+#define CFC_BIG_KEPT_SIZE_MAX (UINT64_C(320) << 20) /* bytes kept at one time */
+#define CFC_BIG_KEPT_NS       (UINT64_C(10) * 1000000000)
+
+/* NULL: it is too small for this, there are too many pieces, or no memory.  What it holds is
+ * anything. */
+void *cfc_big_alloc(size_t size);
+
+/* False: `p` did not come from here. */
+bool cfc_big_free(void *p);
+
+/* Gives the system what was not needed for CFC_BIG_KEPT_NS.  Call it every now and then; cheap. */
+void cfc_big_tend(uint64_t now_ns);
+
+/* Bytes that are kept and not in use. */
+uint64_t cfc_big_kept_size(void);
+
+/* Gives the system all that is kept. */
+void cfc_big_release(void);
+
+#endif
