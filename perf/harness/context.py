@@ -19,7 +19,8 @@ class Context:
     def __init__(self, is_quick, build, wanted=(), is_verbose=True):
         self.quick = is_quick
         self.build = build
-        self.wanted = [name.partition("/")[2] for name in wanted if "/" in name]
+        self.wanted = [name.partition("/") for name in wanted]
+        self.row = None  # the name of the one that is being measured
         self.is_verbose = is_verbose
         self.not_measured = []
         self._topology = None
@@ -29,8 +30,9 @@ class Context:
         return quick if self.quick else full
 
     def wants(self, case):
-        """Whether the command line left this case in: NAME/PATTERN measures only the cases that fit."""
-        return not self.wanted or any(fnmatch.fnmatch(case, f"*{pattern}*") for pattern in self.wanted)
+        """Whether the command line left this case in: NAME/CASE measures only the cases that contain CASE."""
+        cases = [part for name, _, part in self.wanted if fnmatch.fnmatch(self.row, name)]
+        return not cases or any(part in case for part in cases)
 
     def program(self, name):
         """A program of perf/, built."""

@@ -210,6 +210,7 @@ class BenchFleet(fleets.Fleet):
         return json.loads(text)
 
     def put(self, body, scope=None):
+        self.connection.close()  # the daemon closes those that were idle while others took their turns; a new one opens by itself
         return self.request("PUT", f"/v1/config/{scope or self.scope}", body)
 
     def release(self, body='{"action":"promote"}', scope=None):

@@ -6,7 +6,8 @@ import time
 import peers
 from harness.ours import Ours, document_of
 from harness.raw import FRAME, SYMBOL, Raw
-from harness.rows import OURS, Figure, Goal, Row, RowError, Sample
+from harness.rows import OURS, Figure, Goal, Row, Sample
+from harness.running import Running
 from harness.side import CHANGE, Payloads
 
 SIZES = {"4 KB": 4096, "45 KB": 45 * 1024}
@@ -23,24 +24,6 @@ def frames_of(size):
     return [(HEAD_SIZE, 1)] + ([(FRAME, whole)] if whole else []) + ([(rest + FRAME - SYMBOL, 1)] if rest else [])
 
 
-def running_sides(ctx, topology, work, receivers, limits):
-    """Ours, the limits and the peers that can do such work here, started."""
-    started = []
-    try:
-        for side in limits + [side for side in peers.all_sides() if work in side.works]:
-            reason = side.unavailable(ctx)
-            if reason:
-                ctx.note(f"{side.name}: {reason}")
-                continue
-            started.append(side)
-            side.start(ctx, topology, receivers, work, 0, False)
-    except BaseException:
-        for side in started:
-            side.stop()
-        raise
-    return started
-
-
 class Change(Row):
     name = "change"
     title = "4 KB and 45 KB of random bytes to 8 receivers, handed to the engine until all have applied it"
@@ -52,44 +35,44 @@ class Change(Row):
     def run(self, ctx):
         topology = ctx.topology()
         ours, raw = Ours(), Raw("raw + Ed25519", "ed25519")
-        sides = running_sides(ctx, topology, CHANGE, RECEIVERS, [ours, raw])
+        running = Running(ctx, topology, [ours, raw, *peers.all_sides()], CHANGE, RECEIVERS, False)
         try:
+            running.start()
             for size_name, size in SIZES.items():
                 raw.frames = frames_of(size)
                 for loss in LOSSES:
                     case = f"{size_name}, {loss} %"
                     if ctx.wants(case):
                         topology.set_loss(loss)
-                        for side in sides:
+                        for side in running.sides:
                             side.set_loss(loss)
                         with ctx.folder(in_memory=True) as folder:
-                            yield from self.rounds(ctx, topology, sides, Payloads(folder, size, seed=size + loss), case)
+                            yield from self.rounds(ctx, topology, running, Payloads(folder, size, seed=size + loss), case)
         finally:
             topology.set_loss(0)
-            for side in sides:
-                side.stop()
+            running.stop()
             ours.close()
 
     @staticmethod
-    def rounds(ctx, topology, sides, payloads, case):
-        for number in range(ctx.rounds(20, 200) + WARM_UP):
-            for side in sides:
-                try:
-                    outcome = side.send(payloads.next())
-                except RowError as error:
-                    raise RowError(f"{side.name}, {case}: {error}") from error
-                time.sleep(GAP_S)
-                if number >= WARM_UP:
-                    yield Sample(case, "to all", side.name, outcome.seconds * 1e3)
-        # Repeats of a head come later than its round: bytes are counted over a block of each side alone.
-        for side in sides:
-            count = ctx.rounds(10, 50)
+    def rounds(ctx, topology, running, payloads, case):
+        def one(side, is_warm):
+            outcome = side.send(payloads.next())
+            time.sleep(GAP_S)
+            return [Sample(case, "to all", side.name, outcome.seconds * 1e3)] if is_warm and outcome.share == 1 else []
+
+        def block(side, count):
             before = topology.sent_bytes()
             for _ in range(count):
-                side.send(payloads.next())
-                time.sleep(GAP_S)
+                one(side, False)
             time.sleep(0.5)
-            yield Sample(case, "sent per byte", side.name, (topology.sent_bytes() - before) / count / payloads.size)
+            return [Sample(case, "sent per byte", side.name, (topology.sent_bytes() - before) / count / payloads.size)]
+
+        for number in range(ctx.rounds(20, 200) + WARM_UP):
+            for side in list(running.started):
+                yield from running.attempt(side, case, lambda: one(side, number >= WARM_UP))
+        # Repeats of a head come later than its round: bytes are counted over a block of each side alone.
+        for side in list(running.started):
+            yield from running.attempt(side, case, lambda: block(side, ctx.rounds(10, 50)))
         ctx.log(case)
 
 

@@ -5,7 +5,8 @@ import time
 import peers
 from harness.ours import Ours
 from harness.raw import Raw
-from harness.rows import Figure, Goal, Row, RowError, Sample
+from harness.rows import OURS, Figure, Goal, Row, Sample
+from harness.running import Running
 from harness.side import OBJECT, Payloads
 
 SIZE = (48 << 20) - (48 << 10)  # as base64 in JSON: 64 MiB, the most that the control plane takes
@@ -17,7 +18,8 @@ SETTLE_S = 0.05  # what a round still sends after its end counts as its own
 
 class Object(Row):
     figures = (Figure("goodput", "Mbit/s"), Figure("sent per byte", "bytes"), Figure("receiver CPU", "s"))
-    seconds = 150
+    seconds = 120
+    quick = {(4, loss) for loss in LOSSES} | {(count, loss) for count in (1, 2, 8) for loss in (0, 1)}
 
     def __init__(self, is_shaped):
         self.is_shaped = is_shaped
@@ -25,6 +27,7 @@ class Object(Row):
         self.title = "64 MiB of JSON, 48 MiB of them random, until all have it" + (", sender's link shaped to 1 Gbit/s" if is_shaped else "")
         where = "4 receivers, "
         if is_shaped:
+            self.quick = {(4, 0), (4, 1), (1, 1), (2, 1), (8, 1)}
             self.goals = (Goal("goodput", ">=", 0.98, "raw", where + "0 %"), Goal("goodput", ">=", 0.93, "raw", where + "1 %"))
         else:
             self.goals = (
@@ -38,12 +41,10 @@ class Object(Row):
         topology.set_shaped(self.is_shaped)
         ours = Ours()
         sides = [ours, Raw("raw", "none"), Raw("raw + SHA-256", "sha256")]
-        for side in peers.all_sides():
-            reason = side.unavailable(ctx) if OBJECT in side.works else "not for objects"
-            if reason is None:
-                sides.append(side)
-            elif OBJECT in side.works:
-                ctx.note(f"{side.name}: {reason}")
+        sides += peers.all_sides()
+        if ctx.quick:
+            ctx.note(f"{self.name}: {len(RECEIVERS) * len(LOSSES) - len(self.quick)} of {len(RECEIVERS) * len(LOSSES)} combinations of "
+                     "receivers and loss (without --quick)")
         with ctx.folder(in_memory=True) as folder:
             payloads = Payloads(folder, SIZE)
             try:
@@ -54,34 +55,28 @@ class Object(Row):
 
     def run_count(self, ctx, topology, payloads, sides, count):
         cases = {loss: f"{count} receiver{'s' if count > 1 else ''}, {loss:g} %" for loss in LOSSES}
-        losses = [loss for loss in LOSSES if ctx.wants(cases[loss])]
-        running = []
+        losses = [loss for loss in LOSSES if ctx.wants(cases[loss]) and (not ctx.quick or (count, loss) in self.quick)]
+        sides = [side for side in sides if side.name == OURS or side.is_limit or count == PEER_RECEIVERS]
+        running = Running(ctx, topology, sides if losses else (), OBJECT, count, self.is_shaped)
         try:
             topology.set_loss(0)
-            for side in sides if losses else ():
-                if side.name == "ours" or side.is_limit or count == PEER_RECEIVERS:
-                    running.append(side)
-                    side.start(ctx, topology, count, OBJECT, 0, self.is_shaped)
+            running.start()
             for loss in losses:
                 topology.set_loss(loss)
-                for side in running:
+                for side in running.sides:
                     side.set_loss(loss)
                 for _ in range(ctx.rounds(1, 5)):
                     payload = payloads.next()
-                    for side in running:
-                        yield from self.one(ctx, topology, side, payload, cases[loss], count)
+                    for side in list(running.sides):
+                        yield from running.attempt(side, cases[loss], lambda: list(self.one(ctx, topology, side, payload, cases[loss], count)))
         finally:
             topology.set_loss(0)
-            for side in running:
-                side.stop()
+            running.stop()
 
     @staticmethod
     def one(ctx, topology, side, payload, case, count):
         sent, cpu = topology.sent_bytes(), topology.cpu_seconds()
-        try:
-            outcome = side.send(payload)
-        except RowError as error:
-            raise RowError(f"{side.name}, {case}: {error}") from error
+        outcome = side.send(payload)
         time.sleep(SETTLE_S)
         sent, cpu = topology.sent_bytes() - sent, topology.cpu_seconds() - cpu
         size = (outcome.size or payload.size) * outcome.share

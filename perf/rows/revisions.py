@@ -8,6 +8,7 @@ import peers
 from harness.ours import Ours
 from harness.pulling import PullDaemon, canonical, chains
 from harness.rows import OURS, Figure, Goal, Row, Sample
+from harness.running import Running
 from harness.side import CHANGE, Payload
 
 RECEIVERS = 4
@@ -24,23 +25,15 @@ class Revisions(Row):
     def run(self, ctx):
         topology = ctx.topology()
         ours = Ours()
-        others = []
+        others = Running(ctx, topology, [side for side in peers.all_sides() if side.name == "etcd"], CHANGE, RECEIVERS, False)
         try:
             ours.start(ctx, topology, RECEIVERS, CHANGE, 0, False)
-            for side in peers.all_sides():
-                if side.name.startswith("etcd") and CHANGE in side.works:
-                    reason = side.unavailable(ctx)
-                    if reason:
-                        ctx.note(f"{side.name}: {reason}")
-                        continue
-                    others.append(side)
-                    side.start(ctx, topology, RECEIVERS, CHANGE, 0, False)
+            others.start()
             for name, documents in chains(QUICK_REVISIONS if ctx.quick else 40):
                 if ctx.wants(name):
                     yield from self.chain(ctx, topology, ours.fleet, others, name, documents)
         finally:
-            for side in others:
-                side.stop()
+            others.stop()
             ours.close()
 
     @staticmethod
@@ -61,13 +54,17 @@ class Revisions(Row):
                 payload = Payload(document.encode(), os.path.join(folder, "document.json"))
                 with open(payload.path, "wb") as file:
                     file.write(payload.data)
-                for side in others:
-                    before = topology.sent_bytes()
-                    outcome = side.send(payload)
-                    time.sleep(0.02)
-                    yield Sample(case, "sent for a change", side.name, topology.sent_bytes() - before)
-                    yield Sample(case, "to all", side.name, outcome.seconds * 1e3)
+                for side in list(others.started):
+                    yield from others.attempt(side, case, lambda: Revisions.of_other(topology, side, payload, case))
         ctx.log(name)
+
+    @staticmethod
+    def of_other(topology, side, payload, case):
+        before = topology.sent_bytes()
+        outcome = side.send(payload)
+        time.sleep(0.02)
+        return [Sample(case, "sent for a change", side.name, topology.sent_bytes() - before),
+                Sample(case, "to all", side.name, outcome.seconds * 1e3)]
 
 
 class Pull(Row):
