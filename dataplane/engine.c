@@ -13,6 +13,7 @@
 #include "dataplane/doorbell.h"
 #include "dataplane/log.h"
 #include "dataplane/xdp.h"
+#include "protocol/wire/loss.h"
 
 enum {
     NEIGHBORS_MAX = 1 << 18,
@@ -148,6 +149,10 @@ open_sender(struct cfc_engine *engine, uint64_t *boot_id)
     config.rate_bytes = o->rate_bytes;
     config.burst_bytes = burst_bytes(o->rate_bytes);
     config.repair_rate_bytes = o->repair_rate_bytes;
+    config.rate_floor_bytes = o->rate_floor_bytes;
+    config.loss_quantile = (uint16_t)(o->loss_quantile * 10);
+    config.loss_max = (uint16_t)((CFC_LOSS_ONE - 1) * o->loss_max / 100);
+    config.outlier_min = (uint16_t)((CFC_LOSS_ONE - 1) * o->outlier_loss / 100);
     config.consumers_max = o->consumers_max;
     config.scopes_max = o->scopes_max;
     config.contents_max = o->contents_max;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "confcast/error.h"
+#include "protocol/session/fleet_loss.h"
 
 struct text {
     char *bytes;
@@ -146,9 +147,42 @@ add_queues(struct text *t, const struct cfc_engine_snapshot *s)
     gauge(t, "pacing_rate_bytes", q->pacing_rate_bytes,
           "Multicast bytes a second that may be sent; 0 is no limit.");
     gauge(t, "pacing_level_bytes", q->pacing_level_bytes, "What the token bucket holds.");
+    gauge(t, "pacing_floor_bytes", q->pacing_floor_bytes,
+          "What reported loss never slows it below.");
+    describe(t, "pacing_state", "gauge", "1 for the state that the pace is in.");
+    for (uint8_t i = 0; i < CFC_PACE_STATE_COUNT; i++) {
+        labelled(t, "pacing_state", "state", cfc_pace_state_name(i), q->pacing_state == i);
+    }
+    counter(t, "pacing_slowdowns_total", q->pacing_slowdowns,
+            "Times that reported loss slowed multicast down.");
     gauge(t, "fleet_size", q->fleet_size, "Consumers that the windows allow for.");
     describe(t, "parity_level", "gauge", "Repair symbols that go unasked with a full block.");
     add(t, "confcast_engine_parity_level %g\n", (double)q->parity_sixteenths / 16);
+}
+
+static void
+add_loss(struct text *t, const struct cfc_engine_snapshot *s)
+{
+    const struct cfc_sender_queues *q = &s->queues;
+    const struct {
+        const char *word;
+        uint16_t loss;
+    } quantiles[] = {{"0.5", q->loss_p50},
+                     {"0.9", q->loss_p90},
+                     {"0.99", q->loss_p99},
+                     {"0.999", q->loss_p999},
+                     {"1", q->loss_worst}};
+
+    describe(t, "receiver_loss", "gauge",
+             "Share of multicast that this part of the receivers lost no more than.");
+    for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
+        add(t, "confcast_engine_receiver_loss{quantile=\"%s\"} %.6f\n", quantiles[i].word,
+            (double)quantiles[i].loss / CFC_LOSS_ONE);
+    }
+    gauge(t, "loss_reporters", q->loss_reporters, "Receivers whose loss is known.");
+    gauge(t, "loss_outliers", q->loss_outliers, "Of these, those that were told to pull.");
+    counter(t, "losses_total", s->sender.losses, "Losses that were reported.");
+    counter(t, "advices_total", s->sender.advices_sent, "Times that a receiver was told to pull.");
 }
 
 static void
@@ -196,6 +230,7 @@ cfc_metrics_write(const struct cfc_engine_snapshot *s, char *text, size_t capaci
     add_repair(&t, s);
     add_consumers(&t, s);
     add_queues(&t, s);
+    add_loss(&t, s);
     add_process(&t, s);
     histogram(&t, "head_seconds", &s->sender.head_latency,
               "From the hand-over of news to the first frame of its head.");

@@ -14,6 +14,9 @@
 
 enum {
     RATE_MBIT_DEFAULT = 500,
+    LOSS_QUANTILE_DEFAULT = 90, /* percent, as the next two */
+    LOSS_MAX_DEFAULT = 5,
+    OUTLIER_LOSS_DEFAULT = 30,
     RATE_MBIT_MAX = 400000,
     SCOPES_MAX_DEFAULT = 131072,
     CONTENTS_MAX_DEFAULT = 131072,
@@ -38,6 +41,10 @@ enum option_code {
     OPTION_CONTROL,
     OPTION_RATE,
     OPTION_REPAIR_RATE,
+    OPTION_RATE_FLOOR,
+    OPTION_LOSS_QUANTILE,
+    OPTION_LOSS_MAX,
+    OPTION_OUTLIER_LOSS,
     OPTION_SCOPES_MAX,
     OPTION_CONTENTS_MAX,
     OPTION_CONSUMERS_MAX,
@@ -63,6 +70,10 @@ static const struct option long_options[] = {
     {"control", required_argument, NULL, OPTION_CONTROL},
     {"rate", required_argument, NULL, OPTION_RATE},
     {"repair-rate", required_argument, NULL, OPTION_REPAIR_RATE},
+    {"rate-floor", required_argument, NULL, OPTION_RATE_FLOOR},
+    {"loss-quantile", required_argument, NULL, OPTION_LOSS_QUANTILE},
+    {"loss-max", required_argument, NULL, OPTION_LOSS_MAX},
+    {"outlier-loss", required_argument, NULL, OPTION_OUTLIER_LOSS},
     {"scopes-max", required_argument, NULL, OPTION_SCOPES_MAX},
     {"contents-max", required_argument, NULL, OPTION_CONTENTS_MAX},
     {"consumers-max", required_argument, NULL, OPTION_CONSUMERS_MAX},
@@ -105,6 +116,12 @@ cfc_options_help(void)
           "Limits:\n"
           "  --rate MBIT                multicast payload a second, default 500; 0: no limit\n"
           "  --repair-rate MBIT         of repair payload, default half of --rate\n"
+          "  --loss-quantile PERCENT    of the receivers decide together whether loss slows\n"
+          "                             multicast down, default 90\n"
+          "  --loss-max PERCENT         that they may lose before it does, default 5\n"
+          "  --rate-floor MBIT          that it never falls below, default 1/16 of --rate\n"
+          "  --outlier-loss PERCENT     a receiver that loses more, and far more than the others,\n"
+          "                             is told to pull; default 30; 0: nobody is\n"
           "  --scopes-max N, --contents-max N    default 131072, at most 1048576\n"
           "  --consumers-max N          default 131072\n"
           "\n"
@@ -215,6 +232,22 @@ parse_limit(int option, const char *name, const char *text, struct cfc_options *
         rc = parse_number(name, text, 1, RATE_MBIT_MAX, &number);
         o->repair_rate_bytes = number * 125000;
         return rc;
+    case OPTION_RATE_FLOOR:
+        rc = parse_number(name, text, 1, RATE_MBIT_MAX, &number);
+        o->rate_floor_bytes = number * 125000;
+        return rc;
+    case OPTION_LOSS_QUANTILE:
+        rc = parse_number(name, text, 1, 99, &number);
+        o->loss_quantile = (uint32_t)number;
+        return rc;
+    case OPTION_LOSS_MAX:
+        rc = parse_number(name, text, 1, 100, &number);
+        o->loss_max = (uint32_t)number;
+        return rc;
+    case OPTION_OUTLIER_LOSS:
+        rc = parse_number(name, text, 0, 100, &number);
+        o->outlier_loss = (uint32_t)number;
+        return rc;
     case OPTION_SCOPES_MAX:
         rc = parse_number(name, text, 1, OBJECTS_MAX, &number);
         o->scopes_max = (uint32_t)number;
@@ -322,6 +355,10 @@ check_together(const struct cfc_options *o)
         cfc_log_error("want one of --port, --vdev and --allow (see --help)");
         return CONFCAST_ERR_INVALID;
     }
+    if (o->rate_bytes > 0 && o->rate_floor_bytes > o->rate_bytes) {
+        cfc_log_error("--rate-floor is above --rate");
+        return CONFCAST_ERR_INVALID;
+    }
     if (o->control_path == NULL) {
         missing = "--control PATH";
     } else if (o->key_path == NULL) {
@@ -349,6 +386,9 @@ cfc_options_parse(int argc, char *const *argv, struct cfc_options *out)
     out->lcore = -1;
     out->ttl = TTL_DEFAULT;
     out->rate_bytes = (uint64_t)RATE_MBIT_DEFAULT * 125000;
+    out->loss_quantile = LOSS_QUANTILE_DEFAULT;
+    out->loss_max = LOSS_MAX_DEFAULT;
+    out->outlier_loss = OUTLIER_LOSS_DEFAULT;
     out->scopes_max = SCOPES_MAX_DEFAULT;
     out->contents_max = CONTENTS_MAX_DEFAULT;
     out->consumers_max = CONSUMERS_MAX_DEFAULT;

@@ -41,6 +41,11 @@ struct cfc_options {
 
     uint64_t rate_bytes;        /* multicast, UDP payload a second; 0: no pacing */
     uint64_t repair_rate_bytes; /* 0: no limit */
+    uint64_t
+        rate_floor_bytes;   /* that reported loss slows multicast to; 0: a sixteenth of the rate */
+    uint32_t loss_quantile; /* percent of the receivers that decide, 1..99 */
+    uint32_t loss_max;      /* percent that they may lose before multicast slows down, 1..100 */
+    uint32_t outlier_loss;  /* percent from which one may be told to pull, 0..100; 0: nobody is */
     uint32_t scopes_max;
     uint32_t contents_max;
     uint32_t consumers_max;

@@ -9,6 +9,7 @@
 #include "confcast/error.h"
 #include "dataplane/log.h"
 #include "dataplane/metrics.h"
+#include "protocol/session/fleet_loss.h"
 
 /* rte_telemetry hands its callbacks no context.  The mutex guards the pointer. */
 static pthread_mutex_t engine_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -182,6 +183,40 @@ on_queues(const char *command, const char *params, struct rte_tel_data *d)
     return 0;
 }
 
+/* Losses in millionths. */
+static uint64_t
+ppm(uint16_t loss)
+{
+    return (uint64_t)loss * 1000000 / CFC_LOSS_ONE;
+}
+
+static int
+on_loss(const char *command, const char *params, struct rte_tel_data *d)
+{
+    struct cfc_engine_snapshot s;
+
+    (void)command;
+    (void)params;
+    rte_tel_data_start_dict(d);
+    if (!cfc_telemetry_snapshot(&s)) {
+        return 0;
+    }
+    rte_tel_data_add_dict_string(d, "state", cfc_pace_state_name(s.queues.pacing_state));
+    add(d, "rate_bytes", s.queues.pacing_rate_bytes);
+    add(d, "floor_bytes", s.queues.pacing_floor_bytes);
+    add(d, "slowdowns", s.queues.pacing_slowdowns);
+    add(d, "reporters", s.queues.loss_reporters);
+    add(d, "outliers", s.queues.loss_outliers);
+    add(d, "p50_ppm", ppm(s.queues.loss_p50));
+    add(d, "p90_ppm", ppm(s.queues.loss_p90));
+    add(d, "p99_ppm", ppm(s.queues.loss_p99));
+    add(d, "p999_ppm", ppm(s.queues.loss_p999));
+    add(d, "worst_ppm", ppm(s.queues.loss_worst));
+    add(d, "reports", s.sender.losses);
+    add(d, "advices", s.sender.advices_sent);
+    return 0;
+}
+
 static void
 add_latency(struct rte_tel_data *d, const char *name, const struct cfc_latency *latency)
 {
@@ -309,6 +344,8 @@ cfc_telemetry_open(struct cfc_engine *engine)
         {"/confcast/stats", on_stats, "Counters of the engine. Takes no parameters."},
         {"/confcast/queues", on_queues, "What waits, and pacing. Takes no parameters."},
         {"/confcast/latency", on_latency, "Histograms of news. Takes no parameters."},
+        {"/confcast/loss", on_loss,
+         "What receivers lose, by quantile, and the pace that follows. Takes no parameters."},
         {"/confcast/scope", on_scope, "How far a scope has got. Parameter: its path."},
         {"/confcast/port", on_port, "The engine's port. Takes no parameters."},
     };

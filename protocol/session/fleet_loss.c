@@ -236,19 +236,21 @@ cfc_fleet_loss_tick(struct cfc_fleet_loss *f, uint64_t now_ns)
     if (enough > CFC_PACE_REPORTS_MIN) {
         enough = CFC_PACE_REPORTS_MIN;
     }
-    if (f->heard_count > 0 && f->heard_count >= enough) {
+    if (f->state == CFC_PACE_SETTLING && f->symbols >= CFC_LOSS_MEMORY_SYMBOLS) {
+        /* What was heard until now may tell of the time before. */
+        enter(f, CFC_PACE_SLOW);
+    } else if (f->heard_count > 0 && f->heard_count >= enough) {
         judge(f);
+        f->idle_ns = now_ns;
     } else if (f->round_symbols > 0) {
         /* It goes on until enough were heard, or nothing goes out any more. */
         f->round_symbols = 0;
         f->round_ns = now_ns;
+        f->idle_ns = now_ns;
         return false;
-    } else if (f->state != CFC_PACE_FREE) {
-        /* Nothing goes out: what was congested is so no longer. */
+    } else if (f->state != CFC_PACE_FREE && now_ns >= f->idle_ns + CFC_PACE_IDLE_NS) {
+        f->idle_ns += CFC_PACE_IDLE_NS;
         speed_up(f);
-    }
-    if (f->state == CFC_PACE_SETTLING && f->symbols >= CFC_LOSS_MEMORY_SYMBOLS) {
-        enter(f, CFC_PACE_SLOW);
     }
     begin_round(f, now_ns);
     return f->rate != before;

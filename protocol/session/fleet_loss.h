@@ -15,7 +15,8 @@
  *     FREE      at the configured rate
  *     SETTLING  slowed down; what is reported may still tell of the time before.  Left when
  *               CFC_LOSS_MEMORY_SYMBOLS, which is what a report remembers, were sent since
- *     SLOW      below the configured rate; each round without much loss adds 1/CFC_PACE_STEPS of it
+ *     SLOW      below the configured rate; each round without much loss adds 1/CFC_PACE_STEPS of
+ * it, and so do CFC_PACE_IDLE_ROUNDS in which nothing is sent
  *
  * When the quantile is above `loss_max`, the rate falls to what got through: (1 - loss) of it less
  * a sixteenth, so that queues drain; to no less than half at a time, and never below `rate_floor`.
@@ -49,6 +50,7 @@ enum {
 };
 
 #define CFC_PACE_ROUND_NS      (250 * CFC_MS)
+#define CFC_PACE_IDLE_NS       (1 * CFC_S)
 #define CFC_PACE_FLOOR_DIVISOR 16 /* default floor: this part of the rate */
 
 #define CFC_PACE_STATES(X) X(FREE) X(SETTLING) X(SLOW)
@@ -57,6 +59,7 @@ enum cfc_pace_state {
 #define CFC_ENUM_(name) CFC_PACE_##name,
     CFC_PACE_STATES(CFC_ENUM_)
 #undef CFC_ENUM_
+    CFC_PACE_STATE_COUNT
 };
 
 struct cfc_fleet_loss_config {
@@ -92,6 +95,7 @@ struct cfc_fleet_loss {
     uint64_t rate;          /* now */
     uint32_t symbols;       /* multicast since the rate fell */
     uint32_t round_symbols; /* in this round */
+    uint64_t idle_ns;       /* since then nothing counted */
     uint64_t slowdowns;
 };
 

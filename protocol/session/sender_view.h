@@ -27,7 +27,8 @@ struct cfc_sender_queues {
     uint64_t pacing_rate_bytes;  /* a second; 0: none */
     uint64_t pacing_level_bytes; /* in the bucket when it was last asked */
     uint64_t pacing_slowdowns;   /* times that reported loss lowered the rate */
-    const char *pacing_state;    /* "free", "settling", "slow": fleet_loss.h */
+    uint64_t pacing_floor_bytes; /* 0: none */
+    uint8_t pacing_state;        /* enum cfc_pace_state, fleet_loss.h */
     uint64_t loss_reporters;     /* receivers whose loss is known, ... */
     uint64_t loss_outliers;      /* ... of these, those that were advised to pull */
     /* What that many of them do not exceed, in 1/65,536. */

@@ -70,6 +70,7 @@ sim_engine_start(struct sim_engine *engine)
     if (sim->options.rate_bytes > 0) {
         config.rate_bytes = sim->options.rate_bytes;
     }
+    config.rate_floor_bytes = sim->options.rate_floor_bytes;
     rc = cfc_sender_new(&config, &engine->sender);
     assert(rc == CONFCAST_OK);
     sim_world_trace(&sim->world, "engine-boot", 0, config.boot_id, 0);

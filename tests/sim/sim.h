@@ -28,9 +28,10 @@ struct sim_options {
     const char *story;
     uint64_t seed;
     uint32_t consumer_count;
-    int32_t loss_ppm;     /* independent, in every phase of every story; -1 = as the story says */
-    uint64_t rate_bytes;  /* of the engine, 0 = its default */
-    uint64_t budget_size; /* of receivers, 0 = their default */
+    int32_t loss_ppm;    /* independent, in every phase of every story; -1 = as the story says */
+    uint64_t rate_bytes; /* of the engine, 0 = its default */
+    uint64_t rate_floor_bytes; /* that loss slows it to, likewise */
+    uint64_t budget_size;      /* of receivers, 0 = their default */
     bool is_loud;
     bool skips_claims; /* a story's own claims speak of fleets of its usual size; invariants always
                           hold */

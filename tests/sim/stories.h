@@ -34,6 +34,11 @@
     X(random_loss, "repair symbols heal 1 % of loss at a bounded price")                           \
     X(bursts, "repair symbols heal bursts of links and switches")                                  \
     X(poisoned_repair, "forged repair symbols spoil nothing")                                      \
+    /* stories_loss.c */                                                                           \
+    X(congestion, "a congested fleet slows multicast down, and it recovers")                       \
+    X(one_bad_receiver,                                                                            \
+      "one receiver of the fleet that loses much slows nobody, and is told to pull")               \
+    X(liars, "many that claim to lose everything slow multicast to its floor and no further")      \
     /* stories_owner.c */                                                                          \
     X(takeover, "late frames and late writes of the old owner are refused")                        \
     X(zombie_engine, "an engine that knows only the old owner is refused by consumers")            \

@@ -71,11 +71,16 @@ an_interface_is_net_af_packet_unless_a_driver_is_named(void)
 static void
 what_is_given_is_taken(void)
 {
-    CU_ASSERT_EQUAL_FATAL(PARSE("--allow", "0000:01:00.0", "--ip", "10.1.2.3/16", "--mtu", "9000",
-                                "--ttl", "1", "--rate", "10000", "--repair-rate", "8",
-                                "--scopes-max", "7", "--contents-max", "8", "--consumers-max", "9",
-                                "--lcore", "3", "--no-huge", "--linear", REST),
-                          CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        PARSE("--allow", "0000:01:00.0", "--ip", "10.1.2.3/16", "--mtu", "9000", "--ttl", "1",
+              "--rate", "10000", "--repair-rate", "8", "--scopes-max", "7", "--contents-max", "8",
+              "--consumers-max", "9", "--lcore", "3", "--no-huge", "--linear", "--rate-floor", "16",
+              "--loss-quantile", "80", "--loss-max", "7", "--outlier-loss", "0", REST),
+        CONFCAST_OK);
+    CU_ASSERT_EQUAL(options.rate_floor_bytes, 2000000);
+    CU_ASSERT_EQUAL(options.loss_quantile, 80);
+    CU_ASSERT_EQUAL(options.loss_max, 7);
+    CU_ASSERT_EQUAL(options.outlier_loss, 0);
     CU_ASSERT_STRING_EQUAL(options.allow, "0000:01:00.0");
     CU_ASSERT_TRUE(is_ipv4(options.ip, 0x0a010203));
     CU_ASSERT_EQUAL(options.mtu, 9000);
@@ -101,6 +106,10 @@ what_is_not_given_has_a_default(void)
 {
     CU_ASSERT_EQUAL_FATAL(PARSE("--port", "eth0", REST), CONFCAST_OK);
     CU_ASSERT_EQUAL(options.rate_bytes, 62500000);
+    CU_ASSERT_EQUAL(options.rate_floor_bytes, 0);
+    CU_ASSERT_EQUAL(options.loss_quantile, 90);
+    CU_ASSERT_EQUAL(options.loss_max, 5);
+    CU_ASSERT_EQUAL(options.outlier_loss, 30);
     CU_ASSERT_EQUAL(options.ttl, 8);
     CU_ASSERT_EQUAL(options.lcore, -1);
     CU_ASSERT_EQUAL(options.mtu, 0);
@@ -180,6 +189,17 @@ numbers_have_both_ends(void)
         {"--mtu", "65535", CONFCAST_OK},
         {"--mtu", "65536", CONFCAST_ERR_INVALID},
         {"--rate", "0", CONFCAST_OK},
+        {"--rate-floor", "500", CONFCAST_OK},
+        {"--rate-floor", "501", CONFCAST_ERR_INVALID},
+        {"--rate-floor", "0", CONFCAST_ERR_INVALID},
+        {"--loss-quantile", "0", CONFCAST_ERR_INVALID},
+        {"--loss-quantile", "99", CONFCAST_OK},
+        {"--loss-quantile", "100", CONFCAST_ERR_INVALID},
+        {"--loss-max", "0", CONFCAST_ERR_INVALID},
+        {"--loss-max", "100", CONFCAST_OK},
+        {"--loss-max", "101", CONFCAST_ERR_INVALID},
+        {"--outlier-loss", "100", CONFCAST_OK},
+        {"--outlier-loss", "101", CONFCAST_ERR_INVALID},
         {"--rate", "400000", CONFCAST_OK},
         {"--rate", "400001", CONFCAST_ERR_INVALID},
         {"--rate", "-1", CONFCAST_ERR_INVALID},

@@ -223,7 +223,11 @@ when_nothing_is_sent_it_recovers(void)
     open_fleet();
     pass_round(100, 100, 50, 10);
     CU_ASSERT(fleet.rate < RATE);
-    for (int i = 0; i < 40; i++) {
+    for (uint64_t ns = CFC_PACE_ROUND_NS; ns < CFC_PACE_IDLE_NS; ns += CFC_PACE_ROUND_NS) {
+        CU_ASSERT_FALSE(pass_round(0, 0, 0, 0));
+    }
+    CU_ASSERT(pass_round(0, 0, 0, 0));
+    for (uint64_t ns = 0; ns < CFC_PACE_STEPS * CFC_PACE_IDLE_NS; ns += CFC_PACE_ROUND_NS) {
         pass_round(0, 0, 0, 0);
     }
     CU_ASSERT_EQUAL(fleet.rate, RATE);
