@@ -20,6 +20,7 @@
 #include "dataplane/options.h"
 #include "dataplane/xdp.h"
 #include "perf/bench.h"
+#include "perf/guard/guard.h"
 #include "protocol/session/sender_state.h"
 #include "protocol/snapshot/tree.h"
 #include "protocol/trust/keyring.h"
@@ -156,18 +157,22 @@ static struct result
 run_engine(struct bench *b)
 {
     uint64_t frames = b->engine->lanes[0].tx->stats.frames_out;
+    struct result result;
     uint64_t begin;
     uint32_t found;
 
     for (uint32_t i = 0; i < b->scope_count; i++) {
         publish(b, i);
     }
+    cfc_guard_begin();
     begin = rte_rdtsc();
     while (cfc_content_tx_is_busy(&b->engine->lanes[0].sender->contents) ||
            b->engine->lanes[0].tx->queue_count > 0) {
         cfc_engine_turn(b->engine, &found);
     }
-    return result_of(b, rte_rdtsc() - begin, b->engine->lanes[0].tx->stats.frames_out - frames);
+    result = result_of(b, rte_rdtsc() - begin, b->engine->lanes[0].tx->stats.frames_out - frames);
+    cfc_guard_end("frame", b->engine->lanes[0].tx->stats.frames_out - frames, "frame");
+    return result;
 }
 
 /* One burst of frames like the engine's: a header mbuf and an external buffer, or one mbuf with
