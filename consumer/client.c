@@ -12,10 +12,15 @@
 #include "protocol/base/time.h"
 
 enum {
-    BATCHES_MAX = 32, /* receive batches before calls and sending get their turn */
+    BATCHES_MAX = 32,         /* receive batches before calls and sending get their turn */
+    STREAM_MIN = 16,          /* datagrams in STREAM_NS that make a stream */
+    NAP_LEFT_MIN = 512 << 10, /* coded bytes to come: towards the end every moment counts */
+    NAP_BUFFER_MIN = 4 << 20, /* bytes of receive buffer that hold what comes meanwhile */
 };
 
 #define WAIT_MAX_NS          CFC_S
+#define STREAM_NS            CFC_MS /* in which datagrams are counted */
+#define NAP_NS               (250 * CFC_US)
 #define OVERFLOW_TOLD_MIN_NS (10 * CFC_S)
 
 static uint64_t
@@ -153,6 +158,7 @@ receive(struct confcast *client)
                 cfc_fleet_watch_stranger(client);
             }
         }
+        client->stream_count += (uint32_t)count;
         cfc_client_assemble(client);
         cfc_client_drain_events(client);
         if (count < CFC_PORT_BATCH) {
@@ -232,6 +238,35 @@ tend_port(struct confcast *client)
     }
 }
 
+/* In the middle of a large content that comes quickly.  To be woken for each few datagrams costs
+ * more than to take them. */
+static bool
+is_streaming(struct confcast *client, uint64_t now_ns)
+{
+    struct cfc_receiver_part part;
+    uint64_t elapsed_ns = now_ns - client->stream_ns;
+
+    if (elapsed_ns >= STREAM_NS) {
+        client->is_stream = client->stream_count * STREAM_NS >= STREAM_MIN * elapsed_ns;
+        client->stream_count = 0;
+        client->stream_ns = now_ns;
+    }
+    return client->is_stream && cfc_port_udp_stats(client->port)->buffer_size >= NAP_BUFFER_MIN &&
+           cfc_receiver_part(client->receiver, &part) == CONFCAST_OK &&
+           part.coded_size - part.size >= NAP_LEFT_MIN;
+}
+
+static void
+nap(struct confcast *client, uint64_t deadline_ns)
+{
+    uint64_t now_ns = cfc_client_now().mono_ns;
+    struct timespec wait = {.tv_nsec = NAP_NS};
+
+    if (deadline_ns > now_ns + NAP_NS && is_streaming(client, now_ns)) {
+        nanosleep(&wait, NULL);
+    }
+}
+
 static void
 sleep_until(struct confcast *client, uint64_t deadline_ns)
 {
@@ -299,6 +334,9 @@ cfc_client_run(void *arg)
         cfc_client_refresh_status(client);
         cfc_sets_update(client);
         cfc_big_tend(cfc_client_now().mono_ns);
+        if (client->port != NULL) {
+            nap(client, next_deadline(client));
+        }
         sleep_until(client, next_deadline(client));
     }
     cfc_client_end_calls(client);

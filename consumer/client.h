@@ -14,6 +14,7 @@
 #include "confcast/confcast.h"
 #include "consumer/assembly.h"
 #include "consumer/cache.h"
+#include "consumer/contents.h"
 #include "consumer/fleet_watch.h"
 #include "consumer/persister.h"
 #include "consumer/port_udp.h"
@@ -68,9 +69,10 @@ struct confcast {
 
     struct confcast_scope *scopes[CFC_RECEIVER_SCOPES_MAX]; /* index = the receiver's */
     uint32_t scope_count;
-    struct cfc_loaded **contents; /* held for heads in force */
-    uint32_t content_count;
-    uint32_t content_capacity;
+    struct cfc_contents contents;
+    uint64_t stream_ns; /* datagrams are counted since */
+    uint32_t stream_count;
+    bool is_stream; /* many came lately */
     bool is_draining;
     struct cfc_retired retired;
     uint64_t retired_size_max; /* beyond it new versions wait for readers */

@@ -59,59 +59,21 @@ cfc_client_tell(struct confcast *client, const char *event, const struct cfc_rec
 
 /* ---- Contents held --------------------------------------------------------------------------- */
 
-static struct cfc_loaded *
-find(struct confcast *client, const struct cfc_digest *id)
-{
-    for (uint32_t i = 0; i < client->content_count; i++) {
-        if (cfc_digest_equal(&client->contents[i]->id, id)) {
-            return client->contents[i];
-        }
-    }
-    return NULL;
-}
-
-/* Takes the reference over, also on NO_MEMORY. */
-static int
-hold(struct confcast *client, struct cfc_loaded *loaded)
-{
-    if (client->content_count == client->content_capacity) {
-        uint32_t capacity = client->content_capacity > 0 ? 2 * client->content_capacity : 16;
-        struct cfc_loaded **contents = realloc(client->contents, capacity * sizeof(*contents));
-
-        if (contents == NULL) {
-            cfc_loaded_unref(loaded);
-            return CONFCAST_ERR_NO_MEMORY;
-        }
-        client->contents = contents;
-        client->content_capacity = capacity;
-    }
-    client->contents[client->content_count++] = loaded;
-    return CONFCAST_OK;
-}
-
-static void
-release(struct confcast *client, const struct cfc_digest *id)
-{
-    for (uint32_t i = 0; i < client->content_count; i++) {
-        if (cfc_digest_equal(&client->contents[i]->id, id)) {
-            cfc_loaded_unref(client->contents[i]); /* a view may still hold it */
-            client->contents[i] = client->contents[--client->content_count];
-            return;
-        }
-    }
-}
-
 /* The content from memory or from disk, held and known to the receiver; NULL when it is nowhere. */
 static struct cfc_loaded *
 load(struct confcast *client, const struct cfc_digest *id)
 {
-    struct cfc_loaded *loaded = find(client, id);
+    struct cfc_loaded *loaded = cfc_contents_find(&client->contents, id);
     int error;
 
     if (loaded != NULL || cfc_digest_is_zero(id)) {
         return loaded;
     }
-    error = cfc_cache_load(client->cache, id, client->sha, &loaded);
+    loaded = cfc_contents_take_kept(&client->contents, id);
+    error = loaded != NULL ? CONFCAST_OK : CONFCAST_ERR_NOT_FOUND;
+    if (loaded == NULL && client->cache != NULL) {
+        error = cfc_cache_load(client->cache, id, client->sha, &loaded);
+    }
     if (error != CONFCAST_OK) {
         if (error != CONFCAST_ERR_NOT_FOUND) {
             cfc_client_say(client, 1, "cached content not used key=%016llx error=%s",
@@ -119,11 +81,11 @@ load(struct confcast *client, const struct cfc_digest *id)
         }
         return NULL;
     }
-    if (hold(client, loaded) != CONFCAST_OK) {
+    if (cfc_contents_hold(&client->contents, loaded) != CONFCAST_OK) {
         return NULL;
     }
     if (cfc_receiver_content_held(client->receiver, id) != CONFCAST_OK) {
-        release(client, id);
+        cfc_contents_release(&client->contents, id);
         return NULL;
     }
     return loaded;
@@ -145,7 +107,7 @@ note_times(struct confcast_scope *scope, const struct cfc_head *head)
     }
 }
 
-/* Notes the times of this head, and loads from disk what it names and memory lacks. */
+/* Notes the times of this head, and loads what it names and is here, in memory or on disk. */
 static void
 take_head(struct confcast *client, struct confcast_scope *scope, const uint8_t *head_frame,
           size_t size)
@@ -158,7 +120,7 @@ take_head(struct confcast *client, struct confcast_scope *scope, const uint8_t *
         return;
     }
     note_times(scope, &head);
-    for (uint32_t i = 0; client->cache != NULL && i < head.arm_count; i++) {
+    for (uint32_t i = 0; i < head.arm_count; i++) {
         (void)load(client, &head.arms[i].content);
         (void)load(client, &head.arms[i].fallback);
     }
@@ -285,7 +247,7 @@ served_under(const struct confcast_scope *scope, uint64_t epoch, uint64_t versio
 static int
 serve(struct confcast *client, struct confcast_scope *scope, const struct cfc_receiver_event *event)
 {
-    struct cfc_loaded *loaded = find(client, &event->content);
+    struct cfc_loaded *loaded = cfc_contents_find(&client->contents, &event->content);
     int error = CONFCAST_ERR_NOT_FOUND;
 
     if (loaded != NULL) {
@@ -386,7 +348,7 @@ decode(struct confcast *client, const struct cfc_receiver_event *event, struct c
         return error;
     }
     if (event->encoding == CFC_ENCODING_ZSTD_DELTA) {
-        base = find(client, &event->base);
+        base = cfc_contents_find(&client->contents, &event->base);
         if (base == NULL) {
             return CONFCAST_ERR_NO_BASE;
         }
@@ -411,8 +373,9 @@ cfc_client_assemble(struct confcast *client)
     struct cfc_receiver_part part;
 
     if (cfc_receiver_part(client->receiver, &part) == CONFCAST_OK) {
-        struct cfc_loaded *base =
-            part.encoding == CFC_ENCODING_ZSTD_DELTA ? find(client, &part.base) : NULL;
+        struct cfc_loaded *base = part.encoding == CFC_ENCODING_ZSTD_DELTA
+                                      ? cfc_contents_find(&client->contents, &part.base)
+                                      : NULL;
 
         cfc_assembly_take(client->assembly, &part, base);
     }
@@ -437,7 +400,7 @@ on_content(struct confcast *client, const struct cfc_receiver_event *event)
 
     if (error == CONFCAST_OK) {
         loaded->is_pulled = client->is_pulled;
-        error = hold(client, loaded);
+        error = cfc_contents_hold(&client->contents, loaded);
     }
     if (error == CONFCAST_OK && client->persister != NULL) {
         cfc_persister_put_content(client->persister, loaded);
@@ -489,7 +452,7 @@ on_event(struct confcast *client, const struct cfc_receiver_event *event)
         cfc_client_tell(client, "rejected", event, 0);
         break;
     case CFC_EVENT_RELEASE:
-        release(client, &event->content);
+        cfc_contents_release(&client->contents, &event->content);
         break;
     case CFC_EVENT_FRESHNESS:
         on_freshness(client, event);

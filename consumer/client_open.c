@@ -461,10 +461,7 @@ free_client(struct confcast *client)
     for (uint32_t i = 0; i < client->scope_count; i++) {
         free_scope(client->scopes[i]);
     }
-    for (uint32_t i = 0; i < client->content_count; i++) {
-        cfc_loaded_unref(client->contents[i]);
-    }
-    free(client->contents);
+    cfc_contents_free(&client->contents);
     cfc_agent_link_close(client);
     cfc_client_pull_close(client);
     cfc_port_udp_close(client->port);

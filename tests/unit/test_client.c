@@ -719,6 +719,32 @@ a_reader_that_parks_bounds_memory_and_is_told_of(void)
     bench_end(&b);
 }
 
+static void
+a_rollback_needs_nothing_but_its_head_without_a_disk_too(void)
+{
+    struct bench b;
+    uint8_t body[CLIENT_BODY_MAX];
+    struct cfc_digest id;
+    struct cfc_head head;
+
+    bench_begin(&b);
+    b.options.state_dir = NULL;
+    bench_open(&b);
+    bench_subscribe(&b, NULL);
+    bench_publish(&b, 1, 100, 20);
+    BENCH_AWAIT(bench_n(&b) == 100);
+    bench_publish(&b, 2, 200, 20);
+    BENCH_AWAIT(bench_n(&b) == 200);
+    (void)bench_body(&b, 100, 20, body, &id);
+    head = bench_head(&b, 3, &id);
+    head.kind = CFC_HEAD_ROLLBACK;
+    bench_send_head(&b, &head);
+    BENCH_AWAIT(bench_n(&b) == 100);
+    CU_ASSERT_EQUAL(bench_status(&b).serving, 3);
+    CU_ASSERT_EQUAL(bench_status(&b).source, CONFCAST_SOURCE_NETWORK);
+    bench_end(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_version_is_waited_for_read_and_told),
     CFC_CASE(what_the_validator_refuses_is_not_served),
@@ -736,6 +762,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(closing_waits_for_reader_sections),
     CFC_CASE(a_forked_child_reads_and_holds_nothing),
     CFC_CASE(a_fork_inside_a_reader_section_freezes_the_child),
+    CFC_CASE(a_rollback_needs_nothing_but_its_head_without_a_disk_too),
     CFC_CASE(a_reader_that_parks_bounds_memory_and_is_told_of),
 };
 
