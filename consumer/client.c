@@ -284,14 +284,15 @@ sleep_until(struct confcast *client, uint64_t deadline_ns)
         cfc_port_udp_fds(client->port, fds);
     }
 
-    struct pollfd polls[4] = {
+    struct pollfd polls[] = {
         {.fd = client->wake_fd, .events = POLLIN},
         {.fd = fds[0], .events = POLLIN},
         {.fd = fds[1], .events = POLLIN},
         {.fd = cfc_client_pull_fd(client), .events = POLLIN},
+        {.fd = cfc_xdp_host_fd(client->xdp), .events = POLLIN},
     };
 
-    if (ppoll(polls, 4, &wait, NULL) < 0) {
+    if (ppoll(polls, sizeof(polls) / sizeof(polls[0]), &wait, NULL) < 0) {
         return;
     }
     if (polls[0].revents != 0) {
@@ -329,6 +330,7 @@ cfc_client_run(void *arg)
         if (client->port != NULL) {
             transmit(client);
             tend_port(client);
+            cfc_xdp_host_tend(client->xdp, cfc_client_now().mono_ns);
         }
         cfc_fleet_watch_tend(client, cfc_client_now().mono_ns);
         cfc_client_refresh_status(client);

@@ -20,6 +20,7 @@
 #include "consumer/port_udp.h"
 #include "consumer/scope.h"
 #include "consumer/view.h"
+#include "consumer/xdp/host.h"
 #include "protocol/session/receiver.h"
 #include "protocol/snapshot/coding.h"
 #include "protocol/trust/credential.h"
@@ -49,6 +50,7 @@ struct confcast {
     struct cfc_fleet_watch fleet_watch;
     struct cfc_credential *credential;
     struct cfc_port_udp *port; /* NULL: everything is pulled */
+    struct cfc_xdp_host *xdp;  /* likewise */
     struct cfc_receiver *receiver;
     struct cfc_cache *cache;         /* NULL without a state directory */
     struct cfc_persister *persister; /* likewise */

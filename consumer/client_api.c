@@ -127,6 +127,7 @@ subscribe(struct confcast *client, void *arg)
         free_scope(scope);
         return error;
     }
+    cfc_xdp_host_want(client->xdp, scope->scope_id);
     scope->idx = idx;
     client->scopes[idx] = scope;
     client->scope_count = idx + 1;
@@ -280,6 +281,24 @@ confcast_status(const struct confcast_scope *scope, struct confcast_status *stat
     return cfc_client_give_struct(status, &copy, sizeof(copy), sizeof(copy));
 }
 
+static void
+gather_xdp(const struct confcast *client, struct confcast_stats *out)
+{
+    struct cfc_xdp_host_stats xdp;
+
+    cfc_xdp_host_stats(client->xdp, &xdp);
+    out->xdp = xdp.mode;
+    out->xdp_error = xdp.error;
+    out->xdp_processes = xdp.members;
+    out->is_xdp_open = xdp.is_open;
+    out->is_xdp_told = xdp.is_member;
+    out->xdp_passed = xdp.counts[CFC_XDP_PASSED];
+    out->xdp_unwanted = xdp.counts[CFC_XDP_DROPPED_UNWANTED];
+    out->xdp_held = xdp.counts[CFC_XDP_DROPPED_HELD];
+    out->xdp_malformed = xdp.counts[CFC_XDP_MALFORMED];
+    out->xdp_others = xdp.counts[CFC_XDP_NOT_OURS];
+}
+
 static int
 gather_stats(struct confcast *client, void *arg)
 {
@@ -295,6 +314,7 @@ gather_stats(struct confcast *client, void *arg)
         return CONFCAST_OK;
     }
     port = client->port != NULL ? cfc_port_udp_stats(client->port) : &no_port;
+    gather_xdp(client, out);
     cfc_client_pull_stats(client, &pull);
     out->is_pulling = pull.is_pulling;
     out->pulls = pull.requests;

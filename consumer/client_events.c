@@ -59,6 +59,26 @@ cfc_client_tell(struct confcast *client, const char *event, const struct cfc_rec
 
 /* ---- Contents held --------------------------------------------------------------------------- */
 
+/* Takes the reference over, also on NO_MEMORY. */
+static int
+hold(struct confcast *client, struct cfc_loaded *loaded)
+{
+    uint64_t key = cfc_digest_key(&loaded->id);
+    int error = cfc_contents_hold(&client->contents, loaded);
+
+    if (error == CONFCAST_OK) {
+        cfc_xdp_host_held(client->xdp, key);
+    }
+    return error;
+}
+
+static void
+release(struct confcast *client, const struct cfc_digest *id)
+{
+    cfc_contents_release(&client->contents, id);
+    cfc_xdp_host_dropped(client->xdp, cfc_digest_key(id));
+}
+
 /* The content from memory or from disk, held and known to the receiver; NULL when it is nowhere. */
 static struct cfc_loaded *
 load(struct confcast *client, const struct cfc_digest *id)
@@ -81,11 +101,11 @@ load(struct confcast *client, const struct cfc_digest *id)
         }
         return NULL;
     }
-    if (cfc_contents_hold(&client->contents, loaded) != CONFCAST_OK) {
+    if (hold(client, loaded) != CONFCAST_OK) {
         return NULL;
     }
     if (cfc_receiver_content_held(client->receiver, id) != CONFCAST_OK) {
-        cfc_contents_release(&client->contents, id);
+        release(client, id);
         return NULL;
     }
     return loaded;
@@ -107,11 +127,14 @@ note_times(struct confcast_scope *scope, const struct cfc_head *head)
     }
 }
 
-/* Notes the times of this head, and loads what it names and is here, in memory or on disk. */
+/* Notes the times of this head, and loads what it names and is here, in memory or on disk; the XDP
+ * filter lets the rest through. */
 static void
 take_head(struct confcast *client, struct confcast_scope *scope, const uint8_t *head_frame,
           size_t size)
 {
+    uint64_t keys[CFC_XDP_HOST_NAMED_MAX];
+    size_t key_count = 0;
     struct cfc_frame frame;
     struct cfc_head head;
 
@@ -121,9 +144,16 @@ take_head(struct confcast *client, struct confcast_scope *scope, const uint8_t *
     }
     note_times(scope, &head);
     for (uint32_t i = 0; i < head.arm_count; i++) {
-        (void)load(client, &head.arms[i].content);
-        (void)load(client, &head.arms[i].fallback);
+        const struct cfc_arm *arm = &head.arms[i];
+
+        (void)load(client, &arm->content);
+        (void)load(client, &arm->fallback);
+        keys[key_count++] = cfc_digest_key(&arm->content);
+        if (!cfc_digest_is_zero(&arm->fallback)) {
+            keys[key_count++] = cfc_digest_key(&arm->fallback);
+        }
     }
+    cfc_xdp_host_named(client->xdp, scope->scope_id, keys, key_count);
 }
 
 /* ---- Serving --------------------------------------------------------------------------------- */
@@ -400,7 +430,7 @@ on_content(struct confcast *client, const struct cfc_receiver_event *event)
 
     if (error == CONFCAST_OK) {
         loaded->is_pulled = client->is_pulled;
-        error = cfc_contents_hold(&client->contents, loaded);
+        error = hold(client, loaded);
     }
     if (error == CONFCAST_OK && client->persister != NULL) {
         cfc_persister_put_content(client->persister, loaded);
@@ -452,7 +482,7 @@ on_event(struct confcast *client, const struct cfc_receiver_event *event)
         cfc_client_tell(client, "rejected", event, 0);
         break;
     case CFC_EVENT_RELEASE:
-        cfc_contents_release(&client->contents, &event->content);
+        release(client, &event->content);
         break;
     case CFC_EVENT_FRESHNESS:
         on_freshness(client, event);

@@ -269,6 +269,27 @@ open_port(struct confcast *client, const struct confcast_options *options)
     return CONFCAST_OK;
 }
 
+static void
+say_xdp(void *client, int level, const char *line)
+{
+    cfc_client_say(client, level, "%s", line);
+}
+
+static int
+open_xdp(struct confcast *client, const struct confcast_options *options)
+{
+    struct cfc_xdp_host_config config = {.interface = options->interface,
+                                         .wanted = options->xdp,
+                                         .fleet = {.source = client->fleet->engines[0],
+                                                   .group_base = client->fleet->group_base,
+                                                   .group_count = client->fleet->group_count},
+                                         .say = say_xdp,
+                                         .say_arg = client,
+                                         .now_ns = cfc_client_now().mono_ns};
+
+    return cfc_xdp_host_open(&config, &client->xdp);
+}
+
 static int
 open_parts(struct confcast *client, const struct confcast_options *options)
 {
@@ -290,6 +311,9 @@ open_parts(struct confcast *client, const struct confcast_options *options)
     }
     if (error == CONFCAST_OK && options->pull != CONFCAST_PULL_ONLY) {
         error = open_port(client, options);
+        if (error == CONFCAST_OK) {
+            error = open_xdp(client, options);
+        }
     }
     if (error == CONFCAST_OK) {
         error = cfc_client_pull_open(client, options);
@@ -351,19 +375,19 @@ take_options(const struct confcast_options *given, struct confcast_options *out)
         return CONFCAST_ERR_INVALID;
     }
     if (out->agent_path != NULL) {
-        bool is_alone = out->fleet_path == NULL && out->credential_path == NULL &&
-                        out->id == NULL && out->interface == NULL && out->state_dir == NULL &&
-                        out->label_count == 0 && out->content_size_max == 0 &&
-                        out->receive_buffer_size == 0 && out->pull == CONFCAST_PULL_AUTO &&
-                        out->pull_ca_file == NULL && out->pull_cert_file == NULL &&
-                        out->pull_key_file == NULL && out->pull_wait_ms == 0 &&
-                        out->pull_after_ms == 0 && out->crash_starts_max == 0;
+        bool is_alone =
+            out->fleet_path == NULL && out->credential_path == NULL && out->id == NULL &&
+            out->interface == NULL && out->state_dir == NULL && out->label_count == 0 &&
+            out->content_size_max == 0 && out->receive_buffer_size == 0 &&
+            out->pull == CONFCAST_PULL_AUTO && out->pull_ca_file == NULL &&
+            out->pull_cert_file == NULL && out->pull_key_file == NULL && out->pull_wait_ms == 0 &&
+            out->pull_after_ms == 0 && out->crash_starts_max == 0 && out->xdp == CONFCAST_XDP_OFF;
 
         return is_alone ? CONFCAST_OK : CONFCAST_ERR_INVALID;
     }
     if (out->fleet_path == NULL || out->credential_path == NULL ||
         (out->interface == NULL && out->pull != CONFCAST_PULL_ONLY) ||
-        (out->labels == NULL && out->label_count > 0)) {
+        (out->labels == NULL && out->label_count > 0) || out->xdp > CONFCAST_XDP_GENERIC) {
         return CONFCAST_ERR_INVALID;
     }
     return CONFCAST_OK;
@@ -425,6 +449,7 @@ cfc_client_abandon(struct confcast *client)
         if (client->port != NULL) {
             cfc_port_udp_abandon(client->port);
         }
+        cfc_xdp_host_abandon(client->xdp);
         cfc_client_pull_abandon(client);
     }
     if (client->cache != NULL) {
@@ -464,6 +489,7 @@ free_client(struct confcast *client)
     cfc_contents_free(&client->contents);
     cfc_agent_link_close(client);
     cfc_client_pull_close(client);
+    cfc_xdp_host_close(client->xdp);
     cfc_port_udp_close(client->port);
     cfc_receiver_free(client->receiver);
     cfc_cache_close(client->cache);

@@ -46,6 +46,7 @@ _NULL, _BOOL, _INT, _FLOAT, _STRING, _ARRAY, _OBJECT = range(7)
 _STATES = ("none", "receiving", "prepared", "applied", "rejected", "reverted", "degraded")
 _SOURCES = ("none", "network", "disk", "agent", "pull")
 _PULLS = {"auto": 0, "only": 1, "off": 2}
+_XDPS = {"off": 0, "auto": 1, "native": 2, "generic": 3}
 _CHANGES = {1: "added", 2: "removed", 3: "changed"}
 
 _LIMIT = -5
@@ -76,7 +77,7 @@ class _Options(ctypes.Structure):
         ("agent_path", ctypes.c_char_p), ("pull", ctypes.c_int), ("pull_ca_file", ctypes.c_char_p),
         ("pull_cert_file", ctypes.c_char_p), ("pull_key_file", ctypes.c_char_p),
         ("pull_wait_ms", ctypes.c_uint32), ("pull_after_ms", ctypes.c_uint32),
-        ("crash_starts_max", ctypes.c_uint32),
+        ("crash_starts_max", ctypes.c_uint32), ("unused", ctypes.c_uint32), ("xdp", ctypes.c_int),
     ]
 
 
@@ -599,7 +600,7 @@ class Client:
     def __init__(self, agent=None, fleet=None, credential=None, interface=None, state_dir=None, id=None,
                  labels=None, memory_max=0, content_size_max=0, receive_buffer_size=0, pull="auto",
                  pull_ca=None, pull_cert=None, pull_key=None, pull_wait_ms=0, pull_after_ms=0,
-                 crash_starts_max=0, log=None):
+                 crash_starts_max=0, xdp="off", log=None):
         labels = labels or {}
         pairs = (_Label * max(len(labels), 1))(
             *[_Label(key.encode(), value.encode()) for key, value in labels.items()])
@@ -620,7 +621,7 @@ class Client:
             receive_buffer_size=receive_buffer_size, log=self._log, agent_path=_path(agent),
             pull=_PULLS[pull], pull_ca_file=_path(pull_ca), pull_cert_file=_path(pull_cert),
             pull_key_file=_path(pull_key), pull_wait_ms=pull_wait_ms, pull_after_ms=pull_after_ms,
-            crash_starts_max=crash_starts_max)
+            crash_starts_max=crash_starts_max, xdp=_XDPS[xdp])
         _open_clients.add(self)
         code = _c.confcast_open(ctypes.byref(options), ctypes.byref(self._client))
         if code != 0:

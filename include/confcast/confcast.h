@@ -65,6 +65,19 @@ enum confcast_pull {
     CONFCAST_PULL_OFF = 2,
 };
 
+/* Dropping what no process of this host has a use for in the network driver, before the kernel
+ * spends time on it (XDP): frames of scopes that nobody follows, and contents that are held.  Takes
+ * CAP_BPF and CAP_NET_ADMIN.  One process owns the filter of an interface, best the agent; all
+ * others of its network namespace tell it what they follow, also those that say OFF.  Without
+ * rights, support or a free interface the client runs on without it: confcast_stats() says why. */
+enum confcast_xdp {
+    CONFCAST_XDP_OFF = 0,     /* never own the filter */
+    CONFCAST_XDP_AUTO = 1,    /* in the driver, else behind it; not under a bridge, bond, VLAN or
+                                 macvlan, where processes that nobody hears of may listen */
+    CONFCAST_XDP_NATIVE = 2,  /* in the driver, whatever is on the interface */
+    CONFCAST_XDP_GENERIC = 3, /* behind the driver, which any has, likewise */
+};
+
 struct confcast_options {
     size_t size;                 /* set by CONFCAST_OPTIONS_INIT */
     const char *fleet_path;      /* fleet.json, signed by the fleet's root key; required */
@@ -101,12 +114,14 @@ struct confcast_options {
      * was served for a minute serves instead, and the version is rejected (CRASH_LOOP) until there
      * is a newer one.  Needs a state directory.  0 = 5; UINT32_MAX = never. */
     uint32_t crash_starts_max;
+    uint32_t unused; /* whatever it holds: older programs have padding here */
+    enum confcast_xdp xdp;
 };
 
 #define CONFCAST_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(struct confcast_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL,     \
-            NULL, NULL, CONFCAST_PULL_AUTO, NULL, NULL, NULL, 0, 0, 0                              \
+            NULL, NULL, CONFCAST_PULL_AUTO, NULL, NULL, NULL, 0, 0, 0, 0, CONFCAST_XDP_OFF         \
     }
 
 /* Through an agent: connects to it, now or when it comes; one that is not there is no error.
@@ -385,7 +400,18 @@ struct confcast_stats {
     bool is_pulling;          /* over HTTP, now */
     uint64_t pulls;           /* requests that were answered */
     uint64_t pull_failures;
-    uint64_t pull_bytes; /* of snapshots */
+    uint64_t pull_bytes;    /* of snapshots */
+    enum confcast_xdp xdp;  /* NATIVE or GENERIC: how this client's filter is attached; else OFF */
+    int xdp_error;          /* why it is not, though asked for: PERMISSION; BUSY: another process's
+                               is; EXISTS: another program is; UNAVAILABLE: kernel or interface */
+    uint32_t xdp_processes; /* that tell this one what they want */
+    bool is_xdp_open;       /* attached, but dropping nothing for now */
+    bool is_xdp_told;       /* another process's filter knows what this client wants */
+    uint64_t xdp_passed;    /* frames of the fleet */
+    uint64_t xdp_unwanted;  /* dropped: of scopes that nobody here follows */
+    uint64_t xdp_held;      /* dropped: of contents that are held */
+    uint64_t xdp_malformed; /* passed: no frames of this version, on the fleet's port */
+    uint64_t xdp_others;    /* passed: all else on the interface */
 };
 
 /* CONFCAST_OK; INVALID for a wrong `size`; CLOSED after fork. */

@@ -27,6 +27,8 @@ extern "C" {
     X(TIMEOUT, -11, "timeout", "the operation did not finish in time")                             \
     X(RESOURCE, -12, "resource", "an operating system resource is exhausted")                      \
     X(INTERNAL, -13, "internal", "an internal rule was found broken; please report this")          \
+    X(PERMISSION, -14, "permission", "the operating system does not grant this process the right") \
+    X(UNAVAILABLE, -15, "unavailable", "the operating system or the device cannot do this")        \
     /* Frames. */                                                                                  \
     X(SHORT, -20, "short", "the frame ends before its fields do")                                  \
     X(VERSION, -21, "version",                                                                     \

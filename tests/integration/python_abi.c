@@ -39,6 +39,8 @@ main(void)
     MEMBER(confcast_options, pull_wait_ms);
     MEMBER(confcast_options, pull_after_ms);
     MEMBER(confcast_options, crash_starts_max);
+    MEMBER(confcast_options, unused);
+    MEMBER(confcast_options, xdp);
     END();
     BEGIN(confcast_scope_options);
     MEMBER(confcast_scope_options, size);
