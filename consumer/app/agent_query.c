@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "consumer/app/agent_stats.h"
 #include "consumer/cache.h"
 #include "consumer/scope.h"
 #include "consumer/view.h"
@@ -175,6 +176,27 @@ served(const struct cfc_agent_server *server, const char *scope)
 }
 
 static int
+answer_stats(const struct cfc_agent_server *server, const char *what, struct cfc_buffer *out)
+{
+    struct confcast_stats stats = {.size = sizeof(stats)};
+    char text[CFC_AGENT_STATS_SIZE_MAX];
+    size_t size;
+    int error = confcast_stats(server->config.client, &stats);
+
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    if (strcmp(what, "stats") == 0) {
+        size = cfc_agent_stats_json(&stats, text, sizeof(text));
+    } else if (strcmp(what, "metrics") == 0) {
+        size = cfc_agent_stats_metrics(&stats, text, sizeof(text));
+    } else {
+        return CONFCAST_ERR_NOT_FOUND;
+    }
+    return cfc_buffer_add(out, text, size);
+}
+
+static int
 answer(const struct cfc_agent_server *server, const char *scope, const char *pointer,
        struct cfc_buffer *json)
 {
@@ -224,7 +246,8 @@ serve_one(const struct cfc_agent_server *server, int fd)
         return;
     }
     cfc_buffer_init(&json, &cfc_consumer_heap, ANSWER_SIZE_MAX);
-    code = answer(server, request, pointer, &json);
+    code = request[0] != '\0' ? answer(server, request, pointer, &json)
+                              : answer_stats(server, pointer, &json);
     if (code != CONFCAST_OK) {
         json.size = 0;
     }

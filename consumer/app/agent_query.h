@@ -1,5 +1,5 @@
-/* `confcast-agent get`: the running agent answers on a unix socket in its state directory; without
- * one the disk cache does. */
+/* `confcast-agent get` and `stats`: the running agent answers on a unix socket in its state
+ * directory; without one the disk cache does. */
 #ifndef CFC_AGENT_QUERY_H
 #define CFC_AGENT_QUERY_H
 
@@ -15,6 +15,7 @@ struct cfc_agent_server;
 
 struct cfc_agent_server_config {
     const char *state_dir;
+    struct confcast *client; /* whose counters to tell */
     struct confcast_scope *const *scopes;
     const char *const *paths; /* of the scopes */
     size_t scope_count;
@@ -25,7 +26,8 @@ int cfc_agent_server_start(const struct cfc_agent_server_config *config,
                            struct cfc_agent_server **out);
 void cfc_agent_server_stop(struct cfc_agent_server *server); /* NULL is fine */
 
-/* The canonical JSON of `pointer` in what `scope` serves, in a buffer that the caller frees in any
+/* The canonical JSON of `pointer` in what `scope` serves (or, with the empty scope, the agent's
+ * counters: "stats" as JSON, "metrics" for Prometheus), in a buffer that the caller frees in any
  * case.  NOT_FOUND: no such scope or value here; INVALID: no JSON Pointer; CLOSED: no agent runs,
  * or it ended before it had answered; TIMEOUT, IO, NO_MEMORY. */
 int cfc_agent_ask(const char *state_dir, const char *scope, const char *pointer,

@@ -5,15 +5,16 @@
  *                    [--label k=v ...] [--share SOCKET [--share-mode 660]]
  *                    [--export DIR [--export-mode 640]] [--exec COMMAND [--exec-timeout 60]]
  *                    [--pull auto|only|off] [--pull-ca FILE] [--pull-cert FILE --pull-key FILE]
- *                    [--pull-wait-ms N] [--pull-after-ms N]
+ *                    [--pull-wait-ms N] [--pull-after-ms N] [--xdp off|auto|native|generic]
  *                    [--events -|FILE] [--verbose]
  *     confcast-agent get --state-dir DIR SCOPE [POINTER]
+ *     confcast-agent stats --state-dir DIR [--metrics]
  *
  * Threads: main waits for signals (SIGTERM and SIGINT end it, SIGUSR1 has it write its counters as
  * an event); the library runs its loop (two UDP sockets, and HTTP while it pulls), a persister
- * thread (disk) and liburcu's call_rcu thread; one thread writes events, one answers `get` on
- * DIR/agent.sock, one serves the processes of this host on SOCKET, one writes files to DIR and runs
- * COMMAND. */
+ * thread (disk) and liburcu's call_rcu thread; one thread writes events, one answers `get` and
+ * `stats` on DIR/agent.sock, one serves the processes of this host on SOCKET, one writes files to
+ * DIR and runs COMMAND. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -23,12 +24,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "confcast/confcast.h"
 #include "consumer/app/agent_events.h"
 #include "consumer/app/agent_query.h"
+#include "consumer/app/agent_stats.h"
 #include "consumer/app/notify.h"
 #include "consumer/app/outlet.h"
 #include "consumer/app/share_server.h"
@@ -67,7 +70,8 @@ write_usage(FILE *out)
 {
     fputs("usage: confcast-agent --fleet FILE --credential FILE --scope SCOPE [--scope SCOPE]...\n"
           "           --interface IF --state-dir DIR [OPTION]...\n"
-          "       confcast-agent get --state-dir DIR SCOPE [POINTER]\n",
+          "       confcast-agent get --state-dir DIR SCOPE [POINTER]\n"
+          "       confcast-agent stats --state-dir DIR [--metrics]\n",
           out);
 }
 
@@ -108,6 +112,9 @@ help(void)
         "  --pull-cert FILE --pull-key FILE  this consumer's certificate\n"
         "  --pull-wait-ms N         how long a control plane waits for news (10000)\n"
         "  --pull-after-ms N        how long multicast may be of no help (10000)\n"
+        "  --xdp off|auto|native|generic  have the kernel drop what nobody on this host wants:\n"
+        "                           never (the default), in the driver or else behind it, in\n"
+        "                           it, or behind it; takes CAP_BPF and CAP_NET_ADMIN\n"
         "  --help                   this\n",
         stdout);
     return 0;
@@ -160,38 +167,11 @@ static void
 print_stats(struct confcast *client, struct cfc_agent_events *events)
 {
     struct confcast_stats stats = {.size = sizeof(stats)};
-    struct line line = {.size = 0};
-    const char *comma = "";
+    char text[CFC_AGENT_STATS_SIZE_MAX];
 
-    if (events == NULL || confcast_stats(client, &stats) != CONFCAST_OK) {
-        return;
+    if (events != NULL && confcast_stats(client, &stats) == CONFCAST_OK) {
+        cfc_agent_events_put(events, text, cfc_agent_stats_json(&stats, text, sizeof(text)));
     }
-    add(&line,
-        "{\"event\":\"stats\",\"datagrams\":%llu,\"wrong_source\":%llu,\"truncated\":%llu,"
-        "\"overflows\":%llu,\"receive_buffer_bytes\":%u,\"sockets_opened\":%llu,"
-        "\"is_interface_up\":%s,\"is_linked\":%s,",
-        (unsigned long long)stats.datagrams, (unsigned long long)stats.wrong_source,
-        (unsigned long long)stats.truncated, (unsigned long long)stats.overflows,
-        stats.receive_buffer_size, (unsigned long long)stats.sockets_opened,
-        stats.is_interface_up ? "true" : "false", stats.is_linked ? "true" : "false");
-    add(&line,
-        "\"frames\":%llu,\"symbols\":%llu,\"symbols_duplicate\":%llu,\"symbols_decoded\":%llu,"
-        "\"nacks\":%llu,\"reports\":%llu,\"contents\":%llu,\"retired_bytes\":%llu,\"refused\":{",
-        (unsigned long long)stats.frames, (unsigned long long)stats.symbols,
-        (unsigned long long)stats.symbols_duplicate, (unsigned long long)stats.symbols_decoded,
-        (unsigned long long)stats.nacks, (unsigned long long)stats.reports,
-        (unsigned long long)stats.contents, (unsigned long long)stats.retired_size);
-    for (int i = 0; i < (int)(sizeof(stats.refused) / sizeof(stats.refused[0])); i++) {
-        if (stats.refused[i] > 0) {
-            add(&line, "%s\"%s\":%llu", comma, confcast_error_word(-i),
-                (unsigned long long)stats.refused[i]);
-            comma = ",";
-        }
-    }
-    add(&line, "},\"is_pulling\":%s,\"pulls\":%llu,\"pull_failures\":%llu,\"pull_bytes\":%llu}\n",
-        stats.is_pulling ? "true" : "false", (unsigned long long)stats.pulls,
-        (unsigned long long)stats.pull_failures, (unsigned long long)stats.pull_bytes);
-    cfc_agent_events_put(events, line.text, line.size);
 }
 
 static void
@@ -219,6 +199,18 @@ add_label(struct arguments *a, char *text)
     a->labels[a->options.label_count++] = (struct confcast_label){.key = text, .value = equals + 1};
     a->options.labels = a->labels;
     return 0;
+}
+
+static int
+parse_xdp(const char *text, enum confcast_xdp *xdp)
+{
+    for (int i = 0; i <= CONFCAST_XDP_GENERIC; i++) {
+        if (strcmp(text, cfc_agent_xdp_words[i]) == 0) {
+            *xdp = (enum confcast_xdp)i;
+            return 0;
+        }
+    }
+    return -1;
 }
 
 static int
@@ -275,11 +267,15 @@ parse_seconds(const char *text, uint32_t *seconds)
 
 /* 0, or an exit code. */
 static int
-parse_pull_option(int c, char *text, struct confcast_options *options)
+parse_network_option(int c, char *text, struct confcast_options *options)
 {
     switch (c) {
     case 'p':
         return parse_pull(text, &options->pull) == 0 ? 0 : usage("--pull wants auto, only or off");
+    case 'X':
+        return parse_xdp(text, &options->xdp) == 0
+                   ? 0
+                   : usage("--xdp wants off, auto, native or generic");
     case 'A':
         options->pull_ca_file = text;
         return 0;
@@ -328,6 +324,7 @@ parse(int argc, char **argv, struct arguments *a)
         {"pull-key", required_argument, NULL, 'K'},
         {"pull-wait-ms", required_argument, NULL, 'W'},
         {"pull-after-ms", required_argument, NULL, 'T'},
+        {"xdp", required_argument, NULL, 'X'},
         {NULL, 0, NULL, 0},
     };
     int code;
@@ -392,7 +389,7 @@ parse(int argc, char **argv, struct arguments *a)
             }
             break;
         default:
-            code = parse_pull_option(c, optarg, &a->options);
+            code = parse_network_option(c, optarg, &a->options);
             if (code != 0) {
                 return code;
             }
@@ -488,6 +485,7 @@ run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *
         confcast_on_event(client, print_event, events);
     }
     cfc_share_adopt_seed(a->options.state_dir);
+    query.client = client;
     error = subscribe_all(a, client, scopes);
     if (error == CONFCAST_OK) {
         error = cfc_agent_server_start(&query, &server);
@@ -520,6 +518,58 @@ run_agent(struct arguments *a, struct cfc_agent_events *events, const sigset_t *
     cfc_agent_server_stop(server);
     confcast_close(client);
     return error == CONFCAST_OK ? 0 : EXIT_CANNOT_START;
+}
+
+/* Exactly the bytes, so that they can be compared; a terminal gets a line end as well. */
+static int
+print_answer(struct cfc_buffer *answer)
+{
+    int error = CONFCAST_OK;
+
+    if (fwrite(answer->bytes, 1, answer->size, stdout) != answer->size ||
+        (isatty(STDOUT_FILENO) && answer->size > 0 && answer->bytes[answer->size - 1] != '\n' &&
+         putchar('\n') == EOF) ||
+        fflush(stdout) != 0) {
+        error = CONFCAST_ERR_IO;
+    }
+    cfc_buffer_free(answer);
+    return error == CONFCAST_OK ? 0 : EXIT_CANNOT_START;
+}
+
+/* The counters of the running agent. */
+static int
+stats(int argc, char **argv)
+{
+    static const struct option known[] = {{"state-dir", required_argument, NULL, 'd'},
+                                          {"metrics", no_argument, NULL, 'm'},
+                                          {NULL, 0, NULL, 0}};
+    const char *state_dir = NULL;
+    bool is_metrics = false;
+    struct cfc_buffer text;
+    int error;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        if (c == 'd') {
+            state_dir = optarg;
+        } else if (c == 'm') {
+            is_metrics = true;
+        } else {
+            return usage("unknown option");
+        }
+    }
+    if (state_dir == NULL || optind < argc) {
+        return usage("stats wants --state-dir DIR [--metrics]");
+    }
+    error = cfc_agent_ask(state_dir, "", is_metrics ? "metrics" : "stats", &text);
+    if (error != CONFCAST_OK) {
+        cfc_buffer_free(&text);
+        fprintf(stderr, "confcast-agent: %s\n",
+                error == CONFCAST_ERR_CLOSED ? "no agent runs with this state directory"
+                                             : confcast_error_text(error));
+        return EXIT_CANNOT_START;
+    }
+    return print_answer(&text);
 }
 
 static int
@@ -556,14 +606,7 @@ get(int argc, char **argv)
                : error == CONFCAST_ERR_NOT_FOUND                                 ? EXIT_NOT_FOUND
                                                  : EXIT_CANNOT_START;
     }
-    /* Exactly the canonical bytes, so that they can be compared; a terminal gets a line end as
-     * well. */
-    if (fwrite(json.bytes, 1, json.size, stdout) != json.size ||
-        (isatty(STDOUT_FILENO) && putchar('\n') == EOF) || fflush(stdout) != 0) {
-        error = CONFCAST_ERR_IO;
-    }
-    cfc_buffer_free(&json);
-    return error == CONFCAST_OK ? 0 : EXIT_CANNOT_START;
+    return print_answer(&json);
 }
 
 int
@@ -585,6 +628,9 @@ main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "get") == 0) {
         return get(argc - 1, argv + 1);
     }
+    if (argc > 1 && strcmp(argv[1], "stats") == 0) {
+        return stats(argc - 1, argv + 1);
+    }
     code = parse(argc, argv, &arguments);
     if (code != 0) {
         return code;
@@ -595,6 +641,8 @@ main(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    /* What the unit grants is the agent's, and not that of commands which it runs. */
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL); /* whoever started us may have it ignored: commands are waited for */
     if (arguments.events != NULL) {
