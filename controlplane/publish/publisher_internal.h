@@ -16,9 +16,9 @@ enum {
     CFC_PUBLISHER_RECONNECT_MS = 100,
     CFC_PUBLISHER_TICK_MS = 500,
     CFC_PUBLISHER_FRESH_PAUSE = 9, /* times what the last FRESH took: it costs a tenth at most */
-    /* From a change to its FRESH.  Consumers check a signature for it, which the change itself does
-     * not wait for; it helps those who lost the head and its first repeat. */
-    CFC_PUBLISHER_FRESH_DELAY_MS = 20,
+    /* From a change to its FRESH, for which every consumer checks a signature: by then the head has
+     * gone as often as it does, and those who lost it every time learn of it. */
+    CFC_PUBLISHER_FRESH_DELAY_MS = 250,
     CFC_PUBLISHER_CONSUMERS_MAX = 1 << 20, /* told apart for the fleet size */
     CFC_PUBLISHER_HELLOS_MAX = 1024,       /* of consumers that pull, not yet looked at */
 };

@@ -142,21 +142,53 @@ cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const str
     s->version = head->version;
     s->group = (uint32_t)(frame->key % ht->group_count);
     s->news_ns = is_news ? now_ns : 0;
+    s->holders = 0;
     unschedule(ht, slot);
     s->is_stop = head->kind != CFC_HEAD_NORMAL;
     schedule(ht, slot, 0, now_ns);
     return CONFCAST_OK;
 }
 
-uint64_t
-cfc_head_tx_note_report(struct cfc_head_tx *ht, uint64_t scope_id, uint64_t epoch, uint64_t version,
-                        uint64_t now_ns)
+/* Whether a report says what became of the version of `s`, so that its head is needed no more. */
+static bool
+is_settled(const struct cfc_head_slot *s, const struct cfc_report_entry *entry)
 {
-    uint32_t slot = cfc_head_tx_find(ht, scope_id);
+    return entry->epoch == s->epoch && entry->accepted >= s->version &&
+           entry->state != CFC_APPLY_NONE && entry->state != CFC_APPLY_RECEIVING;
+}
+
+static void
+note_follower(struct cfc_head_tx *ht, uint32_t slot, uint32_t consumer,
+              const struct cfc_report_entry *entry)
+{
+    struct cfc_head_slot *s = &ht->slots[slot];
+    uint64_t bit;
+
+    if (consumer >= CFC_HEAD_FOLLOWERS_MAX) {
+        s->has_many = true;
+        return;
+    }
+    bit = UINT64_C(1) << consumer;
+    s->followers |= bit;
+    s->holders = is_settled(s, entry) ? s->holders | bit : s->holders & ~bit;
+    if (s->sending > 0 && !s->has_many && s->holders == s->followers) {
+        unschedule(ht, slot);
+    }
+}
+
+uint64_t
+cfc_head_tx_note_report(struct cfc_head_tx *ht, uint32_t consumer,
+                        const struct cfc_report_entry *entry, uint64_t now_ns)
+{
+    uint32_t slot = cfc_head_tx_find(ht, entry->scope_id);
     uint64_t since_ns;
 
-    if (slot == CFC_SLOT_NONE || ht->slots[slot].news_ns == 0 || ht->slots[slot].epoch != epoch ||
-        ht->slots[slot].version != version) {
+    if (slot == CFC_SLOT_NONE) {
+        return 0;
+    }
+    note_follower(ht, slot, consumer, entry);
+    if (ht->slots[slot].news_ns == 0 || ht->slots[slot].epoch != entry->epoch ||
+        ht->slots[slot].version != entry->serving_version) {
         return 0;
     }
     since_ns = ht->slots[slot].news_ns;

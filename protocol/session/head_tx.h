@@ -3,7 +3,9 @@
  * A new head is sent at once and then repeated 0.3, 10, 50 and 250 ms later, so that a single lost
  * frame costs little of the content that follows, and not a FRESH period.  First sendings go before
  * every repeat, and among them heads that take something back (disabled, deleted, rolled back)
- * before all others: the sender sends those before anything else it has.
+ * before all others: the sender sends those before anything else it has.  A small fleet tells when
+ * repeats are of no use: once all consumers that ever reported on the scope have said what became
+ * of the version, its head rests.
  *
  * It does not judge whether a content is held.  One thread owns it. */
 #ifndef CFC_SESSION_HEAD_TX_H
@@ -18,10 +20,12 @@
 #include "protocol/session/sender.h"
 #include "protocol/session/slot_list.h"
 #include "protocol/wire/head.h"
+#include "protocol/wire/report.h"
 
 enum {
     CFC_HEAD_SENDINGS = 5, /* the first one and four repeats */
-    CFC_HEAD_RESTING = CFC_HEAD_SENDINGS
+    CFC_HEAD_RESTING = CFC_HEAD_SENDINGS,
+    CFC_HEAD_FOLLOWERS_MAX = 64 /* told apart; of a scope with more all repeats go */
 };
 
 struct cfc_head_slot {
@@ -31,8 +35,11 @@ struct cfc_head_slot {
     uint64_t epoch;
     uint64_t version;
     uint64_t due_ns;
-    uint64_t news_ns; /* when it came, until its first report; 0: reported, or no news */
+    uint64_t news_ns;   /* when it came, until its first report; 0: reported, or no news */
+    uint64_t followers; /* bit per place in the roster: reported on the scope */
+    uint64_t holders;   /* those of them that need this head no more */
     uint32_t group;
+    bool has_many;    /* followers beyond those that have a bit */
     bool is_stop;     /* takes something back */
     uint32_t sending; /* which comes next, 0..CFC_HEAD_SENDINGS-1, or CFC_HEAD_RESTING */
 };
@@ -69,10 +76,11 @@ int cfc_head_tx_drop(struct cfc_head_tx *ht, uint64_t scope_id);
 /* The slot of a scope, or CFC_SLOT_NONE. */
 uint32_t cfc_head_tx_find(const struct cfc_head_tx *ht, uint64_t scope_id);
 
-/* A report says that a consumer serves this version of a scope: how long its head has been here if
- * this is the first such report and the head was news, else 0. */
-uint64_t cfc_head_tx_note_report(struct cfc_head_tx *ht, uint64_t scope_id, uint64_t epoch,
-                                 uint64_t version, uint64_t now_ns);
+/* What the consumer at this place in the roster reports on a scope.  If it serves the version of
+ * the head that is held, this is the first such report and the head was news: how long the head has
+ * been here, else 0. */
+uint64_t cfc_head_tx_note_report(struct cfc_head_tx *ht, uint32_t consumer,
+                                 const struct cfc_report_entry *entry, uint64_t now_ns);
 
 /* The next head that is due, for its group; AGAIN.  out->pass_since_ns is set with its first
  * sending. */

@@ -17,7 +17,7 @@ static void
 bring_forward(struct cfc_report_rx *r, bool is_urgent, uint32_t window_ms, uint64_t now_ns)
 {
     uint64_t window_ns = window_ms * CFC_MS / (is_urgent ? CFC_REPORT_URGENT_PART : 1);
-    uint64_t at_ns = now_ns + cfc_prng_below(r->prng, window_ns);
+    uint64_t at_ns = now_ns + CFC_REPORT_REST_NS + cfc_prng_below(r->prng, window_ns);
 
     if (at_ns < r->at_ns) {
         r->at_ns = at_ns;

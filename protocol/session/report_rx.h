@@ -3,7 +3,9 @@
  * A report says everything; report_seq names its content.  It is repeated, ever more rarely, until
  * the engine echoes its number, and again after the refresh interval as a sign of life.  What
  * changes is spread over the report window, what operators wait for (applied, rejected, prepared,
- * reverted) over an eighth of it, since the window follows the size of the fleet.
+ * reverted) over an eighth of it, since the window follows the size of the fleet.  No change is
+ * reported before it has rested for a moment: changes come in twos and threes, and consumers that
+ * share processors are to apply before one of them tells of it.
  *
  * No I/O, no allocation, no clock; one thread at a time. */
 #ifndef CFC_SESSION_REPORT_RX_H
@@ -20,6 +22,8 @@ enum {
     CFC_REPORT_TRIES_MAX = 6,     /* without an echo: the session may be dead */
     CFC_REPORT_URGENT_PART = 8    /* urgent reports use this part of the window */
 };
+
+#define CFC_REPORT_REST_NS (2 * CFC_MS)
 
 struct cfc_report_rx {
     uint64_t seq; /* of the last report sent; 0 = none */

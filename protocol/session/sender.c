@@ -26,6 +26,7 @@ cfc_sender_config_defaults(struct cfc_sender_config *config)
     config->scopes_max = 1 << 14;
     config->contents_max = 1 << 12;
     config->gather_ns = CFC_MS;
+    config->echo_ns = 50 * CFC_MS;
     config->unicast_askers_max = 2;
     config->status_period_ns = 500 * CFC_MS;
     config->repair_rate_bytes = 31250000; /* 250 Mbit/s */

@@ -66,6 +66,9 @@ struct cfc_sender_config {
     uint32_t scopes_max;    /* heads held */
     uint32_t contents_max;  /* contents held */
     uint64_t gather_ns;     /* a NACKed block waits this long for other askers, at most */
+    uint64_t
+        echo_ns; /* in a small fleet (one STATUS has room for all) the echoes of this long go
+                    together; below the spacing of repeated reports.  0 = one by one, at once */
     uint32_t unicast_askers_max; /* up to this many askers are answered by unicast, more by
                                     multicast; 1..8 */
     uint64_t status_period_ns;   /* of STATUS, and of the replay of changed FRESH pages */

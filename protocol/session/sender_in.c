@@ -183,7 +183,7 @@ on_nack(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_ad
 /* The groups that its scopes are sent to.  The first report that serves a head ends what is
  * measured of it. */
 static uint32_t
-scan_report(struct cfc_sender *s, const struct cfc_report *report, uint64_t now_ns)
+scan_report(struct cfc_sender *s, uint32_t slot, const struct cfc_report *report, uint64_t now_ns)
 {
     uint32_t groups = 0;
     uint64_t time_ns;
@@ -193,8 +193,7 @@ scan_report(struct cfc_sender *s, const struct cfc_report *report, uint64_t now_
 
         cfc_report_entry_at(report, i, &entry);
         groups |= UINT32_C(1) << entry.scope_id % s->config.group_count;
-        time_ns = cfc_head_tx_note_report(&s->heads, entry.scope_id, entry.epoch,
-                                          entry.serving_version, now_ns);
+        time_ns = cfc_head_tx_note_report(&s->heads, slot, &entry, now_ns);
         if (time_ns != 0) {
             cfc_latency_note(&s->stats.ack_latency, time_ns);
         }
@@ -230,7 +229,7 @@ on_report(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_
     if (report.report_seq < c->report_seq) {
         return CONFCAST_OK; /* overtaken by a newer one */
     }
-    c->groups |= scan_report(s, &report, now_ns);
+    c->groups |= scan_report(s, slot, &report, now_ns);
     code = push_upcall(s, CFC_UPCALL_REPORT, c->id, c->id_size, from, frame);
     if (code != CONFCAST_OK) {
         s->stats.reports_refused++;
@@ -238,6 +237,9 @@ on_report(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_
         return code;
     }
     s->stats.reports++;
+    if (s->roster.echoes.count == 0) {
+        s->echo_due_ns = now_ns + s->config.echo_ns;
+    }
     cfc_roster_note_report(&s->roster, slot, &report);
     return CONFCAST_OK;
 }

@@ -27,21 +27,47 @@ write_status(const struct cfc_sender *s, const struct cfc_now *now, const struct
     (void)code;
 }
 
-static int
-poll_echo(struct cfc_sender *s, const struct cfc_now *now, uint8_t *header, size_t capacity,
-          struct cfc_tx *out)
+/* Whether the fleet is so small that one frame has room for an echo to everybody. */
+static bool
+gathers_echoes(const struct cfc_sender *s)
 {
-    uint32_t slot = cfc_roster_take_echo(&s->roster);
-    const struct cfc_consumer *c;
-    struct cfc_echo echo;
+    return s->config.echo_ns > 0 && s->roster.known.count <= CFC_STATUS_ECHOES_MAX &&
+           cfc_sender_fleet_size(s) <= CFC_STATUS_ECHOES_MAX;
+}
 
-    if (slot == CFC_SLOT_NONE) {
+uint64_t
+cfc_sender_echo_due(const struct cfc_sender *s)
+{
+    if (cfc_slot_list_is_empty(&s->roster.echoes)) {
+        return CFC_NEVER;
+    }
+    return gathers_echoes(s) ? s->echo_due_ns : 0;
+}
+
+/* One by one to those who reported; in a small fleet those of some time in one frame for all. */
+static int
+poll_echo(struct cfc_sender *s, const struct cfc_now *now, bool may_multicast, uint8_t *header,
+          size_t capacity, struct cfc_tx *out)
+{
+    uint32_t max = gathers_echoes(s) && may_multicast ? CFC_STATUS_ECHOES_MAX : 1;
+    struct cfc_echo echoes[CFC_STATUS_ECHOES_MAX];
+    const struct cfc_consumer *c = NULL;
+    uint16_t count = 0;
+
+    if (cfc_sender_echo_due(s) > now->mono_ns) {
         return CONFCAST_ERR_AGAIN;
     }
-    c = &s->roster.consumers[slot];
-    echo = (struct cfc_echo){.consumer_key = c->key, .report_seq = c->report_seq};
-    write_status(s, now, &echo, 1, header, capacity, out);
-    out->to = c->current.address;
+    while (count < max && !cfc_slot_list_is_empty(&s->roster.echoes)) {
+        c = &s->roster.consumers[cfc_roster_take_echo(&s->roster)];
+        echoes[count++] = (struct cfc_echo){.consumer_key = c->key, .report_seq = c->report_seq};
+    }
+    write_status(s, now, echoes, count, header, capacity, out);
+    if (count > 1) {
+        out->is_multicast = true;
+        out->group = s->config.group_count;
+    } else {
+        out->to = c->current.address;
+    }
     return CONFCAST_OK;
 }
 
@@ -98,7 +124,7 @@ poll_next(struct cfc_sender *s, const struct cfc_now *now, bool may_multicast, u
         return CONFCAST_OK;
     }
     if (cfc_link_tx_poll(&s->link, header, capacity, out) == CONFCAST_OK ||
-        poll_echo(s, now, header, capacity, out) == CONFCAST_OK) {
+        poll_echo(s, now, may_multicast, header, capacity, out) == CONFCAST_OK) {
         return CONFCAST_OK;
     }
     if (may_multicast &&
@@ -166,9 +192,10 @@ calm_until(const struct cfc_sender *s)
 {
     uint64_t due_ns = s->status_due_ns;
 
-    if (s->link.reply_count > 0 || !cfc_slot_list_is_empty(&s->roster.echoes)) {
+    if (s->link.reply_count > 0) {
         return 0;
     }
+    due_ns = cfc_sender_min(due_ns, cfc_sender_echo_due(s));
     due_ns = cfc_sender_min(due_ns, cfc_head_tx_deadline(&s->heads));
     due_ns = cfc_sender_min(due_ns, cfc_beacon_tx_deadline(&s->beacons));
     due_ns = cfc_sender_min(due_ns, cfc_beacon_tx_sweep_deadline(&s->beacons));
@@ -237,7 +264,7 @@ cfc_sender_deadline(const struct cfc_sender *s)
     uint64_t multicast_ns = cfc_pacer_ready_ns(&s->pacer, s->config.frame_size_max);
     uint64_t due_ns = s->status_due_ns;
 
-    if (s->link.reply_count > 0 || !cfc_slot_list_is_empty(&s->roster.echoes)) {
+    if (s->link.reply_count > 0) {
         return 0;
     }
     if (cfc_content_tx_is_busy(&s->contents)) {
@@ -246,6 +273,6 @@ cfc_sender_deadline(const struct cfc_sender *s)
     due_ns = cfc_sender_min(due_ns, cfc_head_tx_deadline(&s->heads));
     due_ns = cfc_sender_min(due_ns, cfc_beacon_tx_deadline(&s->beacons));
     due_ns = cfc_sender_min(due_ns, cfc_beacon_tx_sweep_deadline(&s->beacons));
-    return cfc_sender_min(cfc_sender_max(due_ns, multicast_ns),
-                          cfc_repair_deadline(&s->repair, multicast_ns));
+    due_ns = cfc_sender_min(cfc_sender_max(due_ns, multicast_ns), cfc_sender_echo_due(s));
+    return cfc_sender_min(due_ns, cfc_repair_deadline(&s->repair, multicast_ns));
 }

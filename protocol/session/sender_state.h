@@ -38,6 +38,7 @@ struct cfc_sender {
     struct cfc_fleet_loss loss;
     uint64_t advice_seq;
     uint64_t status_due_ns;
+    uint64_t echo_due_ns;   /* of the echoes that wait, in a small fleet */
     uint64_t calm_until_ns; /* before it nothing but contents can be due; 0: look again.  Whatever
                                may add something else sets it to 0 */
     bool is_repair_turn;    /* repair and contents alternate when both have something to send */
@@ -46,6 +47,9 @@ struct cfc_sender {
 
 /* The largest fleet that any shard tells of. */
 uint32_t cfc_sender_fleet_size(const struct cfc_sender *s);
+
+/* When echoes go: 0 at once, CFC_NEVER for none. */
+uint64_t cfc_sender_echo_due(const struct cfc_sender *s);
 
 /* Fits the windows to the fleet, or to the roster when that is larger. */
 void cfc_sender_fit_windows(struct cfc_sender *s);

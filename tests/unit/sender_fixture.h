@@ -130,6 +130,7 @@ bed_init(struct bed *bed)
     bed->config.group_count = BED_CONTROL_GROUP;
     bed->config.rate_bytes = 0;
     bed->config.repair_rate_bytes = 0;
+    bed->config.echo_ns = 0;
     bed->config.windows.nack_us = 250; /* so that gather_ns is what is gathered */
     bed->config.consumers_max = 64;
     bed->config.scopes_max = 16;
