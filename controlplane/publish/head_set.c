@@ -391,7 +391,7 @@ is_page_changed(const struct cfc_head_set *set, uint32_t page)
 
 int
 cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns,
-                   uint64_t not_after_unix_ns, uint32_t fleet_size,
+                   uint64_t not_after_unix_ns, uint32_t fleet_size, bool is_period,
                    int (*fn)(void *arg, const uint8_t *frame, size_t size, bool is_changed),
                    void *arg)
 {
@@ -418,7 +418,7 @@ cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns
     for (size_t i = 0; i < set->count; i++) {
         set->entries[i] = set->heads[i]->entry;
     }
-    set->fresh_count++;
+    set->fresh_count += is_period;
     error = cfc_fresh_builder_init(&builder, &fixed, set->entries, (uint32_t)set->count, set->nodes,
                                    &set->config.signer, set->shas[0]);
     for (uint32_t page = 0; error == CONFCAST_OK && page < page_count; page++) {

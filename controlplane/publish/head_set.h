@@ -56,10 +56,11 @@ struct cfc_signed_head *cfc_head_set_at(struct cfc_head_set *set, size_t idx);
 /* Signs a FRESH over all heads and calls `fn` with each of its pages; a page is changed when one of
  * its heads is new since the last `changed_periods` calls, or when it is the only one.  The signed
  * time rises with every call, also when the clock that tells unix_ns stepped back: consumers refuse
- * an older one of the same sequence.  NO_MEMORY,
- * LIMIT (more than 131,072 scopes), or what fn returned. */
+ * an older one of the same sequence.  Without `is_period`, for one that not everybody gets, the
+ * call does not count, and pages stay changed for those that follow.  NO_MEMORY, LIMIT (more than
+ * 131,072 scopes), or what fn returned. */
 int cfc_head_set_fresh(struct cfc_head_set *set, uint64_t sequence, uint64_t unix_ns,
-                       uint64_t not_after_unix_ns, uint32_t fleet_size,
+                       uint64_t not_after_unix_ns, uint32_t fleet_size, bool is_period,
                        int (*fn)(void *arg, const uint8_t *frame, size_t size, bool is_changed),
                        void *arg);
 

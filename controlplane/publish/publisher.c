@@ -106,6 +106,22 @@ has_engine(const struct cfc_publisher *p)
     return p->engine_socket != NULL;
 }
 
+static uint64_t
+next_engine_fresh_ns(const struct cfc_publisher *p)
+{
+    uint64_t at_ns = p->fresh_due_ns > p->fresh_free_ns ? p->fresh_due_ns : p->fresh_free_ns;
+
+    return p->is_fresh_due && at_ns < p->next_fresh_ns ? at_ns : p->next_fresh_ns;
+}
+
+static uint64_t
+next_fresh_ns(const struct cfc_publisher *p)
+{
+    uint64_t at_ns = next_engine_fresh_ns(p);
+
+    return p->is_pull_fresh_due && p->fresh_free_ns < at_ns ? p->fresh_free_ns : at_ns;
+}
+
 static void
 run_timers(struct cfc_publisher *p)
 {
@@ -114,9 +130,9 @@ run_timers(struct cfc_publisher *p)
     if (has_engine(p) && !cfc_engine_link_is_open(&p->link) && now >= p->next_connect_ns) {
         try_connect(p);
     }
-    if (makes_fresh(p) &&
-        (now >= p->next_fresh_ns || (p->is_fresh_due && now >= p->fresh_free_ns))) {
-        int error = cfc_publisher_hand_fresh(p);
+    if (makes_fresh(p) && now >= next_fresh_ns(p)) {
+        bool is_for_engine = now >= next_engine_fresh_ns(p);
+        int error = cfc_publisher_hand_fresh(p, is_for_engine);
 
         if (error != CONFCAST_OK) {
             cfc_publisher_disconnected(p, confcast_error_word(error));
@@ -148,8 +164,7 @@ wait_ms(const struct cfc_publisher *p)
     }
     /* While it refuses none is sent: one that is due must not keep the thread awake. */
     if (makes_fresh(p)) {
-        uint64_t fresh = p->is_fresh_due && p->fresh_free_ns < p->next_fresh_ns ? p->fresh_free_ns
-                                                                                : p->next_fresh_ns;
+        uint64_t fresh = next_fresh_ns(p);
 
         next = fresh < next ? fresh : next;
     }

@@ -163,6 +163,19 @@ fleet_size(struct cfc_publisher *p)
 }
 
 static int
+keep_fresh_page(void *arg, const uint8_t *frame, size_t size, bool is_changed)
+{
+    struct cfc_publisher *p = arg;
+
+    (void)is_changed;
+    if (p->config.pull != NULL) {
+        /* Without memory for it those who pull keep the FRESH before. */
+        (void)cfc_pull_store_fresh_page(p->config.pull, frame, size);
+    }
+    return CONFCAST_OK;
+}
+
+static int
 hand_fresh_page(void *arg, const uint8_t *frame, size_t size, bool is_changed)
 {
     struct cfc_publisher *p = arg;
@@ -170,15 +183,12 @@ hand_fresh_page(void *arg, const uint8_t *frame, size_t size, bool is_changed)
         .type = CFC_HANDOFF_FRESH,
         .u.fresh = {.is_changed = is_changed, .frame = frame, .frame_size = size}};
 
-    if (p->config.pull != NULL) {
-        /* Without memory for it those who pull keep the FRESH before. */
-        (void)cfc_pull_store_fresh_page(p->config.pull, frame, size);
-    }
+    (void)keep_fresh_page(p, frame, size, is_changed);
     return p->is_synced ? cfc_engine_link_send(&p->link, &message, -1) : CONFCAST_OK;
 }
 
 int
-cfc_publisher_hand_fresh(struct cfc_publisher *p)
+cfc_publisher_hand_fresh(struct cfc_publisher *p, bool is_for_engine)
 {
     uint64_t now = cfc_publisher_unix_ns();
     uint64_t start_ns = cfc_publisher_mono_ns();
@@ -188,11 +198,14 @@ cfc_publisher_hand_fresh(struct cfc_publisher *p)
     if (p->config.pull != NULL) {
         cfc_pull_store_fresh_begin(p->config.pull);
     }
-    p->is_fresh_due = false;
-    p->next_fresh_ns = start_ns + p->config.fresh_period_ns;
-    error =
-        cfc_head_set_fresh(p->heads, cfc_service_seq(p->config.service), now,
-                           now + 10 * p->config.fresh_period_ns, fleet_size(p), hand_fresh_page, p);
+    p->is_pull_fresh_due = false;
+    if (is_for_engine) {
+        p->is_fresh_due = false;
+        p->next_fresh_ns = start_ns + p->config.fresh_period_ns;
+    }
+    error = cfc_head_set_fresh(p->heads, cfc_service_seq(p->config.service), now,
+                               now + 10 * p->config.fresh_period_ns, fleet_size(p), is_for_engine,
+                               is_for_engine ? hand_fresh_page : keep_fresh_page, p);
     if (p->config.pull != NULL && error == CONFCAST_OK) {
         cfc_pull_store_fresh_end(p->config.pull);
     }
@@ -218,7 +231,7 @@ cfc_publisher_hand_everything(struct cfc_publisher *p)
     }
     if (error == CONFCAST_OK) {
         p->is_synced = true; /* on an error the caller closes the link, which takes it back */
-        error = cfc_publisher_hand_fresh(p);
+        error = cfc_publisher_hand_fresh(p, true);
     }
     if (error == CONFCAST_OK) {
         message.type = CFC_HANDOFF_SYNCED;
@@ -254,16 +267,15 @@ add_contents(struct cfc_publisher *p, struct cfc_decision *const *decisions, siz
     return cfc_coded_set_add(p->contents, bodies, body_count);
 }
 
-/* Has FRESH tell of a change, together with those that come soon after it. */
+/* Has FRESH tell of a change, the engine's of all that come within the delay. */
 static void
 plan_fresh(struct cfc_publisher *p)
 {
-    uint64_t at_ns = cfc_publisher_mono_ns() + CFC_PUBLISHER_FRESH_DELAY_MS * CFC_MS;
-
-    if (!p->is_fresh_due && p->fresh_free_ns < at_ns) {
-        p->fresh_free_ns = at_ns;
+    if (!p->is_fresh_due) {
+        p->is_fresh_due = true;
+        p->fresh_due_ns = cfc_publisher_mono_ns() + CFC_PUBLISHER_FRESH_DELAY_MS * CFC_MS;
     }
-    p->is_fresh_due = true;
+    p->is_pull_fresh_due = p->config.pull != NULL;
 }
 
 /* Takes the head, unless it fails before the set has it. */

@@ -233,17 +233,28 @@ fresh_lists_every_head_once_and_marks_what_changed(void)
     }
     for (int period = 0; period < 5; period++) {
         pages = (struct pages){.b = &b};
-        CU_ASSERT_EQUAL_FATAL(cfc_head_set_fresh(b.heads, 200, 1000, 5000, 8, check_page, &pages),
-                              CONFCAST_OK);
+        CU_ASSERT_EQUAL_FATAL(
+            cfc_head_set_fresh(b.heads, 200, 1000, 5000, 8, true, check_page, &pages), CONFCAST_OK);
         CU_ASSERT_EQUAL(pages.entries, 200);
         CU_ASSERT_EQUAL(pages.count, 7);
         CU_ASSERT_EQUAL(pages.changed, period < 3 ? 7 : 0);
     }
     put(&b, decision_for("t/s7", 201, body_of(&b, 50, 999)));
     pages = (struct pages){.b = &b};
-    CU_ASSERT_EQUAL_FATAL(cfc_head_set_fresh(b.heads, 201, 1000, 5000, 8, check_page, &pages),
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_fresh(b.heads, 201, 1000, 5000, 8, true, check_page, &pages),
                           CONFCAST_OK);
     CU_ASSERT_EQUAL(pages.changed, 1);
+    for (int period = 0; period < 3; period++) {
+        /* What not everybody gets does not take a page's turn. */
+        pages = (struct pages){.b = &b};
+        CU_ASSERT_EQUAL_FATAL(
+            cfc_head_set_fresh(b.heads, 201, 1000, 5000, 8, false, check_page, &pages),
+            CONFCAST_OK);
+        pages = (struct pages){.b = &b};
+        CU_ASSERT_EQUAL_FATAL(
+            cfc_head_set_fresh(b.heads, 201, 1000, 5000, 8, true, check_page, &pages), CONFCAST_OK);
+        CU_ASSERT_EQUAL(pages.changed, period < 2 ? 1 : 0);
+    }
     teardown(&b);
 }
 
@@ -271,7 +282,7 @@ the_signed_time_rises_though_the_clock_steps_back(void)
     put(&b, decision_for("t/s", 1, body_of(&b, 50, 100)));
     for (uint32_t i = 0; i < sizeof(clock) / sizeof(clock[0]); i++) {
         CU_ASSERT_EQUAL_FATAL(
-            cfc_head_set_fresh(b.heads, 1, clock[i], clock[i] + 50, 8, take_times, &fresh),
+            cfc_head_set_fresh(b.heads, 1, clock[i], clock[i] + 50, 8, true, take_times, &fresh),
             CONFCAST_OK);
         CU_ASSERT_EQUAL(fresh.time_unix_ns, signed_times[i]);
         CU_ASSERT_EQUAL(fresh.not_after_unix_ns, signed_times[i] + 50);
@@ -326,8 +337,9 @@ many_heads_stay_in_order_and_are_replaced_wherever_they_are(void)
         CU_ASSERT_EQUAL(cfc_head_set_count(b.heads), COUNT);
         if (round != 2) {
             memset(&sum, 0, sizeof(sum));
-            CU_ASSERT_EQUAL(cfc_head_set_fresh(b.heads, 9, 1000, 2000, 1, count_entries, &sum),
-                            CONFCAST_OK);
+            CU_ASSERT_EQUAL(
+                cfc_head_set_fresh(b.heads, 9, 1000, 2000, 1, true, count_entries, &sum),
+                CONFCAST_OK);
             expected = round * COUNT;
             CU_ASSERT_EQUAL(sum.version, expected);
         }
@@ -342,7 +354,7 @@ a_fleet_without_scopes_still_gets_a_sign_of_life(void)
     struct pages pages = {.b = &b};
 
     open_sets(&b);
-    CU_ASSERT_EQUAL_FATAL(cfc_head_set_fresh(b.heads, 0, 1000, 5000, 0, check_page, &pages),
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_fresh(b.heads, 0, 1000, 5000, 0, true, check_page, &pages),
                           CONFCAST_OK);
     CU_ASSERT_EQUAL(pages.count, 1);
     CU_ASSERT_EQUAL(pages.entries, 0);

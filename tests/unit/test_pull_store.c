@@ -112,7 +112,7 @@ refresh(void)
 {
     cfc_pull_store_fresh_begin(store);
     CU_ASSERT_EQUAL_FATAL(cfc_head_set_fresh(heads, version, UNIX_NS + version,
-                                             UNIX_NS + 10 * CFC_S, 1, on_page, NULL),
+                                             UNIX_NS + 10 * CFC_S, 1, true, on_page, NULL),
                           CONFCAST_OK);
     cfc_pull_store_fresh_end(store);
 }
