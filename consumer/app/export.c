@@ -16,16 +16,17 @@
 
 static const char SUFFIX[] = ".json";
 
-/* Makes a directory that others may look into; one that is there is fine. */
+/* Makes a directory that others may look into; one that is there is fine, and synced with
+ * `is_doubtful`. */
 static int
-make_dir(int parent_fd, const char *name)
+make_dir(int parent_fd, const char *name, bool is_doubtful)
 {
     if (mkdirat(parent_fd, name, 0755) == 0) {
         return parent_fd != AT_FDCWD ? cfc_dir_sync(parent_fd) : CONFCAST_OK;
     }
     switch (errno) {
     case EEXIST:
-        return CONFCAST_OK;
+        return is_doubtful ? cfc_dir_sync(parent_fd) : CONFCAST_OK;
     case ENOENT:
         return CONFCAST_ERR_NOT_FOUND;
     case ENOSPC:
@@ -37,10 +38,10 @@ make_dir(int parent_fd, const char *name)
 }
 
 static int
-open_dir(int parent_fd, const char *name, int *fd)
+open_dir(int parent_fd, const char *name, bool is_doubtful, int *fd)
 {
     bool is_new;
-    int error = make_dir(parent_fd, name);
+    int error = make_dir(parent_fd, name, is_doubtful);
 
     return error == CONFCAST_OK ? cfc_dir_open(parent_fd, name, false, fd, &is_new) : error;
 }
@@ -49,12 +50,12 @@ int
 cfc_export_open(const char *dir, int *fd)
 {
     *fd = -1;
-    return open_dir(AT_FDCWD, dir, fd);
+    return open_dir(AT_FDCWD, dir, false, fd);
 }
 
 /* The directory of the scope's file; *name is what follows its last slash. */
 static int
-open_parent(int dir_fd, const char *scope, int *fd, const char **name)
+open_parent(int dir_fd, const char *scope, bool is_doubtful, int *fd, const char **name)
 {
     int error = CONFCAST_OK;
     const char *slash;
@@ -69,7 +70,7 @@ open_parent(int dir_fd, const char *scope, int *fd, const char **name)
 
         memcpy(segment, scope, (size_t)(slash - scope));
         segment[slash - scope] = '\0';
-        error = open_dir(*fd, segment, &inner);
+        error = open_dir(*fd, segment, is_doubtful, &inner);
         close(*fd);
         *fd = inner;
         scope = slash + 1;
@@ -114,12 +115,13 @@ replace(int dir_fd, const char *name, mode_t mode, const char *json, size_t size
 }
 
 int
-cfc_export_write(int dir_fd, const char *scope, mode_t mode, const char *json, size_t size)
+cfc_export_write(int dir_fd, const char *scope, mode_t mode, const char *json, size_t size,
+                 bool is_doubtful)
 {
     char file[CFC_SCOPE_SIZE_MAX + sizeof(SUFFIX)];
     const char *name;
     int fd;
-    int error = open_parent(dir_fd, scope, &fd, &name);
+    int error = open_parent(dir_fd, scope, is_doubtful, &fd, &name);
 
     if (error != CONFCAST_OK) {
         return error;
@@ -128,6 +130,8 @@ cfc_export_write(int dir_fd, const char *scope, mode_t mode, const char *json, s
     if (!is_there(fd, file, mode, json, size)) {
         cfc_dir_clean(fd);
         error = replace(fd, file, mode, json, size);
+    } else if (is_doubtful) {
+        error = cfc_dir_sync(fd);
     }
     close(fd);
     return error;

@@ -114,8 +114,10 @@ export_one(struct cfc_outlet *outlet, size_t i, const struct served *served,
            const struct cfc_buffer *json)
 {
     struct outlet_scope *scope = &outlet->scopes[i];
-    int error = cfc_export_write(outlet->export_fd, outlet->config.paths[i],
-                                 outlet->config.export_mode, (const char *)json->bytes, json->size);
+    bool is_doubtful = cfc_digest_is_zero(&scope->exported) || scope->export_error != CONFCAST_OK;
+    int error =
+        cfc_export_write(outlet->export_fd, outlet->config.paths[i], outlet->config.export_mode,
+                         (const char *)json->bytes, json->size, is_doubtful);
 
     if (error == CONFCAST_OK) {
         scope->exported = served->loaded->id;

@@ -59,7 +59,7 @@ struct peer {
 
 struct cfc_share_server {
     struct cfc_share_server_config config;
-    int listen_fd;
+    struct cfc_unix_listener listener;
     int wake_fd;
     bool is_short; /* of descriptors or memory: try again later */
     bool has_hook;
@@ -411,7 +411,7 @@ take_peer(struct cfc_share_server *server)
     struct ucred who = {.pid = 0};
     socklen_t size = sizeof(who);
     struct peer *peer;
-    int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd < 0) {
         /* Who waits stays in the queue: listening on would be told of it for ever. */
@@ -473,7 +473,7 @@ wait_for_events(struct cfc_share_server *server)
 
     server->polls[0] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
     server->polls[1] = (struct pollfd){
-        .fd = server->listen_fd,
+        .fd = server->listener.fd,
         .events = server->peer_count < CFC_SHARE_PEERS_MAX && !server->is_short ? POLLIN : 0};
     for (uint32_t i = 0; i < server->peer_count; i++) {
         server->polls[i + 2] = (struct pollfd){
@@ -565,13 +565,13 @@ cfc_share_server_start(const struct cfc_share_server_config *config, struct cfc_
         return CONFCAST_ERR_NO_MEMORY;
     }
     server->config = *config;
-    server->listen_fd = -1;
+    server->listener = (struct cfc_unix_listener){.fd = -1, .lock_fd = -1};
     for (uint32_t i = 0; i < CFC_RECEIVER_SCOPES_MAX; i++) {
         server->scopes[i].fd = -1;
     }
     server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     error = server->wake_fd >= 0 ? cfc_unix_listen(server->config.path, server->config.mode,
-                                                   BACKLOG, &server->listen_fd)
+                                                   BACKLOG, &server->listener)
                                  : CONFCAST_ERR_RESOURCE;
     if (error == CONFCAST_OK) {
         error = cfc_client_on_status(config->client, on_status, server);
@@ -611,10 +611,7 @@ cfc_share_server_stop(struct cfc_share_server *server)
             close(server->scopes[i].fd);
         }
     }
-    if (server->listen_fd >= 0) {
-        (void)unlink(server->config.path);
-        close(server->listen_fd);
-    }
+    cfc_unix_listen_close(&server->listener, server->config.path);
     if (server->wake_fd >= 0) {
         close(server->wake_fd);
     }

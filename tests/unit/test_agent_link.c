@@ -436,12 +436,13 @@ a_flood_of_refusals_is_no_flood_of_the_log(void)
 static int
 listen_instead(struct host *h)
 {
-    int fd;
+    struct cfc_unix_listener listener;
 
     cfc_share_server_stop(h->server);
     h->server = NULL;
-    CU_ASSERT_EQUAL_FATAL(cfc_unix_listen(h->path, 0600, 1, &fd), CONFCAST_OK);
-    return fd;
+    CU_ASSERT_EQUAL_FATAL(cfc_unix_listen(h->path, 0600, 1, &listener), CONFCAST_OK);
+    close(listener.lock_fd);
+    return listener.fd;
 }
 
 static int
@@ -639,31 +640,6 @@ listen_raw(const char *path, int type)
     CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     CU_ASSERT_EQUAL_FATAL(listen(fd, 8), 0);
     return fd;
-}
-
-static void
-files_of_others_at_the_path_stay(void)
-{
-    struct cfc_share_server_config config = {.mode = 0600};
-    struct cfc_share_server *server = NULL;
-    char path[340];
-    struct host h;
-    int fd;
-
-    begin(&h);
-    snprintf(path, sizeof(path), "%s2", h.path);
-    config.path = path;
-    config.client = h.b.client;
-    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    CU_ASSERT_EQUAL(cfc_share_server_start(&config, &server), CONFCAST_ERR_IO);
-    CU_ASSERT_EQUAL(access(path, F_OK), 0);
-    close(fd);
-    unlink(path);
-    fd = listen_raw(path, SOCK_STREAM);
-    CU_ASSERT_EQUAL(cfc_share_server_start(&config, &server), CONFCAST_ERR_IO);
-    CU_ASSERT_EQUAL(access(path, F_OK), 0);
-    close(fd);
-    end(&h);
 }
 
 static void
@@ -986,7 +962,6 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_agent_that_says_what_cannot_be_is_hung_up_on),
     CFC_CASE(options_of_the_network_and_of_an_agent_exclude_each_other),
     CFC_CASE(a_second_agent_does_not_take_the_socket_of_a_living_one),
-    CFC_CASE(files_of_others_at_the_path_stay),
     CFC_CASE(many_questions_at_once_are_all_answered),
     CFC_CASE(descriptors_that_nobody_asked_for_are_closed),
     CFC_CASE(an_agent_without_descriptors_waits_for_some_without_spinning),

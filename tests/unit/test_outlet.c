@@ -11,8 +11,12 @@
 #include "tests/unit/client_fixture.h"
 #include "tests/unit/cunit_main.h"
 
+#define SECOND "acme/checkout/second"
+
 struct host {
     struct bench b;
+    struct confcast_scope *scopes[2];
+    atomic_int second_executed;
     struct cfc_outlet_config config;
     struct cfc_outlet *outlet;
     char export_dir[300];
@@ -30,6 +34,10 @@ on_event(void *arg, const struct confcast_event *event)
 {
     struct host *h = arg;
 
+    if (strcmp(event->scope, SECOND) == 0) {
+        h->second_executed += strcmp(event->event, "executed") == 0;
+        return;
+    }
     CU_ASSERT_STRING_EQUAL(event->scope, CLIENT_SCOPE);
     h->exported += strcmp(event->event, "exported") == 0;
     h->executed += strcmp(event->event, "executed") == 0;
@@ -43,7 +51,7 @@ on_event(void *arg, const struct confcast_event *event)
 static void
 begin(struct host *h)
 {
-    static const char *const paths[] = {CLIENT_SCOPE};
+    static const char *const paths[] = {CLIENT_SCOPE, SECOND};
 
     memset(h, 0, sizeof(*h));
     bench_begin(&h->b);
@@ -201,6 +209,38 @@ a_directory_that_others_may_write_to_is_refused(void)
     end(&h);
 }
 
+/* Another scope behind the first one: its run says that the outlet has looked at the first one
+ * again. */
+static void
+follow_second(struct host *h)
+{
+    h->scopes[0] = h->b.scope;
+    CU_ASSERT_EQUAL_FATAL(confcast_subscribe(h->b.client, SECOND, NULL, &h->scopes[1]),
+                          CONFCAST_OK);
+    h->config.scopes = h->scopes;
+    h->config.scope_count = 2;
+}
+
+static void
+run_second(struct host *h, uint64_t version)
+{
+    uint8_t body[CLIENT_BODY_MAX];
+    int before = h->second_executed;
+    struct cfc_digest id;
+    size_t size = bench_body(&h->b, (int64_t)version, 2, body, &id);
+    struct cfc_head head = bench_head(&h->b, version, &id);
+
+    head.scope = SECOND;
+    head.scope_size = sizeof(SECOND) - 1;
+    head.inlined = (struct cfc_inline_content){.is_present = true,
+                                               .encoding = CFC_ENCODING_RAW,
+                                               .body_size = (uint32_t)size,
+                                               .coded = body,
+                                               .coded_size = size};
+    bench_send_head(&h->b, &head);
+    BENCH_AWAIT(h->second_executed > before);
+}
+
 /* ---- Commands ---------------------------------------------------------------------------------
  */
 
@@ -234,13 +274,16 @@ a_command_gets_the_content_and_what_it_is(void)
 static void
 changes_while_it_runs_are_one_more_run_with_the_newest(void)
 {
+    char begun[400];
     struct host h;
 
     begin(&h);
-    h.config.command = "while [ ! -e $OUT.go ]; do sleep 0.01; done; echo $CONFCAST_VERSION >>$OUT";
+    h.config.command = "touch $OUT.begun; while [ ! -e $OUT.go ]; do sleep 0.01; done; "
+                       "echo $CONFCAST_VERSION >>$OUT";
+    snprintf(begun, sizeof(begun), "%s.begun", h.out);
     publish(&h, 10, 7);
     start(&h);
-    bench_sleep_ms(50);
+    BENCH_AWAIT(access(begun, F_OK) == 0);
     for (uint64_t version = 11; version <= 15; version++) {
         publish(&h, version, (int64_t)version);
     }
@@ -252,8 +295,9 @@ changes_while_it_runs_are_one_more_run_with_the_newest(void)
         bench_write_file(go, "", 0, 0600);
     }
     BENCH_AWAIT(h.executed == 2);
-    bench_sleep_ms(50);
-    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n15\n");
+    publish(&h, 16, 16);
+    BENCH_AWAIT(h.executed == 3);
+    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n15\n16\n");
     end(&h);
 }
 
@@ -264,6 +308,7 @@ a_command_that_failed_is_run_again_by_the_next_agent_only(void)
 
     begin(&h);
     h.config.command = "echo $CONFCAST_VERSION >>$OUT; [ $CONFCAST_VERSION != 11 ]";
+    follow_second(&h);
     publish(&h, 10, 7);
     start(&h);
     BENCH_AWAIT(h.executed == 1);
@@ -271,22 +316,23 @@ a_command_that_failed_is_run_again_by_the_next_agent_only(void)
     BENCH_AWAIT(h.exec_failed == 1);
     CU_ASSERT_EQUAL(h.reason, CONFCAST_ERR_APP_REJECT);
     publish(&h, 12, 8); /* the same content */
-    bench_sleep_ms(50);
-    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n11\n");
+    run_second(&h, 100);
+    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n11\n100\n");
     cfc_outlet_stop(h.outlet);
     start(&h);
     BENCH_AWAIT(h.executed == 2);
-    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n11\n12\n");
+    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n11\n100\n12\n");
     cfc_outlet_stop(h.outlet);
     /* What went well is not done again, unless by another command. */
     start(&h);
-    bench_sleep_ms(100);
-    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n11\n12\n");
+    run_second(&h, 101);
+    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n11\n100\n12\n101\n");
     cfc_outlet_stop(h.outlet);
     h.config.command = "echo other >>$OUT";
+    h.config.scope_count = 1;
     start(&h);
     BENCH_AWAIT(h.executed == 3);
-    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n11\n12\nother\n");
+    CU_ASSERT_STRING_EQUAL(text_of(h.out), "10\n11\n100\n12\n101\nother\n");
     end(&h);
 }
 
