@@ -66,7 +66,7 @@ init_roster(struct cfc_sender *s)
     const struct cfc_sender_config *c = &s->config;
     struct cfc_roster_config roster = {
         .consumer_count_max = c->consumers_max,
-        .repair_rate = c->repair_rate_bytes / CONSUMER_SHARE,
+        .repair_rate = c->repair_rate_bytes / CONSUMER_SHARE / cfc_sender_max(c->share_count, 1),
         .boot_id = c->boot_id,
         .nonce_key = c->cookie_key,
         .seed = c->seed,
@@ -119,7 +119,7 @@ init_repair(struct cfc_sender *s)
     s->repair.roster = &s->roster;
     s->repair.stats = &s->stats;
     code = cfc_repair_init(&s->repair, &repair, &c->alloc);
-    if (code == CONFCAST_OK && c->is_granted) {
+    if (code == CONFCAST_OK && c->share_count > 1) {
         cfc_pacer_init_granted(&s->repair.budget, c->repair_rate_bytes);
     }
     return code;
@@ -135,7 +135,7 @@ init_parts(struct cfc_sender *s)
     s->contents.alloc = c->alloc;
     s->heads.alloc = c->alloc;
     cfc_pacer_init(&s->pacer, c->rate_bytes, cfc_sender_max(c->burst_bytes, 1), 0);
-    if (c->is_granted) {
+    if (c->share_count > 1) {
         cfc_pacer_init_granted(&s->pacer, c->rate_bytes);
     }
     s->status_due_ns = c->is_helper ? CFC_NEVER : 0;

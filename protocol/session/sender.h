@@ -87,7 +87,8 @@ struct cfc_sender_config {
     const struct cfc_share_hooks *share; /* the first one: its helpers send the contents; outlives
                                             the sender.  NULL: it is alone, or a helper */
     bool is_helper;                      /* sends contents only, and no STATUS */
-    bool is_granted;                     /* budgets come from cfc_sender_grant() */
+    uint32_t share_count;                /* senders that share the budgets, whose bytes come from
+                                            cfc_sender_grant() when they are several; 0 is 1 */
 };
 
 void cfc_sender_config_defaults(struct cfc_sender_config *config);

@@ -18,7 +18,7 @@
  * to the same bytes: the frame, tree and coded bytes of a slot do not move until the first one's
  * RELEASED.
  *
- * Budgets are cut to fit: with is_granted, multicast and repair bytes do not come with time but
+ * Budgets are cut to fit: with a share_count, multicast and repair bytes do not come with time but
  * from cfc_sender_grant(), out of what the owner has for all of them together. */
 #ifndef CFC_SESSION_SENDER_SHARE_H
 #define CFC_SESSION_SENDER_SHARE_H
@@ -108,7 +108,7 @@ void cfc_sender_share_fit(struct cfc_sender *helper, const struct cfc_share_flee
 /* Corrects, in what the first one said of a scope, the codings that this helper has. */
 void cfc_sender_share_view(const struct cfc_sender *helper, struct cfc_scope_view *view);
 
-/* -- Either, with is_granted -- */
+/* -- Either, with a share_count -- */
 
 enum cfc_grant {
     CFC_GRANT_MULTICAST,

@@ -356,7 +356,7 @@ nothing_is_multicast_beyond_what_was_granted(void)
     struct pair pair;
 
     init_pair(&pair);
-    pair.helper.config.is_granted = true;
+    pair.helper.config.share_count = 2;
     pair.helper.config.rate_bytes = 1000000;
     pair.helper.config.repair_rate_bytes = 1000000;
     start_pair(&pair);
@@ -390,7 +390,7 @@ repair_goes_by_its_own_grants_and_unicast_needs_no_other(void)
     struct pair pair;
 
     init_pair(&pair);
-    pair.helper.config.is_granted = true;
+    pair.helper.config.share_count = 2;
     pair.helper.config.rate_bytes = 1000000;
     pair.helper.config.repair_rate_bytes = 1000000;
     start_pair(&pair);
@@ -414,7 +414,7 @@ a_sender_without_a_limit_lacks_nothing(void)
     struct pair pair;
 
     init_pair(&pair);
-    pair.helper.config.is_granted = true;
+    pair.helper.config.share_count = 2;
     start_pair(&pair);
     CU_ASSERT_FALSE(cfc_sender_lacks(pair.helper.sender, CFC_GRANT_MULTICAST));
     CU_ASSERT_FALSE(cfc_sender_lacks(pair.helper.sender, CFC_GRANT_REPAIR));
