@@ -20,6 +20,8 @@ enum {
     HUGE_MIB_MIN = 48,
     HUGE_MIB_JUMBO = 112, /* a received frame may take 16 KiB then */
     JUMBO_MTU = 3800,     /* above it, it takes more than 4 KiB */
+    LCORE_MIB = 20,       /* of each lcore after the first */
+    LCORE_MIB_JUMBO = 96,
     NO_HUGE_MIB = 128,
 };
 
@@ -109,7 +111,10 @@ huge_mib_wanted(const struct cfc_options *options)
 {
     uint32_t mtu = options->mtu != 0 ? options->mtu : options->interface_mtu;
 
-    return mtu > JUMBO_MTU ? HUGE_MIB_JUMBO : HUGE_MIB_MIN;
+    if (mtu > JUMBO_MTU) {
+        return HUGE_MIB_JUMBO + (options->lcore_count - 1) * LCORE_MIB_JUMBO;
+    }
+    return HUGE_MIB_MIN + (options->lcore_count - 1) * LCORE_MIB;
 }
 
 static bool
@@ -132,28 +137,32 @@ choose_huge(const struct cfc_options *options)
     return true;
 }
 
-/* One EAL lcore, number 0, that either sits on a core of its own or floats over all of ours. */
+/* EAL lcores 0, 1, ..., which either sit on a core each or float over all of ours. */
 static void
-add_lcore(struct arguments *a, const struct cfc_options *options)
+add_lcores(struct arguments *a, const struct cfc_options *options)
 {
-    char cores[ARG_SIZE_MAX] = "";
+    char text[ARG_SIZE_MAX] = "";
     size_t used = 0;
     cpu_set_t set;
 
-    if (options->lcore >= 0) {
-        add(a, "--lcores=0@%d", options->lcore);
+    for (uint32_t i = 0; i < options->core_count; i++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u@%u", i == 0 ? "" : ",", i,
+                                 options->cores[i]);
+    }
+    if (options->core_count > 0) {
+        add(a, "--lcores=%s", text);
         return;
     }
     if (sched_getaffinity(0, sizeof(set), &set) != 0) {
         return;
     }
     for (int i = 0; i < CPU_SETSIZE; i++) {
-        if (CPU_ISSET(i, &set) && used < sizeof(cores) - 16) {
-            used += (size_t)snprintf(cores + used, sizeof(cores) - used, "%s%d",
-                                     used == 0 ? "" : ",", i);
+        if (CPU_ISSET(i, &set) && used < sizeof(text) - 32) {
+            used +=
+                (size_t)snprintf(text + used, sizeof(text) - used, "%s%d", used == 0 ? "" : ",", i);
         }
     }
-    add(a, "--lcores=0@(%s)", cores);
+    add(a, "--lcores=(0-%u)@(%s)", options->lcore_count - 1, text);
 }
 
 /* The same for every start with this control path, so that a directory left by kill -9 is used
@@ -190,11 +199,12 @@ add_vdev(struct arguments *a, const struct cfc_options *options)
         add(a, "--vdev=%s", options->vdev);
     } else if (strcmp(options->driver, "net_af_packet") == 0) {
         frame_size = ring_frame_size(options->interface_mtu);
-        add(a, "--vdev=net_af_packet0,iface=%s,framesz=%u,blocksz=%u,framecnt=1024",
-            options->interface, frame_size, frame_size < 4096 ? 4096 : frame_size);
+        add(a, "--vdev=net_af_packet0,iface=%s,qpairs=%u,framesz=%u,blocksz=%u,framecnt=1024",
+            options->interface, options->lcore_count, frame_size,
+            frame_size < 4096 ? 4096 : frame_size);
     } else if (options->is_xdp) {
-        add(a, "--vdev=net_af_xdp0,iface=%s,busy_budget=0,xdp_prog=%s", options->interface,
-            options->xdp_program);
+        add(a, "--vdev=net_af_xdp0,iface=%s,queue_count=%u,busy_budget=0,xdp_prog=%s",
+            options->interface, options->lcore_count, options->xdp_program);
     } else {
         add(a, "--vdev=%s0,iface=%s", options->driver, options->interface);
     }
@@ -230,7 +240,7 @@ cfc_eal_start(const struct cfc_options *options)
     capture_log();
     snprintf(prefix, sizeof(prefix), CFC_RUNTIME_PREFIX "%08x", path_hash(options->control_path));
     add(&a, "%s", CFC_LOG_NAME);
-    add_lcore(&a, options);
+    add_lcores(&a, options);
     add(&a, "--file-prefix=%s", prefix);
     if (choose_huge(options)) {
         add(&a, "--in-memory");
@@ -238,7 +248,7 @@ cfc_eal_start(const struct cfc_options *options)
         add(&a, "--no-huge");
         add(&a, "--no-shconf");
         add(&a, "-m");
-        add(&a, "%d", NO_HUGE_MIB);
+        add(&a, "%d", NO_HUGE_MIB + ((int)options->lcore_count - 1) * LCORE_MIB_JUMBO);
     }
     if (options->allow != NULL) {
         add(&a, "--allow=%s", options->allow);

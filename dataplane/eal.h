@@ -11,8 +11,9 @@
 
 #include "dataplane/options.h"
 
-/* Starts EAL with one lcore, which is the calling thread.  RESOURCE, and EAL's log says why; LIMIT:
- * too many arguments.  Says whether huge pages are used and what it costs when not. */
+/* Starts EAL with lcores 0, 1, ..., as many as the options say; the first is the calling thread.
+ * RESOURCE, and EAL's log says why; LIMIT: too many arguments.  Says whether huge pages are used
+ * and what it costs when not. */
 int cfc_eal_start(const struct cfc_options *options);
 
 void cfc_eal_stop(void);

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "confcast/error.h"
@@ -69,48 +68,6 @@ on_unmapping(void *ctx, const uint8_t *bytes, uint64_t size)
     cfc_port_remove_memory(&engine->port, bytes, size);
 }
 
-static void
-on_stats(void *ctx, uint64_t *values)
-{
-    const struct cfc_engine *engine = ctx;
-    const struct cfc_sender_stats *s = cfc_sender_stats(engine->lanes[0].sender);
-    const struct cfc_port_stats *p = &engine->lanes[0].tx->stats;
-    uint64_t frames_refused = 0;
-
-    for (size_t i = 0; i < sizeof(s->errors) / sizeof(s->errors[0]); i++) {
-        frames_refused += s->errors[i];
-    }
-    for (int v = CFC_RX_OWN; v < CFC_RX_VERDICT_COUNT; v++) {
-        frames_refused += engine->rx_verdicts[v];
-    }
-    const struct {
-        uint64_t frames_in, frames_refused, frames_out, bytes_out, heads_sent, symbols_sent,
-            pages_sent, fresh_sent, nacks, repairs_unicast, repairs_multicast, gone_sent, reports,
-            reports_refused, consumers, tx_full, mbuf_shortage;
-    } counters = {
-        .frames_in = s->frames_in,
-        .frames_refused = frames_refused,
-        .frames_out = p->frames_out,
-        .bytes_out = s->bytes_out,
-        .heads_sent = s->heads_sent,
-        .symbols_sent = s->symbols_sent,
-        .pages_sent = s->pages_sent,
-        .fresh_sent = s->fresh_sent,
-        .nacks = s->nacks,
-        .repairs_unicast = s->repairs_unicast,
-        .repairs_multicast = s->repairs_multicast,
-        .gone_sent = s->gone_sent,
-        .reports = s->reports,
-        .reports_refused = s->reports_refused,
-        .consumers = s->consumers,
-        .tx_full = p->tx_full,
-        .mbuf_shortage = p->mbuf_shortage,
-    };
-#define VALUE_(name) *values++ = counters.name;
-    CFC_ENGINE_COUNTERS(VALUE_)
-#undef VALUE_
-}
-
 static uint32_t
 burst_bytes(uint64_t rate_bytes)
 {
@@ -131,33 +88,86 @@ own_address(const struct cfc_options *o)
     return address;
 }
 
-static int
-open_sender(struct cfc_engine *engine, uint64_t *boot_id)
+/* The first sender, which may have helpers. */
+static void
+fill_config(struct cfc_engine *engine, struct cfc_sender_config *config)
 {
     const struct cfc_options *o = engine->options;
-    struct cfc_sender_config config;
 
-    cfc_sender_config_defaults(&config);
-    random_bytes(&config.boot_id, sizeof(config.boot_id));
-    random_bytes(&config.seed, sizeof(config.seed));
-    random_bytes(&config.cookie_key, sizeof(config.cookie_key));
-    config.fleet_key = o->fleet_key;
-    config.alloc = (struct cfc_alloc){.alloc = heap_alloc, .free = heap_free};
-    config.unicast = own_address(o);
-    config.group_count = o->group_count;
-    config.frame_size_max = engine->port.datagram_max;
-    config.rate_bytes = o->rate_bytes;
-    config.burst_bytes = burst_bytes(o->rate_bytes);
-    config.repair_rate_bytes = o->repair_rate_bytes;
-    config.rate_floor_bytes = o->rate_floor_bytes;
-    config.loss_quantile = (uint16_t)(o->loss_quantile * 10);
-    config.loss_max = (uint16_t)((CFC_LOSS_ONE - 1) * o->loss_max / 100);
-    config.outlier_min = (uint16_t)((CFC_LOSS_ONE - 1) * o->outlier_loss / 100);
-    config.consumers_max = o->consumers_max;
-    config.scopes_max = o->scopes_max;
-    config.contents_max = o->contents_max;
+    cfc_sender_config_defaults(config);
+    random_bytes(&config->boot_id, sizeof(config->boot_id));
+    random_bytes(&config->seed, sizeof(config->seed));
+    random_bytes(&config->cookie_key, sizeof(config->cookie_key));
+    config->fleet_key = o->fleet_key;
+    config->alloc = (struct cfc_alloc){.alloc = heap_alloc, .free = heap_free};
+    config->unicast = own_address(o);
+    config->group_count = o->group_count;
+    config->frame_size_max = engine->port.datagram_max;
+    config->rate_bytes = o->rate_bytes;
+    config->burst_bytes =
+        cfc_lane_burst(burst_bytes(o->rate_bytes), engine->lane_count, engine->port.datagram_max);
+    config->repair_rate_bytes = o->repair_rate_bytes;
+    config->rate_floor_bytes = o->rate_floor_bytes;
+    config->loss_quantile = (uint16_t)(o->loss_quantile * 10);
+    config->loss_max = (uint16_t)((CFC_LOSS_ONE - 1) * o->loss_max / 100);
+    config->outlier_min = (uint16_t)((CFC_LOSS_ONE - 1) * o->outlier_loss / 100);
+    config->consumers_max = o->consumers_max;
+    config->scopes_max = o->scopes_max;
+    config->contents_max = o->contents_max;
+    config->share_count = engine->lane_count;
+    config->share = engine->crew != NULL ? cfc_crew_hooks(engine->crew) : NULL;
+}
+
+/* The crew, when there are several lcores, and a sender for each of them. */
+static int
+open_senders(struct cfc_engine *engine, uint64_t *boot_id)
+{
+    struct cfc_sender_config config;
+    int rc;
+
+    if (engine->lane_count > 1) {
+        engine->crew =
+            cfc_crew_new(engine->lanes, engine->lane_count, engine->options->contents_max);
+        if (engine->crew == NULL) {
+            return CONFCAST_ERR_NO_MEMORY;
+        }
+    }
+    fill_config(engine, &config);
     *boot_id = config.boot_id;
-    return cfc_sender_new(&config, &engine->lanes[0].sender);
+    rc = cfc_sender_new(&config, &engine->lanes[0].sender);
+    if (rc != CONFCAST_OK || engine->crew == NULL) {
+        return rc;
+    }
+    cfc_lane_budgets_init(&engine->budgets, &config, engine->lane_count,
+                          cfc_clock_now(&engine->lanes[0].clock).mono_ns);
+    engine->lanes[0].budgets = &engine->budgets;
+    config.share = NULL;
+    config.is_helper = true;
+    config.scopes_max = 1;
+    for (uint32_t i = 1; i < engine->lane_count && rc == CONFCAST_OK; i++) {
+        random_bytes(&config.seed, sizeof(config.seed));
+        engine->lanes[i].budgets = &engine->budgets;
+        rc = cfc_sender_new(&config, &engine->lanes[i].sender);
+    }
+    return rc;
+}
+
+/* The way to consumers, as each lane knows it. */
+static int
+open_neighbors(struct cfc_engine *engine)
+{
+    uint32_t count = engine->options->consumers_max;
+    uint64_t seed;
+
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        random_bytes(&seed, sizeof(seed));
+        engine->lanes[i].neighbors =
+            cfc_neighbors_new(count < NEIGHBORS_MAX ? count : NEIGHBORS_MAX, seed);
+        if (engine->lanes[i].neighbors == NULL) {
+            return CONFCAST_ERR_NO_MEMORY;
+        }
+    }
+    return CONFCAST_OK;
 }
 
 static int
@@ -175,7 +185,7 @@ open_control(struct cfc_engine *engine, uint64_t boot_id)
                   .unicast = own_address(o),
                   .port_text = engine->port_text,
                   .port_text_size = strlen(engine->port_text)},
-        .stats = on_stats,
+        .stats = cfc_engine_fill_counters,
         .ctx = engine,
     };
 
@@ -223,18 +233,14 @@ open_parts(struct cfc_engine *engine)
 {
     const struct cfc_options *o = engine->options;
     uint64_t boot_id;
-    uint64_t seed;
     int rc;
 
-    random_bytes(&seed, sizeof(seed));
     engine->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    engine->lanes[0].neighbors = cfc_neighbors_new(
-        o->consumers_max < NEIGHBORS_MAX ? o->consumers_max : NEIGHBORS_MAX, seed);
-    if (engine->stop_fd < 0 || engine->lanes[0].neighbors == NULL) {
+    if (engine->stop_fd < 0 || open_neighbors(engine) != CONFCAST_OK) {
         cfc_log_error("no memory or descriptors for the engine");
         return CONFCAST_ERR_NO_MEMORY;
     }
-    rc = open_sender(engine, &boot_id);
+    rc = open_senders(engine, &boot_id);
     if (rc != CONFCAST_OK) {
         cfc_log_error("the sender does not start: %s", confcast_error_text(rc));
         return rc;
@@ -248,22 +254,45 @@ open_parts(struct cfc_engine *engine)
     return open_control(engine, boot_id);
 }
 
+/* Each lcore's transmit queue, and what all of them know. */
 static void
-init_question(struct cfc_engine_question *q)
+init_lanes(struct cfc_engine *engine)
 {
-    pthread_condattr_t attributes;
+    cfc_clock_init(&engine->lanes[0].clock);
+    make_headers(engine);
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        struct cfc_lane *lane = &engine->lanes[i];
 
-    pthread_mutex_init(&q->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&q->answered, &attributes);
-    pthread_condattr_destroy(&attributes);
+        lane->number = i;
+        lane->engine = engine;
+        lane->tx = engine->port.tx[i];
+        lane->routes = &engine->routes;
+        pthread_mutex_init(&lane->counts_mutex, NULL);
+    }
+}
+
+static struct cfc_engine *
+new_engine(const struct cfc_options *options)
+{
+    struct cfc_engine *engine = aligned_alloc(_Alignof(struct cfc_engine), sizeof(*engine));
+
+    if (engine == NULL) {
+        return NULL;
+    }
+    memset(engine, 0, sizeof(*engine));
+    engine->options = options;
+    engine->lane_count = options->lcore_count;
+    engine->doorbell_fd = -1;
+    engine->stop_fd = -1;
+    pthread_mutex_init(&engine->snapshot_mutex, NULL);
+    cfc_engine_question_init(&engine->question);
+    return engine;
 }
 
 int
 cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
 {
-    struct cfc_engine *engine = calloc(1, sizeof(*engine));
+    struct cfc_engine *engine = new_engine(options);
     struct cfc_port_config port = {.interface = options->interface,
                                    .mtu = options->mtu,
                                    .header_size = cfc_net_header_size(options->ip),
@@ -271,7 +300,7 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
                                                       !cfc_net_is_ipv4(options->ip),
                                    .is_linear = options->is_linear,
                                    .slots_max = options->contents_max,
-                                   .queue_count = 1,
+                                   .queue_count = options->lcore_count,
                                    .payload_done = on_payload_done,
                                    .ctx = engine};
     int rc;
@@ -279,18 +308,10 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
     if (engine == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    engine->options = options;
-    engine->doorbell_fd = -1;
-    engine->stop_fd = -1;
-    pthread_mutex_init(&engine->snapshot_mutex, NULL);
-    init_question(&engine->question);
     rc = cfc_port_open(&port, &engine->port);
     if (rc == CONFCAST_OK) {
         engine->is_port_open = true;
-        engine->lane_count = 1;
-        engine->lanes[0].tx = engine->port.tx[0];
-        engine->lanes[0].routes = &engine->routes;
-        make_headers(engine);
+        init_lanes(engine);
         describe_port(engine);
         rc = open_parts(engine);
     }
@@ -303,7 +324,9 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
         cfc_engine_close(engine);
         return rc;
     }
-    cfc_clock_init(&engine->lanes[0].clock);
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        cfc_lane_publish(&engine->lanes[i]);
+    }
     cfc_engine_publish(engine);
     *out = engine;
     return CONFCAST_OK;
@@ -321,8 +344,14 @@ cfc_engine_close(struct cfc_engine *engine)
         cfc_port_close(&engine->port);
     }
     cfc_control_close(engine->control);
-    cfc_sender_free(engine->lanes[0].sender);
-    cfc_neighbors_free(engine->lanes[0].neighbors);
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        cfc_sender_free(engine->lanes[i].sender);
+        cfc_neighbors_free(engine->lanes[i].neighbors);
+        if (engine->is_port_open) {
+            pthread_mutex_destroy(&engine->lanes[i].counts_mutex);
+        }
+    }
+    cfc_crew_free(engine->crew);
     if (engine->doorbell_fd >= 0) {
         close(engine->doorbell_fd);
     }
@@ -340,98 +369,11 @@ cfc_engine_stop(struct cfc_engine *engine)
 {
     const uint64_t one = 1;
 
-    engine->is_stopping = 1;
+    engine->is_stopping = true;
     /* It only fails when the counter is full, and then it is readable anyway. */
     if (write(engine->stop_fd, &one, sizeof(one)) < 0) {
         return;
     }
-}
-
-static void
-add_tx_stats(struct cfc_port_stats *sum, const struct cfc_port_stats *tx)
-{
-    sum->frames_out += tx->frames_out;
-    sum->tx_full += tx->tx_full;
-    sum->mbuf_shortage += tx->mbuf_shortage;
-}
-
-void
-cfc_engine_publish(struct cfc_engine *engine)
-{
-    struct cfc_engine_snapshot *s = &engine->snapshot;
-
-    pthread_mutex_lock(&engine->snapshot_mutex);
-    s->sender = *cfc_sender_stats(engine->lanes[0].sender);
-    s->port = engine->port.stats;
-    add_tx_stats(&s->port, &engine->lanes[0].tx->stats);
-    s->control = *cfc_control_stats(engine->control);
-    memcpy(s->rx_verdicts, engine->rx_verdicts, sizeof(s->rx_verdicts));
-    s->arp_replies = engine->arp_replies;
-    s->nd_replies = engine->nd_replies;
-    s->no_neighbor = engine->lanes[0].no_neighbor;
-    s->sleeps = engine->lanes[0].sleeps;
-    s->turns = engine->lanes[0].turns;
-    cfc_sender_view_queues(engine->lanes[0].sender, &s->queues);
-    s->port_queue = engine->lanes[0].tx->queue_count;
-    s->arena_bytes = cfc_control_arena_size(engine->control);
-    s->is_connected = cfc_control_is_connected(engine->control);
-    s->is_link_up = engine->port.is_link_up;
-    pthread_mutex_unlock(&engine->snapshot_mutex);
-}
-
-void
-cfc_engine_snapshot(struct cfc_engine *engine, struct cfc_engine_snapshot *out)
-{
-    pthread_mutex_lock(&engine->snapshot_mutex);
-    *out = engine->snapshot;
-    pthread_mutex_unlock(&engine->snapshot_mutex);
-}
-
-void
-cfc_engine_answer(struct cfc_engine *engine)
-{
-    struct cfc_engine_question *q = &engine->question;
-
-    if (!atomic_load_explicit(&q->is_asked, memory_order_relaxed)) {
-        return;
-    }
-    pthread_mutex_lock(&q->mutex);
-    q->code = cfc_sender_view_scope(engine->lanes[0].sender, q->scope_id, &q->view);
-    atomic_store(&q->is_asked, false);
-    q->is_answered = true;
-    pthread_cond_signal(&q->answered);
-    pthread_mutex_unlock(&q->mutex);
-}
-
-int
-cfc_engine_ask_scope(struct cfc_engine *engine, uint64_t scope_id, struct cfc_scope_view *out)
-{
-    struct cfc_engine_question *q = &engine->question;
-    struct timespec end;
-    int rc = 0;
-
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += 1;
-    pthread_mutex_lock(&q->mutex);
-    if (q->is_taken) {
-        pthread_mutex_unlock(&q->mutex);
-        return CONFCAST_ERR_BUSY;
-    }
-    q->is_taken = true;
-    q->is_answered = false;
-    q->scope_id = scope_id;
-    atomic_store(&q->is_asked, true);
-    while (!q->is_answered && rc == 0) {
-        rc = pthread_cond_timedwait(&q->answered, &q->mutex, &end);
-    }
-    rc = q->is_answered ? q->code : CONFCAST_ERR_TIMEOUT;
-    if (rc == CONFCAST_OK) {
-        *out = q->view;
-    }
-    atomic_store(&q->is_asked, false);
-    q->is_taken = false;
-    pthread_mutex_unlock(&q->mutex);
-    return rc;
 }
 
 const struct cfc_port *

@@ -9,6 +9,7 @@
 
 #include "confcast/error.h"
 #include "dataplane/doorbell.h"
+#include "dataplane/helper.h"
 #include "dataplane/log.h"
 
 enum {
@@ -21,10 +22,6 @@ enum {
 #define CONTROL_PERIOD_NS (50 * CFC_US)
 /* Less is not worth a sleep and is spun through. */
 #define SLEEP_MIN_NS (20 * CFC_US)
-/* A pacer that lets one frame through every few microseconds would keep a core spinning; letting
- * some gather costs no rate, since the bucket holds more than this. */
-#define GATHER_NS          (100 * CFC_US)
-#define LINK_DOWN_SLEEP_NS (5 * CFC_MS)
 /* Where nothing can wake the sleeper. */
 #define POLL_SLEEP_NS (250 * CFC_US)
 /* Where the doorbell can: bounds of the adaptive sleep. */
@@ -65,6 +62,9 @@ on_frame(void *ctx, const uint8_t *frame, size_t size)
         answer_as_host(engine, verdict, frame, size);
         return;
     }
+    if (engine->crew != NULL) {
+        cfc_crew_set_from(engine->crew, &datagram.from);
+    }
     /* A frame that the protocol refuses, with a forged source perhaps, does not move anybody. */
     if (cfc_sender_on_frame(engine->lanes[0].sender, datagram.payload, datagram.payload_size,
                             &datagram.address, &engine->lanes[0].now) == CONFCAST_OK) {
@@ -78,18 +78,12 @@ static uint64_t
 sleep_time(const struct cfc_engine *engine)
 {
     uint64_t now_ns = engine->lanes[0].now.mono_ns;
-    uint64_t due_ns = cfc_sender_deadline(engine->lanes[0].sender);
+    uint64_t due_ns = cfc_lane_due_ns(&engine->lanes[0]);
     uint64_t bound_ns = engine->doorbell_fd >= 0 ? engine->ring_sleep_ns : POLL_SLEEP_NS;
     uint64_t control_ns = cfc_control_deadline(engine->control);
-    bool is_paced = cfc_sender_is_streaming(engine->lanes[0].sender) || due_ns <= now_ns;
-    uint64_t gather_ns = is_paced ? GATHER_NS : 0;
 
-    /* A port that takes nothing (a peer that is away, a link that is down) is not pressed. */
-    if (engine->lanes[0].tx->queue_count > 0) {
-        gather_ns = engine->port.is_link_up ? POLL_SLEEP_NS : LINK_DOWN_SLEEP_NS;
-    }
-    if (due_ns < now_ns + gather_ns) {
-        due_ns = now_ns + gather_ns;
+    if (engine->crew != NULL && cfc_crew_is_waiting(engine->crew)) {
+        bound_ns = POLL_SLEEP_NS;
     }
     if (control_ns < due_ns) {
         due_ns = control_ns;
@@ -164,10 +158,11 @@ cfc_engine_turn(struct cfc_engine *engine, uint32_t *rx_count)
     work = *rx_count;
     if (engine->lanes[0].now.mono_ns >= engine->control_due_ns) {
         work += cfc_control_poll(engine->control, &engine->lanes[0].now);
-        cfc_engine_answer(engine);
+        cfc_engine_answer(engine, &engine->lanes[0]);
         engine->control_due_ns = engine->lanes[0].now.mono_ns + CONTROL_PERIOD_NS;
     }
-    return work + cfc_lane_send(&engine->lanes[0]);
+    work += cfc_lane_send(&engine->lanes[0]);
+    return engine->crew != NULL ? work + cfc_crew_carry(engine->crew) : work;
 }
 
 int
@@ -178,6 +173,7 @@ cfc_engine_run(struct cfc_engine *engine)
     int rc = CONFCAST_OK;
 
     engine->ring_sleep_ns = RING_SLEEP_MAX_NS;
+    rc = cfc_helpers_start(engine);
     /* The default slack of 50 us is longer than the sleeps that pacing asks for. */
     (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     while (!engine->is_stopping && rc == CONFCAST_OK) {
@@ -201,5 +197,6 @@ cfc_engine_run(struct cfc_engine *engine)
         }
         has_slept = !wait(engine, time_ns);
     }
+    cfc_helpers_stop(engine);
     return rc;
 }

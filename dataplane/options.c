@@ -22,6 +22,7 @@ enum {
     CONTENTS_MAX_DEFAULT = 131072,
     CONSUMERS_MAX_DEFAULT = 131072,
     OBJECTS_MAX = 1 << 20,
+    CORES_MAX = 1024,
     TTL_DEFAULT = 8,
 };
 
@@ -51,6 +52,7 @@ enum option_code {
     OPTION_METRICS,
     OPTION_NO_HUGE,
     OPTION_LCORE,
+    OPTION_LCORES,
     OPTION_VERSION,
 };
 
@@ -80,6 +82,7 @@ static const struct option long_options[] = {
     {"metrics", required_argument, NULL, OPTION_METRICS},
     {"no-huge", no_argument, NULL, OPTION_NO_HUGE},
     {"lcore", required_argument, NULL, OPTION_LCORE},
+    {"lcores", required_argument, NULL, OPTION_LCORES},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
@@ -129,7 +132,9 @@ cfc_options_help(void)
           "                             control, so best a loopback address or a unix socket\n"
           "  --no-huge                  without huge pages, which is also what happens when there\n"
           "                             are none\n"
-          "  --lcore N                  run on this core only; default: on any of ours\n"
+          "  --lcores N                 1 to 8, default 1: the first does all but send contents,\n"
+          "                             the others do that, each over its own queue of the port\n"
+          "  --lcore CORE[,CORE]...     run on these, one for each lcore; default: any of ours\n"
           "  --help                     this\n"
           "  --version\n",
           stdout);
@@ -298,6 +303,26 @@ parse_network(int option, const char *name, const char *text, struct cfc_options
     }
 }
 
+/* Cores, one for each lcore: 3 or 2,4,6. */
+static int
+parse_cores(const char *name, const char *text, struct cfc_options *o)
+{
+    char *end;
+
+    o->core_count = 0;
+    do {
+        unsigned long core = strtoul(text, &end, 10);
+
+        if (text[0] < '0' || text[0] > '9' || (*end != '\0' && *end != ',') || core >= CORES_MAX ||
+            o->core_count == CFC_LCORES_MAX) {
+            return usage(name, text);
+        }
+        o->cores[o->core_count++] = (uint16_t)core;
+        text = end + 1;
+    } while (*end == ',');
+    return CONFCAST_OK;
+}
+
 static int
 parse_option(int option, const char *name, const char *text, struct cfc_options *o)
 {
@@ -332,8 +357,10 @@ parse_option(int option, const char *name, const char *text, struct cfc_options 
         o->is_huge_refused = true;
         return CONFCAST_OK;
     case OPTION_LCORE:
-        rc = parse_number(name, text, 0, 1023, &number);
-        o->lcore = (int)number;
+        return parse_cores(name, text, o);
+    case OPTION_LCORES:
+        rc = parse_number(name, text, 1, CFC_LCORES_MAX, &number);
+        o->lcore_count = (uint32_t)number;
         return rc;
     case 'h':
         o->is_help = true;
@@ -347,7 +374,21 @@ parse_option(int option, const char *name, const char *text, struct cfc_options 
 }
 
 static int
-check_together(const struct cfc_options *o)
+check_lcores(struct cfc_options *o)
+{
+    if (o->lcore_count == 0) {
+        o->lcore_count = o->core_count > 0 ? o->core_count : 1;
+    }
+    if (o->core_count > 0 && o->core_count != o->lcore_count) {
+        cfc_log_error("--lcores %u and %u cores in --lcore: want one for each", o->lcore_count,
+                      o->core_count);
+        return CONFCAST_ERR_INVALID;
+    }
+    return CONFCAST_OK;
+}
+
+static int
+check_together(struct cfc_options *o)
 {
     const char *missing = NULL;
 
@@ -373,7 +414,7 @@ check_together(const struct cfc_options *o)
         cfc_log_error("want %s (see --help)", missing);
         return CONFCAST_ERR_INVALID;
     }
-    return CONFCAST_OK;
+    return check_lcores(o);
 }
 
 int
@@ -383,7 +424,6 @@ cfc_options_parse(int argc, char *const *argv, struct cfc_options *out)
     int option;
 
     memset(out, 0, sizeof(*out));
-    out->lcore = -1;
     out->ttl = TTL_DEFAULT;
     out->rate_bytes = (uint64_t)RATE_MBIT_DEFAULT * 125000;
     out->loss_quantile = LOSS_QUANTILE_DEFAULT;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dataplane/lcore.h"
 #include "dataplane/net_header.h"
 #include "protocol/trust/mac.h"
 
@@ -52,7 +53,9 @@ struct cfc_options {
 
     const char *metrics; /* where Prometheus may ask, or NULL */
     bool is_huge_refused;
-    int lcore; /* -1: float */
+    uint32_t lcore_count;           /* 1..CFC_LCORES_MAX */
+    uint32_t core_count;            /* lcore_count, or 0: they float over all of ours */
+    uint16_t cores[CFC_LCORES_MAX]; /* that the lcores are bound to */
     int eal_count;
     char *const *eal; /* arguments after -- */
 };

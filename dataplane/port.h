@@ -25,12 +25,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/lcore.h"
 #include "dataplane/net_header.h"
 
 enum {
     CFC_PORT_BURST = 32,
-    CFC_PORT_NO_SLOT = UINT32_MAX,
-    CFC_LCORES_MAX = 8 /* of an engine */
+    CFC_PORT_NO_SLOT = UINT32_MAX
 };
 
 struct cfc_port_config {

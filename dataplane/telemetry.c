@@ -217,6 +217,36 @@ on_loss(const char *command, const char *params, struct rte_tel_data *d)
     return 0;
 }
 
+/* Of each lcore; their sums are in /confcast/stats. */
+static int
+on_lcores(const char *command, const char *params, struct rte_tel_data *d)
+{
+    struct cfc_engine_snapshot s;
+    char name[32];
+
+    (void)command;
+    (void)params;
+    rte_tel_data_start_dict(d);
+    if (!cfc_telemetry_snapshot(&s)) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < s.lane_count; i++) {
+        struct rte_tel_data *one = rte_tel_data_alloc();
+
+        if (one == NULL) {
+            return 0;
+        }
+        rte_tel_data_start_dict(one);
+        add(one, "frames_out", s.lanes[i].frames_out);
+        add(one, "bytes_out", s.lanes[i].bytes_out);
+        add(one, "sleeps", s.lanes[i].sleeps);
+        add(one, "turns", s.lanes[i].turns);
+        snprintf(name, sizeof(name), "lcore_%u", i);
+        rte_tel_data_add_dict_container(d, name, one, 0);
+    }
+    return 0;
+}
+
 static void
 add_latency(struct rte_tel_data *d, const char *name, const struct cfc_latency *latency)
 {
@@ -343,6 +373,7 @@ cfc_telemetry_open(struct cfc_engine *engine)
     } commands[] = {
         {"/confcast/stats", on_stats, "Counters of the engine. Takes no parameters."},
         {"/confcast/queues", on_queues, "What waits, and pacing. Takes no parameters."},
+        {"/confcast/lcores", on_lcores, "What each lcore sent. Takes no parameters."},
         {"/confcast/latency", on_latency, "Histograms of news. Takes no parameters."},
         {"/confcast/loss", on_loss,
          "What receivers lose, by quantile, and the pace that follows. Takes no parameters."},

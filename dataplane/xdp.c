@@ -4,11 +4,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -101,8 +104,41 @@ remove_stale(const char *interface, int index)
     return CONFCAST_OK;
 }
 
+/* Combined channels of an interface: what the PMD takes as its queues.  1 where it has no such. */
+static uint32_t
+count_queues(const char *interface)
+{
+    struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq ifr = {.ifr_data = (char *)&channels};
+    int rc = -1;
+
+    strncpy(ifr.ifr_name, interface, sizeof(ifr.ifr_name) - 1);
+    if (fd >= 0) {
+        rc = ioctl(fd, SIOCETHTOOL, &ifr);
+        close(fd);
+    }
+    return rc == 0 && channels.combined_count > 0 ? channels.combined_count : 1;
+}
+
+/* The PMD would not say what is wrong. */
+static int
+check_queues(const char *interface, uint32_t wanted)
+{
+    uint32_t count = count_queues(interface);
+
+    if (count >= wanted) {
+        return CONFCAST_OK;
+    }
+    cfc_log_error(
+        "%s has %u combined queues and --lcores %u wants %u: see ethtool -L, or run fewer "
+        "lcores",
+        interface, count, wanted, wanted);
+    return CONFCAST_ERR_UNSUPPORTED;
+}
+
 int
-cfc_xdp_prepare(const char *interface, char *path, size_t capacity)
+cfc_xdp_prepare(const char *interface, uint32_t queue_count, char *path, size_t capacity)
 {
     int index = (int)if_nametoindex(interface);
     size_t size;
@@ -113,6 +149,10 @@ cfc_xdp_prepare(const char *interface, char *path, size_t capacity)
     if (index == 0) {
         cfc_log_error("interface %s: %s", interface, strerror(errno));
         return CONFCAST_ERR_NOT_FOUND;
+    }
+    rc = check_queues(interface, queue_count);
+    if (rc != CONFCAST_OK) {
+        return rc;
     }
     rc = lock_interface(index);
     if (rc != CONFCAST_OK) {

@@ -17,8 +17,8 @@
 
 /* Writes the path of the program into `path`, valid for the life of the process.  EXISTS: another
  * engine, or another XDP program, has the interface; NOT_FOUND: there is no such interface;
- * RESOURCE.  The reason is logged. */
-int cfc_xdp_prepare(const char *interface, char *path, size_t capacity);
+ * UNSUPPORTED: it has fewer than `queue_count` combined queues; RESOURCE.  The reason is logged. */
+int cfc_xdp_prepare(const char *interface, uint32_t queue_count, char *path, size_t capacity);
 
 /* Has the attached program redirect what is sent to `own`.  NOT_FOUND: our program is not there;
  * RESOURCE.  The reason is logged. */

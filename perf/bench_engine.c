@@ -357,7 +357,8 @@ parse(int argc, char **argv, struct cfc_options *o, struct bench *b, size_t *siz
             *size = strtoul(optarg, NULL, 10) << 20;
             break;
         case 'c':
-            o->lcore = (int)strtol(optarg, NULL, 10);
+            o->core_count = 1;
+            o->cores[0] = (uint16_t)strtoul(optarg, NULL, 10);
             break;
         case 'y':
             b->symbol_size = (uint16_t)strtoul(optarg, NULL, 10);
@@ -383,7 +384,7 @@ main(int argc, char **argv)
                                    .scopes_max = 1 << 16,
                                    .contents_max = 1 << 19,
                                    .consumers_max = 1024,
-                                   .lcore = -1};
+                                   .lcore_count = 1};
     size_t size = (size_t)MEGABYTES_DEFAULT << 20;
     char control_path[64];
     int rc;
@@ -391,8 +392,9 @@ main(int argc, char **argv)
     snprintf(control_path, sizeof(control_path), "/tmp/confcast-bench-%d.sock", (int)getpid());
     o.control_path = control_path;
     parse(argc, argv, &o, &b, &size);
-    rc =
-        o.is_xdp ? cfc_xdp_prepare(o.interface, o.xdp_program, sizeof(o.xdp_program)) : CONFCAST_OK;
+    rc = o.is_xdp
+             ? cfc_xdp_prepare(o.interface, o.lcore_count, o.xdp_program, sizeof(o.xdp_program))
+             : CONFCAST_OK;
     if (rc == CONFCAST_OK) {
         rc = cfc_eal_start(&o);
     }

@@ -68,8 +68,8 @@ run(struct cfc_options *options)
         rc = cfc_exporter_open(options->metrics, &exporter);
     }
     if (rc == CONFCAST_OK && options->is_xdp) {
-        rc =
-            cfc_xdp_prepare(options->interface, options->xdp_program, sizeof(options->xdp_program));
+        rc = cfc_xdp_prepare(options->interface, options->lcore_count, options->xdp_program,
+                             sizeof(options->xdp_program));
     }
     if (rc == CONFCAST_OK) {
         rc = cfc_eal_start(options);

@@ -90,7 +90,9 @@ what_is_given_is_taken(void)
     CU_ASSERT_EQUAL(options.scopes_max, 7);
     CU_ASSERT_EQUAL(options.contents_max, 8);
     CU_ASSERT_EQUAL(options.consumers_max, 9);
-    CU_ASSERT_EQUAL(options.lcore, 3);
+    CU_ASSERT_EQUAL(options.lcore_count, 1);
+    CU_ASSERT_EQUAL(options.core_count, 1);
+    CU_ASSERT_EQUAL(options.cores[0], 3);
     CU_ASSERT_TRUE(options.is_huge_refused);
     CU_ASSERT_TRUE(options.is_linear);
     CU_ASSERT_TRUE(is_ipv4(options.group, 0xef4d0001));
@@ -111,11 +113,30 @@ what_is_not_given_has_a_default(void)
     CU_ASSERT_EQUAL(options.loss_max, 5);
     CU_ASSERT_EQUAL(options.outlier_loss, 30);
     CU_ASSERT_EQUAL(options.ttl, 8);
-    CU_ASSERT_EQUAL(options.lcore, -1);
+    CU_ASSERT_EQUAL(options.lcore_count, 1);
+    CU_ASSERT_EQUAL(options.core_count, 0);
     CU_ASSERT_EQUAL(options.mtu, 0);
     CU_ASSERT_FALSE(cfc_net_is_given(options.ip));
     CU_ASSERT_EQUAL(options.eal_count, 0);
     CU_ASSERT_FALSE(options.is_huge_refused);
+}
+
+static void
+each_lcore_has_a_core_or_none_has(void)
+{
+    CU_ASSERT_EQUAL_FATAL(PARSE("--port", "eth0", REST, "--lcores", "3"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(options.lcore_count, 3);
+    CU_ASSERT_EQUAL(options.core_count, 0);
+    CU_ASSERT_EQUAL_FATAL(PARSE("--port", "eth0", REST, "--lcore", "5,2"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(options.lcore_count, 2);
+    CU_ASSERT_EQUAL(options.core_count, 2);
+    CU_ASSERT_EQUAL(options.cores[0], 5);
+    CU_ASSERT_EQUAL(options.cores[1], 2);
+    CU_ASSERT_EQUAL(PARSE("--port", "eth0", REST, "--lcore", "5,2", "--lcores", "2"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(PARSE("--port", "eth0", REST, "--lcore", "5", "--lcores", "2"),
+                    CONFCAST_ERR_INVALID);
+    CU_ASSERT_EQUAL(PARSE("--port", "eth0", REST, "--lcore", "5,2", "--lcores", "1"),
+                    CONFCAST_ERR_INVALID);
 }
 
 static void
@@ -213,7 +234,18 @@ numbers_have_both_ends(void)
         {"--contents-max", "1048577", CONFCAST_ERR_INVALID},
         {"--consumers-max", "0", CONFCAST_ERR_INVALID},
         {"--lcore", "0", CONFCAST_OK},
+        {"--lcore", "1023", CONFCAST_OK},
         {"--lcore", "1024", CONFCAST_ERR_INVALID},
+        {"--lcore", "2,4,6", CONFCAST_OK},
+        {"--lcore", "0,1,2,3,4,5,6,7", CONFCAST_OK},
+        {"--lcore", "0,1,2,3,4,5,6,7,8", CONFCAST_ERR_INVALID},
+        {"--lcore", "2,", CONFCAST_ERR_INVALID},
+        {"--lcore", ",2", CONFCAST_ERR_INVALID},
+        {"--lcore", "", CONFCAST_ERR_INVALID},
+        {"--lcores", "0", CONFCAST_ERR_INVALID},
+        {"--lcores", "1", CONFCAST_OK},
+        {"--lcores", "8", CONFCAST_OK},
+        {"--lcores", "9", CONFCAST_ERR_INVALID},
     };
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -425,6 +457,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_interface_is_net_af_packet_unless_a_driver_is_named),
     CFC_CASE(what_is_given_is_taken),
     CFC_CASE(what_is_not_given_has_a_default),
+    CFC_CASE(each_lcore_has_a_core_or_none_has),
     CFC_CASE(what_follows_two_dashes_goes_to_eal),
     CFC_CASE(help_and_version_need_nothing_else),
     CFC_CASE(there_is_exactly_one_port),
