@@ -2,7 +2,7 @@
 
 import importlib
 
-MODULES = ("object", "change", "revisions", "flip", "programs", "engine", "puts", "big_document", "fleet_size")
+MODULES = ("object", "change", "revisions", "flip", "programs", "engine", "puts", "big_document", "fleet_size", "xdp")
 
 
 def all_rows():
