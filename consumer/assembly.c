@@ -102,7 +102,7 @@ go_on(struct cfc_assembly *a, const uint8_t *coded, size_t size)
     return error == CONFCAST_ERR_AGAIN ? CONFCAST_OK : error;
 }
 
-void
+bool
 cfc_assembly_take(struct cfc_assembly *a, const struct cfc_receiver_part *part,
                   struct cfc_loaded *base)
 {
@@ -114,19 +114,24 @@ cfc_assembly_take(struct cfc_assembly *a, const struct cfc_receiver_part *part,
         a->is_broken = part->body_size < BODY_SIZE_MIN;
     }
     if (a->is_broken || part->size == 0 || (a->is_on && part->size <= a->coded_done)) {
-        return;
+        return false;
     }
     if (!a->is_on) {
         error = begin(a, part, base);
     }
     if (error == CONFCAST_OK) {
-        error = go_on(a, part->bytes, part->size);
+        size_t left = part->size - a->coded_done;
+
+        error =
+            go_on(a, part->bytes,
+                  a->coded_done + (left < CFC_ASSEMBLY_PIECE_MAX ? left : CFC_ASSEMBLY_PIECE_MAX));
     }
     if (error != CONFCAST_OK) {
         cfc_assembly_reset(a);
         a->collection = part->collection;
         a->is_broken = true;
     }
+    return a->is_on && a->coded_done < part->size;
 }
 
 /* Takes the body away from `a` in any case. */

@@ -6,8 +6,14 @@
 #ifndef CFC_CONSUMER_ASSEMBLY_H
 #define CFC_CONSUMER_ASSEMBLY_H
 
+#include <stdbool.h>
+
 #include "consumer/view.h"
 #include "protocol/session/receiver.h"
+
+enum {
+    CFC_ASSEMBLY_PIECE_MAX = 256 << 10
+};
 
 struct cfc_assembly;
 
@@ -16,8 +22,10 @@ struct cfc_assembly *cfc_assembly_new(void);
 void cfc_assembly_free(struct cfc_assembly *a); /* NULL is fine */
 
 /* Goes on with what is there of a collection, which is another one than last time or more of the
- * same.  `base` is that of a delta, or NULL.  Small contents are not worth it and left alone. */
-void cfc_assembly_take(struct cfc_assembly *a, const struct cfc_receiver_part *part,
+ * same: CFC_ASSEMBLY_PIECE_MAX bytes of it at most, so that what comes meanwhile does not wait
+ * long. True: there is more.  `base` is that of a delta, or NULL.  Small contents are not worth it
+ * and left alone. */
+bool cfc_assembly_take(struct cfc_assembly *a, const struct cfc_receiver_part *part,
                        struct cfc_loaded *base);
 
 /* The content of a CONTENT event, if it was begun here: *out is the caller's.  NOT_FOUND: it was

@@ -134,7 +134,8 @@ cfc_client_end_calls(struct confcast *client)
 
 /* ---- The loop -------------------------------------------------------------------------------- */
 
-static void
+/* Takes what has come.  False: there may be more. */
+static bool
 receive(struct confcast *client)
 {
     struct cfc_datagram datagrams[CFC_PORT_BATCH];
@@ -144,7 +145,7 @@ receive(struct confcast *client)
         struct cfc_now now;
 
         if (count == 0) {
-            break;
+            return true;
         }
         now = cfc_client_now();
         for (size_t i = 0; i < count; i++) {
@@ -159,12 +160,12 @@ receive(struct confcast *client)
             }
         }
         client->stream_count += (uint32_t)count;
-        cfc_client_assemble(client);
         cfc_client_drain_events(client);
         if (count < CFC_PORT_BATCH) {
-            break; /* what came meanwhile ends the next sleep at once */
+            return true; /* what came meanwhile ends the next sleep at once */
         }
     }
+    return false;
 }
 
 static void
@@ -318,9 +319,12 @@ cfc_client_run(void *arg)
     struct confcast *client = arg;
 
     while (!atomic_load(&client->is_stopping)) {
+        bool is_behind = false;
+
         cfc_client_run_calls(client);
-        if (client->port != NULL) {
-            receive(client);
+        if (client->port != NULL && receive(client)) {
+            /* What comes goes first: a buffer that overflows costs more than a late decoding. */
+            is_behind = cfc_client_assemble(client);
         }
         cfc_client_pull_run(client);
         poll_persister(client);
@@ -336,10 +340,10 @@ cfc_client_run(void *arg)
         cfc_client_refresh_status(client);
         cfc_sets_update(client);
         cfc_big_tend(cfc_client_now().mono_ns);
-        if (client->port != NULL) {
+        if (client->port != NULL && !is_behind) {
             nap(client, next_deadline(client));
         }
-        sleep_until(client, next_deadline(client));
+        sleep_until(client, is_behind ? 0 : next_deadline(client));
     }
     cfc_client_end_calls(client);
     return NULL;

@@ -156,9 +156,9 @@ int cfc_client_take_struct(void *out, size_t size, const void *given, size_t siz
  * one goes on. */
 void cfc_client_drain_events(struct confcast *client);
 
-/* Goes on with a content that is decoded while it comes; gives its memory back when it does not
- * come any more and no event waits. */
-void cfc_client_assemble(struct confcast *client);
+/* Goes on with a content that is decoded while it comes; true: there is more of it to decode.  The
+ * other one gives its memory back when it does not come any more and no event waits. */
+bool cfc_client_assemble(struct confcast *client);
 void cfc_client_end_assembly(struct confcast *client);
 
 /* Serves what waited for retired memory, when there is room. */

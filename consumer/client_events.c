@@ -397,18 +397,20 @@ decode(struct confcast *client, const struct cfc_receiver_event *event, struct c
     return cfc_loaded_new(body, event->body_size, &event->content, client->sha, out);
 }
 
-void
+bool
 cfc_client_assemble(struct confcast *client)
 {
     struct cfc_receiver_part part;
+    bool is_behind = false;
 
     if (cfc_receiver_part(client->receiver, &part) == CONFCAST_OK) {
         struct cfc_loaded *base = part.encoding == CFC_ENCODING_ZSTD_DELTA
                                       ? cfc_contents_find(&client->contents, &part.base)
                                       : NULL;
 
-        cfc_assembly_take(client->assembly, &part, base);
+        is_behind = cfc_assembly_take(client->assembly, &part, base);
     }
+    return is_behind;
 }
 
 void

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "confcast/error.h"
-#include "consumer/view.h"
+#include "protocol/base/alloc.h"
 #include "protocol/base/prng.h"
 #include "protocol/base/time.h"
 #include "protocol/snapshot/body.h"
@@ -26,6 +26,23 @@ enum {
     BLOB_SIZE = 64 << 10,
     BURST = 64
 };
+
+/* Not the client's, which would find what was left here. */
+static void *
+heap_alloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return malloc(size);
+}
+
+static void
+heap_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+static const struct cfc_alloc heap = {heap_alloc, heap_free, NULL};
 
 void
 loop_must(const char *what, int error)
@@ -245,7 +262,7 @@ make_body(struct loop_engine *e, struct loop_content *c, enum loop_kind kind, si
     struct cfc_prng prng = {.state = seed};
     struct cfc_body_writer w;
 
-    cfc_body_writer_init(&w, &cfc_consumer_heap);
+    cfc_body_writer_init(&w, &heap);
     cfc_body_begin_object(&w);
     if (kind == LOOP_RANDOM) {
         write_random(&w, size, &prng);
@@ -260,7 +277,7 @@ make_body(struct loop_engine *e, struct loop_content *c, enum loop_kind kind, si
 static void
 code_body(struct loop_content *c)
 {
-    struct cfc_coder *coder = cfc_coder_new(&cfc_consumer_heap);
+    struct cfc_coder *coder = cfc_coder_new(&heap);
     enum cfc_encoding encoding = CFC_ENCODING_RAW;
     size_t bound = cfc_coding_bound(c->body_size);
 
@@ -382,7 +399,7 @@ loop_make(struct loop_engine *e, struct loop_content *c, enum loop_kind kind, si
 void
 loop_free(struct loop_content *c)
 {
-    cfc_free(&cfc_consumer_heap, c->body);
+    cfc_free(&heap, c->body);
     free(c->coded);
     free(c->frames);
     free(c->offsets);
@@ -420,8 +437,7 @@ loop_send_head(struct loop_engine *e, const struct cfc_head *head)
 }
 
 void
-loop_send_frames(struct loop_engine *e, const struct loop_content *c, uint32_t first,
-                 uint32_t count)
+loop_send_frames(int fd, const struct loop_content *c, uint32_t first, uint32_t count)
 {
     struct mmsghdr messages[BURST] = {0};
     struct iovec parts[BURST];
@@ -437,7 +453,7 @@ loop_send_frames(struct loop_engine *e, const struct loop_content *c, uint32_t f
                                       .iov_len = c->offsets[at + 1] - c->offsets[at]};
             messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
         }
-        sent = sendmmsg(e->fd, messages, burst, 0);
+        sent = sendmmsg(fd, messages, burst, 0);
         system_must("sendmmsg", sent > 0);
         done += (uint32_t)sent;
     }

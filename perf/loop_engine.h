@@ -67,7 +67,8 @@ void loop_free(struct loop_content *c);
 /* A head for all with one content, now. */
 struct cfc_head loop_head(uint64_t version, const struct cfc_digest *content);
 void loop_send_head(struct loop_engine *e, const struct cfc_head *head);
-void loop_send_frames(struct loop_engine *e, const struct loop_content *c, uint32_t first,
-                      uint32_t count);
+
+/* On a connected socket, which is the engine's `fd` for what consumers are to get. */
+void loop_send_frames(int fd, const struct loop_content *c, uint32_t first, uint32_t count);
 
 #endif

@@ -75,7 +75,8 @@ take(const struct coming *c, uint64_t collection, size_t size, struct cfc_loaded
                                      .bytes = c->coded,
                                      .size = size};
 
-    cfc_assembly_take(assembly, &part, base);
+    while (cfc_assembly_take(assembly, &part, base)) {
+    }
 }
 
 static int
