@@ -578,8 +578,12 @@ admit(struct cfc_xdp_host *host)
             host->crowded_until_ns = host->now_ns + OPEN_NS;
             close(fd);
             free(party);
+            party = NULL;
         }
         cfc_fork_guard_unlock();
+        if (party != NULL) {
+            (void)hear(host, party); /* one that has gone already shows in the next round */
+        }
     } while (fd >= 0);
 }
 
@@ -760,7 +764,9 @@ cfc_xdp_host_named(struct cfc_xdp_host *host, uint64_t scope_id, const uint64_t 
     }
     before = host->named[i];
     host->named[i].count = (uint32_t)count;
-    memcpy(host->named[i].keys, content_keys, count * sizeof(*content_keys));
+    for (size_t k = 0; k < count; k++) {
+        host->named[i].keys[k] = content_keys[k];
+    }
     refresh_named(host, &host->named[i]);
     refresh_named(host, &before);
     settle(host);

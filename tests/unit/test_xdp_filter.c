@@ -1,159 +1,21 @@
 /* The XDP program itself, on frames made here (BPF_PROG_TEST_RUN), by the kernel that would run it
  * on an interface.  Takes CAP_BPF and CAP_NET_ADMIN. */
-#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
-#include <linux/if_ether.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "confcast/error.h"
 #include "consumer/xdp/filter.h"
-#include "protocol/base/endian.h"
 #include "protocol/wire/frame.h"
 #include "protocol/wire/head.h"
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/golden.h"
-
-enum {
-    ETH = 14,
-    VLAN = 4,
-    IPV4 = 20,
-    IPV6 = 40,
-    UDP = 8,
-    PORT = 7500,
-    GROUPS = 4,
-    PACKET_MAX = 2048,
-    EXIT_SKIP = 77,
-};
-
-static const uint8_t SOURCE4[4] = {10, 77, 0, 1};
-static const uint8_t BASE4[4] = {239, 7, 0, 0};
-static const uint8_t SOURCE6[16] = {0xfd, [15] = 1};
-static const uint8_t BASE6[16] = {0xff, 0x35, [14] = 0x10};
-
-/* Scopes of group 1 and 2, and contents. */
-#define MINE      UINT64_C(0x1111111111110001)
-#define FOREIGN   UINT64_C(0x2222222222220001)
-#define ELSEWHERE UINT64_C(0x3333333333330002)
-#define A         UINT64_C(0xaaaaaaaaaaaaaaa1)
-#define B         UINT64_C(0xbbbbbbbbbbbbbbb2)
-#define C         UINT64_C(0xccccccccccccccc3)
-
-struct packet {
-    uint8_t bytes[PACKET_MAX];
-    size_t size;
-    size_t ip; /* offsets */
-    size_t udp;
-    size_t frame;
-};
+#include "tests/unit/xdp_fixture.h"
 
 static struct cfc_xdp_filter *filter;
-static bool is_ipv6;
-
-/* ---- Packets --------------------------------------------------------------------------------- */
-
-static void
-put_be16(uint8_t *p, unsigned value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
-/* From the engine to a group, with `size` bytes of a datagram's payload that are zero. */
-static struct packet
-datagram(uint32_t group, size_t size)
-{
-    struct packet p = {.ip = ETH};
-    uint8_t *ip = p.bytes + ETH;
-
-    p.udp = ETH + (is_ipv6 ? IPV6 : IPV4);
-    p.frame = p.udp + UDP;
-    p.size = p.frame + size;
-    memset(p.bytes, 2, 12);
-    put_be16(p.bytes + 12, is_ipv6 ? ETH_P_IPV6 : ETH_P_IP);
-    if (is_ipv6) {
-        ip[0] = 0x60;
-        put_be16(ip + 4, (unsigned)(UDP + size));
-        ip[6] = IPPROTO_UDP;
-        ip[7] = 1;
-        memcpy(ip + 8, SOURCE6, 16);
-        memcpy(ip + 24, BASE6, 16);
-        ip[39] = (uint8_t)(ip[39] + group);
-    } else {
-        ip[0] = 0x45;
-        put_be16(ip + 2, (unsigned)(IPV4 + UDP + size));
-        ip[8] = 1;
-        ip[9] = IPPROTO_UDP;
-        memcpy(ip + 12, SOURCE4, 4);
-        memcpy(ip + 16, BASE4, 4);
-        ip[19] = (uint8_t)(ip[19] + group);
-    }
-    put_be16(p.bytes + p.udp, PORT);
-    put_be16(p.bytes + p.udp + 2, PORT);
-    put_be16(p.bytes + p.udp + 4, (unsigned)(UDP + size));
-    return p;
-}
-
-static struct packet
-packet_of(uint32_t group, uint8_t type, uint64_t key, size_t size)
-{
-    struct packet p = datagram(group, size);
-    uint8_t *frame = p.bytes + p.frame;
-
-    cfc_put_u16(frame, CFC_FRAME_MAGIC);
-    frame[2] = CFC_FRAME_VERSION;
-    frame[3] = type;
-    cfc_put_u16(frame + 4, (uint16_t)size);
-    cfc_put_u64(frame + 8, key);
-    return p;
-}
-
-static struct packet
-symbol(uint64_t content)
-{
-    return packet_of(1, CFC_FRAME_SYMBOL, content, 24 + 1400);
-}
-
-/* A content id, or zero. */
-static void
-put_digest(uint8_t *to, uint64_t key)
-{
-    memset(to, key != 0 ? 0x5a : 0, 32);
-    cfc_put_u64(to, key);
-}
-
-/* A HEAD with up to four arms, of which the second has a label of 3 and 60 bytes. */
-static struct packet
-head(uint64_t scope_id, unsigned arm_count, const uint64_t *contents, const uint64_t *fallbacks)
-{
-    static const char path[] = "acme/checkout/prod";
-    struct packet p = packet_of((uint32_t)(scope_id % GROUPS), CFC_FRAME_HEAD, scope_id, 700);
-    uint8_t *frame = p.bytes + p.frame;
-    uint8_t *arm = frame + 96 + sizeof(path) - 1;
-
-    cfc_put_u16(frame + 18, sizeof(path) - 1);
-    frame[22] = (uint8_t)arm_count;
-    memcpy(frame + 96, path, sizeof(path) - 1);
-    for (unsigned i = 0; i < arm_count; i++) {
-        if (i == 1) {
-            arm[1] = 3;
-            arm[2] = 60;
-        }
-        put_digest(arm + 8, contents[i]);
-        put_digest(arm + 40, fallbacks != NULL ? fallbacks[i] : 0);
-        arm += 72 + arm[1] + arm[2];
-    }
-    return p;
-}
-
-static struct packet
-plain_head(uint64_t scope_id, uint64_t content)
-{
-    return head(scope_id, 1, &content, NULL);
-}
 
 /* ---- Running it ------------------------------------------------------------------------------ */
 
@@ -198,18 +60,10 @@ verdict_of(struct packet p)
 static void
 open_filter(bool wants_ipv6)
 {
-    struct cfc_xdp_filter_config config = {.source = {.family = 4, .port = PORT},
-                                           .group_base = {.family = 4, .port = PORT},
-                                           .group_count = GROUPS};
+    struct cfc_xdp_filter_config config;
 
     is_ipv6 = wants_ipv6;
-    memcpy(config.source.bytes, SOURCE4, 4);
-    memcpy(config.group_base.bytes, BASE4, 4);
-    if (wants_ipv6) {
-        config.source.family = config.group_base.family = 6;
-        memcpy(config.source.bytes, SOURCE6, 16);
-        memcpy(config.group_base.bytes, BASE6, 16);
-    }
+    config = fleet_config();
     CU_ASSERT_EQUAL_FATAL(cfc_xdp_filter_open(&config, &filter), CONFCAST_OK);
     cfc_xdp_filter_want(filter, MINE);
     cfc_xdp_filter_set_open(filter, false);
@@ -725,8 +579,7 @@ static const struct cfc_test_case cases[] = {
 int
 main(void)
 {
-    struct cfc_xdp_filter_config config = {
-        .source = {.family = 4}, .group_base = {.family = 4, .port = PORT}, .group_count = GROUPS};
+    struct cfc_xdp_filter_config config = fleet_config();
     struct cfc_xdp_filter *probe;
     int error = cfc_xdp_filter_open(&config, &probe);
 
