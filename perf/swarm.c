@@ -3,7 +3,7 @@
  * its own keys, its own UDP socket to the engine and its own loss.
  *
  *   swarm --fleet FILE --session-key FILE --report-key FILE --scope PATH --interface NAME
- *         [--receivers 10000] [--loss PPM] [--seed N]
+ *         [--addresses 10.78.0.1] [--receivers 10000] [--loss PPM] [--seed N]
  *
  * It proves what such a crowd asks of engine and control plane, not delivery: one multicast socket
  * (consumer/port_udp.h) hears for all of them, and which of its datagrams a receiver misses is
@@ -14,6 +14,10 @@
  * Lines on standard input: "status" prints one JSON line of totals, "loss PPM" sets the loss from
  * now on, "restart" ends all receivers and starts them anew with their next incarnation, as after a
  * power cut.  The process ends with its standard input.
+ *
+ * With --addresses each receiver sends from an address of its own, from that one up, since an
+ * engine answers one address so many HELLOs a second and no more.  The namespace needs a route that
+ * makes them its own: ip route add local 10.78.0.0/16 dev lo.
  *
  * One thread. */
 #include <arpa/inet.h>
@@ -88,6 +92,7 @@ struct swarm {
     const char *scope;
     const char *interface_name;
     uint32_t count;
+    uint32_t first_address; /* host order; 0 = the namespace's own serves all */
     uint32_t loss_ppm;
     uint64_t seed;
     uint64_t incarnation;
@@ -426,13 +431,18 @@ restart(struct swarm *s)
 /* ---- Sockets ---- */
 
 static int
-open_unicast(const struct swarm *s)
+open_unicast(const struct swarm *s, uint32_t number)
 {
+    struct sockaddr_in own = {.sin_family = AF_INET,
+                              .sin_addr.s_addr = htonl(s->first_address + number)};
     const struct cfc_fleet_address *engine = &s->fleet.engines[0];
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(engine->port)};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     memcpy(&address.sin_addr, engine->bytes, sizeof(address.sin_addr));
+    if (s->first_address != 0 && bind(fd, (struct sockaddr *)&own, sizeof(own)) != 0) {
+        die("an address that is not the namespace's", 0);
+    }
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
         die("socket", 0);
     }
@@ -461,7 +471,7 @@ open_sockets(struct swarm *s)
     for (uint32_t i = 0; i < s->count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
 
-        s->members[i].fd = open_unicast(s);
+        s->members[i].fd = open_unicast(s, i);
         if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->members[i].fd, &event) != 0) {
             die("epoll", 0);
         }
@@ -630,15 +640,11 @@ static void
 parse(struct swarm *s, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"fleet", required_argument, NULL, 'f'},
-        {"session-key", required_argument, NULL, 'k'},
-        {"report-key", required_argument, NULL, 'r'},
-        {"scope", required_argument, NULL, 's'},
-        {"interface", required_argument, NULL, 'i'},
-        {"receivers", required_argument, NULL, 'n'},
-        {"loss", required_argument, NULL, 'l'},
-        {"seed", required_argument, NULL, 'e'},
-        {NULL, 0, NULL, 0},
+        {"fleet", required_argument, NULL, 'f'},      {"session-key", required_argument, NULL, 'k'},
+        {"report-key", required_argument, NULL, 'r'}, {"scope", required_argument, NULL, 's'},
+        {"interface", required_argument, NULL, 'i'},  {"addresses", required_argument, NULL, 'a'},
+        {"receivers", required_argument, NULL, 'n'},  {"loss", required_argument, NULL, 'l'},
+        {"seed", required_argument, NULL, 'e'},       {NULL, 0, NULL, 0},
     };
     static uint8_t bytes[FILE_SIZE_MAX];
     int given = 0;
@@ -663,6 +669,9 @@ parse(struct swarm *s, int argc, char **argv)
             break;
         case 'i':
             s->interface_name = optarg;
+            break;
+        case 'a':
+            s->first_address = ntohl(inet_addr(optarg));
             break;
         case 'n':
             s->count = (uint32_t)strtoul(optarg, NULL, 10);
