@@ -373,7 +373,7 @@ pump(struct swarm *s, struct member *m, const struct cfc_now *now)
 static void
 start_member(struct swarm *s, struct member *m)
 {
-    struct cfc_receiver_config config;
+    struct cfc_receiver_config config = {.label_count = 0};
 
     cfc_receiver_config_defaults(&config);
     config.id = m->id;
@@ -488,7 +488,7 @@ is_missed(struct swarm *s, struct member *m)
     return true;
 }
 
-/* What everybody hears. */
+/* What everybody hears: all of it by one member, then by the next, as on hosts of their own. */
 static bool
 hear(struct swarm *s)
 {
@@ -496,18 +496,17 @@ hear(struct swarm *s)
     size_t count = cfc_port_udp_receive(s->port, datagrams);
 
     s->datagrams += count;
-    for (size_t i = 0; i < count; i++) {
+    for (uint32_t k = 0; k < s->count && count > 0; k++) {
+        struct member *m = &s->members[k];
         struct cfc_now now = now_of();
 
-        for (uint32_t k = 0; k < s->count; k++) {
-            struct member *m = &s->members[k];
-
+        for (size_t i = 0; i < count; i++) {
             if (!is_missed(s, m)) {
                 (void)cfc_receiver_on_frame(m->receiver, datagrams[i].bytes, datagrams[i].size,
                                             &now);
-                pump(s, m, &now);
             }
         }
+        pump(s, m, &now);
     }
     return count > 0;
 }

@@ -2,7 +2,7 @@
 
 import importlib
 
-MODULES = ("object", "change", "revisions", "flip", "programs", "engine", "puts", "big_document", "fleet_size", "xdp")
+MODULES = ("object", "change", "revisions", "flip", "programs", "engine", "puts", "big_document", "fleet_size", "swarm", "xdp")
 
 
 def all_rows():
