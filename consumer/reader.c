@@ -49,6 +49,38 @@ unlock(void)
     urcu_bp_read_unlock();
 }
 
+/* A section of one value.  The outermost one of a registered thread, where membarrier(2) makes the
+ * writer's side pay for the fences, ends with the store of a zero: the reader is what it ends by.
+ * NULL: any other, begun as usual. */
+static inline struct urcu_bp_reader *
+begin_one(void)
+{
+    struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
+
+    if (__builtin_expect(
+            reader == NULL || atomic_load_explicit(&cfc_fork_is_pending, memory_order_relaxed) ||
+                urcu_bp_has_sys_membarrier == 0 || (reader->ctr & URCU_BP_GP_CTR_NEST_MASK) != 0,
+            0)) {
+        lock();
+        return NULL;
+    }
+    _CMM_STORE_SHARED(reader->ctr, _CMM_LOAD_SHARED(urcu_bp_gp.ctr));
+    cmm_barrier();
+    return reader;
+}
+
+static inline void
+end_one(struct urcu_bp_reader *reader)
+{
+    if (__builtin_expect(reader == NULL, 0)) {
+        unlock();
+        return;
+    }
+    cfc_grace_release();
+    cmm_barrier();
+    _CMM_STORE_SHARED(reader->ctr, 0);
+}
+
 void
 confcast_read_lock(void)
 {
@@ -223,11 +255,12 @@ bool
 confcast_read_bool(const struct confcast_scope *scope, const struct confcast_key *key,
                    bool fallback, int *why)
 {
+    struct urcu_bp_reader *reader;
     bool value;
 
-    lock();
+    reader = begin_one();
     value = bool_of(lookup(cfc_view_load(&scope->view), key), fallback, why);
-    unlock();
+    end_one(reader);
     return value;
 }
 
@@ -235,11 +268,12 @@ int64_t
 confcast_read_i64(const struct confcast_scope *scope, const struct confcast_key *key,
                   int64_t fallback, int *why)
 {
+    struct urcu_bp_reader *reader;
     int64_t value;
 
-    lock();
+    reader = begin_one();
     value = i64_of(lookup(cfc_view_load(&scope->view), key), fallback, why);
-    unlock();
+    end_one(reader);
     return value;
 }
 
@@ -247,11 +281,12 @@ double
 confcast_read_f64(const struct confcast_scope *scope, const struct confcast_key *key,
                   double fallback, int *why)
 {
+    struct urcu_bp_reader *reader;
     double value;
 
-    lock();
+    reader = begin_one();
     value = f64_of(lookup(cfc_view_load(&scope->view), key), fallback, why);
-    unlock();
+    end_one(reader);
     return value;
 }
 
@@ -259,11 +294,12 @@ size_t
 confcast_read_string(const struct confcast_scope *scope, const struct confcast_key *key,
                      const char *fallback, char *string, size_t capacity, int *why)
 {
+    struct urcu_bp_reader *reader;
     const char *value;
     size_t size;
     size_t kept;
 
-    lock();
+    reader = begin_one();
     value = string_of(lookup(cfc_view_load(&scope->view), key), fallback, &size, why);
     kept = size < capacity ? size : capacity - 1;
     while (kept < size && kept > 0 && ((unsigned char)value[kept] & 0xc0) == 0x80) {
@@ -273,7 +309,7 @@ confcast_read_string(const struct confcast_scope *scope, const struct confcast_k
         memcpy(string, value, kept);
     }
     string[kept] = '\0';
-    unlock();
+    end_one(reader);
     return size;
 }
 

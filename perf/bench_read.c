@@ -1,8 +1,13 @@
 /* What a read costs: typed reads by key through the public API of the shared library, one call for
  * one value and in sections of 1 and 8 reads, against the same lookup behind a plain pointer (the
  * limit) and behind a pthread_rwlock (what services use), with 1 and 2 threads, while nobody
- * writes. */
+ * writes.
+ *
+ * Each thread has a processor of its own.  What a lock costs two threads is what its cache line
+ * costs to go from one to the other, and two processors may be two threads of one core: both are
+ * measured, so that the rest can be read. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -18,6 +23,7 @@ enum {
     KEYS = 1024,
     ROUNDS = 9,
     READS = 2000000,
+    PASSES = 200000,
     THREADS_MAX = 2
 };
 
@@ -170,12 +176,33 @@ struct job {
 
 static pthread_barrier_t barrier;
 
+/* On the n-th of the processors that this process may use; where there is none, anywhere. */
+static void
+pin(int n)
+{
+    cpu_set_t all;
+    cpu_set_t one;
+
+    if (sched_getaffinity(0, sizeof(all), &all) != 0) {
+        return;
+    }
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &all) && n-- == 0) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            (void)pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+            return;
+        }
+    }
+}
+
 static void *
 run(void *arg)
 {
     struct job *job = arg;
     uint64_t begin;
 
+    pin(job->number);
     sink[job->number * 16] = job->read(READS / 20); /* warm up, register */
     pthread_barrier_wait(&barrier);
     begin = cfc_bench_now_ns();
@@ -204,6 +231,48 @@ measure(int64_t (*read)(int n), int threads)
     }
     pthread_barrier_destroy(&barrier);
     return sum / threads;
+}
+
+/* ---- The machine ---- */
+
+static _Alignas(128) atomic_int turn;
+
+static void *
+pass_on(void *arg)
+{
+    struct job *job = arg;
+    uint64_t begin;
+
+    pin(job->number);
+    pthread_barrier_wait(&barrier);
+    begin = cfc_bench_now_ns();
+    for (int i = 0; i < PASSES; i++) {
+        while (atomic_load_explicit(&turn, memory_order_acquire) != job->number) {
+        }
+        atomic_store_explicit(&turn, 1 - job->number, memory_order_release);
+    }
+    job->ns_per_read = (double)(cfc_bench_now_ns() - begin) / (2 * PASSES);
+    return NULL;
+}
+
+/* How long a cache line takes from one processor to another, ns. */
+static double
+measure_line(void)
+{
+    struct job jobs[2] = {{.number = 0}, {.number = 1}};
+    pthread_t ids[2];
+
+    atomic_store(&turn, 0);
+    pthread_barrier_init(&barrier, NULL, 2);
+    for (int i = 0; i < 2; i++) {
+        if (pthread_create(&ids[i], NULL, pass_on, &jobs[i]) != 0) {
+            abort();
+        }
+    }
+    pthread_join(ids[0], NULL);
+    pthread_join(ids[1], NULL);
+    pthread_barrier_destroy(&barrier);
+    return jobs[0].ns_per_read;
 }
 
 struct way {
@@ -241,8 +310,20 @@ main(void)
     static struct cfc_bench to_plain[WAYS];
     static struct cfc_bench lock_to_call;
     static struct cfc_bench shared_to_call;
+    static struct cfc_bench line;
+    static struct cfc_bench slower;
 
     publish_example();
+    for (int round = 0; round < ROUNDS && sysconf(_SC_NPROCESSORS_ONLN) > 1; round++) {
+        double alone = measure(read_plain, 1);
+
+        cfc_bench_add(&line, measure_line());
+        cfc_bench_add(&slower, measure(read_plain, 2) / alone);
+    }
+    if (line.count > 0) {
+        cfc_bench_print(&line, "read", "a cache line from one processor to the other", "ns");
+        cfc_bench_print(&slower, "read", "plain pointer, 2 threads / 1 thread, each", "ratio");
+    }
     for (int threads = 1; threads <= THREADS_MAX; threads++) {
         memset(ns, 0, sizeof(ns));
         memset(to_plain, 0, sizeof(to_plain));

@@ -348,9 +348,38 @@ readers_see_whole_versions_that_only_rise_through_many_swaps(void)
     sha = NULL;
 }
 
+static void
+one_value_in_a_section_leaves_the_section_open(void)
+{
+    struct confcast_scope local = {.view = view_with(7, 1)};
+    struct confcast_key key;
+    bool is_open;
+
+    confcast_key_init(&key, "/a/b");
+    CU_ASSERT_EQUAL(confcast_read_i64(&local, &key, 7, NULL), 7); /* registers the thread */
+    CU_ASSERT_EQUAL(urcu_bp_read_ongoing(), 0);
+    for (int i = 0; i < 2; i++) {
+        confcast_read_lock();
+        confcast_read_lock();
+        (void)confcast_read_i64(&local, &key, 7, NULL);
+        (void)confcast_read_bool(&local, &key, false, NULL);
+        confcast_read_unlock();
+        (void)confcast_read_f64(&local, &key, 7, NULL);
+        is_open = urcu_bp_read_ongoing() != 0;
+        confcast_read_unlock();
+        CU_ASSERT_TRUE(is_open);
+        CU_ASSERT_EQUAL(urcu_bp_read_ongoing(), 0);
+        urcu_bp_synchronize_rcu(); /* the other phase */
+        (void)confcast_read_i64(&local, &key, 7, NULL);
+        CU_ASSERT_EQUAL(urcu_bp_read_ongoing(), 0);
+    }
+    cfc_view_free(local.view);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(typed_getters_find_values_of_their_type),
     CFC_CASE(one_call_reads_a_value_of_what_the_scope_serves),
+    CFC_CASE(one_value_in_a_section_leaves_the_section_open),
     CFC_CASE(one_call_cuts_a_string_at_the_end_of_a_character),
     CFC_CASE(getters_fall_back_and_say_why),
     CFC_CASE(iteration_visits_members_in_canonical_order),
