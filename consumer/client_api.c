@@ -11,6 +11,7 @@
 #include "consumer/fork_guard.h"
 #include "protocol/base/scope.h"
 #include "protocol/base/time.h"
+#include "protocol/wire/loss.h"
 
 /* ---- Subscriptions --------------------------------------------------------------------------- */
 
@@ -307,6 +308,7 @@ gather_stats(struct confcast *client, void *arg)
     struct cfc_client_pull_stats pull;
     const struct cfc_receiver_stats *receiver;
     struct confcast_stats *out = arg;
+    struct cfc_now now;
 
     out->retired_size = atomic_load(&client->retired.size);
     if (client->link != NULL) {
@@ -320,6 +322,10 @@ gather_stats(struct confcast *client, void *arg)
     out->pulls = pull.requests;
     out->pull_failures = pull.failures;
     out->pull_bytes = pull.bytes;
+    now = cfc_client_now();
+    out->is_pull_advised = cfc_receiver_is_pull_advised(client->receiver, &now);
+    out->loss_ppm =
+        (uint32_t)((uint64_t)cfc_receiver_loss(client->receiver) * 1000000 / CFC_LOSS_ONE);
     receiver = cfc_receiver_stats(client->receiver);
     out->datagrams = port->datagrams;
     out->wrong_source = port->wrong_source;

@@ -425,14 +425,17 @@ does_multicast_suffice(const struct cfc_client_pull *p, uint64_t now_ns)
 static void
 look(struct cfc_client_pull *p, const struct cfc_now *now)
 {
+    bool is_advised = cfc_receiver_is_pull_advised(p->client->receiver, now);
+
     if (p->mode == CONFCAST_PULL_ONLY || now->mono_ns - p->checked_ns < CHECK_NS) {
         return;
     }
     p->checked_ns = now->mono_ns;
-    if (!p->is_on && is_multicast_of_no_help(p, now->mono_ns)) {
-        cfc_client_say(p->client, 1, "multicast does not help, pulling begins");
+    if (!p->is_on && (is_advised || is_multicast_of_no_help(p, now->mono_ns))) {
+        cfc_client_say(p->client, 1, "%s, pulling begins",
+                       is_advised ? "the engine advises to pull" : "multicast does not help");
         turn_on(p, now);
-    } else if (p->is_on && does_multicast_suffice(p, now->mono_ns)) {
+    } else if (p->is_on && !is_advised && does_multicast_suffice(p, now->mono_ns)) {
         turn_off(p, now);
     }
 }

@@ -4,7 +4,8 @@
  * Beside multicast it begins when multicast does not help: nothing proves for pull_after_ms that a
  * scope is current, or one lacks something for which no symbol came in that time (or in thirty
  * times that time in any case).  It ends when multicast proves again that all is current and
- * nothing lacks, after a minimum that doubles when it had to begin again soon.
+ * nothing lacks, after a minimum that doubles when it had to begin again soon.  It also begins when
+ * the engine advises it, and then goes on for as long as the advice holds.
  *
  * The client's loop thread owns it. */
 #ifndef CFC_CONSUMER_CLIENT_PULL_H

@@ -55,6 +55,7 @@ add(struct text *text, const char *format, ...)
     X(pulls, "pulls", "pulls", "HTTP requests that were answered", false)                          \
     X(pull_failures, "pull_failures", "pull_failures", "HTTP requests that failed", false)         \
     X(pull_bytes, "pull_bytes", "pull_bytes", "Bytes of snapshots that were pulled", false)        \
+    X(loss_ppm, "loss_ppm", "loss_ppm", "Multicast lost lately, in millionths", true)              \
     X(xdp_processes, "xdp_processes", "xdp_processes",                                             \
       "Other processes that tell this one's XDP filter what they want", true)                      \
     X(xdp_passed, "xdp_passed", "xdp_passed", "Frames that the XDP filter let through", false)     \
@@ -72,6 +73,7 @@ add(struct text *text, const char *format, ...)
       "1 when the interface is there and has an address")                                          \
     X(is_linked, "is_linked", "linked", "1 when the engine knows this consumer")                   \
     X(is_pulling, "is_pulling", "pulling", "1 while it pulls over HTTP")                           \
+    X(is_pull_advised, "is_pull_advised", "pull_advised", "1 while the engine advises to pull")    \
     X(is_xdp_open, "is_xdp_open", "xdp_open", "1 while the XDP filter drops nothing")              \
     X(is_xdp_told, "is_xdp_told", "xdp_told",                                                      \
       "1 when another process's XDP filter knows what this one wants")

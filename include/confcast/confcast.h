@@ -412,6 +412,9 @@ struct confcast_stats {
     uint64_t xdp_held;      /* dropped: of contents that are held */
     uint64_t xdp_malformed; /* passed: no frames of this version, on the fleet's port */
     uint64_t xdp_others;    /* passed: all else on the interface */
+    bool is_pull_advised;   /* the engine says: multicast loses far more on the way here than to
+                               others */
+    uint32_t loss_ppm;      /* of multicast, lately */
 };
 
 /* CONFCAST_OK; INVALID for a wrong `size`; CLOSED after fork. */

@@ -7,7 +7,10 @@
 enum {
     /* A CONTENT is the end of a pass when no more blocks than this are to come: otherwise it may be
      * repair for somebody else. */
-    CLOSE_BLOCKS = 2
+    CLOSE_BLOCKS = 2,
+    /* Contents of so few symbols have no other CONTENT in their pass than the first and the last.
+     */
+    COUNT_CLOSE_MAX = 16
 };
 
 uint32_t
@@ -288,26 +291,54 @@ note_complete(struct cfc_loss_rx *rx, uint32_t block, uint64_t now_ns)
     }
 }
 
-/* A block is through: what lacks of it was lost.  One of which nothing came counts only when the
- * end of its pass was heard: it may never have been sent to those who listen now. */
-static void
-count_block(struct cfc_loss_rx *rx, uint32_t block)
+/* How many source symbols are sent before this one: those of the groups before it, and of its own
+ * group as many of each block as go before its turn.  The last block of all may be a short one. */
+static uint32_t
+symbols_before(const struct cfc_loss_rx *rx, uint32_t block, uint32_t index)
 {
-    bool is_closed = (rx->closed[block / 8] >> (block % 8) & 1) != 0;
+    uint32_t first = block - block % rx->group_blocks;
+    uint32_t left = rx->tree->geometry.block_count - first;
+    uint32_t count = left < rx->group_blocks ? left : rx->group_blocks;
+    uint32_t before = first * rx->tree->content.fec_k + index * count + (block - first);
+    uint32_t last = cfc_loss_block_symbols(rx, first + count - 1);
 
-    if (!rx->has_begun || block < rx->first_block || is_closed ||
-        (rx->masks[block] == 0 && !rx->is_closed)) {
-        return;
-    }
-    rx->count.expected += cfc_loss_block_symbols(rx, block);
-    rx->count.lost += (uint32_t)__builtin_popcountll(cfc_loss_missing(rx, block));
+    return index > last ? before - (index - last) : before;
 }
 
+/* A source symbol came that was not here. */
 static void
-count_blocks(struct cfc_loss_rx *rx, uint32_t end)
+count_source(struct cfc_loss_rx *rx, uint32_t block, uint32_t index)
 {
-    for (uint32_t block = rx->sent_block; block < end; block++) {
-        count_block(rx, block);
+    uint32_t before = symbols_before(rx, block, index);
+    const struct cfc_loss_slot *slot = cfc_loss_rx_find_slot(rx, block);
+    bool was_asked = slot != NULL && slot->asked_ns != 0;
+
+    if (!rx->has_begun) {
+        /* Who begins to listen in the midst of a pass has lost nothing. */
+        rx->has_begun = true;
+        rx->count_end = block < rx->group_blocks ? 0 : before;
+    }
+    if (before < rx->count_end) {
+        rx->count.late += !was_asked;
+        return;
+    }
+    if (!was_asked) {
+        rx->count.expected += before + 1 - rx->count_end;
+        rx->count.lost += before - rx->count_end;
+    }
+    rx->count_end = before + 1;
+}
+
+/* The CONTENT that closes a pass, when it can be no other. */
+static void
+count_close(struct cfc_loss_rx *rx)
+{
+    uint32_t symbol_count = rx->tree->geometry.symbol_count;
+
+    if (rx->has_begun && symbol_count <= COUNT_CLOSE_MAX && rx->count_end < symbol_count) {
+        rx->count.expected += symbol_count - rx->count_end;
+        rx->count.lost += symbol_count - rx->count_end;
+        rx->count_end = symbol_count;
     }
 }
 
@@ -341,7 +372,6 @@ note_sent(struct cfc_loss_rx *rx, uint32_t block, bool is_repair, uint64_t now_n
         first = end;
     }
     if (first > rx->sent_block && (rx->masks[block] != 0 || first == end)) {
-        count_blocks(rx, first);
         rx->sent_block = first;
         is_telling = true;
     }
@@ -371,7 +401,6 @@ static void
 pass_tail(struct cfc_loss_rx *rx, uint64_t now_ns)
 {
     uint32_t block_count = rx->tree->geometry.block_count;
-    uint32_t sent_block;
 
     if (rx->sent_block == block_count || now_ns < rx->tail_at_ns) {
         return;
@@ -386,12 +415,9 @@ pass_tail(struct cfc_loss_rx *rx, uint64_t now_ns)
     }
     rx->has_duplicate = false;
     rx->has_asked_tail = true;
-    sent_block = rx->tail_blocks < block_count - rx->sent_block ? rx->sent_block + rx->tail_blocks
-                                                                : block_count;
-    if (rx->is_closed) {
-        count_blocks(rx, sent_block);
-    }
-    rx->sent_block = sent_block;
+    rx->sent_block = rx->tail_blocks < block_count - rx->sent_block
+                         ? rx->sent_block + rx->tail_blocks
+                         : block_count;
     if (rx->tail_blocks < CFC_LOSS_TAIL_BLOCKS_MAX) {
         rx->tail_blocks *= 2;
     }
@@ -537,7 +563,7 @@ cfc_loss_rx_announced(struct cfc_loss_rx *rx, uint64_t now_ns)
     if (rx->sent_block + CLOSE_BLOCKS + rx->group_blocks - 1 < rx->tree->geometry.block_count) {
         return;
     }
-    rx->is_closed = rx->has_begun;
+    count_close(rx);
     if (rx->sent_block < rx->tree->geometry.block_count && at_ns < rx->tail_at_ns) {
         rx->tail_at_ns = at_ns;
         rx->tail_blocks = CFC_LOSS_TAIL_BLOCKS_MAX;
@@ -589,29 +615,6 @@ cfc_loss_rx_page(struct cfc_loss_rx *rx, uint32_t level, uint32_t page, uint64_t
     return false;
 }
 
-/* A symbol of a pass.  One that begins in the midst of it does so at the next group. */
-static void
-note_pass(struct cfc_loss_rx *rx, uint32_t block)
-{
-    if (!rx->has_begun) {
-        rx->has_begun = true;
-        rx->first_block =
-            block < rx->group_blocks ? 0 : block - block % rx->group_blocks + rx->group_blocks;
-    }
-    rx->is_closed = false;
-}
-
-/* A symbol that counted as lost. */
-static void
-note_late(struct cfc_loss_rx *rx, uint32_t block)
-{
-    const struct cfc_loss_slot *slot = cfc_loss_rx_find_slot(rx, block);
-
-    if (rx->has_begun && block >= rx->first_block && slot != NULL && slot->ask.tries == 0) {
-        rx->count.late++;
-    }
-}
-
 bool
 cfc_loss_rx_source(struct cfc_loss_rx *rx, uint32_t block, uint32_t index, uint64_t now_ns,
                    bool *is_repair)
@@ -620,10 +623,8 @@ cfc_loss_rx_source(struct cfc_loss_rx *rx, uint32_t block, uint32_t index, uint6
     rx->masks[block] |= UINT64_C(1) << index;
     if (!*is_repair) {
         rx->tail_blocks = 1;
-        note_pass(rx, block);
-    } else {
-        note_late(rx, block);
     }
+    count_source(rx, block, index);
     note_news(rx, now_ns);
     if (!cfc_loss_has_page(rx, 0, block)) {
         want_page(rx, block, now_ns);
@@ -640,9 +641,6 @@ cfc_loss_rx_row(struct cfc_loss_rx *rx, struct cfc_loss_slot *slot, bool is_veri
 
     /* Repair symbols follow the source symbols of their block. */
     if (is_verified) {
-        if (block >= rx->sent_block) {
-            count_block(rx, block);
-        }
         rx->closed[block / 8] = (uint8_t)(rx->closed[block / 8] | 1u << (block % 8));
     }
     slot->row_count++;

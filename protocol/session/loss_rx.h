@@ -39,7 +39,7 @@ struct cfc_nack_timing {
 /* A block that is asked for, or for which repair symbols are here. */
 struct cfc_loss_slot {
     struct cfc_ask ask; /* never, while nothing of the block is known to be lost */
-    uint64_t asked_ns;  /* when it was asked for last; of a repeat only */
+    uint64_t asked_ns;  /* when it was asked for last; 0 = it never was */
     uint32_t block;
     uint8_t place; /* 0..slot_max-1, for as long as the slot is open: for what the owner keeps */
     uint8_t row_count; /* repair symbols that are here */
@@ -47,12 +47,13 @@ struct cfc_loss_slot {
     bool is_hopeless; /* the same with such rows alone: only source symbols help */
 };
 
-/* What a pass lost on its way here, as far as it is certain: symbols of blocks that what came after
- * them proves to be through.  Silence proves nothing but after a CONTENT that closes a pass, since
- * a sender may just be slow, and slows down further for what is taken for loss. */
+/* What passes lost on their way here, by the order that symbols are sent in, as RFC 3550 (A.1) and
+ * RFC 5740 do by sequence numbers: a symbol says that all before it were sent.  Silence says
+ * nothing: a sender may just be slow, and would slow down further for what is taken for loss.  Nor
+ * does a symbol that was asked for, which may be repair. */
 struct cfc_loss_count {
-    uint32_t expected; /* source symbols of such blocks */
-    uint32_t lost;     /* of these, not here at that moment */
+    uint32_t expected; /* source symbols that were sent */
+    uint32_t lost;     /* of these, not here when a later one came */
     uint32_t late;     /* of these, came before they were asked for: overtaken, not lost */
 };
 
@@ -65,9 +66,9 @@ struct cfc_loss_rx {
     uint8_t *closed; /* a bit for each block of which a verified repair symbol came */
     uint64_t news_ns;
     uint64_t tail_at_ns;
-    uint32_t cursor;             /* every incomplete block below has a slot */
-    uint32_t sent_block;         /* all symbols of the blocks below this one have been sent */
-    uint32_t first_block;        /* blocks below it were sent before this receiver listened */
+    uint32_t cursor;     /* every incomplete block below has a slot */
+    uint32_t sent_block; /* all symbols of the blocks below this one have been sent */
+    uint32_t count_end;  /* symbols that are sent before this one were counted, or never will be */
     struct cfc_loss_count count; /* not yet taken */
     uint8_t slot_max;
     uint8_t slot_count;
@@ -79,7 +80,6 @@ struct cfc_loss_rx {
     bool has_asked_tail; /* a silence ended once */
     bool has_duplicate;  /* a symbol came twice since */
     bool has_begun;      /* a symbol of a pass came */
-    bool is_closed;      /* and then the CONTENT that closes it */
 };
 
 /* Bytes of memory for the losses of a coding, aligned for 64-bit words, and the blocks that can be

@@ -281,7 +281,8 @@ int cfc_receiver_need(const struct cfc_receiver *r, uint32_t idx, struct cfc_rec
 bool cfc_receiver_is_held_up(const struct cfc_receiver *r, uint32_t idx);
 
 /* Whether the engine advised this consumer to pull: multicast loses far more on the way to it than
- * to the rest of the fleet.  What comes by multicast is taken all the same. */
+ * to the rest of the fleet.  What comes by multicast is taken all the same, but while the owner
+ * pulls nothing is asked of the engine. */
 bool cfc_receiver_is_pull_advised(const struct cfc_receiver *r, const struct cfc_now *now);
 
 /* The share of multicast that was lost lately, in 1/65,536 (loss_meter.h). */

@@ -122,6 +122,10 @@ first_due(const struct cfc_receiver *r)
 uint64_t
 cfc_receiver_nack_due(const struct cfc_receiver *r)
 {
+    /* Who is advised to pull, and does, burdens the engine no more. */
+    if (r->pull_mode != CFC_PULL_OFF && r->now.mono_ns < r->advised_until_ns) {
+        return CFC_NEVER;
+    }
     return cfc_nack_wait_due(&r->nack_wait, first_due(r), r->link.windows.nack_us);
 }
 

@@ -4,7 +4,7 @@
  *
  * LOSS, from a consumer under its session:
  *     16  u32  source symbols that counted since the session began, modulo 2^32
- *     20  u32  of these, the ones that had not come when their block was through; likewise
+ *     20  u32  of these, the ones that were lost; likewise
  *     24  u16  loss: weighted mean over the last windows, in 1 / 65,536, at most 65,535
  *     26  u8   windows that it is made of, 1..8
  *     27  u8   reserved
