@@ -417,12 +417,9 @@ check_together(struct cfc_options *o)
     return check_lcores(o);
 }
 
-int
-cfc_options_parse(int argc, char *const *argv, struct cfc_options *out)
+void
+cfc_options_default(struct cfc_options *out)
 {
-    int index = 0;
-    int option;
-
     memset(out, 0, sizeof(*out));
     out->ttl = TTL_DEFAULT;
     out->rate_bytes = (uint64_t)RATE_MBIT_DEFAULT * 125000;
@@ -432,6 +429,15 @@ cfc_options_parse(int argc, char *const *argv, struct cfc_options *out)
     out->scopes_max = SCOPES_MAX_DEFAULT;
     out->contents_max = CONTENTS_MAX_DEFAULT;
     out->consumers_max = CONSUMERS_MAX_DEFAULT;
+}
+
+int
+cfc_options_parse(int argc, char *const *argv, struct cfc_options *out)
+{
+    int index = 0;
+    int option;
+
+    cfc_options_default(out);
     optind = 0; /* as glibc wants it for a new command line */
     while ((option = getopt_long(argc, argv, "h", long_options, &index)) != -1) {
         if (option == '?' || parse_option(option, long_options[index].name, optarg, out) != 0) {

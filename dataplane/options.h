@@ -60,6 +60,9 @@ struct cfc_options {
     char *const *eal; /* arguments after -- */
 };
 
+/* Everything that has a default; no port, no addresses, no fleet. */
+void cfc_options_default(struct cfc_options *out);
+
 /* Parses the command line; says on standard error what is wrong.  CONFCAST_OK (look at is_help and
  * is_version first) or CONFCAST_ERR_INVALID.  Strings point into argv. */
 int cfc_options_parse(int argc, char *const *argv, struct cfc_options *out);

@@ -374,21 +374,25 @@ main(int argc, char **argv)
 {
     static const uint8_t seed[32] = {1, 2, 3};
     static struct bench b = {.rounds = ROUNDS_DEFAULT, .scope_count = 1};
-    static struct cfc_options o = {.vdev = "net_null0,no-rx=1",
-                                   .ip = CFC_NET_IPV4(OWN_IP),
-                                   .port = UDP_PORT,
-                                   .group = CFC_NET_IPV4(GROUP),
-                                   .group_count = 16,
-                                   .group_port = UDP_PORT,
-                                   .ttl = 1,
-                                   .scopes_max = 1 << 16,
-                                   .contents_max = 1 << 19,
-                                   .consumers_max = 1024,
-                                   .lcore_count = 1};
+    static const uint8_t ip[16] = CFC_NET_IPV4(OWN_IP);
+    static const uint8_t group[16] = CFC_NET_IPV4(GROUP);
+    static struct cfc_options o;
     size_t size = (size_t)MEGABYTES_DEFAULT << 20;
     char control_path[64];
     int rc;
 
+    cfc_options_default(&o);
+    o.vdev = "net_null0,no-rx=1";
+    memcpy(o.ip, ip, sizeof(o.ip));
+    o.port = UDP_PORT;
+    memcpy(o.group, group, sizeof(o.group));
+    o.group_count = 16;
+    o.group_port = UDP_PORT;
+    o.rate_bytes = 0;
+    o.scopes_max = 1 << 16;
+    o.contents_max = 1 << 19;
+    o.consumers_max = 1024;
+    o.lcore_count = 1;
     snprintf(control_path, sizeof(control_path), "/tmp/confcast-bench-%d.sock", (int)getpid());
     o.control_path = control_path;
     parse(argc, argv, &o, &b, &size);
