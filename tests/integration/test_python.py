@@ -43,7 +43,11 @@ class SharingAgent(fleets.Consumer):
         return os.path.join(self.folder, "share")
 
     def command(self):
-        return super().command() + ["--share", self.share, "--scope", SECOND]
+        return super().command() + ["--share", self.share, "--scope", SECOND, "--export", self.export]
+
+    @property
+    def export(self):
+        return os.path.join(self.folder, "export")
 
 
 # ---- Without a fleet -------------------------------------------------------------------------------
@@ -173,15 +177,29 @@ def without_nulls(value):
     return value
 
 
+def exported(agent):
+    try:
+        with open(os.path.join(agent.export, SCOPE + ".json"), encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
 def check_real(fleet, scope):
+    """Each revision through the getters of this process, in the agent's own process, and as its exported file."""
+    agent = fleet.consumers[0]
     count = 0
     for document in documents():
         document = without_nulls(document)
         publish(fleet, document)
         served(scope, lambda scope, d=document: scope.document() == d)
         check_document(scope, document, 1)
+        with scope.view() as view:
+            text = view.json().decode()
+        check("what the agent reads", agent.get() == text, agent.get())
+        fleets.wait_until("it is exported", lambda t=text: exported(agent) == t, 20)
         count += 1
-    print(f"{count} revisions read value for value, {passed} checks", flush=True)
+    print(f"{count} revisions read value for value, {passed} checks, through the agent, by it, and from its files", flush=True)
 
 
 def check_callbacks(fleet, client_of):
