@@ -1,7 +1,7 @@
-/* Memory for what is big: contents under collection, bodies and their indexes.  It comes in huge
- * pages where the system has them, and what is given back is kept for a few seconds, since the next
- * content is likely to be as large: clearing 100 MB of fresh pages costs as much as decoding them.
- * What is kept is the system's to take (MADV_FREE) when it runs short.  Any thread. */
+/* Memory for what is big: contents under collection, bodies and their indexes.  What is given back
+ * is kept for a minute, since the next content is likely to be as large: clearing 100 MB of fresh
+ * pages costs more than decoding them.  What is kept is the system's to take (MADV_FREE) when it
+ * runs short.  Any thread. */
 #ifndef CFC_CONSUMER_BIG_MEMORY_H
 #define CFC_CONSUMER_BIG_MEMORY_H
 
@@ -15,7 +15,7 @@ enum {
     CFC_BIG_KEPT_PIECES_MAX = 4, /* kept at one time */
 };
 #define CFC_BIG_KEPT_SIZE_MAX (UINT64_C(320) << 20) /* bytes kept at one time */
-#define CFC_BIG_KEPT_NS       (UINT64_C(10) * 1000000000)
+#define CFC_BIG_KEPT_NS       (UINT64_C(60) * 1000000000)
 
 /* NULL: it is too small for this, there are too many pieces, or no memory.  What it holds is
  * anything. */
