@@ -73,12 +73,21 @@ class Topology:
 
     def __enter__(self):
         try:
-            # The bed's own loss is of one port; ours is of all.
             self.bed.up(self.count, 0.0, fleets.PORT, self.mtu)
+            self.clear_filters()
         except BaseException:
             self.down()
             raise
         return self
+
+    def clear_filters(self):
+        """Takes packet filters out of everybody's way: the bed's own loss, which is of one port, and those that a host may have put behind
+        its bridges (br_netfilter), which no switch has."""
+        for netns in self.receivers:
+            self.run(netns, ["nft", "delete", "table", "inet", "confcast_bed"])
+        for name in ("iptables", "ip6tables", "arptables"):
+            path = f"/proc/sys/net/bridge/bridge-nf-call-{name}"
+            self.run(self.bed.bridge, ["sh", "-c", f"! test -e {path} || echo 0 > {path}"])
 
     def __exit__(self, *_):
         self.down()

@@ -2,7 +2,20 @@
 
 import importlib
 
-MODULES = ("object", "change", "revisions", "flip", "programs", "engine", "puts", "big_document", "fleet_size", "swarm", "xdp")
+MODULES = (
+    "object",
+    "change",
+    "revisions",
+    "flip",
+    "programs",
+    "engine",
+    "puts",
+    "big_document",
+    "fleet_size",
+    "swarm",
+    "xdp",
+    "profile",
+)
 
 
 def all_rows():

@@ -1,0 +1,204 @@
+"""docs/performance.md: its figures come from results and from nowhere else.
+
+What is recorded of a run lies beside it in docs/performance.jsonl.  In the text, blocks between <!-- figures ... --> and <!-- end --> are written
+from that, and so are the pictures; perf/run --doc does both, and a test holds all of it against the recorded lines.  Blocks:
+
+  machine                    what it was measured on, and what was not measured
+  goals                      every line of the table that has a goal
+  lines ROW [CASE]           the lines of a row, of the cases that contain CASE
+  sides ROW FIGURE STAT [CASE]   one line per side, one column per case; in brackets ours / that side
+  curve NAME                 a picture"""
+
+import dataclasses
+import json
+import os
+import re
+
+from harness import machine, svg, table
+from harness.table import TableLine, goal_text, number, spread_text
+from harness.topology import PERF
+
+DOCS = os.path.join(os.path.dirname(PERF), "docs")
+PAGE = os.path.join(DOCS, "performance.md")
+RECORD = os.path.join(DOCS, "performance.jsonl")
+IMAGES = os.path.join(DOCS, "images")
+BLOCK = re.compile(r"<!-- figures ([^\n]*?) -->\n(.*?)<!-- end -->", re.S)
+# Measured figures look like this.  Outside of blocks there is to be none.
+MEASURED = re.compile(r"(?<![\w.])\d[\d,.]*\s?(?:ms|us|µs|ns|Mbit/s|Gbit/s|MB/s|GB/s|Mpps|cycles|×|x the|times)(?!\w)")
+
+
+class Record:
+    """What is recorded: the machine, rows, lines of the table, and what was not measured."""
+
+    def __init__(self, records):
+        self.machine = next(r for r in records if r["kind"] == "machine")
+        self.rows = {r["row"]: r for r in records if r["kind"] == "row"}
+        names = {field.name for field in dataclasses.fields(TableLine)}
+        self.lines = [TableLine(**{key: value for key, value in r.items() if key in names}) for r in records if r["kind"] == "line"]
+        self.not_measured = [r["text"] for r in records if r["kind"] == "not measured"]
+
+    def of(self, row, case=""):
+        return [line for line in self.lines if line.row == row and case in line.case]
+
+    def value(self, row, case, figure, side, stat="median"):
+        """Of one side, or None."""
+        for line in self.lines:
+            if (line.row, line.case, line.figure, line.stat) == (row, case, figure, stat):
+                if side == "ours" and line.ours is not None:
+                    return line.ours
+                if side == line.other:
+                    return line.other_value
+        return None
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def merge(paths):
+    """Records of several runs: of each row the last that did not fail, and the machine of the last run."""
+    rows, about, notes = {}, None, []
+    for path in paths:
+        records = load(path)
+        about = next((r for r in records if r["kind"] == "machine"), about)
+        good = {r["row"] for r in records if r["kind"] == "row" and not r["error"]}
+        for name in good:
+            rows[name] = [r for r in records if r["kind"] in ("row", "line") and r["row"] == name]
+        for record in records:
+            if record["kind"] == "not measured":
+                notes = [note for note in notes if note["text"] != record["text"]] + [record]
+    return [about] + [record for name in rows for record in rows[name]] + notes
+
+
+def markdown(headings, rows):
+    return "\n".join("| " + " | ".join(row) + " |" for row in [headings, ["---"] * len(headings), *rows]) + "\n"
+
+
+def block_machine(record):
+    text = machine.text(record.machine).replace("\n", "  \n")
+    quick = sorted(name for name, row in record.rows.items() if row["quick"])
+    told = [f"Measured with `--quick`: {', '.join(quick)}."] if quick else []
+    told += [f"Not measured: {note}." for note in record.not_measured]
+    return text + "\n" + "".join(f"\n- {line}" for line in told) + "\n"
+
+
+def block_goals(record):
+    rows = [[line.row, f"{line.case}: {table.figure_text(line)}", number(line.ratio if line.other else line.ours), line.other or "",
+             spread_text(line), line.goal, "met" if line.is_met else "**not met**"] for line in record.lines if line.goal]
+    return markdown(["row", "figure", "measured", "as a ratio to", "spread", "goal", ""], rows)
+
+
+def block_lines(record, row, case=""):
+    lines = record.of(row, case)
+    has_other = any(line.other for line in lines)
+    has_goal = any(line.goal for line in lines)
+    headings = ["", "ours"] + (["peer or limit", "its value", "ratio"] if has_other else []) + ["spread"] + (["goal"] if has_goal else [])
+    rows = []
+    for line in lines:
+        cells = [f"{line.case}: {table.figure_text(line)}", number(line.ours)]
+        cells += [line.other or "", number(line.other_value), number(line.ratio)] if has_other else []
+        rows.append(cells + [spread_text(line)] + ([goal_text(line)] if has_goal else []))
+    return markdown(headings, rows)
+
+
+def block_sides(record, row, figure, stat, case=""):
+    figure = figure.replace("_", " ")
+    lines = [line for line in record.of(row, case) if (line.figure, line.stat) == (figure, stat)]
+    cases = list(dict.fromkeys(line.case for line in lines))
+    sides = ["ours"] + list(dict.fromkeys(line.other for line in lines if line.other))
+    rows = []
+    for side in sides:
+        cells = []
+        for name in cases:
+            value = record.value(row, name, figure, side, stat)
+            line = next((line for line in lines if line.case == name and line.other == side), None)
+            cells.append(number(value) + (f" ({number(line.ratio)})" if line and line.ratio else ""))
+        rows.append([side, *cells])
+    unit = lines[0].unit if lines else ""
+    return markdown([f"{figure}, {unit}", *cases], rows)
+
+
+def cases_curve(record, row, figure, stat, cases, sides):
+    """[(side, [(x, y)])] for cases {x: case}."""
+    series = []
+    for side in sides:
+        points = [(x, record.value(row, case, figure, side, stat)) for x, case in cases.items()]
+        points = [(x, y) for x, y in points if y]
+        if points:
+            series.append((side, points))
+    return series
+
+
+def curves(record):
+    """{name: SVG} of all pictures."""
+    sides = ["ours"] + list(dict.fromkeys(line.other for line in record.of("object") if line.other))
+    limits = [side for side in sides if side == "ours" or side.startswith("raw") and "GSO" not in side]
+    by_loss = {loss: f"4 receivers, {loss:g} %" for loss in (0, 0.1, 1, 5)}
+    by_count = {count: f"{count} receiver{'s' if count > 1 else ''}, 1 %" for count in (1, 2, 4, 8)}
+    by_size = {10 ** n: f"{10 ** n:,} receivers" for n in range(2, 7)}
+    fleet = {figure: cases_curve(record, "fleet-size", figure, "median", by_size, ["ours"])
+             for figure in ("sent per byte", "NACKs", "NACKs in one round")}
+    return {
+        "goodput-by-loss": svg.chart("64 MiB to 4 receivers", "loss, %", "Mbit/s",
+                                     cases_curve(record, "object", "goodput", "median", by_loss, [s for s in sides if s != "raw GSO"])),
+        "goodput-by-receivers": svg.chart("64 MiB at 1 % loss", "receivers", "Mbit/s",
+                                          cases_curve(record, "object", "goodput", "median", by_count, limits), x_ticks=[1, 2, 4, 8]),
+        "goodput-shaped": svg.chart("64 MiB at 1 % loss, sender's link 1 Gbit/s", "receivers", "Mbit/s",
+                                    cases_curve(record, "object-1g", "goodput", "median", by_count, limits), x_ticks=[1, 2, 4, 8]),
+        "sent-by-fleet": svg.chart("1 MB at 1 % loss, simulated", "receivers", "bytes sent per byte of content",
+                                   fleet["sent per byte"], x_log=True),
+        "nacks-by-fleet": svg.chart("1 MB at 1 % loss, simulated", "receivers", "NACKs that the sender hears",
+                                    [("all", points) for _, points in fleet["NACKs"]]
+                                    + [("in one round", points) for _, points in fleet["NACKs in one round"]], x_log=True),
+    }
+
+
+CURVES = ("goodput-by-loss", "goodput-by-receivers", "goodput-shaped", "sent-by-fleet", "nacks-by-fleet")
+
+
+def block_curve(_record, name):
+    if name not in CURVES:
+        raise ValueError(f"no curve {name}")
+    return f"![{name.replace('-', ' ')}](images/{name}.svg)\n"
+
+
+BLOCKS = {"machine": block_machine, "goals": block_goals, "lines": block_lines, "sides": block_sides, "curve": block_curve}
+
+
+def render(text, record):
+    """The page with all of its blocks written anew."""
+    def write(match):
+        kind, *arguments = match.group(1).split(" ")
+        if kind == "lines":
+            arguments = arguments[:1] + [" ".join(arguments[1:])]
+        elif kind == "sides":
+            arguments = arguments[:3] + [" ".join(arguments[3:])]
+        return f"<!-- figures {match.group(1)} -->\n{BLOCKS[kind](record, *arguments)}<!-- end -->"
+
+    return BLOCK.sub(write, text)
+
+
+def loose_figures(text):
+    """What looks measured in the page's own words."""
+    return MEASURED.findall(BLOCK.sub("", text))
+
+
+def write_all(paths):
+    """Records these results and writes the page and its pictures from them."""
+    records = merge(paths)
+    with open(RECORD, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(r) + "\n" for r in records)
+    write_page()
+
+
+def write_page():
+    record = Record(load(RECORD))
+    with open(PAGE, encoding="utf-8") as file:
+        text = file.read()
+    with open(PAGE, "w", encoding="utf-8") as file:
+        file.write(render(text, record))
+    os.makedirs(IMAGES, exist_ok=True)
+    for name, picture in curves(record).items():
+        with open(os.path.join(IMAGES, f"{name}.svg"), "w", encoding="utf-8") as file:
+            file.write(picture)
