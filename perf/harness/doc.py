@@ -57,18 +57,23 @@ def load(path):
 
 
 def merge(paths):
-    """Records of several runs: of each row the last that did not fail, and the machine of the last run."""
-    rows, about, notes = {}, None, []
+    """Records of several runs: of each case of a row the last from a row that did not fail, and the machine of the last run."""
+    rows, cases, about, notes = {}, {}, None, []
     for path in paths:
         records = load(path)
         about = next((r for r in records if r["kind"] == "machine"), about)
-        good = {r["row"] for r in records if r["kind"] == "row" and not r["error"]}
-        for name in good:
-            rows[name] = [r for r in records if r["kind"] in ("row", "line") and r["row"] == name]
+        good = {r["row"]: r for r in records if r["kind"] == "row" and not r["error"]}
+        rows.update(good)
+        fresh = {}
+        for record in records:
+            if record["kind"] == "line" and record["row"] in good:
+                fresh.setdefault((record["row"], record["case"]), []).append(record)
+        cases.update(fresh)
         for record in records:
             if record["kind"] == "not measured":
                 notes = [note for note in notes if note["text"] != record["text"]] + [record]
-    return [about] + [record for name in rows for record in rows[name]] + notes
+    lines = [line for name in rows for (row, _), found in cases.items() if row == name for line in found]
+    return [about, *rows.values(), *lines, *notes]
 
 
 def markdown(headings, rows):

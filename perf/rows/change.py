@@ -44,7 +44,7 @@ class Change(Row):
                     case = f"{size_name}, {loss} %"
                     if ctx.wants(case):
                         topology.set_loss(loss)
-                        for side in running.sides:
+                        for side in running.started:
                             side.set_loss(loss)
                         with ctx.folder(in_memory=True) as folder:
                             yield from self.rounds(ctx, topology, running, Payloads(folder, size, seed=size + loss), case)

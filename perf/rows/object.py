@@ -61,13 +61,17 @@ class Object(Row):
         try:
             topology.set_loss(0)
             running.start()
+            # The first object of a process finds no memory that it had before.
+            warm_up = payloads.next() if losses else None
+            for side in list(running.started):
+                running.attempt(side, "warm-up", lambda: side.send(warm_up))
             for loss in losses:
                 topology.set_loss(loss)
-                for side in running.sides:
+                for side in running.started:
                     side.set_loss(loss)
                 for _ in range(ctx.rounds(1, 5)):
                     payload = payloads.next()
-                    for side in list(running.sides):
+                    for side in list(running.started):
                         yield from running.attempt(side, cases[loss], lambda: list(self.one(ctx, topology, side, payload, cases[loss], count)))
         finally:
             topology.set_loss(0)

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""The harness of perf/: how it pairs, divides and judges, and that docs/performance.md says what was recorded."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import unittest
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(REPO, "perf"))
+sys.dont_write_bytecode = True
+
+from harness import doc, rows, svg, table  # noqa: E402
+from harness.running import Running  # noqa: E402
+from harness.rows import OURS, Figure, Goal, Row, RowError, Sample  # noqa: E402
+from harness.side import CHANGE, OBJECT, Side  # noqa: E402
+
+
+class Speed(Row):
+    name = "speed"
+    figures = (Figure("speed", "m/s"), Figure("time", "ms", ("p50", "p99")))
+    goals = (Goal("speed", ">=", 0.5, "peer"), Goal("speed", ">=", 100, None, "far"), Goal("time", "<=", 7, None, stat="p99"))
+
+
+def samples(side, values, case="near", figure="speed"):
+    return [Sample(case, figure, side, value) for value in values]
+
+
+def only(lines, **what):
+    found = [line for line in lines if all(getattr(line, name) == value for name, value in what.items())]
+    assert len(found) == 1, lines
+    return found[0]
+
+
+class Table(unittest.TestCase):
+    def test_a_ratio_is_ours_by_theirs_and_its_spread_that_of_rounds_in_turns(self):
+        line = only(table.lines_of(Speed(), samples(OURS, [2, 8, 3]) + samples("peer", [4, 4, 4])), other="peer")
+        self.assertEqual((line.ours, line.other_value, line.ratio, line.spread, line.rounds), (3, 4, 0.75, (0.5, 2.0), 3))
+
+    def test_both_sides_of_a_goal_for_a_ratio(self):
+        for ours, is_met in ((2, True), (1.99, False)):
+            line = only(table.lines_of(Speed(), samples(OURS, [ours]) + samples("peer", [4])), other="peer")
+            self.assertEqual((line.goal, line.is_met), ("≥ 0.5 ×", is_met))
+
+    def test_a_goal_without_a_peer_has_a_line_of_its_own(self):
+        lines = table.lines_of(Speed(), samples(OURS, [99], "far") + samples("else", [1], "far"))
+        self.assertIs(only(lines, other=None).is_met, False)
+        self.assertIsNone(only(lines, other="else").goal)
+
+    def test_a_goal_is_for_its_statistic_alone(self):
+        lines = table.lines_of(Speed(), samples(OURS, range(1, 101), figure="time"))
+        self.assertEqual([(line.stat, line.ours, line.is_met) for line in lines], [("p50", 51, None), ("p99", 100, False)])
+
+    def test_a_peer_without_us_is_shown_without_a_ratio(self):
+        line = only(table.lines_of(Speed(), samples("peer", [4])), other="peer")
+        self.assertEqual((line.ours, line.ratio, line.goal), (None, None, None))
+
+    def test_parts_of_a_run_are_in_order_and_whole(self):
+        self.assertEqual(table.parts(list(range(12))), [[0, 1], [2, 3], [4, 5, 6], [7, 8], [9, 10, 11]])
+        self.assertEqual(table.parts([1, 2]), [[1], [2]])
+
+    def test_numbers_have_three_digits(self):
+        self.assertEqual([table.number(x) for x in (None, 0, 0.01234, 1.234, 12.34, 123.4, 1234.5)],
+                         ["", "0", "0.0123", "1.23", "12.3", "123", "1,234"])
+
+
+class Programs(unittest.TestCase):
+    printed = [{"case": "plain, 1 thread", "unit": "ns", "min": 1, "median": 2, "max": 3}, {"case": "ours, 1 thread", "unit": "ns", "median": 4},
+               {"case": "ours / plain, 1 thread", "unit": "ratio", "min": 1, "median": 2, "max": 4},
+               {"case": "lock, 1 thread", "unit": "ns", "median": 8},
+               {"case": "lock / ours, 1 thread", "unit": "ratio", "min": 1, "median": 2, "max": 4}]
+
+    def test_a_printed_ratio_puts_its_limit_beside_the_case(self):
+        found = list(rows.samples_of(self.printed, limits=("plain", "lock")))
+        self.assertEqual([(s.case, s.side, s.value) for s in found],
+                         [("ours, 1 thread", OURS, 4), ("ours, 1 thread", "plain", 2), ("ours, 1 thread", "lock", 8)])
+        self.assertEqual([s.ratio for s in found], [None, (2, 1, 4), (0.5, 0.25, 1)])
+
+    def test_the_ratio_of_the_program_counts_and_not_that_of_medians(self):
+        line = only(table.lines_of(rows.ProgramRow("p", "p"), list(rows.samples_of(self.printed, limits=("plain", "lock")))), other="lock")
+        self.assertEqual((line.ratio, line.spread), (0.5, (0.25, 1)))
+
+    def test_a_pattern_picks_cases(self):
+        self.assertEqual(list(rows.samples_of(self.printed, pick="^nothing")), [])
+
+    def test_a_program_that_fails_fails_the_row(self):
+        with self.assertRaises(RowError):
+            rows.json_lines(["false"])
+
+
+class Turns(unittest.TestCase):
+    class Context:
+        quick = True
+
+        def __init__(self):
+            self.notes = []
+
+        def note(self, text):
+            self.notes.append(text)
+
+        log = note
+
+        def rounds(self, quick, _):
+            return quick
+
+    class Topology:
+        loss = 0
+
+    class Peer(Side):
+        works = (CHANGE,)
+
+        def __init__(self, name, starts=True):
+            self.name, self.starts, self.log = name, starts, []
+
+        def start(self, *_):
+            self.log.append("start")
+            if not self.starts:
+                raise RowError("no")
+
+        def stop(self):
+            self.log.append("stop")
+
+    def running(self, *sides):
+        self.ctx = self.Context()
+        running = Running(self.ctx, self.Topology(), sides, CHANGE, 4, False)
+        running.start()
+        return running
+
+    def fail(self):
+        raise RowError("lost")
+
+    def test_a_peer_that_fails_is_told_and_started_anew(self):
+        peer = self.Peer("peer")
+        running = self.running(peer)
+        self.assertEqual(running.attempt(peer, "case", self.fail), [])
+        self.assertEqual(peer.log, ["start", "stop", "start"])
+        self.assertIn("peer failed (case): lost", self.ctx.notes)
+
+    def test_a_peer_that_does_not_start_takes_no_turns(self):
+        self.assertEqual(self.running(self.Peer("peer", starts=False)).started, [])
+
+    def test_we_do_not_fail_in_silence(self):
+        ours = self.Peer(OURS)
+        with self.assertRaises(RowError):
+            self.running(ours).attempt(ours, "case", self.fail)
+
+    def test_who_cannot_do_it_is_not_asked(self):
+        peer = self.Peer("peer")
+        Running(self.Context(), self.Topology(), [peer], OBJECT, 4, False).start()
+        self.assertEqual(peer.log, [])
+
+    def test_everything_that_was_started_is_stopped_once(self):
+        peers = [self.Peer("a"), self.Peer("b")]
+        running = self.running(*peers)
+        running.stop()
+        running.stop()
+        self.assertEqual([peer.log for peer in peers], [["start", "stop"]] * 2)
+
+
+class Page(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.record = doc.Record(doc.load(doc.RECORD))
+        with open(doc.PAGE, encoding="utf-8") as file:
+            cls.text = file.read()
+
+    def test_figures_are_those_that_are_recorded(self):
+        self.assertEqual(doc.render(self.text, self.record), self.text, "run perf/run --doc")
+
+    def test_pictures_are_those_of_what_is_recorded(self):
+        for name, picture in doc.curves(self.record).items():
+            with open(os.path.join(doc.IMAGES, f"{name}.svg"), encoding="utf-8") as file:
+                self.assertEqual(file.read(), picture, name)
+
+    def test_there_is_no_other_figure(self):
+        self.assertEqual(doc.loose_figures(self.text), [])
+        self.assertEqual(doc.loose_figures("it takes 3.1 ms and 2 µs,\n<!-- figures goals -->\n4 ms\n<!-- end -->\n"), ["3.1 ms", "2 µs"])
+
+    def test_a_changed_figure_is_noticed(self):
+        line = next(line for line in self.record.lines if line.goal)
+        changed = doc.Record(doc.load(doc.RECORD))
+        changed.lines[self.record.lines.index(line)] = dataclasses.replace(line, ratio=123.0, ours=123.0)
+        self.assertNotEqual(doc.render(self.text, changed), self.text)
+
+    def test_every_row_is_recorded(self):
+        listed = subprocess.run([os.path.join(REPO, "perf/run"), "--list"], text=True, stdout=subprocess.PIPE, check=True).stdout
+        names = {line.split()[0] for line in listed.splitlines()}
+        self.assertEqual(names - set(self.record.rows), set())
+
+    def test_a_row_that_is_not_there_is_refused(self):
+        done = subprocess.run([os.path.join(REPO, "perf/run"), "nothing"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        self.assertNotEqual(done.returncode, 0)
+
+
+class Pictures(unittest.TestCase):
+    def test_points_lie_where_the_axes_say(self):
+        picture = svg.chart("t", "x", "y", [("a", [(1, 0), (100, 10)])], x_log=True)
+        low, high = svg.LEFT, svg.WIDTH - svg.RIGHT
+        self.assertIn(f'points="{low:.1f},{svg.HEIGHT - svg.BOTTOM:.1f} {high:.1f},{svg.TOP:.1f}"', picture)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
