@@ -66,13 +66,15 @@ class Goal:
 
 
 class Row:
-    """A row: subclasses give name, title, figures, goals and run().  `seconds` is what a quick run may take; it is told, not enforced."""
+    """A row: subclasses give name, title, figures, goals and run().  `seconds` is what a quick run takes.  `is_smaller_when_quick`: with --quick it
+    measures less than what the goals are for, so that they are not judged."""
 
     name = ""
     title = ""
     figures = ()
     goals = ()
     seconds = 10
+    is_smaller_when_quick = False
 
     def run(self, ctx):
         """Yields samples.  ctx is a harness.context.Context."""

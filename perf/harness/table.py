@@ -57,17 +57,18 @@ def own_spread(ours, stat):
     return min(values), max(values)
 
 
-def judge(row, line):
+def judge(goals, line):
     """Puts the goal into a line that has one."""
-    for goal in row.goals:
+    for goal in goals:
         if goal.fits(line.case, line.figure, line.stat, line.other):
             line.goal = str(goal)
             line.is_met = goal.is_met(line.ratio if goal.other else line.ours)
     return line
 
 
-def lines_of(row, samples):
-    """All lines of a row: one per (case, figure, stat) and other side; others alone where there are none of ours."""
+def lines_of(row, samples, goals=None):
+    """All lines of a row: one per (case, figure, stat) and other side; others alone where there are none of ours.  `goals`: its own, unless given."""
+    goals = row.goals if goals is None else goals
     groups = {}
     for sample in samples:
         groups.setdefault((sample.case, sample.figure), {}).setdefault(sample.side, []).append(sample)
@@ -78,16 +79,16 @@ def lines_of(row, samples):
         for stat in figure.stats:
             start = {"row": row.name, "case": case, "figure": figure_name, "stat": stat, "unit": figure.unit}
             mine = stat_of([s.value for s in ours], stat) if ours else None
-            has_own_goal = any(goal.fits(case, figure_name, stat, None) for goal in row.goals)
+            has_own_goal = any(goal.fits(case, figure_name, stat, None) for goal in goals)
             if ours and (not sides or has_own_goal):
-                lines.append(judge(row, TableLine(**start, ours=mine, spread=own_spread(ours, stat), rounds=len(ours))))
+                lines.append(judge(goals, TableLine(**start, ours=mine, spread=own_spread(ours, stat), rounds=len(ours))))
             for other, theirs in sides.items():
                 value = stat_of([s.value for s in theirs], stat)
                 line = TableLine(**start, ours=mine, other=other, other_value=value, rounds=len(theirs))
                 if ours and value:
                     line.ratio, line.spread = ratio_of(mine, value, theirs, stat), spread_of(ours, theirs, stat)
                     line.rounds = min(len(ours), len(theirs))
-                    judge(row, line)
+                    judge(goals, line)
                 lines.append(line)
     return lines
 
