@@ -60,7 +60,11 @@ class Relay:
             except OSError:
                 return
             engine = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            engine.connect(self.engine_path)
+            try:
+                engine.connect(self.engine_path)
+            except OSError:  # the fleet comes down
+                control.close()
+                continue
             threading.Thread(target=self.copy, args=(control, engine, True), daemon=True).start()
             threading.Thread(target=self.copy, args=(engine, control, False), daemon=True).start()
 
