@@ -215,7 +215,7 @@ def bulk(args, fleet):
     entropy = (size >> 16 << 16) * 6 // 8
     mbit = SHAPED_MBIT if args.shaped else 0
     goodput = {"raw": [], "raw and SHA-256": [], "confcast": []}
-    wire = []
+    wire, spent = [], {}
     for _ in range(args.rounds):
         for name, check in (("raw", "none"), ("raw and SHA-256", "sha256")):
             raw = Raw(fleet, check)
@@ -231,6 +231,8 @@ def bulk(args, fleet):
         goodput["confcast"].append(entropy * 8 / seconds / 1e6)
         coded = (engine_bytes(fleet)["source"] - kinds["source"]) * 1440 / SYMBOL_FRAME
         wire.append((fleet_bench.sent_bytes(fleet) - before) / coded)
+        for kind, total in engine_bytes(fleet).items():
+            spent.setdefault(kind, []).append((total - kinds[kind]) / coded)
     case = f"{args.megabytes:g} MiB, {args.consumers} consumers, loss {args.loss:g} %" + (", tbf 1 Gbit/s" if args.shaped else "")
     for name, values in goodput.items():
         show("bulk", f"{case}: {name}, Mbit/s", min=min(values), median=at(values, .5), max=max(values))
@@ -238,6 +240,9 @@ def bulk(args, fleet):
         ratios = [ours / limit for ours, limit in zip(goodput["confcast"], goodput[name])]
         show("bulk", f"{case}: confcast / {name}", min=min(ratios), median=at(ratios, .5), max=max(ratios))
     show("bulk", f"{case}: Ethernet bytes / content bytes", min=min(wire), median=at(wire, .5), max=max(wire))
+    show("bulk", f"{case}: of them UDP payload by what it was for", **{kind: at(shares, .5) for kind, shares in spent.items()})
+    lost = sum(line.count("overflowed") for consumer in fleet.consumers for line in open(consumer.events_path + ".err", encoding="utf-8"))
+    show("bulk", f"{case}: warnings of receive buffers that overflowed", count=lost)
 
 
 def main():
