@@ -199,6 +199,9 @@ groups_without_a_wanted_scope_are_dropped(void)
     CHECK(packet_of(2, CFC_FRAME_PAGE, A, 400), CFC_XDP_PASSED);
     cfc_xdp_filter_unwant(filter, ELSEWHERE);
     CHECK(packet_of(2, CFC_FRAME_PAGE, A, 400), CFC_XDP_DROPPED_UNWANTED);
+    cfc_xdp_filter_want(filter, FOREIGN); /* one of two in a group goes */
+    cfc_xdp_filter_unwant(filter, FOREIGN);
+    CHECK(packet_of(1, CFC_FRAME_SYMBOL, A, 400), CFC_XDP_PASSED);
     close_filter();
 }
 

@@ -273,6 +273,13 @@ what_one_holds_passes_while_another_needs_it(void)
     cfc_xdp_host_held(hosts[1], A);
     tend(hosts, 1);
     CU_ASSERT_FALSE(passes(symbol(A)));
+    /* Nor the other way round. */
+    cfc_xdp_host_dropped(hosts[0], A);
+    cfc_xdp_host_named(hosts[0], MINE, &key, 1);
+    CU_ASSERT_TRUE(passes(symbol(A)));
+    cfc_xdp_host_held(hosts[0], A);
+    CU_ASSERT_FALSE(passes(symbol(A)));
+    cfc_xdp_host_named(hosts[0], MINE, NULL, 0);
     /* What the other holds alone is held as well, until it ends. */
     cfc_xdp_host_dropped(hosts[0], A);
     CU_ASSERT_FALSE(passes(symbol(A)));
@@ -289,14 +296,16 @@ the_second_that_asks_is_refused_heard_and_takes_over(void)
 
     said[0] = '\0';
     hosts[0] = open_owner();
+    pass_time(hosts, 1, 30);
     hosts[1] = open_host(CONFCAST_XDP_AUTO);
     cfc_xdp_host_want(hosts[1], FOREIGN);
+    cfc_xdp_host_held(hosts[1], B);
     tend(hosts, 2);
     CU_ASSERT_EQUAL(stats_of(hosts[1]).mode, CONFCAST_XDP_OFF);
     CU_ASSERT_EQUAL(stats_of(hosts[1]).error, CONFCAST_ERR_BUSY);
     CU_ASSERT_TRUE(stats_of(hosts[1]).is_member);
     CU_ASSERT_TRUE(passes(plain_head(FOREIGN, A)));
-    pass_time(hosts, 2, 30);
+    pass_time(hosts, 2, 3);
     CU_ASSERT_EQUAL(times_said("error=busy"), 1);
     cfc_xdp_host_close(hosts[0]);
     CU_ASSERT_FALSE(is_attached());
@@ -307,6 +316,7 @@ the_second_that_asks_is_refused_heard_and_takes_over(void)
     pass_time(hosts + 1, 1, 3);
     CU_ASSERT_TRUE(passes(plain_head(FOREIGN, A)));
     CU_ASSERT_FALSE(passes(plain_head(MINE, A)));
+    CU_ASSERT_FALSE(passes(symbol(B)));
     cfc_xdp_host_close(hosts[1]);
 }
 
