@@ -5,17 +5,22 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/base/scope.h"
+#include "protocol/snapshot/coding.h"
 
 enum {
     CHANGED_PERIODS = 3, /* a change is listed at once in this many FRESHes */
     INLINE_TLV_SIZE = 4 + 8,
+    DELTA_TLV_SIZE = INLINE_TLV_SIZE + (int)sizeof(struct cfc_digest),
+    DELTA_BODY_MAX = 16 << 20, /* of both bodies: coding takes 10 ms for each megabyte */
     TAIL_MAX = 1024, /* new heads between two merges: each insertion would move the whole array */
 };
 
 struct cfc_head_set {
     struct cfc_head_set_config config;
     struct cfc_coded_set *contents;
-    struct cfc_sha256 *shas[CFC_CREW_SIZE_MAX]; /* one for each of the crew */
+    struct cfc_sha256 *shas[CFC_CREW_SIZE_MAX];  /* one for each of the crew */
+    struct cfc_coder *coders[CFC_CREW_SIZE_MAX]; /* likewise */
     struct cfc_signed_head **heads; /* ascending by scope id, but for a short tail of new ones */
     size_t count;
     size_t sorted_count;         /* of them, before the tail */
@@ -26,6 +31,22 @@ struct cfc_head_set {
     struct cfc_fresh_entry *entries; /* scratch of `capacity` */
     uint8_t *nodes;                  /* scratch of cfc_fresh_nodes_size(capacity) */
 };
+
+static void *
+heap_alloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return malloc(size);
+}
+
+static void
+heap_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+static const struct cfc_alloc heap = {.alloc = heap_alloc, .free = heap_free};
 
 int
 cfc_head_set_new(const struct cfc_head_set_config *config, struct cfc_coded_set *contents,
@@ -41,7 +62,8 @@ cfc_head_set_new(const struct cfc_head_set_config *config, struct cfc_coded_set 
     set->contents = contents;
     for (size_t i = 0; i < (config->crew != NULL ? CFC_CREW_SIZE_MAX : 1); i++) {
         set->shas[i] = cfc_sha256_new();
-        if (set->shas[i] == NULL) {
+        set->coders[i] = cfc_coder_new(&heap);
+        if (set->shas[i] == NULL || set->coders[i] == NULL) {
             cfc_head_set_free(set);
             return CONFCAST_ERR_NO_MEMORY;
         }
@@ -74,6 +96,7 @@ cfc_head_set_free(struct cfc_head_set *set)
     free(set->nodes);
     for (size_t i = 0; i < CFC_CREW_SIZE_MAX; i++) {
         cfc_sha256_free(set->shas[i]);
+        cfc_coder_free(set->coders[i]);
     }
     free(set);
 }
@@ -167,6 +190,13 @@ find_head(const struct cfc_head_set *set, uint64_t scope_id)
     return low;
 }
 
+static size_t
+frame_capacity(const struct cfc_head_set *set, const struct cfc_signed_head *head)
+{
+    return set->config.frame_size_max < sizeof(head->frame) ? set->config.frame_size_max
+                                                            : sizeof(head->frame);
+}
+
 static struct cfc_coded *
 must_find(struct cfc_head_set *set, const struct cfc_config_body *body)
 {
@@ -223,13 +253,48 @@ describe(const struct cfc_head_set *set, const struct cfc_decision *decision, ui
     }
 }
 
-/* Encodes with the first arm's content inline when that fits, else without. */
+/* Encodes with the delta of the first arm's content inline.  LIMIT: it does not fit. */
 static int
-encode(const struct cfc_head_set *set, struct cfc_sha256 *sha, struct cfc_head *head,
+encode_delta(const struct cfc_head_set *set, uint32_t worker, struct cfc_head *head,
+             struct cfc_signed_head *out)
+{
+    const struct cfc_config_body *body = out->decision->arms[0].content;
+    size_t capacity = cfc_coding_bound(body->body_size);
+    uint8_t *coded = malloc(capacity);
+    size_t size = 0;
+    int error = CONFCAST_ERR_NO_MEMORY;
+
+    if (coded != NULL) {
+        error = cfc_coding_encode_delta(set->coders[worker], out->base->body, out->base->body_size,
+                                        body->body, body->body_size, coded, capacity, &size);
+    }
+    if (error == CONFCAST_OK && size + DELTA_TLV_SIZE >= set->config.frame_size_max) {
+        error = CONFCAST_ERR_LIMIT;
+    }
+    if (error == CONFCAST_OK) {
+        head->inlined = (struct cfc_inline_content){
+            .is_present = true,
+            .encoding = CFC_ENCODING_ZSTD_DELTA,
+            .body_size = (uint32_t)body->body_size,
+            .base = out->base->id,
+            .coded = coded,
+            .coded_size = size,
+        };
+        error = cfc_head_encode(head, &set->config.signer, set->shas[worker], out->frame,
+                                frame_capacity(set, out), &out->frame_size);
+        head->inlined.is_present = false;
+    }
+    free(coded);
+    return error;
+}
+
+/* Encodes with the first arm's content inline when that fits, or its delta, else without. */
+static int
+encode(const struct cfc_head_set *set, uint32_t worker, struct cfc_head *head,
        const struct cfc_coded *first, struct cfc_signed_head *out)
 {
-    size_t capacity = set->config.frame_size_max < sizeof(out->frame) ? set->config.frame_size_max
-                                                                      : sizeof(out->frame);
+    struct cfc_sha256 *sha = set->shas[worker];
+    size_t capacity = frame_capacity(set, out);
 
     if (first->coded_size + INLINE_TLV_SIZE < capacity) {
         head->inlined = (struct cfc_inline_content){
@@ -246,20 +311,24 @@ encode(const struct cfc_head_set *set, struct cfc_sha256 *sha, struct cfc_head *
         }
         head->inlined.is_present = false;
     }
+    if (out->base != NULL && !first->was_published &&
+        encode_delta(set, worker, head, out) == CONFCAST_OK) {
+        return CONFCAST_OK;
+    }
     return cfc_head_encode(head, &set->config.signer, sha, out->frame, capacity, &out->frame_size);
 }
 
 static int
-sign(struct cfc_head_set *set, struct cfc_sha256 *sha, uint64_t unix_ns,
-     struct cfc_signed_head *out)
+sign(struct cfc_head_set *set, uint32_t worker, uint64_t unix_ns, struct cfc_signed_head *out)
 {
+    struct cfc_sha256 *sha = set->shas[worker];
     const struct cfc_decision *decision = out->decision;
     struct cfc_head head;
     struct cfc_frame frame;
     int error;
 
     describe(set, decision, unix_ns, &head);
-    error = encode(set, sha, &head, must_find(set, decision->arms[0].content), out);
+    error = encode(set, worker, &head, must_find(set, decision->arms[0].content), out);
     if (error != CONFCAST_OK) {
         return error;
     }
@@ -289,7 +358,33 @@ sign_one(void *arg, uint32_t worker, size_t i)
 {
     struct batch *batch = arg;
 
-    batch->errors[i] = sign(batch->set, batch->set->shas[worker], batch->unix_ns, batch->heads[i]);
+    batch->errors[i] = sign(batch->set, worker, batch->unix_ns, batch->heads[i]);
+}
+
+/* What the decision in force names for all that no other arm takes, if a delta against it is worth
+ * trying. */
+static struct cfc_config_body *
+find_base(const struct cfc_head_set *set, const struct cfc_decision *decision)
+{
+    const struct cfc_config_body *body = decision->arms[0].content;
+    const struct cfc_decision *in_force;
+    struct cfc_config_body *base;
+    size_t at;
+
+    if (set->config.is_base_held == NULL) {
+        return NULL;
+    }
+    at = find_head(set, cfc_scope_id(set->shas[0], decision->scope, strlen(decision->scope)));
+    if (at == set->count) {
+        return NULL;
+    }
+    in_force = set->heads[at]->decision;
+    base = in_force->arms[in_force->arm_count - 1].content;
+    if (cfc_digest_equal(&base->id, &body->id) || base->body_size > DELTA_BODY_MAX ||
+        body->body_size > DELTA_BODY_MAX || !set->config.is_base_held(set->config.arg, in_force)) {
+        return NULL;
+    }
+    return base;
 }
 
 int
@@ -307,6 +402,7 @@ cfc_head_set_prepare(struct cfc_head_set *set, struct cfc_decision *const *decis
             continue;
         }
         heads[i]->decision = cfc_decision_ref(decisions[i]);
+        heads[i]->base = find_base(set, decisions[i]);
     }
     if (error == CONFCAST_OK) {
         cfc_crew_run(set->config.crew, count, sign_one, &batch);
@@ -315,6 +411,9 @@ cfc_head_set_prepare(struct cfc_head_set *set, struct cfc_decision *const *decis
         error = batch.errors[i];
     }
     free(batch.errors);
+    for (size_t i = 0; i < count && heads[i] != NULL; i++) {
+        heads[i]->base = NULL; /* it is the set's, which changes now */
+    }
     for (size_t i = 0; error != CONFCAST_OK && i < count; i++) {
         cfc_head_set_drop(heads[i]);
         heads[i] = NULL;

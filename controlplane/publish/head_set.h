@@ -23,6 +23,8 @@ struct cfc_signed_head {
     uint64_t fresh_changed; /* number of the FRESH that listed it first */
     uint8_t frame[CFC_FRAME_SIZE_DEFAULT];
     size_t frame_size;
+    struct cfc_config_body *base; /* while it is prepared: what a delta may be made against, or
+                                   * NULL; the decision's in force */
 };
 
 struct cfc_head_set_config {
@@ -31,6 +33,11 @@ struct cfc_head_set_config {
     uint32_t shard;
     uint64_t epoch;
     size_t frame_size_max; /* UDP payload that the engine's port carries */
+    /* Whether nearly all who follow the scope hold what the decision in force names, so that a new
+     * content may go as a delta against that.  NULL: nobody does.  Called by
+     * cfc_head_set_prepare(), by its thread. */
+    bool (*is_base_held)(void *arg, const struct cfc_decision *in_force);
+    void *arg;
 };
 
 int cfc_head_set_new(const struct cfc_head_set_config *config, struct cfc_coded_set *contents,
@@ -39,8 +46,9 @@ void cfc_head_set_free(struct cfc_head_set *set);
 
 /* Signs the heads of decisions, whose contents must be in the content set already (assert), one in
  * heads[] for each; takes references.  They are not in the set: each is put or dropped.  A small
- * content of the first arm rides inline.  NO_MEMORY, or an error of cfc_head_encode(): none was
- * made. */
+ * content of the first arm rides inline; of a larger one the delta against what is in force, where
+ * nearly all hold that and the delta is small enough: who does not asks for the content. NO_MEMORY,
+ * or an error of cfc_head_encode(): none was made. */
 int cfc_head_set_prepare(struct cfc_head_set *set, struct cfc_decision *const *decisions,
                          size_t count, uint64_t unix_ns, struct cfc_signed_head **heads);
 /* NULL is fine. */

@@ -31,6 +31,18 @@ symbol_size_for(uint32_t frame_size_max)
     return room < CFC_SYMBOL_SIZE_DEFAULT ? room / 32 * 32 : CFC_SYMBOL_SIZE_DEFAULT;
 }
 
+/* Nine of ten of those who are alive say that they serve it. */
+static bool
+is_base_held(void *arg, const struct cfc_decision *in_force)
+{
+    struct cfc_publisher *p = arg;
+    struct cfc_apply_counts counts;
+
+    return cfc_service_status(p->config.service, in_force->scope, &counts) == CONFCAST_OK &&
+           counts.published == in_force->version && counts.alive > 0 &&
+           counts.applied * 10 >= counts.alive * 9;
+}
+
 int
 cfc_publisher_make_sets(struct cfc_publisher *p, uint32_t frame_size_max)
 {
@@ -47,6 +59,8 @@ cfc_publisher_make_sets(struct cfc_publisher *p, uint32_t frame_size_max)
         .shard = p->config.shard,
         .epoch = cfc_service_epoch(p->config.service),
         .frame_size_max = frame_size_max,
+        .is_base_held = is_base_held,
+        .arg = p,
     };
     int error = cfc_coded_set_new(&contents, &p->contents);
 

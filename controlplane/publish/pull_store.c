@@ -297,7 +297,8 @@ new_scope(struct cfc_pull_store *store, const struct cfc_decision *decision,
     scope->head_size = size;
     memcpy(scope->head, head_frame, size);
     if (cfc_frame_open(head_frame, size, &frame) == CONFCAST_OK &&
-        cfc_head_decode(&frame, store->put_sha, &head) == CONFCAST_OK && head.inlined.is_present) {
+        cfc_head_decode(&frame, store->put_sha, &head) == CONFCAST_OK && head.inlined.is_present &&
+        head.inlined.encoding != CFC_ENCODING_ZSTD_DELTA) {
         scope->inlined = head.arms[head.inlined.arm].content;
     }
     return scope;

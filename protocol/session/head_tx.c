@@ -226,6 +226,18 @@ cfc_head_tx_write(const struct cfc_head_tx *ht, uint32_t slot, uint8_t *header, 
     out->slot = CFC_SENDER_NO_SLOT;
 }
 
+/* Leaves out what rides in a head: who needs it still asks. */
+static void
+cut_unsigned(uint8_t *header, struct cfc_tx *out)
+{
+    size_t size = CFC_FRAME_HEADER_SIZE + (size_t)cfc_get_u16(header + CFC_FRAME_HEADER_SIZE) +
+                  CFC_SIGNATURE_SIZE;
+
+    assert(size <= out->header_size); /* it was decoded once */
+    cfc_put_u16(header + 4, (uint16_t)size);
+    out->header_size = size;
+}
+
 /* Sends one that is due. */
 static void
 send(struct cfc_head_tx *ht, uint32_t slot, uint64_t now_ns, uint8_t *header, size_t capacity,
@@ -235,6 +247,9 @@ send(struct cfc_head_tx *ht, uint32_t slot, uint64_t now_ns, uint8_t *header, si
     uint32_t next = s->sending + 1;
 
     cfc_head_tx_write(ht, slot, header, capacity, out);
+    if (s->sending >= CFC_HEAD_WHOLE) {
+        cut_unsigned(header, out);
+    }
     out->is_multicast = true;
     out->group = s->group;
     out->pass_since_ns = s->sending == 0 ? s->news_ns : 0;

@@ -24,6 +24,8 @@
 
 enum {
     CFC_HEAD_SENDINGS = 5, /* the first one and four repeats */
+    CFC_HEAD_WHOLE =
+        3, /* of them, with what rides in the head; the others are the decision alone */
     CFC_HEAD_RESTING = CFC_HEAD_SENDINGS,
     CFC_HEAD_FOLLOWERS_MAX = 64 /* told apart; of a scope with more all repeats go */
 };

@@ -36,6 +36,7 @@ void
 cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *head)
 {
     const struct cfc_inline_content *inlined = &head->inlined;
+    struct cfc_entry *base = NULL;
     struct cfc_entry *entry;
     uint8_t *coded;
 
@@ -50,6 +51,12 @@ cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *head)
     if (inlined->body_size > r->config.content_size_max) {
         return;
     }
+    if (inlined->encoding == CFC_ENCODING_ZSTD_DELTA) {
+        base = cfc_content_set_find(&r->contents, &inlined->base);
+        if (base == NULL || base->state != CFC_ENTRY_HELD) {
+            return; /* the whole content is there for those who ask */
+        }
+    }
     coded = cfc_alloc(&r->config.alloc, inlined->coded_size);
     if (coded == NULL) {
         cfc_receiver_count(r, CONFCAST_ERR_NO_MEMORY);
@@ -62,7 +69,12 @@ cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *head)
     begin_bytes(r, entry, inlined->encoding, inlined->coded_size, inlined->body_size);
     entry->coded = coded;
     entry->is_inlined = true;
-    memset(&entry->base, 0, sizeof(entry->base));
+    entry->base = inlined->base;
+    if (base != NULL) {
+        /* The entry exists, so that this cannot fail. */
+        entry->base_entry =
+            cfc_content_set_acquire(&r->contents, &base->id, CFC_NEED_KEEP, CFC_NEVER);
+    }
     note_complete(r, entry);
 }
 
@@ -540,7 +552,8 @@ cfc_receiver_expire_contents(struct cfc_receiver *r)
 static bool
 is_bytes_error(int code)
 {
-    return code == CONFCAST_ERR_DIGEST || code == CONFCAST_ERR_BODY || code == CONFCAST_ERR_LIMIT ||
+    return code == CONFCAST_ERR_NO_BASE || code == CONFCAST_ERR_DIGEST ||
+           code == CONFCAST_ERR_BODY || code == CONFCAST_ERR_LIMIT ||
            (code <= CONFCAST_ERR_ZSTD && code >= CONFCAST_ERR_ZEMPTY);
 }
 

@@ -81,7 +81,9 @@ enum {
         1, /* HEAD, outside the signature: u8 arm, u8 encoding, u16 0, u32 body size, coded bytes */
     CFC_TLV_HEAD_PROOF = 2, /* HELLO: a whole HEAD frame, the highest that the consumer accepted */
     CFC_TLV_HOLDS = 3,      /* HELLO: content keys, u64 each */
-    CFC_TLV_PADDING = 4,    /* HELLO: zeroes, so that no answer is larger than the question */
+    CFC_TLV_INLINE_DELTA =
+        5, /* HEAD, likewise: u8 arm, u8[3] 0, u32 body size, u8[32] base content id, coded bytes */
+    CFC_TLV_PADDING = 4, /* HELLO: zeroes, so that no answer is larger than the question */
 };
 
 struct cfc_tlv {

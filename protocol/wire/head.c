@@ -47,8 +47,9 @@ check_inline(const struct cfc_head *head)
     if (in->encoding > CFC_ENCODING_ZSTD_DELTA) {
         return CONFCAST_ERR_VERSION;
     }
-    /* A delta needs a base, which only CONTENT can name. */
-    if (in->encoding == CFC_ENCODING_ZSTD_DELTA || in->body_size == 0 || in->coded_size == 0) {
+    if (in->body_size == 0 || in->coded_size == 0 ||
+        (in->encoding == CFC_ENCODING_ZSTD_DELTA) == cfc_digest_is_zero(&in->base) ||
+        cfc_digest_equal(&in->base, &head->arms[in->arm].content)) {
         return CONFCAST_ERR_RANGE;
     }
     if (in->body_size > CFC_BODY_SIZE_MAX || in->coded_size > CFC_FRAME_SIZE_MAX) {
@@ -168,6 +169,31 @@ read_inline(const struct cfc_tlv *tlv, struct cfc_inline_content *out)
     return reserved == 0 ? CONFCAST_OK : CONFCAST_ERR_VERSION;
 }
 
+/* The same of a delta, which needs a base.  An older end skips it and asks for the content. */
+static int
+read_inline_delta(const struct cfc_tlv *tlv, struct cfc_inline_content *out)
+{
+    struct cfc_reader r = cfc_reader_of(tlv->bytes, tlv->size);
+    uint32_t reserved;
+
+    if (out->is_present) {
+        return CONFCAST_ERR_RANGE;
+    }
+    if (tlv->size < INLINE_FIXED_SIZE + sizeof(out->base.bytes)) {
+        return CONFCAST_ERR_LENGTH;
+    }
+    out->is_present = true;
+    out->encoding = CFC_ENCODING_ZSTD_DELTA;
+    out->arm = cfc_read_u8(&r);
+    reserved = cfc_read_u8(&r);
+    reserved |= cfc_read_u16(&r);
+    out->body_size = cfc_read_u32(&r);
+    cfc_read_copy(&r, out->base.bytes, sizeof(out->base.bytes));
+    out->coded_size = cfc_reader_left(&r);
+    out->coded = cfc_read_bytes(&r, out->coded_size);
+    return reserved == 0 ? CONFCAST_OK : CONFCAST_ERR_VERSION;
+}
+
 static int
 read_unsigned_part(struct cfc_reader *r, struct cfc_head *out)
 {
@@ -177,6 +203,8 @@ read_unsigned_part(struct cfc_reader *r, struct cfc_head *out)
     while ((rc = cfc_tlv_next(r, &tlv)) == CONFCAST_OK) {
         if (tlv.type == CFC_TLV_INLINE_CONTENT) {
             rc = read_inline(&tlv, &out->inlined);
+        } else if (tlv.type == CFC_TLV_INLINE_DELTA) {
+            rc = read_inline_delta(&tlv, &out->inlined);
         } else if (tlv.is_critical) {
             rc = CONFCAST_ERR_UNSUPPORTED;
         }
@@ -255,12 +283,16 @@ write_signed_part(struct cfc_writer *w, const struct cfc_head *head,
 static void
 write_inline(struct cfc_writer *w, const struct cfc_inline_content *in)
 {
-    cfc_write_u16(w, CFC_TLV_INLINE_CONTENT);
-    cfc_write_u16(w, (uint16_t)(INLINE_FIXED_SIZE + in->coded_size));
+    bool is_delta = in->encoding == CFC_ENCODING_ZSTD_DELTA;
+    size_t base_size = is_delta ? sizeof(in->base.bytes) : 0;
+
+    cfc_write_u16(w, is_delta ? CFC_TLV_INLINE_DELTA : CFC_TLV_INLINE_CONTENT);
+    cfc_write_u16(w, (uint16_t)(INLINE_FIXED_SIZE + base_size + in->coded_size));
     cfc_write_u8(w, in->arm);
-    cfc_write_u8(w, in->encoding);
+    cfc_write_u8(w, is_delta ? 0 : in->encoding);
     cfc_write_u16(w, 0);
     cfc_write_u32(w, in->body_size);
+    cfc_write_bytes(w, in->base.bytes, base_size);
     cfc_write_bytes(w, in->coded, in->coded_size);
 }
 

@@ -85,7 +85,8 @@ struct cfc_inline_content {
     uint8_t arm;
     uint8_t encoding; /* enum cfc_encoding of content.h */
     uint32_t body_size;
-    const uint8_t *coded; /* in the frame */
+    struct cfc_digest base; /* not zero if, and only if, ZSTD_DELTA */
+    const uint8_t *coded;   /* in the frame */
     size_t coded_size;
 };
 

@@ -24,7 +24,7 @@ local advices = {[1] = "pull"}
 local states = {
     [0] = "none", [1] = "receiving", [2] = "prepared", [3] = "applied", [4] = "rejected", [5] = "reverted", [6] = "degraded",
 }
-local tlvs = {[1] = "inline content", [2] = "head proof", [3] = "holds", [4] = "padding"}
+local tlvs = {[1] = "inline content", [2] = "head proof", [3] = "holds", [4] = "padding", [5] = "inline delta"}
 
 local f = {}
 
@@ -210,6 +210,12 @@ function Reader:tlvs(tree, finish)
             value:number(sub, "encoding", 1)
             value:bytes(sub, "reserved", 2)
             value:number(sub, "body_size", 4)
+            value:bytes(sub, "data", value:left())
+        elseif kind == 5 and size > 0 then
+            value:number(sub, "inline_arm", 1)
+            value:bytes(sub, "reserved", 3)
+            value:number(sub, "body_size", 4)
+            value:bytes(sub, "base_id", 32)
             value:bytes(sub, "data", value:left())
         elseif kind == 3 and size > 0 then
             while value:left() > 0 do

@@ -247,6 +247,8 @@ HEAD_FIELDS = head_fields(1042, 2, [
 HEAD_SIGNED = le("H", 2 + len(HEAD_FIELDS)) + HEAD_FIELDS
 HEAD_FRAME = signed_frame(HEAD, SCOPE_ID, "head", HEAD_FIELDS,
                           tlv(1, le("BBHI", 2, 0, 0, len(SMALL_BODY)) + SMALL_BODY))
+HEAD_FRAME_DELTA = signed_frame(HEAD, SCOPE_ID, "head", HEAD_FIELDS,
+                                tlv(5, le("BBHI", 2, 0, 0, 5000) + run(0x33, 32) + b"delta"))
 HEAD_FRAME_PLAIN = signed_frame(HEAD, SCOPE_ID, "head", head_fields(1041, 0, [arm(0, run(0x10, 32))]))
 
 
@@ -427,6 +429,7 @@ def vectors():
     yield "head.non_canonical_signature", non_canonical(
         ed25519_sign(SEED, domain("head") + HEAD_SIGNED))
     yield "frame.head", HEAD_FRAME
+    yield "frame.head_delta", HEAD_FRAME_DELTA
     yield "frame.head_plain", HEAD_FRAME_PLAIN
     yield "frame.content_delta", CONTENT_DELTA
     yield "frame.content_raw", CONTENT_RAW

@@ -7,6 +7,7 @@
 #include "confcast/error.h"
 #include "protocol/base/prng.h"
 #include "protocol/trust/keyring.h"
+#include "protocol/wire/content.h"
 #include "tests/unit/cunit_main.h"
 
 struct bench {
@@ -16,6 +17,7 @@ struct bench {
     struct cfc_coded_set *contents;
     struct cfc_head_set *heads;
     struct cfc_crew *crew; /* NULL = the sets work alone */
+    struct cfc_head_set_config heads_config;
 };
 
 static struct bench
@@ -43,6 +45,7 @@ open_sets(struct bench *b)
     contents.crew = heads.crew = b->crew;
     CU_ASSERT_EQUAL_FATAL(cfc_coded_set_new(&contents, &b->contents), CONFCAST_OK);
     CU_ASSERT_EQUAL_FATAL(cfc_head_set_new(&heads, b->contents, &b->heads), CONFCAST_OK);
+    b->heads_config = heads;
 }
 
 static void
@@ -51,6 +54,13 @@ teardown(struct bench *b)
     cfc_head_set_free(b->heads);
     cfc_coded_set_free(b->contents);
     cfc_sha256_free(b->sha);
+}
+
+static void
+reopen_heads(struct bench *b)
+{
+    cfc_head_set_free(b->heads);
+    CU_ASSERT_EQUAL_FATAL(cfc_head_set_new(&b->heads_config, b->contents, &b->heads), CONFCAST_OK);
 }
 
 static struct cfc_config_body *
@@ -65,6 +75,21 @@ body_of(struct bench *b, size_t size, uint64_t seed)
     atomic_init(&body->ref_count, 1);
     body->body_size = size;
     cfc_content_id(b->sha, body->body, size, &body->id);
+    CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(b->contents, &body, 1), CONFCAST_OK);
+    return body;
+}
+
+/* The same but for one byte. */
+static struct cfc_config_body *
+changed_body_of(struct bench *b, const struct cfc_config_body *from)
+{
+    struct cfc_config_body *body = malloc(sizeof(*body) + from->body_size);
+
+    memcpy(body->body, from->body, from->body_size);
+    body->body[from->body_size / 2] ^= 1;
+    atomic_init(&body->ref_count, 1);
+    body->body_size = from->body_size;
+    cfc_content_id(b->sha, body->body, body->body_size, &body->id);
     CU_ASSERT_EQUAL_FATAL(cfc_coded_set_add(b->contents, &body, 1), CONFCAST_OK);
     return body;
 }
@@ -160,6 +185,48 @@ a_small_content_rides_in_its_head(void)
     CU_ASSERT_FATAL(head.inlined.is_present);
     CU_ASSERT_EQUAL(head.inlined.body_size, 300);
     teardown(&b);
+}
+
+static bool is_held; /* what the fleet says of what is in force */
+
+static bool
+say_held(void *arg, const struct cfc_decision *in_force)
+{
+    CU_ASSERT_EQUAL(in_force->version, 1);
+    *(int *)arg += 1;
+    return is_held;
+}
+
+static void
+a_small_change_of_what_nearly_all_hold_rides_as_a_delta(void)
+{
+    struct bench b = setup();
+    struct cfc_config_body *before, *after;
+    struct cfc_head head;
+    int asked = 0;
+
+    for (int i = 0; i < 2; i++) {
+        is_held = i == 1;
+        open_sets(&b);
+        b.heads_config.is_base_held = say_held;
+        b.heads_config.arg = &asked;
+        reopen_heads(&b);
+        before = body_of(&b, 30000, 2);
+        after = changed_body_of(&b, before);
+        decode(&b, put(&b, decision_for("acme", 1, before)), &head);
+        CU_ASSERT_FALSE(head.inlined.is_present);
+        decode(&b, put(&b, decision_for("acme", 2, after)), &head);
+        CU_ASSERT_EQUAL(asked, i + 1);
+        CU_ASSERT_EQUAL(head.inlined.is_present, is_held);
+        if (head.inlined.is_present) {
+            CU_ASSERT_EQUAL(head.inlined.encoding, CFC_ENCODING_ZSTD_DELTA);
+            CU_ASSERT_EQUAL(head.inlined.body_size, 30000);
+            CU_ASSERT(head.inlined.coded_size < 200);
+        }
+        cfc_head_set_free(b.heads);
+        cfc_coded_set_free(b.contents);
+    }
+    cfc_sha256_free(b.sha);
 }
 
 static void
@@ -435,6 +502,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_head_says_what_the_decision_says_under_a_good_signature),
     CFC_CASE(a_head_carries_activation_deadline_and_fallback),
     CFC_CASE(a_small_content_rides_in_its_head),
+    CFC_CASE(a_small_change_of_what_nearly_all_hold_rides_as_a_delta),
     CFC_CASE(a_replaced_head_gives_its_contents_free),
     CFC_CASE(fresh_lists_every_head_once_and_marks_what_changed),
     CFC_CASE(many_heads_stay_in_order_and_are_replaced_wherever_they_are),

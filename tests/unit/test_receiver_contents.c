@@ -617,6 +617,48 @@ a_content_above_the_limit_is_not_taken_out_of_a_head_either(void)
     bench_close(&b);
 }
 
+/* The receiver decodes nothing, so that any bytes will do. */
+static void
+a_delta_in_a_head_is_taken_by_who_holds_its_base(void)
+{
+    for (int holds = 0; holds <= 1; holds++) {
+        struct digest_pair {
+            struct cfc_digest base, next;
+        } ids = {digest_of(1), digest_of(2)};
+        struct cfc_head head;
+        struct bench b;
+
+        bench_open(&b);
+        b.content_code = CONFCAST_ERR_NO_BASE;
+        if (holds != 0) {
+            hold(&b, &ids.base);
+        }
+        head = bench_head(&b, 10, &ids.base);
+        decide(&b, &head);
+        head = bench_head(&b, 11, &ids.next);
+        head.inlined = (struct cfc_inline_content){.is_present = true,
+                                                   .encoding = CFC_ENCODING_ZSTD_DELTA,
+                                                   .body_size = 500,
+                                                   .base = ids.base,
+                                                   .coded = (const uint8_t *)"delta",
+                                                   .coded_size = 5};
+        decide(&b, &head);
+        CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_CONTENT), holds);
+        /* The base was lost after all, or never was here: the content is asked for. */
+        CU_ASSERT(cfc_receiver_is_held_up(b.r, b.scope));
+        if (holds != 0) {
+            const struct cfc_receiver_event *event = bench_last(&b, CFC_EVENT_CONTENT);
+
+            CU_ASSERT_EQUAL(event->encoding, CFC_ENCODING_ZSTD_DELTA);
+            CU_ASSERT(cfc_digest_equal(&event->base, &ids.base));
+            CU_ASSERT(cfc_digest_equal(&event->content, &ids.next));
+            CU_ASSERT_EQUAL(event->size, 5);
+            CU_ASSERT_EQUAL(event->body_size, 500);
+        }
+        bench_close(&b);
+    }
+}
+
 static void
 a_content_that_is_only_kept_is_not_collected(void)
 {
@@ -841,6 +883,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(forged_bytes_inside_a_head_are_looked_at_once),
     CFC_CASE(a_content_that_comes_inside_a_head_ends_its_collection),
     CFC_CASE(a_content_above_the_limit_is_not_taken_out_of_a_head_either),
+    CFC_CASE(a_delta_in_a_head_is_taken_by_who_holds_its_base),
     CFC_CASE(a_content_that_is_only_kept_is_not_collected),
     CFC_CASE(a_timer_that_is_due_already_is_served_before_the_owner_sleeps),
     CFC_CASE(parts_are_what_is_verified_from_the_beginning_without_a_gap),

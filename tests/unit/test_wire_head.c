@@ -350,6 +350,7 @@ encoding_refuses_what_decoding_refuses(void)
     REFUSED(bad.arms[0].label_value = "eu 1", CONFCAST_ERR_INVALID);
     REFUSED(bad.inlined.arm = 3, CONFCAST_ERR_INVALID);
     REFUSED(bad.inlined.encoding = 2, CONFCAST_ERR_INVALID);
+    REFUSED(bad.inlined.base.bytes[0] = 1, CONFCAST_ERR_INVALID);
     REFUSED(bad.inlined.body_size = CFC_BODY_SIZE_MAX + 1, CONFCAST_ERR_LIMIT);
     REFUSED(bad.inlined.coded_size = SIZE_MAX, CONFCAST_ERR_LIMIT);
 #undef REFUSED
