@@ -507,9 +507,15 @@ cfc_client_drain_events(struct confcast *client)
         return;
     }
     client->is_draining = true;
+    if (client->persister != NULL) {
+        cfc_persister_hold(client->persister);
+    }
     while (cfc_receiver_poll_event(client->receiver, &now, &event) == CONFCAST_OK) {
         on_event(client, &event);
         now = cfc_client_now();
+    }
+    if (client->persister != NULL) {
+        cfc_persister_let_go(client->persister);
     }
     client->is_draining = false;
     cfc_sets_update(client);

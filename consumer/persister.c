@@ -40,6 +40,8 @@ struct cfc_persister {
     pthread_t thread;
     bool has_thread;
     struct cfc_cache_job working; /* the thread's own */
+    bool is_held;                 /* these two are of the thread that puts */
+    bool is_wake_due;
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t wake;
@@ -339,7 +341,24 @@ unlock_and_wake(struct cfc_persister *p)
     p->is_news = true;
     p->is_idle = false;
     pthread_mutex_unlock(&p->lock);
-    if (must_wake) {
+    p->is_wake_due = p->is_wake_due || must_wake;
+    if (!p->is_held) {
+        cfc_persister_let_go(p);
+    }
+}
+
+void
+cfc_persister_hold(struct cfc_persister *p)
+{
+    p->is_held = true;
+}
+
+void
+cfc_persister_let_go(struct cfc_persister *p)
+{
+    p->is_held = false;
+    if (p->is_wake_due) {
+        p->is_wake_due = false;
         pthread_cond_signal(&p->wake);
     }
 }

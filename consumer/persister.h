@@ -35,6 +35,11 @@ void cfc_persister_put_serving(struct cfc_persister *p, uint32_t scope_idx,
 /* A content that a head names.  Best effort: it is stored when it is served at the latest. */
 void cfc_persister_put_content(struct cfc_persister *p, struct cfc_loaded *loaded);
 
+/* Between the two, what is put does not wake the thread yet: that costs whoever has a content to
+ * publish more than the put itself.  Only for the one thread that puts. */
+void cfc_persister_hold(struct cfc_persister *p);
+void cfc_persister_let_go(struct cfc_persister *p);
+
 struct cfc_persisted {
     uint32_t scope_idx;
     int code; /* CONFCAST_OK, or why the newest state does not survive power loss yet */

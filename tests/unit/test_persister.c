@@ -259,6 +259,28 @@ what_is_durable_is_told_though_a_later_try_fails(void)
 }
 
 static void
+what_was_held_back_is_written_when_it_is_let_go(void)
+{
+    struct timespec pause = {.tv_nsec = 5000000};
+
+    begin(LOG_MAX, CONFCAST_OK);
+    nanosleep(&pause, NULL); /* the thread most likely sleeps by now */
+    for (unsigned round = 1; round <= 3; round++) {
+        cfc_persister_hold(p);
+        put_head(0, 1);
+        put_head(1, 1);
+        cfc_persister_let_go(p);
+        CU_ASSERT(await(&disk.job_count, 2 * round));
+        nanosleep(&pause, NULL);
+    }
+    cfc_persister_hold(p);
+    cfc_persister_let_go(p); /* nothing was put */
+    put_head(0, 1);
+    CU_ASSERT(await(&disk.job_count, 7));
+    cfc_persister_free(p);
+}
+
+static void
 stopping_finishes_what_is_pending(void)
 {
     struct cfc_loaded *a;
@@ -360,6 +382,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_came_meanwhile_is_committed_in_one),
     CFC_CASE(a_failure_is_told_once_and_tried_again),
     CFC_CASE(what_is_durable_is_told_though_a_later_try_fails),
+    CFC_CASE(what_was_held_back_is_written_when_it_is_let_go),
     CFC_CASE(stopping_finishes_what_is_pending),
     CFC_CASE(stopping_ends_though_the_disk_fails),
     CFC_CASE(a_busy_scope_starves_no_other),
