@@ -106,20 +106,13 @@ has_engine(const struct cfc_publisher *p)
     return p->engine_socket != NULL;
 }
 
-static uint64_t
-next_engine_fresh_ns(const struct cfc_publisher *p)
-{
-    uint64_t at_ns = p->fresh_due_ns > p->fresh_free_ns ? p->fresh_due_ns : p->fresh_free_ns;
-
-    return p->is_fresh_due && at_ns < p->next_fresh_ns ? at_ns : p->next_fresh_ns;
-}
-
+/* The engine gets FRESH in each period.  Whoever lost a new head and all its repeats learns of it
+ * then; a signature that everybody checks for each change would cost more than it is worth. */
 static uint64_t
 next_fresh_ns(const struct cfc_publisher *p)
 {
-    uint64_t at_ns = next_engine_fresh_ns(p);
-
-    return p->is_pull_fresh_due && p->fresh_free_ns < at_ns ? p->fresh_free_ns : at_ns;
+    return p->is_pull_fresh_due && p->fresh_free_ns < p->next_fresh_ns ? p->fresh_free_ns
+                                                                       : p->next_fresh_ns;
 }
 
 static void
@@ -131,7 +124,7 @@ run_timers(struct cfc_publisher *p)
         try_connect(p);
     }
     if (makes_fresh(p) && now >= next_fresh_ns(p)) {
-        bool is_for_engine = now >= next_engine_fresh_ns(p);
+        bool is_for_engine = now >= p->next_fresh_ns;
         int error = cfc_publisher_hand_fresh(p, is_for_engine);
 
         if (error != CONFCAST_OK) {

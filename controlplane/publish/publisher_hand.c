@@ -214,7 +214,6 @@ cfc_publisher_hand_fresh(struct cfc_publisher *p, bool is_for_engine)
     }
     p->is_pull_fresh_due = false;
     if (is_for_engine) {
-        p->is_fresh_due = false;
         p->next_fresh_ns = start_ns + p->config.fresh_period_ns;
     }
     error = cfc_head_set_fresh(p->heads, cfc_service_seq(p->config.service), now,
@@ -281,17 +280,6 @@ add_contents(struct cfc_publisher *p, struct cfc_decision *const *decisions, siz
     return cfc_coded_set_add(p->contents, bodies, body_count);
 }
 
-/* Has FRESH tell of a change, the engine's of all that come within the delay. */
-static void
-plan_fresh(struct cfc_publisher *p)
-{
-    if (!p->is_fresh_due) {
-        p->is_fresh_due = true;
-        p->fresh_due_ns = cfc_publisher_mono_ns() + CFC_PUBLISHER_FRESH_DELAY_MS * CFC_MS;
-    }
-    p->is_pull_fresh_due = p->config.pull != NULL;
-}
-
 /* Takes the head, unless it fails before the set has it. */
 static int
 publish(struct cfc_publisher *p, struct cfc_signed_head **prepared)
@@ -310,7 +298,7 @@ publish(struct cfc_publisher *p, struct cfc_signed_head **prepared)
             head->contents[i]->was_published = true;
         }
     }
-    plan_fresh(p);
+    p->is_pull_fresh_due = p->config.pull != NULL;
     if (p->config.pull != NULL && !p->status.is_refusing) {
         error = cfc_pull_store_put(p->config.pull, decision, head->frame, head->frame_size);
         if (error != CONFCAST_OK) {

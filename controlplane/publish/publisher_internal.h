@@ -16,10 +16,6 @@ enum {
     CFC_PUBLISHER_RECONNECT_MS = 100,
     CFC_PUBLISHER_TICK_MS = 500,
     CFC_PUBLISHER_FRESH_PAUSE = 9, /* times what the last FRESH took: it costs a tenth at most */
-    /* From a change to its FRESH, for which every consumer checks a signature: by then the head has
-     * gone as often as it does, and those who lost it every time learn of it.  Not so for those who
-     * pull: FRESH is in the answer that brings the change. */
-    CFC_PUBLISHER_FRESH_DELAY_MS = 250,
     CFC_PUBLISHER_CONSUMERS_MAX = 1 << 20, /* told apart for the fleet size */
     CFC_PUBLISHER_HELLOS_MAX = 1024,       /* of consumers that pull, not yet looked at */
 };
@@ -50,9 +46,7 @@ struct cfc_publisher {
     uint64_t next_fresh_ns;  /* monotonic */
     uint64_t next_connect_ns;
     uint64_t next_tick_ns;
-    bool is_fresh_due;       /* heads changed: the engine is to have FRESH ... */
-    uint64_t fresh_due_ns;   /* ... from this time on, monotonic */
-    bool is_pull_fresh_due;  /* likewise those who pull, whose answers go at once */
+    bool is_pull_fresh_due;  /* heads changed, and FRESH is in the answers that bring them */
     uint64_t fresh_free_ns;  /* monotonic: not before this for changes alone */
     uint64_t *consumer_keys; /* open addressing, 0 = free: who was seen */
     size_t consumer_capacity;
