@@ -73,6 +73,7 @@ def merge(paths):
             if record["kind"] == "not measured":
                 notes = [note for note in notes if note["text"] != record["text"]] + [record]
     lines = [line for name in rows for (row, _), found in cases.items() if row == name for line in found]
+    notes = [note for note in notes if not any(note["text"].startswith(f"{row}: {case} (") for row, case in cases)]
     return [about, *rows.values(), *lines, *notes]
 
 
