@@ -55,6 +55,8 @@ struct cfc_scope {
     bool has_own_layers;
     uint64_t layers_seq; /* mod_seq of the layers record; 0 = never set */
     uint64_t layers_unix_ns;
+    uint64_t together_seq; /* mod_seq of its g record; 0 = none */
+    uint64_t together_unix_ns;
 
     struct cfc_scope **dependents; /* known scopes that have this one as a layer */
     uint32_t dependent_count;

@@ -509,8 +509,11 @@ cfc_effective_decide(struct cfc_effective_pass *pass, const struct cfc_scope *sc
 struct cfc_layer_set
 cfc_effective_layers(const struct cfc_scope *scope)
 {
-    return (struct cfc_layer_set){.layers = scope->layers,
-                                  .count = scope->layer_count,
-                                  .seq = scope->layers_seq,
-                                  .unix_ns = scope->layers_unix_ns};
+    bool is_together_newer = scope->together_seq > scope->layers_seq;
+
+    return (struct cfc_layer_set){
+        .layers = scope->layers,
+        .count = scope->layer_count,
+        .seq = is_together_newer ? scope->together_seq : scope->layers_seq,
+        .unix_ns = is_together_newer ? scope->together_unix_ns : scope->layers_unix_ns};
 }

@@ -58,7 +58,7 @@ struct cfc_pending_doc {
     const struct cfc_pending_doc *next;
 };
 
-/* The layers of one consumer scope, and when they were set. */
+/* The layers of one consumer scope, and when they were set, or it got a version with another. */
 struct cfc_layer_set {
     struct cfc_scope *const *layers;
     uint32_t count;

@@ -8,6 +8,7 @@
  *   r/SCOPE              the release record
  *   v/SCOPE 0 REV(8)     this revision was active once, and what was active before it
  *   l/SCOPE              layers that were set
+ *   g/SCOPE              it got a version with a scope that it changes together with
  *   o/SCOPE 0 REV(8)     who approved this revision, with its digest
  *   j/SCOPE  e/SCOPE     the latest schema and settings, whole; k/SCOPE 0 REV(8) and
  *                        f/SCOPE 0 REV(8) are all their revisions

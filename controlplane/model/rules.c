@@ -162,6 +162,10 @@ read_member(const char *key, const json_t *value, struct cfc_settings *settings,
     if (strcmp(key, "scopes_max") == 0) {
         return read_whole(value, key, UINT64_C(1) << 32, &settings->scopes_max, why);
     }
+    if (strcmp(key, "together") == 0) {
+        settings->is_together = json_is_true(value);
+        return json_is_boolean(value) ? CONFCAST_OK : refuse(why, key, "true or false");
+    }
     for (size_t i = 0; i < sizeof(inherited) / sizeof(inherited[0]); i++) {
         if (strcmp(key, inherited[i].key) != 0) {
             continue;

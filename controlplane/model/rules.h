@@ -53,6 +53,7 @@ struct cfc_settings {
     uint64_t document_keys_max;  /* values of a definition; 0 = no limit */
     uint64_t scopes_max;         /* of a tenant's first segment: scopes below and itself; 0 = the
                                   * default */
+    bool is_together; /* scopes that have this one as a layer get every version together */
     struct cfc_validator validators[CFC_VALIDATOR_COUNT_MAX];
     size_t validator_count;
 };

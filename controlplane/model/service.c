@@ -241,6 +241,23 @@ load_layers(void *arg, const struct cfc_store_item *item)
 }
 
 static int
+load_together(void *arg, const struct cfc_store_item *item)
+{
+    struct cfc_service *service = arg;
+    struct cfc_scope *scope;
+    json_t *record;
+    int error = open_item(service, item, &scope, &record);
+
+    if (error == CONFCAST_OK) {
+        error = cfc_record_u64(record, "unix_ns", &scope->together_unix_ns) ? CONFCAST_OK
+                                                                            : CONFCAST_ERR_CORRUPT;
+        scope->together_seq = item->mod_seq;
+        json_decref(record);
+    }
+    return error;
+}
+
+static int
 compare_versions(const void *a, const void *b)
 {
     const struct cfc_scope *const *x = a;
@@ -343,6 +360,9 @@ load(struct cfc_service *service)
     }
     if (error == CONFCAST_OK) {
         error = cfc_store_scan(store, "l/", 2, NULL, 0, load_layers, service);
+    }
+    if (error == CONFCAST_OK) {
+        error = cfc_store_scan(store, "g/", 2, NULL, 0, load_together, service);
     }
     if (error == CONFCAST_OK) {
         error = cfc_rules_load(service);

@@ -107,6 +107,7 @@ cfc_release_change_add(const struct cfc_release_change *change,
 
     cfc_record_guard(batch, &key, change->scope->release_seq);
     cfc_record_put(batch, &key, cfc_release_to_json(release, state->author, state->message));
+    cfc_impact_record(&change->impact, batch);
     /* A rollback finds its way by what was active before each revision. */
     if (release->active_revision != 0 && release->active_revision != before->active_revision) {
         struct cfc_record_key active =

@@ -570,6 +570,7 @@ cfc_step_commit(struct cfc_service *service, struct cfc_step *step, json_t *answ
     cfc_store_batch_init(&batch);
     error = add_items(service, step, &batch);
     if (error == CONFCAST_OK) {
+        cfc_impact_record(&step->impact, &batch);
         add_audit(service, step, &batch, answer);
         cfc_store_crash_point(has_release ? "release:prepared" : "revision:prepared");
         error = cfc_service_commit(service, &batch, seq);

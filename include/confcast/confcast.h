@@ -440,7 +440,8 @@ int confcast_wait(struct confcast_scope *scope, uint64_t version, uint32_t timeo
 /* Several scopes read under one version: a set's view holds one view of each member, all of the
  * same version and in the same phase of it (before or after its activation, reverted or not).  One
  * change of the control plane, such as a batch, has one version in all scopes that it touches; so
- * scopes that are always released together are seen to change, and to go back, together.
+ * scopes that are always released together, or that settings hold together, are seen to change, and
+ * to go back, together.
  *
  * While a member lacks what the others serve, the set goes on with the view before: it is held, and
  * confcast_set_status() says by whom and why.  What members serve alone, and what this consumer

@@ -433,6 +433,16 @@ def check_set(fleet, client_of):
         both.close()
         check("a closed set", error_of(both.view) == "closed" and error_of(both.status) == "closed")
         check("its members stay", first.get_int("/serial") == SWAPS)
+        path = os.path.join(fleet.folder, "settings.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"together": True}, file)
+        fleet.ctl("settings", "set", "acme/checkout", "-f", path)
+        publish(fleet, {"serial": SWAPS + 1})  # alone, and the other one gets its version
+        both = client.open_set([first, second])
+        served(first, lambda first: first.get_int("/serial") == SWAPS + 1)
+        served(both, lambda both: both.status().serving == first.status().serving and not both.status().is_held)
+        with both.view() as views:
+            check("what settings hold together", serials(views) == [SWAPS + 1, SWAPS - 1], serials(views))
     print(f"{sum(counts)} sections of two scopes through {SWAPS} batches: all together", flush=True)
 
 
