@@ -114,7 +114,7 @@ help(void)
         "  --pull-after-ms N        how long multicast may be of no help (10000)\n"
         "  --xdp off|auto|native|generic  have the kernel drop what nobody on this host wants:\n"
         "                           never (the default), in the driver or else behind it, in\n"
-        "                           it, or behind it; takes CAP_BPF and CAP_NET_ADMIN\n"
+        "                           it, or behind it; takes CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN\n"
         "  --help                   this\n",
         stdout);
     return 0;

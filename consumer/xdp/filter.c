@@ -245,6 +245,14 @@ cfc_xdp_filter_attach(struct cfc_xdp_filter *filter, unsigned interface_idx,
 }
 
 bool
+cfc_xdp_filter_is_occupied(unsigned interface_idx)
+{
+    __u32 id = 0;
+
+    return bpf_xdp_query_id((int)interface_idx, 0, &id) == 0 && id != 0;
+}
+
+bool
 cfc_xdp_filter_is_attached(const struct cfc_xdp_filter *filter)
 {
     struct bpf_link_info info = {0};

@@ -26,8 +26,9 @@ struct cfc_xdp_filter_config {
     uint32_t group_count;                /* data groups, 1..CFC_GROUP_COUNT_MAX */
 };
 
-/* Loads the program and its maps, attached to nothing.  PERMISSION: it takes CAP_BPF and
- * CAP_NET_ADMIN; UNAVAILABLE: the kernel has no BPF, or not what this program needs; NO_MEMORY. */
+/* Loads the program and its maps, attached to nothing.  PERMISSION: it takes CAP_BPF, CAP_PERFMON
+ * and CAP_NET_ADMIN; UNAVAILABLE: the kernel has no BPF, or not what this program needs; NO_MEMORY.
+ */
 int cfc_xdp_filter_open(const struct cfc_xdp_filter_config *config, struct cfc_xdp_filter **out);
 
 /* Detaches and frees.  NULL is fine. */
@@ -43,6 +44,9 @@ void cfc_xdp_filter_abandon(struct cfc_xdp_filter *filter);
  * no such interface. */
 int cfc_xdp_filter_attach(struct cfc_xdp_filter *filter, unsigned interface_idx,
                           enum confcast_xdp wanted, enum confcast_xdp *mode);
+
+/* Whether some XDP program is attached to the interface: cheap, and needs no rights. */
+bool cfc_xdp_filter_is_occupied(unsigned interface_idx);
 
 /* False when the interface is gone or somebody else detached it. */
 bool cfc_xdp_filter_is_attached(const struct cfc_xdp_filter *filter);

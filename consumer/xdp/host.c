@@ -458,7 +458,7 @@ why_not(int error)
 {
     switch (error) {
     case CONFCAST_ERR_PERMISSION:
-        return "it takes CAP_BPF and CAP_NET_ADMIN";
+        return "it takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
     case CONFCAST_ERR_BUSY:
         return "another process's is there, and is told what is wanted here";
     case CONFCAST_ERR_EXISTS:
@@ -487,6 +487,9 @@ become_owner(struct cfc_xdp_host *host)
         note(host, CONFCAST_ERR_UNAVAILABLE,
              "a bridge, bond, VLAN or macvlan is on it, and others may listen there");
         return;
+    }
+    if (host->error == CONFCAST_ERR_EXISTS && cfc_xdp_filter_is_occupied(host->interface_idx)) {
+        return; /* nothing to load for */
     }
     cfc_fork_guard_lock();
     error = open_listener(host);

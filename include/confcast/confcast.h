@@ -67,9 +67,10 @@ enum confcast_pull {
 
 /* Dropping what no process of this host has a use for in the network driver, before the kernel
  * spends time on it (XDP): frames of scopes that nobody follows, and contents that are held.  Takes
- * CAP_BPF and CAP_NET_ADMIN.  One process owns the filter of an interface, best the agent; all
- * others of its network namespace tell it what they follow, also those that say OFF.  Without
- * rights, support or a free interface the client runs on without it: confcast_stats() says why. */
+ * CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.  One process owns the filter of an interface, best the
+ * agent; all others of its network namespace tell it what they follow, also those that say OFF.
+ * Without rights, support or a free interface the client runs on without it: confcast_stats() says
+ * why. */
 enum confcast_xdp {
     CONFCAST_XDP_OFF = 0,     /* never own the filter */
     CONFCAST_XDP_AUTO = 1,    /* in the driver, else behind it; not under a bridge, bond, VLAN or

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import string
 import struct
@@ -25,6 +26,7 @@ SCOPE = "acme/checkout/prod"
 SIZE = 150_000  # of a document that does not compress
 FRAMES_MIN = 40  # that such a content takes at least
 EXIT_SKIP = 77
+NOBODY = 65534
 
 
 def group_of(scope):
@@ -64,7 +66,10 @@ class Agent(fleets.Consumer):
         def probe():
             stats = self.stats()
             return stats if stats and condition(stats) else None
-        return fleets.wait_until(what, probe, timeout_s, 0.1)
+        try:
+            return fleets.wait_until(what, probe, timeout_s, 0.1)
+        except fleets.FleetError as error:
+            raise fleets.FleetError(f"{error}: {self.stats()} {self.log()[-2000:]}") from None
 
     def await_filter(self, mode="native"):
         """Until it drops."""
@@ -249,6 +254,25 @@ class Xdp(unittest.TestCase):
         self.assertEqual(self.second.log().count("no XDP filter"), 1, self.second.log())
         self.assertIn("error=permission", self.second.log())
         self.assertIsNone(self.attached())
+
+    def test_a_user_with_the_three_capabilities_has_a_filter_and_its_commands_have_no_rights(self):
+        self.mine.end()
+        fleet_file = os.path.join(self.second.folder, "fleet.json")
+        shutil.copy(self.fleet.fleet_file, fleet_file)
+        os.chmod(self.fleet.folder, 0o711)
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", self.second.folder], check=True)
+        rights = "-all,+bpf,+perfmon,+net_admin"
+        self.second.wrapper = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", f"--inh-caps={rights}",
+                               f"--ambient-caps={rights}", f"--bounding-set={rights}"]
+        self.second.scope = SCOPE
+        self.second.args = ["--fleet", fleet_file, "--xdp", "auto", "--exec", "grep CapEff /proc/self/status"]
+        self.second.start()
+        self.second.await_filter()
+        self.assertEqual(self.attached(), "confcast_filter")
+        self.second.await_number(self.publish(SCOPE))
+        fleets.wait_until("the command", lambda: "CapEff" in self.second.log(), 20)
+        self.assertNotRegex(self.second.log(), r"CapEff:\s*0*[1-9a-f]")
+        self.second.end()
 
     def test_it_gives_way_when_others_may_listen_behind_the_interface(self):
         self.netns("ip", "link", "add", "link", "eth0", "name", "mv0", "type", "macvlan")

@@ -1,5 +1,5 @@
 /* The XDP program itself, on frames made here (BPF_PROG_TEST_RUN), by the kernel that would run it
- * on an interface.  Takes CAP_BPF and CAP_NET_ADMIN. */
+ * on an interface.  Takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
@@ -587,7 +587,7 @@ main(void)
     int error = cfc_xdp_filter_open(&config, &probe);
 
     if (error == CONFCAST_ERR_PERMISSION) {
-        puts("skipped: loading BPF programs takes CAP_BPF and CAP_NET_ADMIN");
+        puts("skipped: loading BPF programs takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
         return EXIT_SKIP;
     }
     cfc_xdp_filter_close(error == CONFCAST_OK ? probe : NULL);

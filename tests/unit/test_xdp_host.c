@@ -1,6 +1,7 @@
 /* Processes of one host and the XDP filter of its interface: several hosts of this process on the
  * lo of a network namespace of the test's own, at times of the test's own.  What passes is asked of
- * the program that is attached there.  Takes CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN. */
+ * the program that is attached there.  Takes CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN.
+ */
 #include "consumer/xdp/host.h"
 
 #include <bpf/bpf.h>
@@ -694,7 +695,7 @@ main(void)
 
     if (unshare(CLONE_NEWNET) != 0 ||
         cfc_xdp_filter_open(&config, &probe) == CONFCAST_ERR_PERMISSION) {
-        puts("skipped: it takes CAP_SYS_ADMIN, CAP_BPF and CAP_NET_ADMIN");
+        puts("skipped: it takes CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
         return EXIT_SKIP;
     }
     cfc_xdp_filter_close(probe);
