@@ -301,6 +301,7 @@ cfc_engine_open(const struct cfc_options *options, struct cfc_engine **out)
                                    .is_linear = options->is_linear,
                                    .slots_max = options->contents_max,
                                    .queue_count = options->lcore_count,
+                                   .burst = options->burst,
                                    .payload_done = on_payload_done,
                                    .ctx = engine};
     int rc;

@@ -4,8 +4,10 @@
  *
  * An idle engine sleeps until the sender's deadline or until something rings: the control socket
  * does, and on net_af_packet the doorbell.  Other PMDs cannot wake a sleeper, so there the sleep is
- * at most POLL_SLEEP_NS.  The doorbell does not ring for frames that are not ours, which fill the
- * packet socket's ring too: so that sleep has a bound as well, which falls as they become more.
+ * a quarter of a millisecond, and
+ * a whole one when nothing happened for a while.  The doorbell does not ring for frames that are
+ * not ours, which fill the packet socket's ring too: so that sleep has a bound as well, which falls
+ * as they become more.
  *
  * With several lcores the others, helpers, send the contents and their repair (helper.h, crew.h),
  * each over a transmit queue of its own; all else stays with the first.

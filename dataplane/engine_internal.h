@@ -39,6 +39,7 @@ struct cfc_engine {
     bool is_port_open;
     uint64_t control_due_ns;
     uint64_t watch_due_ns;
+    uint64_t worked_ns;     /* when a turn last found something to do */
     uint64_t ring_sleep_ns; /* bound of a sleep that the doorbell can end */
     uint64_t rx_verdicts[CFC_RX_VERDICT_COUNT];
     uint64_t arp_replies;

@@ -22,8 +22,11 @@ enum {
 #define CONTROL_PERIOD_NS (50 * CFC_US)
 /* Less is not worth a sleep and is spun through. */
 #define SLEEP_MIN_NS (20 * CFC_US)
-/* Where nothing can wake the sleeper. */
-#define POLL_SLEEP_NS (250 * CFC_US)
+/* Where nothing can wake the sleeper: while there was work a moment ago, to which answers come, and
+ * later. */
+#define POLL_SLEEP_NS      (250 * CFC_US)
+#define POLL_SLEEP_IDLE_NS CFC_MS
+#define POLL_IDLE_NS       (50 * CFC_MS)
 /* Where the doorbell can: bounds of the adaptive sleep. */
 #define RING_SLEEP_MIN_NS (250 * CFC_US)
 #define RING_SLEEP_MAX_NS (20 * CFC_MS)
@@ -73,13 +76,21 @@ on_frame(void *ctx, const uint8_t *frame, size_t size)
     }
 }
 
+static uint64_t
+poll_sleep(const struct cfc_engine *engine)
+{
+    bool is_idle = engine->lanes[0].now.mono_ns - engine->worked_ns >= POLL_IDLE_NS;
+
+    return is_idle ? POLL_SLEEP_IDLE_NS : POLL_SLEEP_NS;
+}
+
 /* How long the engine may sleep now, in ns. */
 static uint64_t
 sleep_time(const struct cfc_engine *engine)
 {
     uint64_t now_ns = engine->lanes[0].now.mono_ns;
     uint64_t due_ns = cfc_lane_due_ns(&engine->lanes[0]);
-    uint64_t bound_ns = engine->doorbell_fd >= 0 ? engine->ring_sleep_ns : POLL_SLEEP_NS;
+    uint64_t bound_ns = engine->doorbell_fd >= 0 ? engine->ring_sleep_ns : poll_sleep(engine);
     uint64_t control_ns = cfc_control_deadline(engine->control);
 
     if (engine->crew != NULL && cfc_crew_is_waiting(engine->crew)) {
@@ -187,6 +198,7 @@ cfc_engine_run(struct cfc_engine *engine)
         }
         rc = watch(engine);
         if (work > 0) {
+            engine->worked_ns = engine->lanes[0].now.mono_ns;
             continue;
         }
         cfc_port_tx_reclaim(engine->lanes[0].tx);

@@ -23,6 +23,7 @@ enum {
     CONSUMERS_MAX_DEFAULT = 131072,
     OBJECTS_MAX = 1 << 20,
     CORES_MAX = 1024,
+    BURST_MAX = 64, /* CFC_PORT_BURST_MAX */
     TTL_DEFAULT = 8,
 };
 
@@ -32,6 +33,7 @@ enum option_code {
     OPTION_ALLOW,
     OPTION_MTU,
     OPTION_LINEAR,
+    OPTION_BURST,
     OPTION_IP,
     OPTION_FLEET,
     OPTION_GROUP_BASE,
@@ -62,6 +64,7 @@ static const struct option long_options[] = {
     {"allow", required_argument, NULL, OPTION_ALLOW},
     {"mtu", required_argument, NULL, OPTION_MTU},
     {"linear", no_argument, NULL, OPTION_LINEAR},
+    {"burst", required_argument, NULL, OPTION_BURST},
     {"ip", required_argument, NULL, OPTION_IP},
     {"fleet", required_argument, NULL, OPTION_FLEET},
     {"group-base", required_argument, NULL, OPTION_GROUP_BASE},
@@ -105,6 +108,8 @@ cfc_options_help(void)
           "the\n"
           "                             interface\n"
           "  --mtu BYTES                default: the port's\n"
+          "  --burst N                  frames for the PMD at once, 1 to 64; default: what it\n"
+          "                             recommends, else 32\n"
           "  --linear                   copy payload even where the PMD takes chained mbufs\n"
           "\n"
           "The fleet:\n"
@@ -132,8 +137,8 @@ cfc_options_help(void)
           "                             control, so best a loopback address or a unix socket\n"
           "  --no-huge                  without huge pages, which is also what happens when there\n"
           "                             are none\n"
-          "  --lcores N                 1 to 8, default 1: the first does all but send contents,\n"
-          "                             the others do that, each over its own queue of the port\n"
+          "  --lcores N                 1 to 8, default 1: the first does all but contents,\n"
+          "                             the others send those, each over its own queue\n"
           "  --lcore CORE[,CORE]...     run on these, one for each lcore; default: any of ours\n"
           "  --help                     this\n"
           "  --version\n",
@@ -297,6 +302,10 @@ parse_network(int option, const char *name, const char *text, struct cfc_options
     case OPTION_MTU:
         rc = parse_number(name, text, 68, UINT16_MAX, &number);
         o->mtu = (uint16_t)number;
+        return rc;
+    case OPTION_BURST:
+        rc = parse_number(name, text, 1, BURST_MAX, &number);
+        o->burst = (uint16_t)number;
         return rc;
     default:
         return parse_limit(option, name, text, o);

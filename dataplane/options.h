@@ -26,6 +26,7 @@ struct cfc_options {
     const char *vdev;
     const char *allow;
     uint16_t mtu;   /* 0: the port's own */
+    uint16_t burst; /* 0: what the PMD recommends */
     bool is_linear; /* never chain */
 
     uint8_t ip[CFC_IP_SIZE];    /* own address, IPv4 mapped into IPv6; all zero: not given */

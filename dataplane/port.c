@@ -185,6 +185,17 @@ takes_chains(const struct rte_eth_dev_info *info)
            strcmp(info->driver_name, "net_null") == 0;
 }
 
+static uint16_t
+choose_burst(const struct cfc_port *port, const struct rte_eth_dev_info *info)
+{
+    uint32_t burst = port->config.burst;
+
+    if (burst == 0) {
+        burst = info->default_txportconf.burst_size;
+    }
+    return (uint16_t)(burst == 0 ? CFC_PORT_BURST : RTE_MIN(burst, (uint32_t)CFC_PORT_BURST_MAX));
+}
+
 static int
 find_device(struct cfc_port *port, struct rte_eth_dev_info *info)
 {
@@ -204,6 +215,7 @@ find_device(struct cfc_port *port, struct rte_eth_dev_info *info)
     strncpy(port->driver, info->driver_name, sizeof(port->driver) - 1);
     strncpy(port->name, rte_dev_name(info->device), sizeof(port->name) - 1);
     port->needs_dma = strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") != 0;
+    port->burst = choose_burst(port, info);
     port->is_chained = !port->config.is_linear && takes_chains(info) &&
                        (!port->needs_dma || rte_eal_iova_mode() == RTE_IOVA_VA);
     return CONFCAST_OK;

@@ -29,7 +29,8 @@
 #include "dataplane/net_header.h"
 
 enum {
-    CFC_PORT_BURST = 32,
+    CFC_PORT_BURST = 32, /* where the PMD recommends nothing */
+    CFC_PORT_BURST_MAX = 64,
     CFC_PORT_NO_SLOT = UINT32_MAX
 };
 
@@ -41,6 +42,8 @@ struct cfc_port_config {
     bool is_linear;        /* copy even where the PMD takes chains */
     uint32_t slots_max;    /* payload slots of each transmit queue */
     uint32_t queue_count;  /* 1..CFC_LCORES_MAX */
+    uint32_t burst;        /* frames handed to the PMD at once, 1..CFC_PORT_BURST_MAX; 0: what it
+                              recommends */
     /* `count` payloads of `slot` have left transmit queue `queue`: called from within the functions
      * below, by that queue's thread. */
     void (*payload_done)(void *ctx, uint32_t queue, uint32_t slot, uint32_t count);
@@ -70,6 +73,7 @@ struct cfc_port {
     uint16_t id;
     uint16_t mtu;
     uint16_t rx_descriptors;
+    uint16_t burst; /* frames handed to the PMD at once */
     char driver[32];
     char name[64];
     uint8_t mac[CFC_MAC_ADDRESS_SIZE];
@@ -90,15 +94,16 @@ struct cfc_port {
 struct cfc_port_tx {
     _Alignas(128) struct cfc_port *port;
     uint16_t queue_id;
-    uint32_t slots_max; /* the port's; so is the next */
+    uint16_t burst; /* the port's; so are the next two */
+    uint32_t slots_max;
     size_t datagram_max;
     size_t payload_offset; /* where UDP payload begins in a header mbuf's data room */
     struct rte_mempool *header_pool;
     struct rte_mempool *ext_pool;
-    struct cfc_port_share *shares;            /* by slot */
-    struct rte_mbuf *headers[CFC_PORT_BURST]; /* at hand for the next frames */
-    struct rte_mbuf *exts[CFC_PORT_BURST];
-    struct rte_mbuf *queue[CFC_PORT_BURST]; /* frames that wait for the PMD */
+    struct cfc_port_share *shares;                /* by slot */
+    struct rte_mbuf *headers[CFC_PORT_BURST_MAX]; /* at hand for the next frames */
+    struct rte_mbuf *exts[CFC_PORT_BURST_MAX];
+    struct rte_mbuf *queue[CFC_PORT_BURST_MAX]; /* frames that wait for the PMD */
     uint16_t header_count;
     uint16_t ext_count;
     uint16_t queue_count;
@@ -130,7 +135,7 @@ uint32_t cfc_port_rx(struct cfc_port *port,
                      void (*on_frame)(void *ctx, const uint8_t *frame, size_t size), void *ctx);
 
 /* Begins a frame: *room is where its UDP payload goes, datagram_max bytes of it.  Beginning twice
- * gives the same room.  CONFCAST_OK; BUSY: CFC_PORT_BURST frames wait, flush first; RESOURCE: no
+ * gives the same room.  CONFCAST_OK; BUSY: a burst of frames waits, flush first; RESOURCE: no
  * mbufs now, counted. */
 int cfc_port_tx_begin(struct cfc_port_tx *tx, uint8_t **room);
 

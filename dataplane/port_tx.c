@@ -61,6 +61,7 @@ cfc_port_tx_new(struct cfc_port *port, uint16_t queue_id)
     port->tx[queue_id] = tx;
     tx->port = port;
     tx->queue_id = queue_id;
+    tx->burst = port->burst;
     tx->slots_max = port->config.slots_max;
     tx->datagram_max = port->datagram_max;
     tx->payload_offset = port->config.header_size;
@@ -114,8 +115,8 @@ static int
 take_mbufs(struct cfc_port_tx *tx, struct rte_mempool *pool, struct rte_mbuf **hand,
            uint16_t *count)
 {
-    if (rte_pktmbuf_alloc_bulk(pool, hand, CFC_PORT_BURST) == 0) {
-        *count = CFC_PORT_BURST;
+    if (rte_pktmbuf_alloc_bulk(pool, hand, tx->burst) == 0) {
+        *count = tx->burst;
         return CONFCAST_OK;
     }
     hand[0] = rte_pktmbuf_alloc(pool);
@@ -132,7 +133,7 @@ cfc_port_tx_begin(struct cfc_port_tx *tx, uint8_t **room)
 {
     int rc = CONFCAST_OK;
 
-    if (tx->queue_count == CFC_PORT_BURST) {
+    if (tx->queue_count == tx->burst) {
         return CONFCAST_ERR_BUSY;
     }
     if (tx->header_count == 0) {

@@ -137,6 +137,8 @@ on_port(const char *command, const char *params, struct rte_tel_data *d)
         rte_tel_data_add_dict_string(d, "driver", port->driver);
         add(d, "mtu", port->mtu);
         add(d, "datagram_max", port->datagram_max);
+        add(d, "burst", port->burst);
+        add(d, "queues", port->config.queue_count);
         add(d, "chained", port->is_chained);
         add(d, "link_up", port->is_link_up);
         if (rte_eth_stats_get(port->id, &eth) == 0) {

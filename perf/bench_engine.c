@@ -2,7 +2,7 @@
  * against a loop that does nothing but fill mbufs and call the same PMD, in turns, in one process.
  *
  *   bench_engine [--port [DRIVER:]IF | --vdev ARGS] [--mtu N] [--linear] [--rounds N] [--rate MBIT]
- *                [--scopes N] [--megabytes N] [--symbol BYTES] [--lcore N] [--no-huge]
+ *                [--scopes N] [--megabytes N] [--symbol BYTES] [--lcore N] [--burst N] [--no-huge]
  *
  * "own" is what the engine adds to the bare loop.  A round is --megabytes of one content (default
  * 16), or with --scopes that much spread over N contents of equal size, whose heads and first
@@ -32,7 +32,6 @@ enum {
     MEGABYTES_DEFAULT = 16,
     WARM_UP_ROUNDS = 2,
     FRAME_ROOM = 16384,
-    BURST = CFC_PORT_BURST,
     UDP_PORT = 7500,
 };
 
@@ -184,7 +183,7 @@ fill_burst(const struct bench *b, uint32_t at, struct rte_mbuf **burst, struct r
     const size_t header_size = sizeof(b->header);
     size_t symbols = b->content_size / b->symbol_size;
 
-    for (uint32_t i = 0; i < BURST; i++) {
+    for (uint32_t i = 0; i < port->burst; i++) {
         uint8_t *payload = b->coded + (at + i) % symbols * b->symbol_size;
         struct rte_mbuf *m = burst[i];
         uint8_t *bytes = rte_pktmbuf_mtod(m, uint8_t *);
@@ -232,26 +231,26 @@ run_bare(struct bench *b, struct rte_mempool *headers, struct rte_mempool *exts)
 {
     const struct cfc_port *port = &b->engine->port;
     uint32_t count = (uint32_t)(b->content_size / b->symbol_size) * b->scope_count;
-    struct rte_mbuf *burst[BURST];
-    struct rte_mbuf *ext[BURST];
+    struct rte_mbuf *burst[CFC_PORT_BURST_MAX];
+    struct rte_mbuf *ext[CFC_PORT_BURST_MAX];
     uint64_t begin = rte_rdtsc();
     uint32_t sent = 0;
 
     while (sent < count) {
         uint32_t done = 0;
 
-        if (rte_pktmbuf_alloc_bulk(headers, burst, BURST) != 0) {
+        if (rte_pktmbuf_alloc_bulk(headers, burst, port->burst) != 0) {
             rte_eth_tx_done_cleanup(port->id, 0, 0);
             continue;
         }
-        if (port->is_chained && rte_pktmbuf_alloc_bulk(exts, ext, BURST) != 0) {
+        if (port->is_chained && rte_pktmbuf_alloc_bulk(exts, ext, port->burst) != 0) {
             die("bare loop", CONFCAST_ERR_RESOURCE);
         }
         fill_burst(b, sent, burst, ext);
-        while (done < BURST) {
-            done += rte_eth_tx_burst(port->id, 0, burst + done, (uint16_t)(BURST - done));
+        while (done < port->burst) {
+            done += rte_eth_tx_burst(port->id, 0, burst + done, (uint16_t)(port->burst - done));
         }
-        sent += BURST;
+        sent += port->burst;
     }
     return result_of(b, rte_rdtsc() - begin, sent);
 }
@@ -307,12 +306,19 @@ static void
 parse(int argc, char **argv, struct cfc_options *o, struct bench *b, size_t *size)
 {
     static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'},      {"vdev", required_argument, NULL, 'v'},
-        {"mtu", required_argument, NULL, 'm'},       {"linear", no_argument, NULL, 'l'},
-        {"no-huge", no_argument, NULL, 'h'},         {"rounds", required_argument, NULL, 'n'},
-        {"rate", required_argument, NULL, 'r'},      {"scopes", required_argument, NULL, 's'},
-        {"megabytes", required_argument, NULL, 'b'}, {"lcore", required_argument, NULL, 'c'},
-        {"symbol", required_argument, NULL, 'y'},    {NULL, 0, NULL, 0},
+        {"port", required_argument, NULL, 'p'},
+        {"vdev", required_argument, NULL, 'v'},
+        {"mtu", required_argument, NULL, 'm'},
+        {"linear", no_argument, NULL, 'l'},
+        {"no-huge", no_argument, NULL, 'h'},
+        {"rounds", required_argument, NULL, 'n'},
+        {"rate", required_argument, NULL, 'r'},
+        {"scopes", required_argument, NULL, 's'},
+        {"megabytes", required_argument, NULL, 'b'},
+        {"lcore", required_argument, NULL, 'c'},
+        {"symbol", required_argument, NULL, 'y'},
+        {"burst", required_argument, NULL, 'u'},
+        {NULL, 0, NULL, 0},
     };
     const char *colon;
     int option;
@@ -337,6 +343,9 @@ parse(int argc, char **argv, struct cfc_options *o, struct bench *b, size_t *siz
             break;
         case 'm':
             o->mtu = (uint16_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'u':
+            o->burst = (uint16_t)strtoul(optarg, NULL, 10);
             break;
         case 'l':
             o->is_linear = true;

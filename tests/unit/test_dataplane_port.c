@@ -307,6 +307,29 @@ a_port_refuses_an_mtu_below_the_protocols(void)
 }
 
 static void
+a_burst_is_what_was_asked_for(void)
+{
+    struct cfc_port_config config = {.header_size = CFC_NET_HEADER_SIZE,
+                                     .slots_max = SLOTS,
+                                     .queue_count = 1,
+                                     .burst = 5,
+                                     .payload_done = on_done,
+                                     .ctx = done};
+    struct cfc_port port;
+
+    memset(&seen, 0, sizeof(seen));
+    CU_ASSERT_EQUAL_FATAL(cfc_port_open(&config, &port), CONFCAST_OK);
+    for (uint32_t i = 0; i < 5; i++) {
+        CU_ASSERT_EQUAL(send_symbol(&port, i, 0), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(send_symbol(&port, 5, 0), CONFCAST_ERR_BUSY);
+    CU_ASSERT_EQUAL(cfc_port_tx_flush(port.tx[0]), 5);
+    CU_ASSERT_EQUAL(receive_all(&port), 5);
+    CU_ASSERT_EQUAL(seen.wrong_count, 0);
+    cfc_port_close(&port);
+}
+
+static void
 without_a_port_there_is_none(void)
 {
     struct cfc_port_config config = {.header_size = CFC_NET_HEADER_SIZE,
@@ -359,6 +382,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(closing_gives_back_what_was_never_sent),
     CFC_CASE(a_frame_without_payload_and_a_raw_one_go_out_as_they_are),
     CFC_CASE(a_port_refuses_an_mtu_below_the_protocols),
+    CFC_CASE(a_burst_is_what_was_asked_for),
     CFC_CASE(without_a_port_there_is_none),
     CFC_CASE(the_clock_runs_with_the_kernels),
 };
@@ -382,7 +406,8 @@ main(void)
                        "--vdev=net_ring4",
                        "--vdev=net_ring5",
                        "--vdev=net_ring6",
-                       "--vdev=net_ring7"};
+                       "--vdev=net_ring7",
+                       "--vdev=net_ring8"};
     enum {
         ARG_COUNT = sizeof(args) / sizeof(args[0])
     };
