@@ -202,19 +202,25 @@ class Memif(base.Case):
     def test_a_content_arrives_and_a_consumer_is_answered_through_shared_memory(self):
         prefix = f"{base.PREFIX}memif"
         memif = f"socket={bed.FOLDER}/memif.sock,socket-abstract=no"
+        said = os.path.join(bed.FOLDER, "testpmd")
         bridge = subprocess.Popen(["ip", "netns", "exec", base.ENGINE, "dpdk-testpmd", "--lcores=0@(0,1),1@(0,1)", "--no-huge",
                                    "--no-shconf", "-m", "64", "--no-pci", "--iova-mode=va", f"--file-prefix={prefix}",
                                    "--no-telemetry", f"--vdev=net_memif0,role=server,{memif}",
                                    "--vdev=net_af_packet0,iface=eth0", "--", "--forward-mode=io", "--total-num-mbufs=4096",
-                                   "--auto-start"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                   "--auto-start"], stdin=subprocess.PIPE, stdout=open(said, "wb"), stderr=subprocess.DEVNULL)
 
         def end():
             bridge.kill()
             bridge.wait()
+            bridge.stdin.close()
             shutil.rmtree(f"/var/run/dpdk/{prefix}", ignore_errors=True)
         self.addCleanup(end)
-        deadline = time.monotonic() + 10
-        while not os.path.exists(f"{bed.FOLDER}/memif.sock") and time.monotonic() < deadline:
+        # A memif server that has its socket and is not started yet turns clients away for good.
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with open(said, encoding="utf-8") as output:
+                if "Checking link statuses" in output.read():
+                    break
             time.sleep(0.05)
         # Nobody asks for what is lost here: the ring of 1,024 frames is to last while a busy machine does not run the bridge.
         engine = bed.Engine("--vdev", f"net_memif0,role=client,{memif}", "--rate", "40", ip=MEMIF_IP, namespace=base.ENGINE)
