@@ -89,6 +89,7 @@ struct cfc_xdp_host {
     enum confcast_xdp mode;
     int listen_fd;
     int epoll_fd;
+    bool is_listening; /* the listener is in the epoll set */
     uint64_t open_until_ns;
     uint64_t crowded_until_ns;                     /* somebody found no place, and comes again */
     uint64_t counts_before[CFC_XDP_VERDICT_COUNT]; /* of filters that are gone */
@@ -394,15 +395,37 @@ close_owner(struct cfc_xdp_host *host)
     }
     host->listen_fd = -1;
     host->epoll_fd = -1;
+    host->is_listening = false;
     cfc_fork_guard_unlock();
     host->mode = CONFCAST_XDP_OFF;
+}
+
+/* False when the kernel has no room for it. */
+static bool
+start_listening(struct cfc_xdp_host *host)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+
+    host->is_listening = epoll_ctl(host->epoll_fd, EPOLL_CTL_ADD, host->listen_fd, &event) == 0;
+    return host->is_listening;
+}
+
+/* Who waits stays in the queue, unheard, and what it wants must pass meanwhile.  Listening on would
+ * be told of it for ever. */
+static void
+pause_listening(struct cfc_xdp_host *host)
+{
+    host->crowded_until_ns = host->now_ns + OPEN_NS;
+    if (host->is_listening) {
+        (void)epoll_ctl(host->epoll_fd, EPOLL_CTL_DEL, host->listen_fd, NULL);
+        host->is_listening = false;
+    }
 }
 
 /* BUSY: another process listens on this interface. */
 static int
 open_listener(struct cfc_xdp_host *host)
 {
-    struct epoll_event event = {.events = EPOLLIN};
     struct sockaddr_un at;
     socklen_t size = name_socket(host->interface_idx, &at);
 
@@ -414,9 +437,7 @@ open_listener(struct cfc_xdp_host *host)
     if (bind(host->listen_fd, (struct sockaddr *)&at, size) != 0) {
         return errno == EADDRINUSE ? CONFCAST_ERR_BUSY : CONFCAST_ERR_RESOURCE;
     }
-    event.data.ptr = NULL;
-    return listen(host->listen_fd, LISTEN_BACKLOG) == 0 &&
-                   epoll_ctl(host->epoll_fd, EPOLL_CTL_ADD, host->listen_fd, &event) == 0
+    return listen(host->listen_fd, LISTEN_BACKLOG) == 0 && start_listening(host)
                ? CONFCAST_OK
                : CONFCAST_ERR_RESOURCE;
 }
@@ -571,6 +592,9 @@ admit(struct cfc_xdp_host *host)
 
         cfc_fork_guard_lock();
         fd = accept4(host->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+            pause_listening(host); /* short of descriptors or memory */
+        }
         if (fd >= 0 && host->party_count <= CFC_XDP_HOST_MEMBERS_MAX) {
             party = new_party(fd);
         }
@@ -825,6 +849,10 @@ cfc_xdp_host_tend(struct cfc_xdp_host *host, uint64_t now_ns)
         return;
     }
     host->now_ns = now_ns;
+    if (host->filter != NULL && !host->is_listening && now_ns >= host->tend_ns &&
+        !start_listening(host)) {
+        pause_listening(host);
+    }
     if (host->filter != NULL) {
         serve_members(host);
     }

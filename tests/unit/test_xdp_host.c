@@ -10,10 +10,12 @@
 #include <linux/capability.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -438,6 +440,36 @@ a_process_without_a_place_keeps_the_filter_open_until_there_is_one(void)
     cfc_xdp_host_close(owner);
 }
 
+/* What waits in the queue is not heard, so all passes; and the loop is not woken for it. */
+static void
+without_descriptors_nothing_is_dropped_and_nothing_spins(void)
+{
+    struct cfc_xdp_host *owner = open_owner();
+    struct rlimit before;
+    struct rlimit none;
+    struct pollfd poll_fd = {.fd = cfc_xdp_host_fd(owner), .events = POLLIN};
+    int fd = connect_to_owner();
+    int lowest = dup(fd);
+
+    close(lowest);
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)lowest, .rlim_max = before.rlim_max};
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CU_ASSERT_EQUAL(poll(&poll_fd, 1, 0), 1);
+    tend(&owner, 1);
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+    CU_ASSERT_EQUAL(stats_of(owner).members, 0);
+    CU_ASSERT_TRUE(stats_of(owner).is_open);
+    CU_ASSERT_TRUE(passes(plain_head(FOREIGN, A)));
+    CU_ASSERT_EQUAL(poll(&poll_fd, 1, 0), 0);
+    pass_time(&owner, 1, 1); /* there are some again */
+    CU_ASSERT_EQUAL(stats_of(owner).members, 1);
+    pass_time(&owner, 1, 3);
+    CU_ASSERT_FALSE(stats_of(owner).is_open);
+    close(fd);
+    cfc_xdp_host_close(owner);
+}
+
 static void
 another_xdp_program_keeps_the_interface(void)
 {
@@ -677,6 +709,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(more_than_can_be_noted_keeps_the_filter_open),
     CFC_CASE(what_nobody_understands_keeps_the_filter_open_while_its_sender_lives),
     CFC_CASE(a_process_without_a_place_keeps_the_filter_open_until_there_is_one),
+    CFC_CASE(without_descriptors_nothing_is_dropped_and_nothing_spins),
     CFC_CASE(another_xdp_program_keeps_the_interface),
     CFC_CASE(a_mode_that_the_driver_does_not_have_is_unavailable),
     CFC_CASE(an_interface_that_is_not_there_is_waited_for),
