@@ -197,3 +197,22 @@ cfc_big_kept_size(void)
     pthread_mutex_unlock(&lock);
     return size;
 }
+
+void
+cfc_big_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void
+cfc_big_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+void
+cfc_big_unlock_in_child(void)
+{
+    unmap_older(0, 0);
+    pthread_mutex_unlock(&lock);
+}

@@ -33,4 +33,11 @@ uint64_t cfc_big_kept_size(void);
 /* Gives the system all that is kept. */
 void cfc_big_release(void);
 
+/* Around fork(), as the other threads may be in here: the parent locks before it and unlocks after
+ * it.  The child, which hardly needs as much as its parent did, gives back its copies of what is
+ * kept; only async-signal-safe functions are called for it. */
+void cfc_big_lock(void);
+void cfc_big_unlock(void);
+void cfc_big_unlock_in_child(void);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "confcast/error.h"
 #include "consumer/agent_link.h"
+#include "consumer/big_memory.h"
 #include "consumer/client.h"
 #include "consumer/trials.h"
 
@@ -84,6 +85,8 @@ prepare(void)
     /* After the wait for readers, who may take them. */
     cfc_reader_lock_keys();
     cfc_trials_lock_list();
+    /* Last: whatever holds another lock may ask for memory. */
+    cfc_big_lock();
 }
 
 static void
@@ -107,6 +110,7 @@ confcast_prepare_fork(void)
 static void
 in_parent(void)
 {
+    cfc_big_unlock();
     cfc_trials_unlock_list();
     cfc_reader_unlock_keys();
     if (is_rcu_told) {
@@ -123,6 +127,7 @@ in_child(void)
 {
     struct confcast **at;
 
+    cfc_big_unlock_in_child();
     cfc_trials_unlock_list();
     cfc_reader_unlock_keys();
     if (is_rcu_told) {

@@ -1,12 +1,21 @@
 #include "consumer/big_memory.h"
 
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "confcast/error.h"
+#include "consumer/client.h"
+#include "consumer/fork_guard.h"
 #include "tests/unit/cunit_main.h"
 
 enum {
-    MIB = 1 << 20
+    MIB = 1 << 20,
+    HANG_S = 20 /* what takes so long never ends */
 };
 
 static void
@@ -110,12 +119,66 @@ there_are_so_many_pieces_and_no_more(void)
     cfc_big_release();
 }
 
+static void *
+hold_the_lock(void *arg)
+{
+    const struct timespec pause = {.tv_nsec = 200000000};
+
+    cfc_big_lock();
+    sem_post(arg);
+    nanosleep(&pause, NULL);
+    cfc_big_unlock();
+    return NULL;
+}
+
+static void
+a_child_is_not_locked_out_and_inherits_nothing_kept(void)
+{
+    static struct confcast client; /* has the handlers of fork() set, no more */
+    uint8_t *used = cfc_big_alloc(2 * MIB);
+    uint8_t *kept = cfc_big_alloc(4 * MIB);
+    pthread_t thread;
+    sem_t is_held;
+    int status = -1;
+    pid_t pid;
+
+    CU_ASSERT_FATAL(used != NULL && kept != NULL);
+    CU_ASSERT_EQUAL_FATAL(cfc_fork_guard_add(&client), CONFCAST_OK);
+    cfc_fork_guard_remove(&client);
+    CU_ASSERT(cfc_big_free(kept));
+    used[0] = 7;
+    sem_init(&is_held, 0, 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, hold_the_lock, &is_held), 0);
+    while (sem_wait(&is_held) != 0) {
+    }
+    pid = fork();
+    if (pid == 0) {
+        uint8_t *p;
+
+        alarm(HANG_S);
+        if (cfc_big_kept_size() != 0 || used[0] != 7 || (p = cfc_big_alloc(4 * MIB)) == NULL) {
+            _exit(1);
+        }
+        p[0] = 1;
+        _exit(cfc_big_free(p) && cfc_big_free(used) ? 0 : 2);
+    }
+    CU_ASSERT_FATAL(pid > 0);
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    pthread_join(thread, NULL);
+    sem_destroy(&is_held);
+    CU_ASSERT_EQUAL(cfc_big_kept_size(), 4 * MIB);
+    CU_ASSERT(cfc_big_free(used));
+    cfc_big_release();
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(what_is_small_is_left_to_others),
     CFC_CASE(a_piece_that_was_given_back_is_taken_again),
     CFC_CASE(what_is_not_needed_goes_after_a_while),
     CFC_CASE(what_is_kept_is_bounded),
     CFC_CASE(there_are_so_many_pieces_and_no_more),
+    CFC_CASE(a_child_is_not_locked_out_and_inherits_nothing_kept),
 };
 
 CFC_TEST_MAIN("big_memory", cases)
