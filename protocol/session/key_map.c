@@ -15,12 +15,14 @@ cfc_key_map_init(struct cfc_key_map *map, uint32_t count_max, uint64_t seed,
     while (cell_count < count_max * 2) {
         cell_count *= 2;
     }
-    map->cells = cfc_alloc(alloc, cell_count * sizeof(map->cells[0]));
+    map->cells = cfc_alloc(alloc, cell_count * (sizeof(map->keys[0]) + sizeof(map->values[0])));
     if (map->cells == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
+    map->keys = map->cells;
+    map->values = (uint32_t *)(map->keys + cell_count);
     for (uint32_t i = 0; i < cell_count; i++) {
-        map->cells[i] = (struct cfc_key_map_cell){.key = 0, .value = CFC_KEY_MAP_NONE};
+        map->values[i] = CFC_KEY_MAP_NONE;
     }
     map->cell_mask = cell_count - 1;
     map->count = 0;
@@ -47,55 +49,57 @@ home_of(const struct cfc_key_map *map, uint64_t key)
     return (uint32_t)(h ^ (h >> 33)) & map->cell_mask;
 }
 
-static struct cfc_key_map_cell *
+/* The cell of a key, or the empty one where it would be. */
+static uint32_t
 find(const struct cfc_key_map *map, uint64_t key)
 {
     uint32_t i = home_of(map, key);
 
-    while (map->cells[i].value != CFC_KEY_MAP_NONE && map->cells[i].key != key) {
+    while (map->values[i] != CFC_KEY_MAP_NONE && map->keys[i] != key) {
         i = (i + 1) & map->cell_mask;
     }
-    return &map->cells[i];
+    return i;
 }
 
 uint32_t
 cfc_key_map_get(const struct cfc_key_map *map, uint64_t key)
 {
-    return find(map, key)->value;
+    return map->values[find(map, key)];
 }
 
 void
 cfc_key_map_put(struct cfc_key_map *map, uint64_t key, uint32_t value)
 {
-    struct cfc_key_map_cell *cell = find(map, key);
+    uint32_t cell = find(map, key);
 
     assert(value != CFC_KEY_MAP_NONE);
-    if (cell->value == CFC_KEY_MAP_NONE) {
+    if (map->values[cell] == CFC_KEY_MAP_NONE) {
         assert(map->count < map->count_max);
         map->count++;
     }
-    *cell = (struct cfc_key_map_cell){.key = key, .value = value};
+    map->keys[cell] = key;
+    map->values[cell] = value;
 }
 
 void
 cfc_key_map_remove(struct cfc_key_map *map, uint64_t key)
 {
-    struct cfc_key_map_cell *cell = find(map, key);
-    uint32_t hole = (uint32_t)(cell - map->cells);
+    uint32_t hole = find(map, key);
 
-    if (cell->value == CFC_KEY_MAP_NONE) {
+    if (map->values[hole] == CFC_KEY_MAP_NONE) {
         return;
     }
     map->count--;
-    for (uint32_t i = (hole + 1) & map->cell_mask; map->cells[i].value != CFC_KEY_MAP_NONE;
+    for (uint32_t i = (hole + 1) & map->cell_mask; map->values[i] != CFC_KEY_MAP_NONE;
          i = (i + 1) & map->cell_mask) {
-        uint32_t home = home_of(map, map->cells[i].key);
+        uint32_t home = home_of(map, map->keys[i]);
 
         /* A cell may fill the hole unless its home lies behind the hole. */
         if (((i - home) & map->cell_mask) >= ((i - hole) & map->cell_mask)) {
-            map->cells[hole] = map->cells[i];
+            map->keys[hole] = map->keys[i];
+            map->values[hole] = map->values[i];
             hole = i;
         }
     }
-    map->cells[hole].value = CFC_KEY_MAP_NONE;
+    map->values[hole] = CFC_KEY_MAP_NONE;
 }

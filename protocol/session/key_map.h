@@ -10,13 +10,10 @@
 
 #define CFC_KEY_MAP_NONE UINT32_MAX
 
-struct cfc_key_map_cell {
-    uint64_t key;
-    uint32_t value; /* CFC_KEY_MAP_NONE: the cell is empty */
-};
-
 struct cfc_key_map {
-    struct cfc_key_map_cell *cells;
+    void *cells;      /* what the two below lie in; NULL = none */
+    uint64_t *keys;   /* by cell */
+    uint32_t *values; /* by cell; CFC_KEY_MAP_NONE: it is empty */
     uint32_t cell_mask;
     uint32_t count;
     uint32_t count_max;

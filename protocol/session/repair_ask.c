@@ -46,11 +46,12 @@ open_repair(struct cfc_repair_tx *rt, uint32_t asker, const struct cfc_nack_entr
 
 /* The lowest bits of `mask` that the consumer's budget pays for; their cost is taken. */
 static uint64_t
-charge(struct cfc_consumer *c, uint64_t mask, size_t part_size, uint64_t now_ns)
+charge(const struct cfc_repair_tx *rt, struct cfc_consumer *c, uint64_t mask, size_t part_size,
+       uint64_t now_ns)
 {
     uint64_t paid = 0;
 
-    while (mask != 0 && cfc_pacer_try(&c->repair_budget, part_size, now_ns)) {
+    while (mask != 0 && cfc_roster_pay_repair(rt->roster, c, part_size, now_ns)) {
         paid |= mask & -mask;
         mask &= mask - 1;
     }
@@ -180,11 +181,12 @@ unicast_askers_max(const struct cfc_repair_tx *rt)
 
 /* How many of `count` symbols the consumer's budget pays for; their cost is taken. */
 static uint32_t
-charge_count(struct cfc_consumer *c, uint32_t count, size_t part_size, uint64_t now_ns)
+charge_count(const struct cfc_repair_tx *rt, struct cfc_consumer *c, uint32_t count,
+             size_t part_size, uint64_t now_ns)
 {
     uint32_t paid = 0;
 
-    while (paid < count && cfc_pacer_try(&c->repair_budget, part_size, now_ns)) {
+    while (paid < count && cfc_roster_pay_repair(rt->roster, c, part_size, now_ns)) {
         paid++;
     }
     return paid;
@@ -259,7 +261,7 @@ ask_any(struct cfc_repair_tx *rt, uint32_t i, uint32_t slot, const struct cfc_re
         r->groups |= t->groups;
         return CONFCAST_OK;
     }
-    paid = charge_count(c, count, t->part_size, now_ns);
+    paid = charge_count(rt, c, count, t->part_size, now_ns);
     if (paid == 0) {
         if (r->state == CFC_REPAIR_GATHERING && r->asker_count == 0 && r->need == 0) {
             cfc_repair_close(rt, i);
@@ -306,7 +308,7 @@ cfc_repair_ask(struct cfc_repair_tx *rt, uint32_t slot, const struct cfc_nack_en
         rt->stats->nack_entries_suppressed++;
         return CONFCAST_OK;
     }
-    target.mask = charge(c, target.mask, target.part_size, now_ns);
+    target.mask = charge(rt, c, target.mask, target.part_size, now_ns);
     if (target.mask == 0) {
         if (r->state == CFC_REPAIR_GATHERING && r->asker_count == 0) {
             cfc_repair_close(rt, i);

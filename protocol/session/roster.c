@@ -15,6 +15,9 @@ cfc_roster_init(struct cfc_roster *roster, const struct cfc_roster_config *confi
 
     memset(roster, 0, sizeof(*roster));
     roster->config = *config;
+    roster->alloc = *alloc;
+    roster->repair_limit = cfc_bucket_limit(config->repair_rate, config->repair_burst);
+    roster->report_limit = cfc_bucket_limit(CFC_REPORT_RATE, CFC_REPORT_BURST);
     roster->consumers = cfc_alloc(alloc, count * sizeof(roster->consumers[0]));
     roster->links = cfc_alloc(alloc, count * sizeof(roster->links[0]));
     roster->echo_links = cfc_alloc(alloc, count * sizeof(roster->echo_links[0]));
@@ -26,13 +29,70 @@ cfc_roster_init(struct cfc_roster *roster, const struct cfc_roster_config *confi
     return cfc_key_map_init(&roster->by_key, count, config->seed, alloc);
 }
 
+/* Gives back what lies outside of the table. */
+static void
+clear_consumer(struct cfc_roster *roster, struct cfc_consumer *c)
+{
+    cfc_free(&roster->alloc, c->pending);
+    if (c->id_size > CFC_ROSTER_ID_NEAR) {
+        cfc_free(&roster->alloc, c->id.far);
+    }
+    *c = (struct cfc_consumer){.generation = c->generation};
+}
+
 void
 cfc_roster_free(struct cfc_roster *roster, const struct cfc_alloc *alloc)
 {
+    for (uint32_t i = 0; i < roster->used_count; i++) {
+        clear_consumer(roster, &roster->consumers[i]);
+    }
     cfc_free(alloc, roster->consumers);
     cfc_free(alloc, roster->links);
     cfc_free(alloc, roster->echo_links);
     cfc_key_map_free(&roster->by_key, alloc);
+}
+
+const char *
+cfc_roster_id(const struct cfc_consumer *consumer)
+{
+    return consumer->id_size > CFC_ROSTER_ID_NEAR ? consumer->id.far : consumer->id.near;
+}
+
+void
+cfc_roster_engine_nonce(const struct cfc_roster *roster, const struct cfc_consumer_session *session,
+                        uint8_t nonce[CFC_NONCE_SIZE])
+{
+    struct cfc_piece piece = {&session->nonce_count, sizeof(session->nonce_count)};
+    struct cfc_mac mac;
+
+    cfc_mac_make(&roster->config.nonce_key, DOMAIN_ENGINE_NONCE, &piece, 1, &mac);
+    memcpy(nonce, mac.bytes, CFC_NONCE_SIZE);
+}
+
+static uint64_t
+tag_of(const uint8_t nonce[CFC_NONCE_SIZE])
+{
+    uint64_t tag;
+
+    memcpy(&tag, nonce, sizeof(tag));
+    return tag;
+}
+
+/* Never 0.  The seed is secret, so nobody finds two addresses that are taken for one; who moves by
+ * chance to such a one is refused until its next start. */
+static uint32_t
+hash_of(const struct cfc_roster *roster, const struct cfc_address *address)
+{
+    uint64_t words[3] = {0, 0, address->port};
+    uint64_t h = roster->config.seed;
+
+    memcpy(words, address->ip, sizeof(address->ip));
+    for (int i = 0; i < 3; i++) {
+        h = (h ^ words[i]) * UINT64_C(0xff51afd7ed558ccd);
+        h = (h ^ (h >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
+        h ^= h >> 33;
+    }
+    return (uint32_t)h != 0 ? (uint32_t)h : 1;
 }
 
 static bool
@@ -44,8 +104,8 @@ is_alive(const struct cfc_consumer *c, uint64_t now_ns)
 static uint64_t
 newest_incarnation(const struct cfc_consumer *c)
 {
-    return c->pending.id != 0 && c->pending.incarnation > c->current.incarnation
-               ? c->pending.incarnation
+    return c->pending != NULL && c->pending->incarnation > c->current.incarnation
+               ? c->pending->incarnation
                : c->current.incarnation;
 }
 
@@ -63,7 +123,7 @@ cfc_roster_check(const struct cfc_roster *roster, const struct cfc_hello *hello,
         return has_room ? CONFCAST_OK : CONFCAST_ERR_LIMIT;
     }
     c = &roster->consumers[slot];
-    if (c->id_size != hello->id_size || memcmp(c->id, hello->id, hello->id_size) != 0) {
+    if (c->id_size != hello->id_size || memcmp(cfc_roster_id(c), hello->id, hello->id_size) != 0) {
         return CONFCAST_ERR_COLLISION;
     }
     if (!is_alive(c, now_ns)) {
@@ -72,7 +132,7 @@ cfc_roster_check(const struct cfc_roster *roster, const struct cfc_hello *hello,
     if (hello->incarnation < newest_incarnation(c)) {
         return CONFCAST_ERR_EXISTS;
     }
-    if (hello->incarnation == c->current.incarnation && cfc_address_equal(from, &c->left_address)) {
+    if (hello->incarnation == c->current.incarnation && hash_of(roster, from) == c->left) {
         return CONFCAST_ERR_EXISTS;
     }
     return CONFCAST_OK;
@@ -83,8 +143,7 @@ is_of_hello(const struct cfc_consumer_session *session, const struct cfc_hello *
             const struct cfc_address *from)
 {
     return session->id != 0 && session->incarnation == hello->incarnation &&
-           cfc_address_equal(&session->address, from) &&
-           memcmp(session->hello_nonce, hello->nonce, CFC_NONCE_SIZE) == 0;
+           cfc_address_equal(&session->address, from) && session->hello_tag == tag_of(hello->nonce);
 }
 
 uint32_t
@@ -98,8 +157,8 @@ cfc_roster_find_hello(const struct cfc_roster *roster, const struct cfc_hello *h
         return CFC_SLOT_NONE;
     }
     c = &roster->consumers[slot];
-    if (is_of_hello(&c->pending, hello, from)) {
-        *session = &c->pending;
+    if (c->pending != NULL && is_of_hello(c->pending, hello, from)) {
+        *session = c->pending;
         return slot;
     }
     if (is_of_hello(&c->current, hello, from)) {
@@ -122,19 +181,18 @@ clear_echo(struct cfc_roster *roster, uint32_t slot)
 static uint32_t
 take_slot(struct cfc_roster *roster)
 {
-    uint32_t generation = 0;
     uint32_t slot;
 
     if (roster->used_count < roster->config.consumer_count_max) {
         slot = roster->used_count++;
+        roster->consumers[slot] = (struct cfc_consumer){.key = 0};
     } else {
         slot = cfc_slot_list_pop(&roster->known, roster->links);
         clear_echo(roster, slot);
         cfc_key_map_remove(&roster->by_key, roster->consumers[slot].key);
-        generation = roster->consumers[slot].generation;
+        clear_consumer(roster, &roster->consumers[slot]);
         roster->evicted++;
     }
-    roster->consumers[slot] = (struct cfc_consumer){.generation = generation};
     cfc_slot_list_push(&roster->known, roster->links, slot);
     return slot;
 }
@@ -165,18 +223,42 @@ static void
 open_pending(struct cfc_roster *roster, uint32_t slot, const struct cfc_hello *hello,
              const struct cfc_key *credential_key, const struct cfc_address *from)
 {
-    struct cfc_consumer_session *session = &roster->consumers[slot].pending;
-    struct cfc_piece piece = {&roster->nonce_count, sizeof(roster->nonce_count)};
-    struct cfc_mac nonce;
+    struct cfc_consumer_session *session = roster->consumers[slot].pending;
+    uint8_t nonce[CFC_NONCE_SIZE];
 
-    roster->nonce_count++;
-    cfc_mac_make(&roster->config.nonce_key, DOMAIN_ENGINE_NONCE, &piece, 1, &nonce);
-    *session = (struct cfc_consumer_session){
-        .id = next_session_id(roster, slot), .incarnation = hello->incarnation, .address = *from};
-    memcpy(session->hello_nonce, hello->nonce, CFC_NONCE_SIZE);
-    memcpy(session->engine_nonce, nonce.bytes, CFC_NONCE_SIZE);
-    cfc_session_key(credential_key, session->hello_nonce, session->engine_nonce,
-                    roster->config.boot_id, &session->key);
+    *session = (struct cfc_consumer_session){.id = next_session_id(roster, slot),
+                                             .incarnation = hello->incarnation,
+                                             .hello_tag = tag_of(hello->nonce),
+                                             .nonce_count = ++roster->nonce_count,
+                                             .address = *from};
+    cfc_roster_engine_nonce(roster, session, nonce);
+    cfc_session_key(credential_key, hello->nonce, nonce, roster->config.boot_id, &session->key);
+}
+
+/* A slot for a consumer that has none. */
+static uint32_t
+enter(struct cfc_roster *roster, const struct cfc_hello *hello)
+{
+    char *far = NULL;
+    struct cfc_consumer *c;
+    uint32_t slot;
+
+    if (hello->id_size > CFC_ROSTER_ID_NEAR) {
+        far = cfc_alloc(&roster->alloc, hello->id_size);
+        if (far == NULL) {
+            return CFC_SLOT_NONE;
+        }
+    }
+    slot = take_slot(roster);
+    c = &roster->consumers[slot];
+    c->key = hello->consumer_key;
+    c->id_size = hello->id_size;
+    if (far != NULL) {
+        c->id.far = far;
+    }
+    memcpy(far != NULL ? far : c->id.near, hello->id, hello->id_size);
+    cfc_key_map_put(&roster->by_key, c->key, slot);
+    return slot;
 }
 
 uint32_t
@@ -185,19 +267,23 @@ cfc_roster_admit(struct cfc_roster *roster, const struct cfc_hello *hello,
                  uint64_t now_ns)
 {
     uint32_t slot = cfc_key_map_get(&roster->by_key, hello->consumer_key);
+    struct cfc_consumer_session *fresh = NULL;
 
+    if (slot == CFC_SLOT_NONE || roster->consumers[slot].pending == NULL) {
+        fresh = cfc_alloc(&roster->alloc, sizeof(*fresh));
+        if (fresh == NULL) {
+            return CFC_SLOT_NONE;
+        }
+    }
     if (slot == CFC_SLOT_NONE) {
-        struct cfc_consumer *c;
-
-        slot = take_slot(roster);
-        c = &roster->consumers[slot];
-        c->key = hello->consumer_key;
-        c->id_size = hello->id_size;
-        memcpy(c->id, hello->id, hello->id_size);
-        cfc_pacer_init(&c->repair_budget, roster->config.repair_rate, roster->config.repair_burst,
-                       now_ns);
-        cfc_pacer_init(&c->report_budget, CFC_REPORT_RATE, CFC_REPORT_BURST, now_ns);
-        cfc_key_map_put(&roster->by_key, c->key, slot);
+        slot = enter(roster, hello);
+    }
+    if (slot == CFC_SLOT_NONE) {
+        cfc_free(&roster->alloc, fresh);
+        return CFC_SLOT_NONE;
+    }
+    if (fresh != NULL) {
+        roster->consumers[slot].pending = fresh;
     }
     open_pending(roster, slot, hello, credential_key, from);
     touch(roster, slot, now_ns);
@@ -231,19 +317,20 @@ make_current(struct cfc_roster *roster, uint32_t slot)
 {
     struct cfc_consumer *c = &roster->consumers[slot];
 
-    if (c->current.id != 0 && c->current.incarnation == c->pending.incarnation &&
-        !cfc_address_equal(&c->current.address, &c->pending.address)) {
-        c->left_address = c->current.address;
+    if (c->current.id != 0 && c->current.incarnation == c->pending->incarnation &&
+        !cfc_address_equal(&c->current.address, &c->pending->address)) {
+        c->left = hash_of(roster, &c->current.address);
     }
-    if (c->current.incarnation != c->pending.incarnation) {
+    if (c->current.incarnation != c->pending->incarnation) {
         clear_echo(roster, slot);
         c->report_seq = 0;
         c->report_parts = 0;
-        c->left_address = (struct cfc_address){.port = 0};
+        c->left = 0;
         c->groups = 0;
     }
-    c->current = c->pending;
-    c->pending = (struct cfc_consumer_session){.id = 0};
+    c->current = *c->pending;
+    cfc_free(&roster->alloc, c->pending);
+    c->pending = NULL;
 }
 
 int
@@ -266,7 +353,7 @@ cfc_roster_open(struct cfc_roster *roster, const struct cfc_frame *frame,
         return CONFCAST_ERR_MAC;
     }
     c = &roster->consumers[*slot];
-    session = trailer.session == c->pending.id ? &c->pending : &c->current;
+    session = c->pending != NULL && trailer.session == c->pending->id ? c->pending : &c->current;
     if (session->id != trailer.session || c->key != frame->key ||
         !cfc_address_equal(&session->address, from)) {
         return CONFCAST_ERR_MAC;
@@ -278,7 +365,7 @@ cfc_roster_open(struct cfc_roster *roster, const struct cfc_frame *frame,
     if (!note_seq(session, trailer.seq)) {
         return CONFCAST_ERR_REPLAY;
     }
-    if (session == &c->pending) {
+    if (session == c->pending) {
         make_current(roster, *slot);
     }
     touch(roster, *slot, now_ns);
@@ -293,7 +380,7 @@ cfc_roster_is_session(const struct cfc_roster *roster, uint32_t slot, uint32_t s
 
 void
 cfc_roster_mirror(struct cfc_roster *roster, uint32_t slot, uint64_t consumer_key, uint32_t session,
-                  const struct cfc_address *address, uint32_t groups, uint64_t now_ns)
+                  const struct cfc_address *address, uint32_t groups)
 {
     struct cfc_consumer *c = &roster->consumers[slot];
 
@@ -303,8 +390,6 @@ cfc_roster_mirror(struct cfc_roster *roster, uint32_t slot, uint64_t consumer_ke
     }
     if (c->current.id == 0 || c->key != consumer_key) {
         *c = (struct cfc_consumer){.key = consumer_key};
-        cfc_pacer_init(&c->repair_budget, roster->config.repair_rate, roster->config.repair_burst,
-                       now_ns);
     }
     c->current.id = session;
     c->current.address = *address;

@@ -20,8 +20,8 @@
 
 #include "protocol/base/alloc.h"
 #include "protocol/base/time.h"
+#include "protocol/session/bucket.h"
 #include "protocol/session/key_map.h"
-#include "protocol/session/pacer.h"
 #include "protocol/session/slot_list.h"
 #include "protocol/wire/link.h"
 #include "protocol/wire/report.h"
@@ -32,38 +32,44 @@ enum {
     CFC_REPLAY_WINDOW = 64,    /* frames of a session may overtake each other by this much */
     CFC_REPORT_PARTS_MAX = 64, /* parts of one report; 256 scopes make 11 */
     CFC_REPORT_RATE = 32,      /* REPORT frames a second from one consumer, ... */
-    CFC_REPORT_BURST = 64      /* ... and at once */
+    CFC_REPORT_BURST = 64,     /* ... and at once */
+    CFC_ROSTER_ID_NEAR = 24    /* ids of up to this size lie in the table itself */
 };
 
 struct cfc_consumer_session {
-    uint32_t id; /* 0 = there is none */
     uint64_t incarnation;
-    struct cfc_address address;
-    uint8_t hello_nonce[CFC_NONCE_SIZE];
-    uint8_t engine_nonce[CFC_NONCE_SIZE];
+    uint64_t hello_tag;   /* the first bytes of the HELLO's nonce, which is random */
+    uint64_t nonce_count; /* what our own nonce was made of */
+    uint64_t seq_top;     /* highest seq accepted */
+    uint64_t seq_seen;    /* bit n: seq_top - n was accepted */
     struct cfc_key key;
-    uint64_t seq_top;  /* highest seq accepted */
-    uint64_t seq_seen; /* bit n: seq_top - n was accepted */
+    struct cfc_address address;
+    uint32_t id; /* 0 = there is none */
 };
 
+/* An engine has a million of them in 256 MB, with all that is kept of each elsewhere
+ * (test_sender_scale.c). */
 struct cfc_consumer {
     uint64_t key;
-    char id[CFC_CONSUMER_ID_SIZE_MAX];
-    uint8_t id_size;
     struct cfc_consumer_session current;
-    struct cfc_consumer_session pending;
-    uint64_t heard_ns;               /* last valid frame or HELLO */
-    struct cfc_address left_address; /* where this incarnation was before its last move; zero: it
-                                        never moved */
-    uint32_t groups;       /* bit per data group of the scopes that it was seen to follow */
-    uint32_t generation;   /* counts sessions of this slot */
-    uint32_t open_repairs; /* repairs that it opened and that still run */
-    uint64_t stood;        /* bit per hash of an object for which it stood for many (repair.h) */
-    struct cfc_pacer repair_budget; /* bytes */
-    struct cfc_pacer report_budget; /* frames */
-    uint64_t report_seq;            /* of the newest report */
-    uint64_t report_parts;          /* bit per part of it that went upwards */
-    bool has_echo;                  /* report_seq is whole and waits for its echo */
+    struct cfc_consumer_session *pending; /* until its first frame; NULL = none */
+    union {
+        char near[CFC_ROSTER_ID_NEAR];
+        char *far; /* of a longer id */
+    } id;
+    uint64_t heard_ns;      /* last valid frame or HELLO */
+    uint64_t stood;         /* bit per hash of an object for which it stood for many (repair.h) */
+    uint64_t repair_budget; /* bucket of bytes */
+    uint64_t report_budget; /* bucket of frames */
+    uint64_t report_seq;    /* of the newest report */
+    uint64_t report_parts;  /* bit per part of it that went upwards */
+    uint32_t groups;        /* bit per data group of the scopes that it was seen to follow */
+    uint32_t left;          /* seeded hash of the address where this incarnation was before its last
+                               move; 0: it never moved */
+    uint32_t generation;    /* counts sessions of this slot */
+    uint16_t open_repairs;  /* repairs that it opened and that still run */
+    uint8_t id_size;
+    bool has_echo; /* report_seq is whole and waits for its echo */
 };
 
 struct cfc_roster_config {
@@ -77,6 +83,9 @@ struct cfc_roster_config {
 
 struct cfc_roster {
     struct cfc_roster_config config;
+    struct cfc_alloc alloc; /* for long ids and pending sessions */
+    struct cfc_bucket_limit repair_limit;
+    struct cfc_bucket_limit report_limit;
     struct cfc_consumer *consumers;
     uint32_t used_count; /* slots below this were taken once; the memory above was never touched */
     struct cfc_slot_link *links;      /* over `known` */
@@ -93,6 +102,29 @@ int cfc_roster_init(struct cfc_roster *roster, const struct cfc_roster_config *c
                     const struct cfc_alloc *alloc);
 void cfc_roster_free(struct cfc_roster *roster, const struct cfc_alloc *alloc);
 
+/* The id of a consumer that was admitted; id_size bytes, no NUL. */
+const char *cfc_roster_id(const struct cfc_consumer *consumer);
+
+/* The engine's nonce of a session. */
+void cfc_roster_engine_nonce(const struct cfc_roster *roster,
+                             const struct cfc_consumer_session *session,
+                             uint8_t nonce[CFC_NONCE_SIZE]);
+
+/* Whether a consumer's budget pays for this; it is taken then. */
+static inline bool
+cfc_roster_pay_repair(const struct cfc_roster *roster, struct cfc_consumer *consumer,
+                      uint64_t bytes, uint64_t now_ns)
+{
+    return cfc_bucket_try(&consumer->repair_budget, &roster->repair_limit, bytes, now_ns);
+}
+
+static inline bool
+cfc_roster_pay_report(const struct cfc_roster *roster, struct cfc_consumer *consumer,
+                      uint64_t now_ns)
+{
+    return cfc_bucket_try(&consumer->report_budget, &roster->report_limit, 1, now_ns);
+}
+
 /* Whether a HELLO, whose cookie and MAC held, may have a session: CONFCAST_OK; EXISTS: another
  * living consumer has this id; COLLISION: another id has this consumer key; LIMIT: the table is
  * full of living consumers.  Refuse with that code.  Changes nothing. */
@@ -105,7 +137,8 @@ uint32_t cfc_roster_find_hello(const struct cfc_roster *roster, const struct cfc
                                const struct cfc_address *from,
                                const struct cfc_consumer_session **session);
 
-/* Opens the pending session of a HELLO that cfc_roster_check() passed; the slot. */
+/* Opens the pending session of a HELLO that cfc_roster_check() passed; the slot, or CFC_SLOT_NONE
+ * without memory: nothing changed, the HELLO comes again. */
 uint32_t cfc_roster_admit(struct cfc_roster *roster, const struct cfc_hello *hello,
                           const struct cfc_key *credential_key, const struct cfc_address *from,
                           uint64_t now_ns);
@@ -122,8 +155,7 @@ bool cfc_roster_is_session(const struct cfc_roster *roster, uint32_t slot, uint3
 /* For a roster that does not admit consumers but follows another one (sender_share.h): the consumer
  * in `slot` of that one has this session now. */
 void cfc_roster_mirror(struct cfc_roster *roster, uint32_t slot, uint64_t consumer_key,
-                       uint32_t session, const struct cfc_address *address, uint32_t groups,
-                       uint64_t now_ns);
+                       uint32_t session, const struct cfc_address *address, uint32_t groups);
 
 /* Takes note of a report part that went upwards; the echo is due when the report is whole. */
 void cfc_roster_note_report(struct cfc_roster *roster, uint32_t slot,

@@ -93,7 +93,8 @@ struct cfc_sender_config {
 
 void cfc_sender_config_defaults(struct cfc_sender_config *config);
 
-/* INVALID, NO_MEMORY.  All memory but that of rare objects is taken here. */
+/* INVALID, NO_MEMORY.  All memory is taken here but that of contents, heads and FRESH, of sessions
+ * until their first frame, and of consumer ids above CFC_ROSTER_ID_NEAR bytes. */
 int cfc_sender_new(const struct cfc_sender_config *config, struct cfc_sender **out);
 void cfc_sender_free(struct cfc_sender *s);
 

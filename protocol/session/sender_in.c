@@ -9,13 +9,13 @@
 
 static int
 accept(struct cfc_sender *s, const struct cfc_consumer_session *session,
-       const struct cfc_key *credential_key)
+       const struct cfc_hello *hello, const struct cfc_key *credential_key)
 {
     struct cfc_welcome welcome = {
         .kind = CFC_WELCOME_ACCEPT, .session = session->id, .observed = session->address};
 
-    memcpy(welcome.nonce, session->hello_nonce, CFC_NONCE_SIZE);
-    memcpy(welcome.token, session->engine_nonce, CFC_NONCE_SIZE);
+    memcpy(welcome.nonce, hello->nonce, CFC_NONCE_SIZE);
+    cfc_roster_engine_nonce(&s->roster, session, welcome.token);
     return cfc_link_tx_welcome(&s->link, &welcome, credential_key) ? CONFCAST_OK
                                                                    : CONFCAST_ERR_LIMIT;
 }
@@ -84,7 +84,7 @@ on_hello(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_a
         return refuse(s, &hello, &key, from, CONFCAST_ERR_MAC);
     }
     if (cfc_roster_find_hello(&s->roster, &hello, from, &session) != CFC_SLOT_NONE) {
-        return accept(s, session, &key);
+        return accept(s, session, &hello, &key);
     }
     code = cfc_roster_check(&s->roster, &hello, from, now_ns);
     if (code != CONFCAST_OK) {
@@ -96,10 +96,13 @@ on_hello(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_a
         return code;
     }
     slot = cfc_roster_admit(&s->roster, &hello, &key, from, now_ns);
+    if (slot == CFC_SLOT_NONE) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
     cfc_fleet_loss_forget(&s->loss, slot);
     s->stats.consumers = s->roster.known.count;
     s->stats.consumers_evicted = s->roster.evicted;
-    return accept(s, &s->roster.consumers[slot].pending, &key);
+    return accept(s, s->roster.consumers[slot].pending, &hello, &key);
 }
 
 /* One small answer to one entry of a NACK, so never larger than the NACK. */
@@ -113,7 +116,7 @@ say_gone(struct cfc_sender *s, struct cfc_consumer *c, const struct cfc_nack_ent
         gone.coding = entry->coding;
         gone.index = entry->index;
     }
-    if (cfc_pacer_try(&c->repair_budget, CFC_GONE_SIZE, now_ns)) {
+    if (cfc_roster_pay_repair(&s->roster, c, CFC_GONE_SIZE, now_ns)) {
         cfc_link_tx_gone(&s->link, &gone, &c->current.address);
     }
 }
@@ -223,14 +226,14 @@ on_report(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_
     if (report.incarnation != c->current.incarnation) {
         return CONFCAST_ERR_WRONG_STREAM;
     }
-    if (!cfc_pacer_try(&c->report_budget, 1, now_ns)) {
+    if (!cfc_roster_pay_report(&s->roster, c, now_ns)) {
         return CONFCAST_ERR_LIMIT;
     }
     if (report.report_seq < c->report_seq) {
         return CONFCAST_OK; /* overtaken by a newer one */
     }
     c->groups |= scan_report(s, slot, &report, now_ns);
-    code = push_upcall(s, CFC_UPCALL_REPORT, c->id, c->id_size, from, frame);
+    code = push_upcall(s, CFC_UPCALL_REPORT, cfc_roster_id(c), c->id_size, from, frame);
     if (code != CONFCAST_OK) {
         s->stats.reports_refused++;
         cfc_roster_refuse_report(&s->roster, slot, &report);
@@ -273,7 +276,7 @@ on_loss(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_ad
         return code;
     }
     c = &s->roster.consumers[slot];
-    if (!cfc_pacer_try(&c->report_budget, 1, now_ns)) {
+    if (!cfc_roster_pay_report(&s->roster, c, now_ns)) {
         return CONFCAST_ERR_LIMIT;
     }
     s->stats.losses++;

@@ -83,7 +83,7 @@ cfc_sender_share_ask(struct cfc_sender *helper, const struct cfc_share_ask *ask,
     int code;
 
     cfc_roster_mirror(&helper->roster, ask->consumer, ask->consumer_key, ask->session,
-                      &ask->address, ask->groups, now->mono_ns);
+                      &ask->address, ask->groups);
     helper->calm_until_ns = 0;
     code = cfc_repair_ask(&helper->repair, ask->consumer, &ask->entry, now->mono_ns);
     if (code != CONFCAST_OK) {

@@ -7,16 +7,21 @@
 #include <stdint.h>
 
 #include "protocol/base/alloc.h"
+#include "protocol/session/key_map.h"
 #include "protocol/session/slot_list.h"
 
 struct cfc_turns {
     struct cfc_slot_link *node_links; /* over the queues */
-    struct cfc_slot_list *queues;     /* nodes of each client */
-    struct cfc_slot_link *ring_links; /* over `ring` */
-    struct cfc_slot_list ring;        /* clients with a node, in order of their turn */
+    struct cfc_slot_list *queues;     /* nodes of the client at each place */
+    uint32_t *clients;                /* by place */
+    struct cfc_slot_link *ring_links; /* over `ring` and `free` */
+    struct cfc_slot_list ring;        /* places of clients with a node, in order of their turn */
+    struct cfc_slot_list free;        /* places */
+    struct cfc_key_map places;        /* by client */
 };
 
-/* CONFCAST_OK or CONFCAST_ERR_NO_MEMORY; free after either. */
+/* Memory follows the nodes: a client without one costs nothing.  CONFCAST_OK or
+ * CONFCAST_ERR_NO_MEMORY; free after either. */
 int cfc_turns_init(struct cfc_turns *turns, uint32_t client_count, uint32_t node_count,
                    const struct cfc_alloc *alloc);
 void cfc_turns_free(struct cfc_turns *turns, const struct cfc_alloc *alloc);

@@ -62,7 +62,7 @@ struct bed {
 };
 
 struct bed_consumer {
-    char id[32];
+    char id[CFC_CONSUMER_ID_SIZE_MAX + 1];
     size_t id_size;
     uint64_t key;
     uint64_t incarnation;
@@ -454,12 +454,12 @@ bed_put_fresh_page(struct bed *bed, uint32_t shard, uint64_t epoch, uint64_t seq
 }
 
 static inline void
-consumer_init(struct bed *bed, struct bed_consumer *c, uint32_t number)
+consumer_init_named(struct bed *bed, struct bed_consumer *c, uint32_t number, const char *id)
 {
     struct cfc_key fleet_report_key;
 
     memset(c, 0, sizeof(*c));
-    c->id_size = (size_t)snprintf(c->id, sizeof(c->id), "host-%u", number);
+    c->id_size = (size_t)snprintf(c->id, sizeof(c->id), "%s", id);
     c->key = cfc_consumer_key(bed->sha, c->id, c->id_size);
     c->incarnation = 5;
     c->address = cfc_address_ipv4(0x0a010000 + number, 40000);
@@ -469,6 +469,15 @@ consumer_init(struct bed *bed, struct bed_consumer *c, uint32_t number)
     cfc_credential_key(&fleet_report_key, CFC_DOMAIN_CRED_REPORT, c->id, c->id_size,
                        &c->report_key);
     memset(c->nonce, (int)number, sizeof(c->nonce));
+}
+
+static inline void
+consumer_init(struct bed *bed, struct bed_consumer *c, uint32_t number)
+{
+    char id[32];
+
+    snprintf(id, sizeof(id), "host-%u", number);
+    consumer_init_named(bed, c, number, id);
 }
 
 static inline int

@@ -1,4 +1,5 @@
 /* What the sender multicasts, in which order and when. */
+#include "protocol/session/roster.h"
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/sender_fixture.h"
 
@@ -524,6 +525,8 @@ frames_in_and_out_allocate_nothing(void)
     allocations = bed.allocations;
     consumer_init(&bed, &consumer, 1);
     consumer_join(&bed, &consumer);
+    CU_ASSERT_EQUAL(bed.allocations, allocations + 1); /* the session, until its first frame */
+    allocations = bed.allocations;
     bed_run(&bed, CFC_S);
     CU_ASSERT_EQUAL(consumer_nack_symbols(&bed, &consumer, c, 1, 0xff), CONFCAST_OK);
     CU_ASSERT_EQUAL(consumer_report(&bed, &consumer, 1, 10), CONFCAST_OK);
@@ -534,7 +537,64 @@ frames_in_and_out_allocate_nothing(void)
     bed_close(&bed);
 }
 
+static void
+ids_of_every_size_are_told_and_told_apart(void)
+{
+    static const size_t sizes[] = {1, CFC_ROSTER_ID_NEAR - 1, CFC_ROSTER_ID_NEAR,
+                                   CFC_ROSTER_ID_NEAR + 1, CFC_CONSUMER_ID_SIZE_MAX};
+    char id[CFC_CONSUMER_ID_SIZE_MAX + 1] = "";
+    struct bed_consumer consumer;
+    struct cfc_upcall up;
+    struct bed bed;
+
+    bed_open(&bed);
+    memset(id, 'n', CFC_CONSUMER_ID_SIZE_MAX);
+    for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        uint32_t told = 0;
+
+        id[sizes[i]] = '\0';
+        consumer_init_named(&bed, &consumer, i + 1, id);
+        id[sizes[i]] = 'n';
+        consumer_join(&bed, &consumer);
+        consumer_join(&bed, &consumer); /* the id that is held is compared with */
+        CU_ASSERT_EQUAL(consumer_report(&bed, &consumer, 1, 10), CONFCAST_OK);
+        while (cfc_sender_poll_upcall(bed.sender, &up) == CONFCAST_OK) {
+            told += up.type == CFC_UPCALL_REPORT;
+            CU_ASSERT_EQUAL_FATAL(up.id_size, sizes[i]);
+            CU_ASSERT_EQUAL(memcmp(up.id, id, sizes[i]), 0);
+        }
+        CU_ASSERT_EQUAL(told, 1);
+    }
+    bed_close(&bed);
+}
+
+static void
+a_consumer_that_finds_no_memory_comes_again(void)
+{
+    char id[CFC_CONSUMER_ID_SIZE_MAX + 1] = "";
+    struct bed_consumer consumer;
+    struct bed bed;
+
+    bed_open(&bed);
+    memset(id, 'n', CFC_CONSUMER_ID_SIZE_MAX);
+    consumer_init_named(&bed, &consumer, 1, id);
+    consumer_hello(&bed, &consumer);
+    consumer_take_welcome(&bed, &consumer);
+    for (size_t n = 1; n <= 2; n++) { /* the session, the id */
+        bed.fail_at = bed.allocations + n;
+        CU_ASSERT_EQUAL(consumer_hello(&bed, &consumer), CONFCAST_ERR_NO_MEMORY);
+        CU_ASSERT_EQUAL(consumer_take_welcome(&bed, &consumer), 0);
+        CU_ASSERT_EQUAL(cfc_sender_stats(bed.sender)->consumers, 0);
+    }
+    CU_ASSERT_EQUAL(consumer_hello(&bed, &consumer), CONFCAST_OK);
+    CU_ASSERT_EQUAL(consumer_take_welcome(&bed, &consumer), 1);
+    CU_ASSERT_EQUAL(consumer_report(&bed, &consumer, 1, 10), CONFCAST_OK);
+    bed_close(&bed);
+}
+
 static const struct cfc_test_case cases[] = {
+    CFC_CASE(ids_of_every_size_are_told_and_told_apart),
+    CFC_CASE(a_consumer_that_finds_no_memory_comes_again),
     CFC_CASE(new_head_goes_to_its_group_and_then_the_content),
     CFC_CASE(head_is_repeated_after_0_3_10_50_and_250_ms_and_then_rests),
     CFC_CASE(newer_head_replaces_the_repeats_of_the_older),

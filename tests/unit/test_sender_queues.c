@@ -74,7 +74,7 @@ clients_take_turns_whatever_each_has_waiting(void)
     cfc_turns_add(&turns, 1, 90);
     cfc_turns_add(&turns, 2, 91);
     for (uint32_t i = 0; i < 30; i++) {
-        served[turns.ring.head]++;
+        served[turns.clients[turns.ring.head]]++;
         cfc_turns_rotate(&turns);
     }
     CU_ASSERT_EQUAL(served[0], 10);

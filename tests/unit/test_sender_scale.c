@@ -1,10 +1,12 @@
 /* One engine with 100,000 scopes: every head is sent and repeated, FRESH goes round within its
  * sixteen periods with what changed first, a new head does not wait for the others, and the memory
  * is what docs/engine.md says. */
+#include "protocol/session/roster.h"
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/sender_fixture.h"
 
 enum {
+    CONSUMERS = 1000000,
     SCOPES = 100000,
     ROOM = 131072,
     BYTES_PER_SCOPE_MAX = 512, /* a head of about 220 bytes among them */
@@ -29,7 +31,7 @@ count_free(void *ctx, void *p)
 }
 
 static uint64_t
-memory_of(uint32_t scopes_max, uint32_t contents_max)
+memory_of_all(uint32_t scopes_max, uint32_t contents_max, uint32_t consumers_max)
 {
     struct bed bed;
     uint64_t bytes;
@@ -38,11 +40,28 @@ memory_of(uint32_t scopes_max, uint32_t contents_max)
     bed.config.alloc = (struct cfc_alloc){.alloc = count_alloc, .free = count_free};
     bed.config.scopes_max = scopes_max;
     bed.config.contents_max = contents_max;
+    bed.config.consumers_max = consumers_max;
     allocated = 0;
     bed_start(&bed);
     bytes = allocated;
     bed_close(&bed);
     return bytes;
+}
+
+static uint64_t
+memory_of(uint32_t scopes_max, uint32_t contents_max)
+{
+    return memory_of_all(scopes_max, contents_max, 1000);
+}
+
+static void
+a_million_consumers_have_room_in_256_megabytes(void)
+{
+    uint64_t bytes = memory_of_all(1, 1, CONSUMERS) - memory_of_all(1, 1, 1);
+
+    CU_ASSERT_TRUE(bytes < (uint64_t)256 * 1000 * 1000);
+    CU_ASSERT_TRUE(bytes > (uint64_t)CONSUMERS * sizeof(struct cfc_consumer));
+    printf("%.1f bytes a consumer ", (double)bytes / CONSUMERS);
 }
 
 static void
@@ -177,6 +196,7 @@ hundred_thousand_scopes_are_sent_repeated_and_swept(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(memory_follows_the_limits_that_are_asked_for),
+    CFC_CASE(a_million_consumers_have_room_in_256_megabytes),
     CFC_CASE(hundred_thousand_scopes_are_sent_repeated_and_swept),
 };
 
