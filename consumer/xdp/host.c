@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "confcast/error.h"
 #include "consumer/fork_guard.h"
+#include "consumer/xdp/wish_map.h"
 #include "protocol/base/time.h"
 
 #define TEND_NS  CFC_S        /* between two looks at the interface and for an owner */
@@ -20,10 +22,11 @@
 #define RETRY_NS (10 * CFC_S) /* between two tries to own the filter */
 
 enum {
+    PARTIES_MAX = 1 + CFC_XDP_HOST_MEMBERS_MAX,
     RECORDS_MAX = 255,
-    MESSAGES_MAX = 64,          /* of one party until the others, and all else, get their turn */
+    MESSAGES_MAX = 64,          /* of one party in a turn, as long as they have few records */
     MESSAGE_MAGIC = 0x31584643, /* "CFX1" */
-    EVENTS_MAX = 16,
+    EVENTS_MAX = 8,             /* parties in a turn */
     LISTEN_BACKLOG = 64,
 };
 
@@ -48,19 +51,14 @@ struct message {
     struct record records[RECORDS_MAX];
 };
 
-struct pin {
-    uint64_t key;
-    uint32_t pin; /* CFC_XDP_NEEDED or CFC_XDP_HELD */
-};
-
 /* What one process wants; the first one is this process. */
 struct party {
     int fd;
     bool is_unclear; /* it wants more than was noted */
+    bool is_trusted; /* of this user, or root's: what it holds counts */
     uint32_t scope_count;
-    uint32_t pin_count;
     uint64_t scopes[CFC_XDP_HOST_SCOPES_MAX];
-    struct pin pins[CFC_XDP_HOST_CONTENTS_MAX];
+    struct cfc_wish_map pins;
 };
 
 /* Contents that the head of an own scope names; in the order of the first party's scopes. */
@@ -77,8 +75,10 @@ struct cfc_xdp_host {
     void *say_arg;
 
     unsigned interface_idx; /* 0: it is not there */
-    struct party *parties[1 + CFC_XDP_HOST_MEMBERS_MAX];
+    struct party *parties[PARTIES_MAX];
     uint32_t party_count;
+    struct cfc_wish_map scopes; /* of all parties */
+    struct cfc_wish_map pins;   /* likewise */
     struct named named[CFC_XDP_HOST_SCOPES_MAX];
     uint64_t now_ns;
     uint64_t tend_ns;  /* the next look */
@@ -119,14 +119,30 @@ say(struct cfc_xdp_host *host, int level, const char *format, ...)
 /* ---- What each party wants ------------------------------------------------------------------- */
 
 static struct party *
-new_party(int fd)
+new_party(const struct cfc_xdp_host *host, int fd)
 {
     struct party *party = calloc(1, sizeof(*party));
+    struct ucred who = {.uid = (uid_t)-1};
+    socklen_t size = sizeof(who);
 
-    if (party != NULL) {
-        party->fd = fd;
+    if (party == NULL) {
+        return NULL;
     }
+    party->fd = fd;
+    party->is_trusted = fd < 0 || (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 &&
+                                   (who.uid == 0 || who.uid == geteuid()));
+    party->pins =
+        (struct cfc_wish_map){.count_max = CFC_XDP_HOST_CONTENTS_MAX, .seed = host->pins.seed};
     return party;
+}
+
+static void
+free_party(struct party *party)
+{
+    if (party != NULL) {
+        cfc_wish_map_clear(&party->pins);
+        free(party);
+    }
 }
 
 static uint32_t
@@ -140,43 +156,13 @@ find_scope(const struct party *party, uint64_t scope_id)
     return i;
 }
 
-static bool
-is_wanted(const struct cfc_xdp_host *host, uint64_t scope_id)
-{
-    for (uint32_t i = 0; i < host->party_count; i++) {
-        if (find_scope(host->parties[i], scope_id) < host->parties[i]->scope_count) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static uint32_t
-pin_in(const struct party *party, uint64_t key)
-{
-    for (uint32_t i = 0; i < party->pin_count; i++) {
-        if (party->pins[i].key == key) {
-            return party->pins[i].pin;
-        }
-    }
-    return 0;
-}
-
 /* Whoever needs it outdoes all that hold it. */
-static void
-pin_for_all(struct cfc_xdp_host *host, uint64_t key)
+static uint32_t
+pin_in(const struct cfc_wish_map *pins, uint64_t key)
 {
-    uint32_t pin = 0;
+    const struct cfc_wish *wish = cfc_wish_map_find(pins, key);
 
-    if (host->filter == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < host->party_count && pin != CFC_XDP_NEEDED; i++) {
-        uint32_t one = pin_in(host->parties[i], key);
-
-        pin = one != 0 ? one : pin;
-    }
-    cfc_xdp_filter_pin(host->filter, key, pin);
+    return wish == NULL ? 0 : wish->needed > 0 ? CFC_XDP_NEEDED : CFC_XDP_HELD;
 }
 
 static void
@@ -198,11 +184,12 @@ add_scope(struct cfc_xdp_host *host, struct party *party, uint64_t scope_id)
     if (find_scope(party, scope_id) < party->scope_count) {
         return;
     }
-    if (party->scope_count == CFC_XDP_HOST_SCOPES_MAX) {
+    if (party->scope_count == CFC_XDP_HOST_SCOPES_MAX ||
+        cfc_wish_map_add(&host->scopes, scope_id, 1, 0) != CONFCAST_OK) {
         party->is_unclear = true;
         return;
     }
-    if (host->filter != NULL && !is_wanted(host, scope_id)) {
+    if (host->filter != NULL && cfc_wish_map_find(&host->scopes, scope_id)->needed == 1) {
         cfc_xdp_filter_want(host->filter, scope_id);
     }
     party->scopes[party->scope_count++] = scope_id;
@@ -217,7 +204,8 @@ remove_scope(struct cfc_xdp_host *host, struct party *party, uint64_t scope_id)
         return;
     }
     party->scopes[i] = party->scopes[--party->scope_count];
-    if (host->filter != NULL && !is_wanted(host, scope_id)) {
+    (void)cfc_wish_map_add(&host->scopes, scope_id, -1, 0);
+    if (host->filter != NULL && cfc_wish_map_find(&host->scopes, scope_id) == NULL) {
         cfc_xdp_filter_unwant(host->filter, scope_id);
     }
 }
@@ -226,27 +214,28 @@ remove_scope(struct cfc_xdp_host *host, struct party *party, uint64_t scope_id)
 static void
 set_pin(struct cfc_xdp_host *host, struct party *party, uint64_t key, uint32_t pin)
 {
-    uint32_t i = 0;
+    uint32_t before = pin_in(&party->pins, key);
+    uint32_t before_all = pin_in(&host->pins, key);
+    uint32_t after_all;
+    int needed = (pin == CFC_XDP_NEEDED) - (before == CFC_XDP_NEEDED);
+    int held = (pin == CFC_XDP_HELD) - (before == CFC_XDP_HELD);
 
-    while (i < party->pin_count && party->pins[i].key != key) {
-        i++;
+    if (pin == before) {
+        return;
     }
-    if (i == party->pin_count) {
-        if (pin == 0) {
-            return;
-        }
-        if (i == CFC_XDP_HOST_CONTENTS_MAX) {
-            party->is_unclear = party->is_unclear || pin == CFC_XDP_NEEDED;
-            return;
-        }
-        party->pin_count++;
+    if (cfc_wish_map_add(&party->pins, key, needed, held) != CONFCAST_OK) {
+        party->is_unclear = party->is_unclear || pin == CFC_XDP_NEEDED;
+        return;
     }
-    if (pin == 0) {
-        party->pins[i] = party->pins[--party->pin_count];
-    } else {
-        party->pins[i] = (struct pin){.key = key, .pin = pin};
+    if (cfc_wish_map_add(&host->pins, key, needed, held) != CONFCAST_OK) {
+        (void)cfc_wish_map_add(&party->pins, key, -needed, -held);
+        party->is_unclear = party->is_unclear || pin == CFC_XDP_NEEDED;
+        return;
     }
-    pin_for_all(host, key);
+    after_all = pin_in(&host->pins, key);
+    if (host->filter != NULL && after_all != before_all) {
+        cfc_xdp_filter_pin(host->filter, key, after_all);
+    }
 }
 
 /* Its wishes end with it. */
@@ -254,16 +243,17 @@ static void
 remove_party(struct cfc_xdp_host *host, uint32_t i)
 {
     struct party *party = host->parties[i];
+    uint32_t at = 0;
 
     while (party->scope_count > 0) {
         remove_scope(host, party, party->scopes[party->scope_count - 1]);
     }
-    while (party->pin_count > 0) {
-        set_pin(host, party, party->pins[party->pin_count - 1].key, 0);
+    for (const struct cfc_wish *wish; (wish = cfc_wish_map_next(&party->pins, &at)) != NULL;) {
+        set_pin(host, party, wish->key, 0);
     }
     cfc_fork_guard_lock();
     close(party->fd); /* which takes it out of the epoll set */
-    free(party);
+    free_party(party);
     host->parties[i] = host->parties[--host->party_count];
     cfc_fork_guard_unlock();
 }
@@ -329,12 +319,13 @@ static void
 tell_all(struct cfc_xdp_host *host)
 {
     const struct party *own = host->parties[0];
+    const struct cfc_wish *wish;
 
     for (uint32_t i = 0; i < own->scope_count; i++) {
         tell(host, WANT, own->scopes[i]);
     }
-    for (uint32_t i = 0; i < own->pin_count; i++) {
-        tell_pin(host, own->pins[i].key, own->pins[i].pin);
+    for (uint32_t at = 0; (wish = cfc_wish_map_next(&own->pins, &at)) != NULL; at++) {
+        tell_pin(host, wish->key, wish->needed > 0 ? CFC_XDP_NEEDED : CFC_XDP_HELD);
     }
     flush(host);
 }
@@ -445,17 +436,17 @@ open_listener(struct cfc_xdp_host *host)
 static int
 open_filter(struct cfc_xdp_host *host)
 {
-    const struct party *own = host->parties[0];
+    const struct cfc_wish *wish;
     int error = cfc_xdp_filter_open(&host->fleet, &host->filter);
 
     if (error != CONFCAST_OK) {
         return error;
     }
-    for (uint32_t i = 0; i < own->scope_count; i++) {
-        cfc_xdp_filter_want(host->filter, own->scopes[i]);
+    for (uint32_t at = 0; (wish = cfc_wish_map_next(&host->scopes, &at)) != NULL; at++) {
+        cfc_xdp_filter_want(host->filter, wish->key);
     }
-    for (uint32_t i = 0; i < own->pin_count; i++) {
-        cfc_xdp_filter_pin(host->filter, own->pins[i].key, own->pins[i].pin);
+    for (uint32_t at = 0; (wish = cfc_wish_map_next(&host->pins, &at)) != NULL; at++) {
+        cfc_xdp_filter_pin(host->filter, wish->key, pin_in(&host->pins, wish->key));
     }
     return cfc_xdp_filter_attach(host->filter, host->interface_idx, host->wanted, &host->mode);
 }
@@ -546,21 +537,23 @@ apply(struct cfc_xdp_host *host, struct party *party, const struct record *recor
     case PIN_NEEDED:
         set_pin(host, party, record->value, CFC_XDP_NEEDED);
         break;
-    case PIN_HELD:
-        set_pin(host, party, record->value, CFC_XDP_HELD);
+    case PIN_HELD: /* alone of all, this has frames dropped that would pass */
+        set_pin(host, party, record->value, party->is_trusted ? CFC_XDP_HELD : 0);
         break;
     default:
         party->is_unclear = true; /* a newer version's */
     }
 }
 
-/* False when the party has gone. */
+/* False when the party has gone.  The rest of what it says waits for the next turn, so that it
+ * cannot keep this process from its own work. */
 static bool
 hear(struct cfc_xdp_host *host, struct party *party)
 {
     struct message message;
+    uint32_t heard = 0;
 
-    for (int k = 0; k < MESSAGES_MAX; k++) {
+    for (int k = 0; k < MESSAGES_MAX && heard < RECORDS_MAX; k++) {
         ssize_t n = recv(party->fd, &message, sizeof(message), MSG_DONTWAIT);
         size_t size = (size_t)n;
 
@@ -576,6 +569,7 @@ hear(struct cfc_xdp_host *host, struct party *party)
         for (uint32_t i = 0; i < message.count; i++) {
             apply(host, party, &message.records[i]);
         }
+        heard += message.count;
     }
     return true;
 }
@@ -585,9 +579,9 @@ static void
 admit(struct cfc_xdp_host *host)
 {
     struct epoll_event event = {.events = EPOLLIN};
-    int fd;
+    int fd = 0;
 
-    do {
+    for (int i = 0; i < EVENTS_MAX && fd >= 0; i++) {
         struct party *party = NULL;
 
         cfc_fork_guard_lock();
@@ -596,7 +590,7 @@ admit(struct cfc_xdp_host *host)
             pause_listening(host); /* short of descriptors or memory */
         }
         if (fd >= 0 && host->party_count <= CFC_XDP_HOST_MEMBERS_MAX) {
-            party = new_party(fd);
+            party = new_party(host, fd);
         }
         event.data.ptr = party;
         if (party != NULL && epoll_ctl(host->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0) {
@@ -604,14 +598,14 @@ admit(struct cfc_xdp_host *host)
         } else if (fd >= 0) {
             host->crowded_until_ns = host->now_ns + OPEN_NS;
             close(fd);
-            free(party);
+            free_party(party);
             party = NULL;
         }
         cfc_fork_guard_unlock();
         if (party != NULL) {
             (void)hear(host, party); /* one that has gone already shows in the next round */
         }
-    } while (fd >= 0);
+    }
 }
 
 static void
@@ -620,8 +614,9 @@ serve_members(struct cfc_xdp_host *host)
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(host->epoll_fd, events, EVENTS_MAX, 0);
     bool is_asked = false;
+    bool is_one_gone = false; /* forgetting one is work enough for a turn */
 
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count && !is_one_gone; i++) {
         struct party *party = events[i].data.ptr;
 
         if (party == NULL) {
@@ -633,6 +628,7 @@ serve_members(struct cfc_xdp_host *host)
                 k++;
             }
             remove_party(host, k);
+            is_one_gone = true;
         }
     }
     if (is_asked) {
@@ -646,6 +642,7 @@ int
 cfc_xdp_host_open(const struct cfc_xdp_host_config *config, struct cfc_xdp_host **out)
 {
     struct cfc_xdp_host *host = calloc(1, sizeof(*host));
+    uint64_t seed;
 
     *out = NULL;
     if (host == NULL) {
@@ -655,7 +652,15 @@ cfc_xdp_host_open(const struct cfc_xdp_host_config *config, struct cfc_xdp_host 
     host->epoll_fd = -1;
     host->owner_fd = -1;
     host->outbox.magic = MESSAGE_MAGIC;
-    host->parties[0] = new_party(-1);
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+        free(host);
+        return CONFCAST_ERR_RESOURCE;
+    }
+    host->scopes =
+        (struct cfc_wish_map){.count_max = PARTIES_MAX * CFC_XDP_HOST_SCOPES_MAX, .seed = seed};
+    host->pins =
+        (struct cfc_wish_map){.count_max = PARTIES_MAX * CFC_XDP_HOST_CONTENTS_MAX, .seed = seed};
+    host->parties[0] = new_party(host, -1);
     if (host->parties[0] == NULL) {
         free(host);
         return CONFCAST_ERR_NO_MEMORY;
@@ -679,7 +684,9 @@ cfc_xdp_host_close(struct cfc_xdp_host *host)
     }
     close_owner(host);
     leave_owner(host);
-    free(host->parties[0]);
+    free_party(host->parties[0]);
+    cfc_wish_map_clear(&host->scopes);
+    cfc_wish_map_clear(&host->pins);
     free(host);
 }
 
@@ -717,7 +724,7 @@ refresh(struct cfc_xdp_host *host, uint64_t key, bool is_held)
             pin = host->named[i].keys[k] == key ? CFC_XDP_NEEDED : pin;
         }
     }
-    if (pin_in(host->parties[0], key) != pin) {
+    if (pin_in(&host->parties[0]->pins, key) != pin) {
         set_pin(host, host->parties[0], key, pin);
         tell_pin(host, key, pin);
     }
@@ -727,7 +734,8 @@ static void
 refresh_named(struct cfc_xdp_host *host, const struct named *named)
 {
     for (uint32_t i = 0; i < named->count; i++) {
-        refresh(host, named->keys[i], pin_in(host->parties[0], named->keys[i]) == CFC_XDP_HELD);
+        refresh(host, named->keys[i],
+                pin_in(&host->parties[0]->pins, named->keys[i]) == CFC_XDP_HELD);
     }
 }
 

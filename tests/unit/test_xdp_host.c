@@ -433,10 +433,95 @@ a_process_without_a_place_keeps_the_filter_open_until_there_is_one(void)
     for (int i = 0; i <= CFC_XDP_HOST_MEMBERS_MAX; i++) {
         close(fds[i]);
     }
-    for (int i = 0; i < 8; i++) {
+    /* One a turn: a host of processes that end must not keep the owner from its work. */
+    for (uint32_t i = CFC_XDP_HOST_MEMBERS_MAX; i > 0; i--) {
+        CU_ASSERT_EQUAL(stats_of(owner).members, i);
         tend(&owner, 1);
     }
     CU_ASSERT_EQUAL(stats_of(owner).members, 0);
+    cfc_xdp_host_close(owner);
+}
+
+/* As consumer/xdp/host.c has it. */
+enum {
+    WANT = 1,
+    PIN_NEEDED = 4,
+    PIN_HELD = 5,
+    RECORDS_MAX = 255
+};
+
+/* Says the same of `count` keys from `first` on. */
+static void
+say_to_owner(int fd, uint32_t operation, uint64_t first, uint32_t count)
+{
+    struct {
+        uint8_t magic[4];
+        uint32_t count;
+        struct {
+            uint32_t operation;
+            uint32_t zero;
+            uint64_t value;
+        } records[RECORDS_MAX];
+    } message = {.magic = {'C', 'F', 'X', '1'}, .count = count};
+    size_t size = 8 + count * sizeof(message.records[0]);
+
+    for (uint32_t i = 0; i < count; i++) {
+        message.records[i].operation = operation;
+        message.records[i].value = first + i;
+    }
+    CU_ASSERT_EQUAL(write(fd, &message, size), (ssize_t)size);
+}
+
+static void
+who_talks_much_is_heard_a_message_a_turn(void)
+{
+    struct cfc_xdp_host *owner = open_owner();
+    int fd = connect_to_owner();
+
+    tend(&owner, 1);
+    for (uint64_t i = 0; i < 3; i++) {
+        say_to_owner(fd, PIN_NEEDED, 1 + i * RECORDS_MAX, RECORDS_MAX);
+    }
+    say_to_owner(fd, WANT, FOREIGN, 1);
+    for (int i = 0; i < 3; i++) {
+        tend(&owner, 1);
+        CU_ASSERT_FALSE(passes(plain_head(FOREIGN, A)));
+    }
+    tend(&owner, 1);
+    CU_ASSERT_TRUE(passes(plain_head(FOREIGN, A)));
+    close(fd);
+    cfc_xdp_host_close(owner);
+}
+
+/* Else any user of the host could have frames dropped that somebody is about to need. */
+static void
+what_another_user_holds_does_not_count(void)
+{
+    struct cfc_xdp_host *owner = open_owner();
+    int fds[2];
+
+    cfc_xdp_host_want(owner, MINE);
+    CU_ASSERT_EQUAL_FATAL(seteuid(1), 0); /* whose socket it is is told from here on */
+    fds[0] = connect_to_owner();
+    CU_ASSERT_EQUAL_FATAL(seteuid(0), 0);
+    fds[1] = connect_to_owner();
+    say_to_owner(fds[0], PIN_HELD, A, 1);
+    say_to_owner(fds[0], WANT, FOREIGN, 1);
+    say_to_owner(fds[1], PIN_HELD, B, 1);
+    tend(&owner, 1);
+    CU_ASSERT_EQUAL(stats_of(owner).members, 2);
+    CU_ASSERT_FALSE(stats_of(owner).is_open);
+    CU_ASSERT_TRUE(passes(symbol(A)));
+    CU_ASSERT_FALSE(passes(symbol(B)));
+    CU_ASSERT_TRUE(passes(plain_head(FOREIGN, C))); /* what it wants does */
+    say_to_owner(fds[0], PIN_NEEDED, B, 1);
+    tend(&owner, 1);
+    CU_ASSERT_TRUE(passes(symbol(B)));
+    say_to_owner(fds[0], PIN_HELD, B, 1); /* it needs it no more, and that is all */
+    tend(&owner, 1);
+    CU_ASSERT_FALSE(passes(symbol(B)));
+    close(fds[0]);
+    close(fds[1]);
     cfc_xdp_host_close(owner);
 }
 
@@ -709,6 +794,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(more_than_can_be_noted_keeps_the_filter_open),
     CFC_CASE(what_nobody_understands_keeps_the_filter_open_while_its_sender_lives),
     CFC_CASE(a_process_without_a_place_keeps_the_filter_open_until_there_is_one),
+    CFC_CASE(who_talks_much_is_heard_a_message_a_turn),
+    CFC_CASE(what_another_user_holds_does_not_count),
     CFC_CASE(without_descriptors_nothing_is_dropped_and_nothing_spins),
     CFC_CASE(another_xdp_program_keeps_the_interface),
     CFC_CASE(a_mode_that_the_driver_does_not_have_is_unavailable),
