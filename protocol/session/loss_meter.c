@@ -29,7 +29,9 @@ cfc_loss_meter_note(struct cfc_loss_meter *meter, const struct cfc_loss_count *c
         return;
     }
     meter->expected += count->expected;
-    meter->lost += count->lost - late;
+    /* What was lost before the session began is not the session's to take back. */
+    meter->lost += count->lost;
+    meter->lost -= late < meter->lost ? late : meter->lost;
     meter->windows[0].expected += count->expected;
     meter->windows[0].lost = lost - late;
     if (meter->windows[0].expected >= CFC_LOSS_WINDOW_SYMBOLS) {

@@ -75,6 +75,21 @@ what_was_only_overtaken_is_not_lost(void)
 }
 
 static void
+what_was_overtaken_by_a_new_session_is_not_taken_from_it(void)
+{
+    struct cfc_loss_meter meter = new_meter();
+    struct cfc_loss loss = {.flags = 0};
+
+    note(&meter, 64, 10, 0);
+    cfc_loss_meter_restart(&meter);
+    note(&meter, 32, 3, 8);
+    CU_ASSERT_EQUAL(cfc_loss_meter_loss(&meter), CFC_LOSS_ONE * 5 / 96);
+    CU_ASSERT(cfc_loss_meter_poll(&meter, CFC_NEVER - 1, &loss));
+    CU_ASSERT_EQUAL(loss.expected, 32);
+    CU_ASSERT_EQUAL(loss.lost, 0);
+}
+
+static void
 a_report_is_due_within_the_spacing_after_something_new(void)
 {
     struct cfc_loss_meter meter = new_meter();
@@ -119,6 +134,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(loss_is_the_share_of_what_counted),
     CFC_CASE(old_windows_weigh_less_and_are_forgotten_after_eight),
     CFC_CASE(what_was_only_overtaken_is_not_lost),
+    CFC_CASE(what_was_overtaken_by_a_new_session_is_not_taken_from_it),
     CFC_CASE(a_report_is_due_within_the_spacing_after_something_new),
     CFC_CASE(too_little_is_not_reported),
 };
