@@ -195,8 +195,10 @@ on_done(void *arg, uint32_t slot, const struct cfc_pull_http_result *result)
     if (outcome.status == 200) {
         p->stats.requests++;
         p->is_failing = false;
+        cfc_receiver_pull_ended(client->receiver, true, &now);
     } else if (p->is_on && (outcome.status != 401 || p->machine.was_unauthorized)) {
         p->stats.failures++;
+        cfc_receiver_pull_ended(client->receiver, false, &now);
         say_failure(p, t, result);
     }
     if (t->job.kind == CFC_PULL_SNAPSHOT &&
@@ -285,6 +287,7 @@ begin(struct cfc_client_pull *p, const struct cfc_pull_job *job)
 {
     struct confcast *client = p->client;
     struct cfc_pull_outcome failed = {.status = 0};
+    struct cfc_now now = cfc_client_now();
     static const char *const targets[] = {
         [CFC_PULL_HELLO] = "/v1/hello", [CFC_PULL_ACK] = "/v1/ack"};
     char target[TARGET_SIZE_MAX];
@@ -314,7 +317,8 @@ begin(struct cfc_client_pull *p, const struct cfc_pull_job *job)
     }
     if (code != CONFCAST_OK) {
         cfc_client_say(client, 1, "pull cannot be sent error=%s", confcast_error_word(code));
-        (void)cfc_pull_done(&p->machine, job, &failed, cfc_client_now().mono_ns);
+        cfc_receiver_pull_ended(client->receiver, false, &now);
+        (void)cfc_pull_done(&p->machine, job, &failed, now.mono_ns);
         return;
     }
     p->transfers[slot].job = *job;

@@ -262,9 +262,14 @@ void cfc_receiver_set_pull(struct cfc_receiver *r, enum cfc_pull_mode mode,
 int cfc_receiver_on_pulled(struct cfc_receiver *r, const uint8_t *frame, size_t size,
                            const struct cfc_now *now);
 
+/* A request ended.  After one that failed the engine is asked for contents again, advised or not,
+ * until one works. */
+void cfc_receiver_pull_ended(struct cfc_receiver *r, bool has_worked, const struct cfc_now *now);
+
 enum {
     CFC_RECEIVER_HAVE_MAX = 8
 };
+#define CFC_RECEIVER_PULL_GRACE_NS (5 * CFC_S)
 
 struct cfc_receiver_need {
     uint64_t after;  /* the version that needs nothing more; 0 = a head or a content is lacking */
@@ -281,8 +286,9 @@ int cfc_receiver_need(const struct cfc_receiver *r, uint32_t idx, struct cfc_rec
 bool cfc_receiver_is_held_up(const struct cfc_receiver *r, uint32_t idx);
 
 /* Whether the engine advised this consumer to pull: multicast loses far more on the way to it than
- * to the rest of the fleet.  What comes by multicast is taken all the same, but while the owner
- * pulls nothing is asked of the engine. */
+ * to the rest of the fleet.  What comes by multicast is taken all the same.  While pulling works,
+ * contents are not asked of the engine, unless one is due for CFC_RECEIVER_PULL_GRACE_NS in which
+ * nothing was pulled; heads and FRESH, which are small and may be urgent, always are. */
 bool cfc_receiver_is_pull_advised(const struct cfc_receiver *r, const struct cfc_now *now);
 
 /* The share of multicast that was lost lately, in 1/65,536 (loss_meter.h). */

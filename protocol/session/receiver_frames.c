@@ -99,9 +99,8 @@ entry_due(const struct cfc_entry *entry)
     return due_ns;
 }
 
-/* When the first thing is to be asked for, the random wait not counted. */
 static uint64_t
-first_due(const struct cfc_receiver *r)
+scopes_due(const struct cfc_receiver *r)
 {
     uint64_t due_ns = CFC_NEVER;
 
@@ -111,21 +110,40 @@ first_due(const struct cfc_receiver *r)
         due_ns = scope->head_ask.at_ns < due_ns ? scope->head_ask.at_ns : due_ns;
         due_ns = scope->fresh_ask.at_ns < due_ns ? scope->fresh_ask.at_ns : due_ns;
     }
+    return due_ns;
+}
+
+/* Who is advised to pull, and does, leaves the engine in peace as long as pulling works. */
+static uint64_t
+contents_due(const struct cfc_receiver *r)
+{
+    uint64_t due_ns = CFC_NEVER;
+
     for (const struct cfc_entry *at = r->contents.active; at != NULL; at = at->active_next) {
         uint64_t entry_ns = entry_due(at);
 
         due_ns = entry_ns < due_ns ? entry_ns : due_ns;
     }
+    if (due_ns != CFC_NEVER && r->pull_mode != CFC_PULL_OFF && r->is_pull_working &&
+        r->now.mono_ns < r->advised_until_ns) {
+        due_ns = (due_ns > r->pulled_ns ? due_ns : r->pulled_ns) + CFC_RECEIVER_PULL_GRACE_NS;
+    }
     return due_ns;
+}
+
+/* When the first thing is to be asked for, the random wait not counted. */
+static uint64_t
+first_due(const struct cfc_receiver *r)
+{
+    uint64_t scopes_ns = scopes_due(r);
+    uint64_t contents_ns = contents_due(r);
+
+    return scopes_ns < contents_ns ? scopes_ns : contents_ns;
 }
 
 uint64_t
 cfc_receiver_nack_due(const struct cfc_receiver *r)
 {
-    /* Who is advised to pull, and does, burdens the engine no more. */
-    if (r->pull_mode != CFC_PULL_OFF && r->now.mono_ns < r->advised_until_ns) {
-        return CFC_NEVER;
-    }
     return cfc_nack_wait_due(&r->nack_wait, first_due(r), r->link.windows.nack_us);
 }
 
@@ -189,6 +207,7 @@ write_nack(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size
     uint32_t max = (uint32_t)((r->config.frame_size_max - NACK_ENTRIES_OFFSET - CFC_TRAILER_SIZE) /
                               CFC_NACK_ENTRY_SIZE);
     struct cfc_writer w;
+    bool are_contents_due;
     uint32_t count;
     int code;
 
@@ -196,8 +215,9 @@ write_nack(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size
     if (cfc_receiver_nack_due(r) > r->now.mono_ns) {
         return CONFCAST_ERR_AGAIN;
     }
+    are_contents_due = contents_due(r) <= r->now.mono_ns;
     count = ask_scopes(r, entries, max);
-    for (enum cfc_need need = CFC_NEED_TARGET; need < CFC_NEED_KEEP; need++) {
+    for (enum cfc_need need = CFC_NEED_TARGET; need < CFC_NEED_KEEP && are_contents_due; need++) {
         count += ask_contents(r, need, entries + count, max - count);
     }
     cfc_nack_wait_sent(&r->nack_wait, first_due(r) <= r->now.mono_ns);

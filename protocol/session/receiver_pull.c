@@ -18,6 +18,7 @@ cfc_receiver_set_pull(struct cfc_receiver *r, enum cfc_pull_mode mode, uint64_t 
                                     : r->engine_fresh_period_ns;
     r->is_tick_due = true;
     if (was_off != (mode == CFC_PULL_OFF)) {
+        r->is_pull_working = false;
         /* Whoever takes reports now has not heard them. */
         cfc_report_rx_again(&r->report, true, 0, now->mono_ns);
     }
@@ -29,10 +30,21 @@ cfc_receiver_on_pulled(struct cfc_receiver *r, const uint8_t *frame, size_t size
 {
     int code;
 
+    r->pulled_ns = now->mono_ns;
     r->is_pulled = true;
     code = cfc_receiver_on_frame(r, frame, size, now);
     r->is_pulled = false;
     return code;
+}
+
+void
+cfc_receiver_pull_ended(struct cfc_receiver *r, bool has_worked, const struct cfc_now *now)
+{
+    r->now = *now;
+    r->is_pull_working = has_worked;
+    if (has_worked) {
+        r->pulled_ns = now->mono_ns;
+    }
 }
 
 static bool

@@ -62,7 +62,9 @@ struct cfc_receiver {
     uint64_t advised_until_ns; /* the engine asks to pull until then; 0 = it does not */
     int identity_reason;       /* of the IDENTITY event that is due; 0 = none */
 
+    uint64_t pulled_ns; /* a pull brought something last */
     enum cfc_pull_mode pull_mode;
+    bool is_pull_working;            /* the last pull that ended did not fail */
     bool is_pulled;                  /* the frame under way was */
     uint64_t engine_fresh_period_ns; /* of the config; that in force is in `config` */
 

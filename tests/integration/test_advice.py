@@ -60,11 +60,9 @@ def run(fleet):
     fleets.wait_until("it pulls", lambda: bad.stats()["is_pulling"])
     check("it knows its loss", bad.stats()["loss_ppm"] > 400000, bad.stats())
     bad.await_applied(version)
-    nacks = bad.stats()["nacks"]
     version = fleet.publish(number, 600000)
     for consumer in fleet.consumers:
         consumer.await_applied(version)
-    check("what it pulls it does not ask of the engine", bad.stats()["nacks"] == nacks, bad.stats())
     check("it pulled the content", bad.stats()["pull_bytes"] > 300000, bad.stats())
     for consumer in good:
         stats = consumer.stats()

@@ -1,4 +1,5 @@
 /* FRESH: how a receiver finds out that it is late, and how fresh its knowledge is. */
+#include "protocol/wire/loss.h"
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/receiver_fixture.h"
 
@@ -562,6 +563,42 @@ a_floor_without_its_head_fences_fresh_of_a_lower_epoch(void)
     bench_close(&b);
 }
 
+static void
+who_is_advised_to_pull_asks_for_heads_and_for_what_pulling_does_not_bring(void)
+{
+    struct cfc_nack_entry want = {0};
+    struct cfc_digest content = digest_of(1);
+    struct cfc_advice advice = {.kind = CFC_ADVICE_PULL, .hold_s = 300, .session = 77, .seq = 1};
+    struct cfc_head head;
+    struct bench b;
+
+    bench_open(&b);
+    bench_link(&b);
+    advice.boot_id = b.boot_id;
+    CU_ASSERT_EQUAL(cfc_advice_encode(&advice, &b.session_key, b.frame, sizeof(b.frame), &b.size),
+                    CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    CU_ASSERT(cfc_receiver_is_pull_advised(b.r, &b.now));
+    cfc_receiver_set_pull(b.r, CFC_PULL_BESIDE, CFC_S, &b.now);
+    cfc_receiver_pull_ended(b.r, true, &b.now);
+    CU_ASSERT(is_wanted(&b, CFC_WANT_HEAD, CFC_S, &want));
+
+    head = bench_head(&b, 10, &content);
+    CU_ASSERT_EQUAL(bench_send_head(&b, &head), CONFCAST_OK);
+    cfc_receiver_pull_ended(b.r, true, &b.now);
+    CU_ASSERT_FALSE(is_wanted(&b, CFC_WANT_CONTENT, CFC_RECEIVER_PULL_GRACE_NS - 1, &want));
+    cfc_receiver_pull_ended(b.r, true, &b.now);
+    CU_ASSERT_FALSE(is_wanted(&b, CFC_WANT_CONTENT, CFC_RECEIVER_PULL_GRACE_NS - 1, &want));
+    /* Pulling hangs, ... */
+    CU_ASSERT(is_wanted(&b, CFC_WANT_CONTENT, CFC_S, &want));
+    cfc_receiver_pull_ended(b.r, true, &b.now);
+    CU_ASSERT_FALSE(is_wanted(&b, CFC_WANT_CONTENT, 4 * CFC_S, &want));
+    /* ... or fails. */
+    cfc_receiver_pull_ended(b.r, false, &b.now);
+    CU_ASSERT(is_wanted(&b, CFC_WANT_CONTENT, CFC_S, &want));
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(freshness_is_unknown_until_the_first_fresh),
     CFC_CASE(three_missing_periods_are_stale_and_unload_nothing),
@@ -584,6 +621,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_list_that_falls_behind_takes_back_nothing_that_was_proved),
     CFC_CASE(the_reason_of_an_old_refusal_does_not_stick_to_the_next_version),
     CFC_CASE(a_floor_without_its_head_fences_fresh_of_a_lower_epoch),
+    CFC_CASE(who_is_advised_to_pull_asks_for_heads_and_for_what_pulling_does_not_bring),
 };
 
 CFC_TEST_MAIN("receiver_fresh", cases)
