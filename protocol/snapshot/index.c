@@ -22,6 +22,7 @@ enum {
 
 enum {
     AHEAD = 32, /* values whose cache line is fetched before they are put there; a power of two */
+    VALUES_PER_BYTE_MAX = 4, /* that an index is begun for before they are here */
     PREFIX_SIZE_MAX = CFC_BODY_MAGIC_SIZE + CFC_VARINT_SIZE_MAX + 1, /* and the root's tag */
 };
 _Static_assert(CFC_BODY_SIZE_MAX < CFC_ENTRY_ELEMENT,
@@ -456,7 +457,8 @@ restart(struct cfc_index_pass *pass, const uint8_t *available)
     begin_walk(&pass->walk, &pass->index);
 }
 
-/* Takes the memory for as many slots as the prefix says, and nothing on an error. */
+/* Takes the memory for as many slots as the prefix says, once enough of the body is here, and
+ * nothing on an error. */
 static int
 begin_index(struct cfc_index_pass *pass, const uint8_t *available)
 {
@@ -465,6 +467,10 @@ begin_index(struct cfc_index_pass *pass, const uint8_t *available)
 
     if (error != CONFCAST_OK) {
         return error;
+    }
+    /* Nothing vouches for the count yet: it gets memory in proportion to what has come. */
+    if (pass->walk.node_count_max > VALUES_PER_BYTE_MAX * (uint64_t)(available - pass->body)) {
+        return MORE;
     }
     index->line_count = pass->walk.node_count_max / 2 + 1;
     index->memory = cfc_alloc(&pass->alloc, (size_t)index->line_count * CFC_INDEX_LINE_SIZE +

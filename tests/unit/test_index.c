@@ -460,6 +460,34 @@ no_memory_is_an_error_and_a_later_try_succeeds(void)
     CU_ASSERT_EQUAL(heap.live_count, 0);
 }
 
+static void
+a_count_that_nobody_vouches_for_takes_memory_as_its_bytes_come(void)
+{
+    enum {
+        COUNT = 16000,
+        ENOUGH = COUNT / 4
+    };
+    uint8_t *body = calloc(1, 2 * COUNT);
+    struct cfc_index_pass *pass;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+    heap = (struct cfc_test_heap){.fail_at = 0};
+    memcpy(body, CFC_BODY_MAGIC, CFC_BODY_MAGIC_SIZE);
+    body[CFC_BODY_MAGIC_SIZE] = 0x80 | COUNT % 128;
+    body[CFC_BODY_MAGIC_SIZE + 1] = COUNT / 128;
+    body[CFC_BODY_MAGIC_SIZE + 2] = CFC_TAG_OBJECT;
+    pass = cfc_index_begin(body, 2 * COUNT, 42, &alloc_table);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pass);
+    CU_ASSERT_EQUAL(cfc_index_step(pass, 100), CONFCAST_ERR_AGAIN);
+    CU_ASSERT_EQUAL(cfc_index_step(pass, ENOUGH - 1), CONFCAST_ERR_AGAIN);
+    CU_ASSERT_EQUAL(heap.live_count, 1); /* the pass */
+    CU_ASSERT_EQUAL(cfc_index_step(pass, ENOUGH), CONFCAST_ERR_BODY);
+    CU_ASSERT_EQUAL(heap.live_count, 2);
+    cfc_index_abandon(pass);
+    CU_ASSERT_EQUAL(heap.live_count, 0);
+    free(body);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(pointers_of_rfc_6901_find_their_values),
     CFC_CASE(escapes_are_undone_once_and_from_the_left),
@@ -471,6 +499,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(seeds_are_not_tried_for_ever),
     CFC_CASE(a_foreign_pointer_with_the_same_hash_finds_nothing),
     CFC_CASE(no_memory_is_an_error_and_a_later_try_succeeds),
+    CFC_CASE(a_count_that_nobody_vouches_for_takes_memory_as_its_bytes_come),
 };
 
 CFC_TEST_MAIN("index", cases)
