@@ -48,8 +48,11 @@ struct cfc_coded {
     size_t body_size;
     uint8_t encoding;   /* enum cfc_encoding */
     bool is_handed;     /* the engine of this connection has it */
-    bool was_published; /* some engine had it before: the fleet gets it by asking, not all over
-                           again */
+    bool is_pull_only;  /* as it was handed: the engine sends it to those who ask */
+    bool was_published; /* some engine sent it to all before: the fleet gets it by asking, not all
+                           over again */
+    uint64_t rode_for;  /* scope id of the last head that carried it or its delta, whose fleet gets
+                         * it by asking as well; 0 = none */
     uint8_t frame[CFC_CODED_FRAME_SIZE_MAX]; /* the CONTENT frame */
     size_t frame_size;
     struct cfc_coded *next_in_bucket;

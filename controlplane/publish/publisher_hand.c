@@ -102,7 +102,8 @@ hand_content(struct cfc_publisher *p, struct cfc_coded *coded, bool is_pull_only
     struct cfc_handoff message = {.type = CFC_HANDOFF_ARENA};
     int error;
 
-    if (coded->is_handed) {
+    /* Several scopes may name it: it is sent to all once one of their heads needs that. */
+    if (coded->is_handed && (is_pull_only || !coded->is_pull_only)) {
         return CONFCAST_OK;
     }
     if (!coded->arena->is_handed) {
@@ -127,7 +128,8 @@ hand_content(struct cfc_publisher *p, struct cfc_coded *coded, bool is_pull_only
     error = cfc_engine_link_send(&p->link, &message, -1);
     if (error == CONFCAST_OK) {
         coded->is_handed = true;
-        coded->was_published = true;
+        coded->is_pull_only = is_pull_only;
+        coded->was_published = coded->was_published || !is_pull_only;
         CFC_PUBLISHER_COUNT(p, contents_handed, 1);
     }
     return error;
@@ -156,8 +158,14 @@ hand_head(struct cfc_publisher *p, struct cfc_signed_head *head)
 
     for (size_t i = 0; error == CONFCAST_OK && i < head->content_count; i++) {
         struct cfc_coded *coded = head->contents[i];
+        bool is_carried = is_inlined(head, coded, p->sha);
 
-        error = hand_content(p, coded, coded->was_published || is_inlined(head, coded, p->sha));
+        error = hand_content(p, coded,
+                             is_carried || coded->was_published ||
+                                 coded->rode_for == head->entry.scope_id);
+        if (error == CONFCAST_OK && is_carried) {
+            coded->rode_for = head->entry.scope_id;
+        }
     }
     if (error == CONFCAST_OK) {
         error = cfc_engine_link_send(&p->link, &message, -1);

@@ -298,11 +298,23 @@ beacons_go_on_without_changes(void)
     teardown();
 }
 
+/* Text that hardly shrinks, above what a head carries inline. */
+static void
+make_long_text(char text[4096])
+{
+    struct cfc_prng prng = {11};
+
+    memcpy(text, "{\"a\":\"", 6);
+    for (size_t i = 6; i < 3000; i++) {
+        text[i] = "abcdefghijklmnopqrstuvwxyz012345"[cfc_prng_next(&prng) % 32];
+    }
+    memcpy(text + 3000, "\"}", 3);
+}
+
 static void
 a_new_connection_gets_everything_and_pushes_nothing_again(void)
 {
     struct cfc_head head;
-    struct cfc_prng prng = {11};
     uint64_t version;
     char text[4096];
 
@@ -310,12 +322,7 @@ a_new_connection_gets_everything_and_pushes_nothing_again(void)
     start_publisher();
     accept_publisher();
     expect(CFC_HANDOFF_SYNCED);
-    /* Text that does not shrink, above what a head carries inline. */
-    memcpy(text, "{\"a\":\"", 6);
-    for (size_t i = 6; i < 3000; i++) {
-        text[i] = "abcdefghijklmnopqrstuvwxyz012345"[cfc_prng_next(&prng) % 32];
-    }
-    memcpy(text + 3000, "\"}", 3);
+    make_long_text(text);
     version = release("acme/app", text);
     expect(CFC_HANDOFF_ARENA);
     expect(CFC_HANDOFF_CONTENT);
@@ -554,6 +561,88 @@ a_report_counts_only_under_its_consumers_own_tag(void)
 }
 
 static void
+what_rode_in_one_scopes_head_is_sent_to_all_for_another_scope(void)
+{
+    struct cfc_head head;
+    struct cfc_digest content;
+    char before[4096];
+    char after[4096];
+    uint64_t version;
+
+    setup();
+    start_publisher();
+    accept_publisher();
+    expect(CFC_HANDOFF_SYNCED);
+    make_long_text(before);
+    make_long_text(after);
+    after[1500] = '!';
+    version = release("acme/app", before);
+    expect(CFC_HANDOFF_ARENA);
+    expect(CFC_HANDOFF_CONTENT);
+    CU_ASSERT_FALSE(b.message.u.content.is_pull_only);
+    expect(CFC_HANDOFF_HEAD);
+    decode_head(&head);
+    send_report(version, cfc_digest_key(&head.arms[0].content), &b.report_key, "c1");
+    wait_for_reports(1, 0);
+    (void)release("acme/app", after);
+    expect(CFC_HANDOFF_CONTENT);
+    CU_ASSERT_TRUE(b.message.u.content.is_pull_only);
+    expect(CFC_HANDOFF_HEAD);
+    decode_head(&head);
+    CU_ASSERT_FATAL(head.inlined.is_present);
+    CU_ASSERT_EQUAL(head.inlined.encoding, CFC_ENCODING_ZSTD_DELTA);
+    content = head.arms[0].content;
+    /* Nobody of the other scope holds what the delta is against. */
+    (void)release("acme/other", after);
+    expect(CFC_HANDOFF_CONTENT);
+    CU_ASSERT_FALSE(b.message.u.content.is_pull_only);
+    expect(CFC_HANDOFF_HEAD);
+    decode_head(&head);
+    CU_ASSERT_FALSE(head.inlined.is_present);
+    CU_ASSERT(cfc_digest_equal(&head.arms[0].content, &content));
+    /* It is sent to all by now: no third scope needs it again. */
+    (void)release("acme/third", after);
+    expect(CFC_HANDOFF_HEAD);
+    teardown();
+}
+
+static void
+what_rode_in_a_head_is_not_sent_to_all_when_its_scope_comes_back_to_it(void)
+{
+    struct cfc_head head;
+    char before[4096];
+    char after[4096];
+    uint64_t version;
+
+    setup();
+    start_publisher();
+    accept_publisher();
+    expect(CFC_HANDOFF_SYNCED);
+    make_long_text(before);
+    make_long_text(after);
+    after[1500] = '!';
+    version = release("acme/app", before);
+    expect(CFC_HANDOFF_ARENA);
+    expect(CFC_HANDOFF_CONTENT);
+    expect(CFC_HANDOFF_HEAD);
+    decode_head(&head);
+    send_report(version, cfc_digest_key(&head.arms[0].content), &b.report_key, "c1");
+    wait_for_reports(1, 0);
+    (void)release("acme/app", after);
+    expect(CFC_HANDOFF_CONTENT);
+    expect(CFC_HANDOFF_HEAD);
+    decode_head(&head);
+    CU_ASSERT(head.inlined.is_present);
+    (void)release("acme/app", before);
+    expect(CFC_HANDOFF_HEAD);
+    (void)release("acme/app", after); /* before anybody said that it is back */
+    expect(CFC_HANDOFF_HEAD);         /* a CONTENT before it would fail */
+    decode_head(&head);
+    CU_ASSERT_FALSE(head.inlined.is_present);
+    teardown();
+}
+
+static void
 each_report_of_a_packet_stands_for_itself(void)
 {
     uint8_t packet[CFC_HANDOFF_SIZE_MAX];
@@ -605,6 +694,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_happens_without_an_engine_is_handed_over_later),
     CFC_CASE(only_a_signed_proof_of_a_later_head_stops_publishing),
     CFC_CASE(a_report_counts_only_under_its_consumers_own_tag),
+    CFC_CASE(what_rode_in_one_scopes_head_is_sent_to_all_for_another_scope),
+    CFC_CASE(what_rode_in_a_head_is_not_sent_to_all_when_its_scope_comes_back_to_it),
     CFC_CASE(each_report_of_a_packet_stands_for_itself),
     CFC_CASE(rubbish_from_the_engine_ends_the_connection_and_another_one_begins),
 };
