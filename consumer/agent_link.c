@@ -39,6 +39,7 @@ struct cfc_agent_link {
     uint64_t retry_ns;    /* the last pause */
     uint64_t lost_at_ns;  /* when the connection was lost, or the client opened */
     bool is_told;         /* of the loss */
+    bool is_version_told; /* the same of an agent that hangs up unheard */
     bool is_heard;        /* an agent's message came on this connection */
     uint64_t heard_at_ns; /* the last one */
     bool is_receiving;    /* so that a callback that subscribes does not receive inside of it */
@@ -294,6 +295,7 @@ on_message(struct confcast *client, const struct cfc_share_message *message, int
     link->is_heard = true;
     link->heard_at_ns = cfc_client_now().mono_ns;
     link->retry_ns = 0;
+    link->is_version_told = false;
     if (link->is_told) {
         link->is_told = false;
         cfc_client_say(client, 1, "the agent is there");
@@ -362,6 +364,13 @@ receive_all(struct confcast *client)
             close(fd);
         }
         if (error == CONFCAST_ERR_CLOSED) {
+            if (!link->is_heard && !link->is_version_told) {
+                link->is_version_told = true;
+                cfc_client_say(client, 1,
+                               "%s hangs up: if its agent is of another version than this "
+                               "process's library, restart the process",
+                               link->address.sun_path);
+            }
             lose(client);
         }
         if (error != CONFCAST_OK) {

@@ -29,6 +29,7 @@ enum {
     NOT_FOLLOWED = CFC_RECEIVER_SCOPES_MAX,
     SHORTAGE_WAIT_MS = 200,
     ALIVE_EVERY_MS = 1000,
+    VERSION_EVERY_MS = 60000,
 };
 
 /* What the newest state of a scope is, and the memfd of what it serves. */
@@ -64,6 +65,7 @@ struct cfc_share_server {
     bool is_short; /* of descriptors or memory: try again later */
     bool has_hook;
     uint64_t alive_at_ms; /* when everybody is told next */
+    uint64_t version_told_ms;
     pthread_t thread;
     bool has_thread;
     atomic_bool is_stopping;
@@ -374,6 +376,19 @@ on_message(struct cfc_share_server *server, struct peer *peer, struct cfc_share_
     }
 }
 
+/* Such processes come again and again: one line a minute for all of them. */
+static void
+tell_version(struct cfc_share_server *server, const struct peer *peer)
+{
+    uint64_t now = now_ms();
+
+    if (server->version_told_ms == 0 || now - server->version_told_ms >= VERSION_EVERY_MS) {
+        server->version_told_ms = now;
+        say(server, 1, "a process has a library of another version, restart it pid=%d",
+            (int)peer->pid);
+    }
+}
+
 static void
 receive(struct cfc_share_server *server, struct peer *peer)
 {
@@ -387,6 +402,9 @@ receive(struct cfc_share_server *server, struct peer *peer)
         }
         if (n != (ssize_t)sizeof(message) || message.magic != CFC_SHARE_MAGIC) {
             peer->is_gone = true;
+            if (n >= (ssize_t)sizeof(message.magic) && message.magic != CFC_SHARE_MAGIC) {
+                tell_version(server, peer);
+            }
             return;
         }
         on_message(server, peer, &message);

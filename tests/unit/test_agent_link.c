@@ -28,6 +28,8 @@ struct host {
     struct confcast *client;
     struct confcast_scope *scope;
     atomic_int refusals; /* that the server told of, with their reason */
+    atomic_int hang_ups; /* that the process told of */
+    atomic_int versions; /* how often it told of a library of another version */
 };
 
 static void
@@ -40,6 +42,8 @@ on_log(void *arg, int level, const char *line)
         strstr(line, "reason=app_reject") != NULL) {
         h->refusals++;
     }
+    h->hang_ups += strstr(line, "hangs up: if its agent is of another version") != NULL;
+    h->versions += strstr(line, "a library of another version") != NULL;
 }
 
 static void
@@ -374,15 +378,16 @@ what_is_no_message_is_hung_up_on(void)
     begin(&h);
     publish(&h, 10, 7);
     open_process(&h, NULL);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         int fd = connect_raw(h.path);
         size_t size = i == 0 ? 3 : sizeof(message);
 
-        message.magic = i == 1 ? 7 : CFC_SHARE_MAGIC;
+        message.magic = i % 2 == 1 ? 7 : CFC_SHARE_MAGIC;
         CU_ASSERT_EQUAL(send(fd, &message, size, 0), (ssize_t)size);
         CU_ASSERT_EQUAL(recv(fd, &byte, 1, 0), 0);
         close(fd);
     }
+    CU_ASSERT_EQUAL(h.versions, 1);
     CU_ASSERT_EQUAL(n_of(h.scope), 7);
     end(&h);
 }
@@ -584,6 +589,25 @@ an_agent_that_says_what_cannot_be_is_hung_up_on(void)
         CU_ASSERT_EQUAL(recv(fd, &message, sizeof(message), 0), 0);
         close(fd);
     }
+    close(listen_fd);
+    end(&h);
+}
+
+static void
+an_agent_that_hangs_up_unheard_is_told_of_once(void)
+{
+    struct host h;
+    int listen_fd;
+
+    begin(&h);
+    h.options.log = on_log;
+    h.options.log_arg = &h;
+    open_process(&h, NULL);
+    listen_fd = listen_instead(&h);
+    for (int i = 0; i < 3; i++) {
+        close(take_process(listen_fd));
+    }
+    BENCH_AWAIT(h.hang_ups == 1);
     close(listen_fd);
     end(&h);
 }
@@ -960,6 +984,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(an_agent_that_falls_silent_is_noticed),
     CFC_CASE(a_content_whose_descriptor_got_lost_is_asked_for_again),
     CFC_CASE(an_agent_that_says_what_cannot_be_is_hung_up_on),
+    CFC_CASE(an_agent_that_hangs_up_unheard_is_told_of_once),
     CFC_CASE(options_of_the_network_and_of_an_agent_exclude_each_other),
     CFC_CASE(a_second_agent_does_not_take_the_socket_of_a_living_one),
     CFC_CASE(many_questions_at_once_are_all_answered),
