@@ -23,13 +23,19 @@
 
 static const char PROGRAM_NAME[] = "confcast_filter";
 
+enum {
+    DROPPED_MAX = 4096 /* held contents that give way at a time */
+};
+
 struct cfc_xdp_filter {
     struct xdp_filter *skeleton;
     int link_fd;
     int cpu_count;
     uint64_t *cpu_counts;                       /* room for one counter of all processors */
     uint32_t group_scopes[CFC_GROUP_COUNT_MAX]; /* wanted ones of each group */
-    bool is_overflown;
+    uint32_t held_count;                        /* of the pinned contents */
+    bool has_lost_scope;
+    bool has_lost_need;
     bool is_open;
 };
 
@@ -289,24 +295,29 @@ store(uint32_t *to, uint32_t value)
     __atomic_store_n(to, value, __ATOMIC_RELEASE);
 }
 
+bool
+cfc_xdp_filter_is_open(const struct cfc_xdp_filter *filter)
+{
+    return filter->is_open || filter->has_lost_scope || filter->has_lost_need;
+}
+
 void
 cfc_xdp_filter_set_open(struct cfc_xdp_filter *filter, bool is_open)
 {
     filter->is_open = is_open;
-    store(&filter->skeleton->bss->control.is_open, is_open || filter->is_overflown);
+    store(&filter->skeleton->bss->control.is_open, cfc_xdp_filter_is_open(filter));
 }
 
 bool
-cfc_xdp_filter_is_open(const struct cfc_xdp_filter *filter)
+cfc_xdp_filter_has_lost_need(const struct cfc_xdp_filter *filter)
 {
-    return filter->is_open || filter->is_overflown;
+    return filter->has_lost_need;
 }
 
-static void
-overflow(struct cfc_xdp_filter *filter)
+void
+cfc_xdp_filter_retry_needs(struct cfc_xdp_filter *filter)
 {
-    filter->is_overflown = true;
-    cfc_xdp_filter_set_open(filter, filter->is_open);
+    filter->has_lost_need = false;
 }
 
 static void
@@ -329,7 +340,8 @@ cfc_xdp_filter_want(struct cfc_xdp_filter *filter, uint64_t scope_id)
     uint8_t one = 1;
 
     if (bpf_map_update_elem(bpf_map__fd(filter->skeleton->maps.wanted), &key, &one, BPF_ANY) != 0) {
-        overflow(filter);
+        filter->has_lost_scope = true;
+        cfc_xdp_filter_set_open(filter, filter->is_open);
     }
     change_group(filter, scope_id, 1);
 }
@@ -343,16 +355,56 @@ cfc_xdp_filter_unwant(struct cfc_xdp_filter *filter, uint64_t scope_id)
     change_group(filter, scope_id, -1);
 }
 
+/* Makes room for needs: frames of these pass from now on. */
+static void
+drop_held(struct cfc_xdp_filter *filter)
+{
+    int map = bpf_map__fd(filter->skeleton->maps.pinned);
+    uint32_t dropped = 0;
+    uint64_t key;
+    int result = bpf_map_get_next_key(map, NULL, &key);
+
+    while (result == 0 && filter->held_count > 0 && dropped < DROPPED_MAX) {
+        uint64_t at = key;
+        uint32_t pin = 0;
+
+        result = bpf_map_get_next_key(map, &at, &key);
+        if (bpf_map_lookup_elem(map, &at, &pin) == 0 && pin == CFC_XDP_HELD &&
+            bpf_map_delete_elem(map, &at) == 0) {
+            filter->held_count--;
+            dropped++;
+        }
+    }
+}
+
 void
 cfc_xdp_filter_pin(struct cfc_xdp_filter *filter, uint64_t content_key, uint32_t pin)
 {
     int map = bpf_map__fd(filter->skeleton->maps.pinned);
     uint64_t key = htole64(content_key);
+    uint32_t before = 0;
 
-    if (pin == 0) {
+    (void)bpf_map_lookup_elem(map, &key, &before);
+    if (pin == before) {
+        return;
+    }
+    if (before == CFC_XDP_HELD) {
+        filter->held_count--;
+    }
+    if (pin == 0 || (pin == CFC_XDP_HELD && filter->held_count == CFC_XDP_HELD_MAX)) {
         (void)bpf_map_delete_elem(map, &key);
-    } else if (bpf_map_update_elem(map, &key, &pin, BPF_ANY) != 0 && pin == CFC_XDP_NEEDED) {
-        overflow(filter);
+        return;
+    }
+    if (bpf_map_update_elem(map, &key, &pin, BPF_ANY) == 0) {
+        filter->held_count += pin == CFC_XDP_HELD;
+        return;
+    }
+    if (pin == CFC_XDP_NEEDED) {
+        drop_held(filter);
+        if (bpf_map_update_elem(map, &key, &pin, BPF_ANY) != 0) {
+            filter->has_lost_need = true;
+            cfc_xdp_filter_set_open(filter, filter->is_open);
+        }
     }
 }
 

@@ -5,7 +5,8 @@
  * ends, nothing stays attached.  An interface holds one XDP program, so it has one owner.
  *
  * A new filter is open: it counts and drops nothing.  What it cannot note must pass: once a wanted
- * scope or a needed content does not fit its maps it stays open for good.
+ * scope does not fit its map it stays open for good, and after a needed content that does not,
+ * until its owner has told all needs again.
  *
  * One thread owns a filter. */
 #ifndef CFC_CONSUMER_XDP_FILTER_H
@@ -63,8 +64,14 @@ bool cfc_xdp_filter_is_open(const struct cfc_xdp_filter *filter);
 void cfc_xdp_filter_want(struct cfc_xdp_filter *filter, uint64_t scope_id);
 void cfc_xdp_filter_unwant(struct cfc_xdp_filter *filter, uint64_t scope_id);
 
-/* What is known of a content: CFC_XDP_NEEDED, CFC_XDP_HELD, or 0 for nothing.  Idempotent. */
+/* What is known of a content: CFC_XDP_NEEDED, CFC_XDP_HELD, or 0 for nothing.  Idempotent.  Held
+ * ones beyond CFC_XDP_HELD_MAX are not noted, and give way to needed ones. */
 void cfc_xdp_filter_pin(struct cfc_xdp_filter *filter, uint64_t content_key, uint32_t pin);
+
+/* Whether a needed content did not fit, so that it is open.  When there may be room again: retry,
+ * pin all needed contents, and set_open(), which it stays until then. */
+bool cfc_xdp_filter_has_lost_need(const struct cfc_xdp_filter *filter);
+void cfc_xdp_filter_retry_needs(struct cfc_xdp_filter *filter);
 
 /* Frames by what became of them, since it was attached. */
 void cfc_xdp_filter_counts(const struct cfc_xdp_filter *filter,

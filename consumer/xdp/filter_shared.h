@@ -35,8 +35,9 @@ enum {
 
 /* Entries of the maps. */
 enum {
-    CFC_XDP_WANTED_MAX = 16384, /* scopes of all processes of the host */
+    CFC_XDP_WANTED_MAX = 16640, /* scopes of all processes of the host: 65 of 256 */
     CFC_XDP_PINNED_MAX = 65536, /* contents likewise */
+    CFC_XDP_HELD_MAX = 32768,   /* of those: needs go first */
     CFC_XDP_LEARNT_MAX = 16384  /* contents that heads on the wire named last */
 };
 

@@ -39,6 +39,9 @@ enum operation {
     PIN_HELD = 5,
 };
 
+_Static_assert((int)PARTIES_MAX *CFC_XDP_HOST_SCOPES_MAX <= (int)CFC_XDP_WANTED_MAX,
+               "every process's scopes fit the filter");
+
 struct record {
     uint32_t operation;
     uint32_t zero;
@@ -79,6 +82,7 @@ struct cfc_xdp_host {
     uint32_t party_count;
     struct cfc_wish_map scopes; /* of all parties */
     struct cfc_wish_map pins;   /* likewise */
+    uint32_t needed_count;      /* of pins: keys that somebody needs */
     struct named named[CFC_XDP_HOST_SCOPES_MAX];
     uint64_t now_ns;
     uint64_t tend_ns;  /* the next look */
@@ -233,6 +237,8 @@ set_pin(struct cfc_xdp_host *host, struct party *party, uint64_t key, uint32_t p
         return;
     }
     after_all = pin_in(&host->pins, key);
+    host->needed_count += (after_all == CFC_XDP_NEEDED);
+    host->needed_count -= (before_all == CFC_XDP_NEEDED);
     if (host->filter != NULL && after_all != before_all) {
         cfc_xdp_filter_pin(host->filter, key, after_all);
     }
@@ -449,6 +455,20 @@ open_filter(struct cfc_xdp_host *host)
         cfc_xdp_filter_pin(host->filter, wish->key, pin_in(&host->pins, wish->key));
     }
     return cfc_xdp_filter_attach(host->filter, host->interface_idx, host->wanted, &host->mode);
+}
+
+/* All that is needed fits the filter again. */
+static void
+retry_needs(struct cfc_xdp_host *host)
+{
+    const struct cfc_wish *wish;
+
+    cfc_xdp_filter_retry_needs(host->filter);
+    for (uint32_t at = 0; (wish = cfc_wish_map_next(&host->pins, &at)) != NULL; at++) {
+        if (wish->needed > 0) {
+            cfc_xdp_filter_pin(host->filter, wish->key, CFC_XDP_NEEDED);
+        }
+    }
 }
 
 /* One line for each new reason. */
@@ -867,6 +887,10 @@ cfc_xdp_host_tend(struct cfc_xdp_host *host, uint64_t now_ns)
     if (now_ns >= host->tend_ns) {
         host->tend_ns = now_ns + TEND_NS;
         look_at_interface(host);
+        if (host->filter != NULL && cfc_xdp_filter_has_lost_need(host->filter) &&
+            host->needed_count <= CFC_XDP_PINNED_MAX) {
+            retry_needs(host);
+        }
         if (host->owner_fd >= 0 && is_owner_gone(host)) {
             leave_owner(host);
             host->retry_ns = 0;

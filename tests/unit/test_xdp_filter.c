@@ -454,7 +454,7 @@ more_contents_than_it_can_learn_replace_the_oldest(void)
 }
 
 static void
-a_scope_or_need_that_does_not_fit_opens_the_filter_for_good(void)
+a_scope_or_need_that_does_not_fit_opens_the_filter(void)
 {
     open_filter(false);
     for (uint64_t i = 1; i < CFC_XDP_WANTED_MAX; i++) {
@@ -471,17 +471,44 @@ a_scope_or_need_that_does_not_fit_opens_the_filter_for_good(void)
 
     open_filter(false);
     for (uint64_t i = 1; i <= CFC_XDP_PINNED_MAX; i++) {
+        cfc_xdp_filter_pin(filter, i, CFC_XDP_NEEDED);
+    }
+    CU_ASSERT_FALSE(cfc_xdp_filter_is_open(filter));
+    CHECK(plain_head(FOREIGN, B), CFC_XDP_DROPPED_UNWANTED);
+    cfc_xdp_filter_pin(filter, B, CFC_XDP_NEEDED);
+    CU_ASSERT_TRUE(cfc_xdp_filter_is_open(filter));
+    CU_ASSERT_TRUE(cfc_xdp_filter_has_lost_need(filter));
+    CHECK(symbol(B), CFC_XDP_PASSED);
+    cfc_xdp_filter_pin(filter, 1, 0);
+    cfc_xdp_filter_retry_needs(filter);
+    cfc_xdp_filter_pin(filter, B, CFC_XDP_NEEDED);
+    cfc_xdp_filter_set_open(filter, false);
+    CU_ASSERT_FALSE(cfc_xdp_filter_is_open(filter));
+    CHECK(plain_head(FOREIGN, B), CFC_XDP_DROPPED_UNWANTED);
+    CHECK(symbol(B), CFC_XDP_PASSED);
+    close_filter();
+}
+
+static void
+held_contents_take_half_of_the_room_and_give_way_to_needs(void)
+{
+    open_filter(false);
+    for (uint64_t i = 1; i <= CFC_XDP_HELD_MAX; i++) {
         cfc_xdp_filter_pin(filter, i, CFC_XDP_HELD);
     }
     cfc_xdp_filter_pin(filter, A, CFC_XDP_HELD); /* only a pity */
+    CHECK(symbol(CFC_XDP_HELD_MAX), CFC_XDP_DROPPED_HELD);
+    CHECK(symbol(A), CFC_XDP_PASSED);
+    cfc_xdp_filter_pin(filter, 1, 0); /* a place for another one */
+    cfc_xdp_filter_pin(filter, A, CFC_XDP_HELD);
+    CHECK(symbol(A), CFC_XDP_DROPPED_HELD);
+    for (uint64_t i = 1; i <= CFC_XDP_PINNED_MAX; i++) {
+        cfc_xdp_filter_pin(filter, (UINT64_C(1) << 40) + i, CFC_XDP_NEEDED);
+    }
     CU_ASSERT_FALSE(cfc_xdp_filter_is_open(filter));
-    CHECK(symbol(1), CFC_XDP_DROPPED_HELD);
-    cfc_xdp_filter_pin(filter, 1, CFC_XDP_NEEDED); /* has its place already */
-    CHECK(symbol(1), CFC_XDP_PASSED);
-    CU_ASSERT_FALSE(cfc_xdp_filter_is_open(filter));
+    CHECK(symbol(2), CFC_XDP_PASSED);
     cfc_xdp_filter_pin(filter, B, CFC_XDP_NEEDED);
     CU_ASSERT_TRUE(cfc_xdp_filter_is_open(filter));
-    CHECK(symbol(2), CFC_XDP_PASSED);
     close_filter();
 }
 
@@ -574,7 +601,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_packet_that_ends_anywhere_before_its_frame_header_passes),
     CFC_CASE(a_head_that_is_cut_off_or_lies_about_its_sizes_teaches_what_is_there),
     CFC_CASE(more_contents_than_it_can_learn_replace_the_oldest),
-    CFC_CASE(a_scope_or_need_that_does_not_fit_opens_the_filter_for_good),
+    CFC_CASE(a_scope_or_need_that_does_not_fit_opens_the_filter),
+    CFC_CASE(held_contents_take_half_of_the_room_and_give_way_to_needs),
     CFC_CASE(the_golden_heads_are_understood),
     CFC_CASE(every_golden_frame_gets_the_verdict_of_its_type),
 };

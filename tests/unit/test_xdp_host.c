@@ -493,6 +493,40 @@ who_talks_much_is_heard_a_message_a_turn(void)
     cfc_xdp_host_close(owner);
 }
 
+static void
+more_needs_than_fit_keep_the_filter_open_until_they_fit(void)
+{
+    enum {
+        PARTIES = CFC_XDP_PINNED_MAX / CFC_XDP_HOST_CONTENTS_MAX + 1
+    };
+    struct cfc_xdp_host *owner = open_owner();
+    int fds[PARTIES];
+
+    cfc_xdp_host_want(owner, MINE);
+    for (uint64_t i = 0; i < PARTIES; i++) {
+        fds[i] = connect_to_owner();
+        tend(&owner, 1);
+        CU_ASSERT_FALSE(stats_of(owner).is_open);
+        for (uint64_t k = 0; k < CFC_XDP_HOST_CONTENTS_MAX; k += 128) {
+            say_to_owner(fds[i], PIN_NEEDED, 1 + i * CFC_XDP_HOST_CONTENTS_MAX + k, 128);
+            tend(&owner, 1);
+        }
+    }
+    CU_ASSERT_TRUE(stats_of(owner).is_open);
+    pass_time(&owner, 1, 2);
+    CU_ASSERT_TRUE(stats_of(owner).is_open);
+    close(fds[0]);
+    pass_time(&owner, 1, 2);
+    CU_ASSERT_FALSE(stats_of(owner).is_open);
+    /* The last one, which had found no place, has its own now. */
+    CU_ASSERT_FALSE(passes(plain_head(FOREIGN, PARTIES * CFC_XDP_HOST_CONTENTS_MAX)));
+    CU_ASSERT_TRUE(passes(symbol(PARTIES * CFC_XDP_HOST_CONTENTS_MAX)));
+    for (int i = 1; i < PARTIES; i++) {
+        close(fds[i]);
+    }
+    cfc_xdp_host_close(owner);
+}
+
 /* Else any user of the host could have frames dropped that somebody is about to need. */
 static void
 what_another_user_holds_does_not_count(void)
@@ -795,6 +829,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_nobody_understands_keeps_the_filter_open_while_its_sender_lives),
     CFC_CASE(a_process_without_a_place_keeps_the_filter_open_until_there_is_one),
     CFC_CASE(who_talks_much_is_heard_a_message_a_turn),
+    CFC_CASE(more_needs_than_fit_keep_the_filter_open_until_they_fit),
     CFC_CASE(what_another_user_holds_does_not_count),
     CFC_CASE(without_descriptors_nothing_is_dropped_and_nothing_spins),
     CFC_CASE(another_xdp_program_keeps_the_interface),
