@@ -64,7 +64,8 @@ struct note {
     uint64_t key;
     uint64_t want_ns;
     uint32_t want_groups;
-    bool is_known; /* its helper was given it */
+    uint32_t puts_open; /* carried and not known to have failed: which of them hold is not told */
+    bool is_known;      /* its helper was given it */
     bool is_put_due;
     bool is_drop_due;
     bool is_pull_only;
@@ -345,6 +346,7 @@ carry_due(struct cfc_crew *crew)
     if (!note->is_drop_due) {
         cfc_sender_share_content(crew->lanes[0].sender, slot, &message.u.content);
     }
+    note->puts_open += !note->is_drop_due;
     note->is_known = !note->is_drop_due;
     note->is_put_due = false;
     note->is_drop_due = false;
@@ -411,12 +413,15 @@ carry_fleet(struct cfc_crew *crew)
     }
 }
 
-/* A helper has nothing of this slot, whatever it was or will be told. */
+/* A helper could not take what it was given for this slot. */
 static void
 note_failed(struct cfc_crew *crew, uint32_t slot)
 {
     struct note *note = &crew->notes[slot];
 
+    if (--note->puts_open > 0) {
+        return; /* it was given more than once, and may hold it by another time */
+    }
     if (note->is_known && !note->is_drop_due) {
         note->is_known = false;
         return;
@@ -440,6 +445,7 @@ take_released(struct cfc_crew *crew)
             if ((slot & FAILED) != 0) {
                 note_failed(crew, slot & ~FAILED);
             } else {
+                crew->notes[slot].puts_open = 0;
                 cfc_sender_payload_done(crew->lanes[0].sender, slot, 1);
             }
             count++;

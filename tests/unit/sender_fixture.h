@@ -58,7 +58,8 @@ struct bed {
     uint32_t sent_count;
     size_t live_allocations;
     size_t allocations;
-    size_t fail_at; /* this allocation fails; 0 = none */
+    size_t fail_at;    /* this allocation fails; 0 = none */
+    size_t fail_count; /* and so many in all, from that one on; 0 is 1 */
 };
 
 struct bed_consumer {
@@ -85,7 +86,8 @@ bed_alloc(void *ctx, size_t size)
     struct bed *bed = ctx;
 
     bed->allocations++;
-    if (bed->allocations == bed->fail_at) {
+    if (bed->fail_at != 0 && bed->allocations >= bed->fail_at &&
+        bed->allocations < bed->fail_at + (bed->fail_count > 0 ? bed->fail_count : 1)) {
         return NULL;
     }
     bed->live_allocations++;

@@ -71,7 +71,7 @@ id_of(uint32_t number)
 }
 
 static int
-put(struct crew_bed *b, uint32_t number, uint32_t *slot)
+put_as(struct crew_bed *b, uint32_t number, bool is_pull_only, uint32_t *slot)
 {
     struct cfc_content content = b->shared->tree.content;
     uint8_t frame[CFC_FRAME_SIZE_DEFAULT];
@@ -86,8 +86,14 @@ put(struct crew_bed *b, uint32_t number, uint32_t *slot)
     code = cfc_content_encode(&content, &b->beds[0].signer, frame, sizeof(frame), &size);
     assert(code == CONFCAST_OK);
     return cfc_sender_put_content(b->beds[0].sender, frame, size, b->shared->digests,
-                                  cfc_tree_digests_size(&b->shared->tree), b->shared->coded, false,
-                                  slot);
+                                  cfc_tree_digests_size(&b->shared->tree), b->shared->coded,
+                                  is_pull_only, slot);
+}
+
+static int
+put(struct crew_bed *b, uint32_t number, uint32_t *slot)
+{
+    return put_as(b, number, false, slot);
 }
 
 static void
@@ -321,6 +327,39 @@ a_helper_without_memory_gives_the_content_back_once(void)
     close_crew(&b);
 }
 
+/* What is pull-only first and then for all is given twice; either time memory may be short. */
+static void
+a_content_that_is_given_twice_is_given_back_once(void)
+{
+    struct cfc_digest id = id_of(1);
+    struct crew_bed b;
+    uint32_t owner;
+    uint32_t slot;
+
+    open_crew(&b);
+    owner = cfc_crew_owner(b.crew, cfc_digest_key(&id));
+    for (int failures = 1; failures <= 2; failures++) {
+        for (int is_drop_early = 0; is_drop_early < 2; is_drop_early++) {
+            CU_ASSERT_EQUAL(put_as(&b, 1, true, &slot), CONFCAST_OK);
+            (void)cfc_crew_carry(b.crew);
+            CU_ASSERT_EQUAL(put_as(&b, 1, false, &slot), CONFCAST_ERR_EXISTS);
+            (void)cfc_crew_carry(b.crew);
+            b.beds[owner].fail_at = b.beds[owner].allocations + 1;
+            b.beds[owner].fail_count = (size_t)failures;
+            if (is_drop_early == 0) {
+                settle(&b);
+                CU_ASSERT_EQUAL(held_by(&b, owner), failures == 1);
+                CU_ASSERT_EQUAL(take_released(&b), 0);
+            }
+            drop(&b, 1);
+            settle(&b);
+            CU_ASSERT_EQUAL(held_by(&b, owner), 0);
+            CU_ASSERT_EQUAL(take_released(&b), 1);
+        }
+    }
+    close_crew(&b);
+}
+
 static void
 a_request_goes_to_the_helper_with_the_way_back(void)
 {
@@ -468,6 +507,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_is_dropped_before_it_was_carried_is_released_at_once),
     CFC_CASE(a_content_that_is_dropped_and_put_again_is_there),
     CFC_CASE(a_helper_without_memory_gives_the_content_back_once),
+    CFC_CASE(a_content_that_is_given_twice_is_given_back_once),
     CFC_CASE(a_request_goes_to_the_helper_with_the_way_back),
     CFC_CASE(requests_fill_half_a_ring_and_the_rest_of_it_is_for_contents),
     CFC_CASE(helpers_that_sleep_are_woken_and_give_everything_back),
