@@ -104,7 +104,7 @@ def publish(fleet, document):
         json.dump(document, file)
     fleet.ctl("put", SCOPE, "-f", path, "--promote")
     fleet.wait_applied()
-    return fleet.ctl_json("status", SCOPE)["published"]
+    return fleet.ctl_json("status", SCOPE)["version"]
 
 
 def measure(fleet, name, document, rounds):

@@ -69,7 +69,7 @@ class Fleet(fleets.Fleet):
         with open(path, "w", encoding="utf-8") as file:
             json.dump({"number": number, "text": os.urandom(size // 2).hex()}, file)
         self.ctl("put", SCOPE, "-f", path, "--promote")
-        return self.ctl_json("status", SCOPE)["published"]
+        return self.ctl_json("status", SCOPE)["version"]
 
     def stop_engine(self):
         self.engine.kill()
