@@ -17,7 +17,7 @@ enum {
 static void
 a_full_bucket_gives_its_burst_and_then_what_was_earned(void)
 {
-    struct cfc_budget b;
+    static struct cfc_budget b; /* aligned, which a stack under ASan is not */
     uint64_t ready_ns = 0;
 
     cfc_budget_init(&b, 1000, 500, 10 * CFC_S);
@@ -33,7 +33,7 @@ a_full_bucket_gives_its_burst_and_then_what_was_earned(void)
 static void
 a_bucket_holds_no_more_than_its_burst(void)
 {
-    struct cfc_budget b;
+    static struct cfc_budget b; /* aligned, which a stack under ASan is not */
     uint64_t ready_ns;
 
     cfc_budget_init(&b, 1000, 500, 0);
@@ -45,7 +45,7 @@ a_bucket_holds_no_more_than_its_burst(void)
 static void
 a_reserve_is_left_for_those_who_ask_for_none(void)
 {
-    struct cfc_budget b;
+    static struct cfc_budget b; /* aligned, which a stack under ASan is not */
     uint64_t ready_ns;
 
     cfc_budget_init(&b, 1000, 500, 10 * CFC_S);
@@ -58,7 +58,7 @@ a_reserve_is_left_for_those_who_ask_for_none(void)
 static void
 another_rate_holds_from_then_on(void)
 {
-    struct cfc_budget b;
+    static struct cfc_budget b; /* aligned, which a stack under ASan is not */
     uint64_t ready_ns;
 
     cfc_budget_init(&b, 1000, 500, 10 * CFC_S);
@@ -72,7 +72,7 @@ another_rate_holds_from_then_on(void)
 static void
 the_largest_rate_and_burst_do_not_overflow(void)
 {
-    struct cfc_budget b;
+    static struct cfc_budget b; /* aligned, which a stack under ASan is not */
     uint64_t ready_ns;
 
     cfc_budget_init(&b, CFC_PACER_RATE_MAX, CFC_PACER_BURST_MAX, UINT64_C(1) << 62);
@@ -117,7 +117,7 @@ threads_together_draw_no_more_than_the_cap_and_lose_nothing_of_it(void)
     _Atomic uint64_t clock_ns = CFC_S;
     struct drawer drawers[THREADS];
     pthread_t threads[THREADS];
-    struct cfc_budget b;
+    static struct cfc_budget b; /* aligned, which a stack under ASan is not */
     uint64_t sum = 0;
     uint64_t earned;
 
