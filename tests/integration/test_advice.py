@@ -79,27 +79,5 @@ def run(fleet):
     fleet.wait_applied()
 
 
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    fleet = Fleet("advice", beside.SCOPE, consumer_count=4)
-    if fleet.exists():
-        fleet.down()
-    try:
-        fleet.up()
-        run(fleet)
-    except (fleets.FleetError, fleets.testbed.BedError) as error:
-        print(f"FAILED: {error}")
-        fleet.print_logs()
-        print(f"{beside.passed} passed, 1 failed")
-        return 1
-    finally:
-        fleet.down()
-    print(f"{beside.passed} passed, 0 failed")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(beside.main(lambda: Fleet("advice", beside.SCOPE, consumer_count=4), run))

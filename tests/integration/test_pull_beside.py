@@ -121,17 +121,18 @@ def run(fleet):
     check("and stay", good.stats()["pulls"] == pulls, good.stats())
 
 
-def main():
+def main(make_fleet, story):
+    """Runs story(fleet) on a fleet of its own; the exit code."""
     reason = fleets.testbed.why_not_here()
     if reason:
         print(reason)
         return fleets.testbed.EXIT_SKIP
-    fleet = Fleet("pull", SCOPE, consumer_count=2)
+    fleet = make_fleet()
     if fleet.exists():
         fleet.down()
     try:
         fleet.up()
-        run(fleet)
+        story(fleet)
     except (fleets.FleetError, fleets.testbed.BedError) as error:
         print(f"FAILED: {error}")
         fleet.print_logs()
@@ -144,4 +145,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(lambda: Fleet("pull", SCOPE, consumer_count=2), run))
