@@ -4,17 +4,43 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/session/content_tx.h"
 
-/* From one sending to the next. */
-static const uint64_t spacing_ns[CFC_HEAD_SENDINGS - 1] = {300 * CFC_US, 9700 * CFC_US, 40 * CFC_MS,
-                                                           200 * CFC_MS};
+enum {
+    FIRST_OF_FEW = 1, /* repeat */
+    FIRST_OF_MANY = 5
+};
+
+/* When a sending comes after the one before it, and whether it has what rides in the head or is the
+ * decision alone.  Each has a list of its own, in which times rise. */
+static const struct {
+    uint64_t spacing_ns;
+    uint32_t frames; /* or after so many, when these take less; 0: never */
+    bool is_whole;
+} sendings[CFC_HEAD_SENDINGS] = {
+    {0, 0, true},
+    {300 * CFC_US, 0, true},
+    {9700 * CFC_US, 0, true},
+    {40 * CFC_MS, 0, false},
+    {200 * CFC_MS, 0, false},
+    {300 * CFC_US, CFC_REMINDER_FIRST, true},
+    {700 * CFC_US, CFC_REMINDER_SECOND - CFC_REMINDER_FIRST, true},
+    {1500 * CFC_US, CFC_REMINDER_THIRD - CFC_REMINDER_SECOND, true},
+    {7500 * CFC_US, 0, true},
+    {40 * CFC_MS, 0, false},
+    {200 * CFC_MS, 0, false},
+};
 
 int
 cfc_head_tx_init(struct cfc_head_tx *ht, uint32_t slot_count, uint32_t group_count,
-                 struct cfc_sha256 *sha, uint64_t seed, const struct cfc_alloc *alloc)
+                 uint64_t frame_ns, struct cfc_sha256 *sha, uint64_t seed,
+                 const struct cfc_alloc *alloc)
 {
-    *ht = (struct cfc_head_tx){
-        .alloc = *alloc, .sha = sha, .slot_count = slot_count, .group_count = group_count};
+    *ht = (struct cfc_head_tx){.alloc = *alloc,
+                               .sha = sha,
+                               .slot_count = slot_count,
+                               .group_count = group_count,
+                               .frame_ns = frame_ns};
     ht->slots = cfc_alloc(alloc, slot_count * sizeof(ht->slots[0]));
     ht->links = cfc_alloc(alloc, slot_count * sizeof(ht->links[0]));
     cfc_slot_list_init(&ht->free);
@@ -107,7 +133,7 @@ check_follows(const struct cfc_head_tx *ht, const struct cfc_head_slot *held,
 
 int
 cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const struct cfc_head *head,
-                bool is_news, uint64_t now_ns)
+                uint32_t fleet_size, bool is_news, uint64_t now_ns)
 {
     uint32_t slot = cfc_head_tx_find(ht, frame->key);
     struct cfc_head_slot *s;
@@ -145,6 +171,7 @@ cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const str
     s->holders = 0;
     unschedule(ht, slot);
     s->is_stop = head->kind != CFC_HEAD_NORMAL;
+    s->is_for_many = !head->inlined.is_present && fleet_size > CFC_HEAD_FOLLOWERS_MAX;
     schedule(ht, slot, 0, now_ns);
     return CONFCAST_OK;
 }
@@ -238,23 +265,42 @@ cut_unsigned(uint8_t *header, struct cfc_tx *out)
     out->header_size = size;
 }
 
+/* The sending after one, or CFC_HEAD_RESTING. */
+static uint32_t
+next_sending(const struct cfc_head_slot *s)
+{
+    if (s->sending == 0) {
+        return s->is_for_many ? FIRST_OF_MANY : FIRST_OF_FEW;
+    }
+    return s->sending + 1 == FIRST_OF_MANY ? CFC_HEAD_RESTING : s->sending + 1;
+}
+
+static uint64_t
+spacing(const struct cfc_head_tx *ht, uint32_t sending)
+{
+    uint64_t frames_ns = sendings[sending].frames * ht->frame_ns;
+
+    return frames_ns > 0 && frames_ns < sendings[sending].spacing_ns ? frames_ns
+                                                                     : sendings[sending].spacing_ns;
+}
+
 /* Sends one that is due. */
 static void
 send(struct cfc_head_tx *ht, uint32_t slot, uint64_t now_ns, uint8_t *header, size_t capacity,
      struct cfc_tx *out)
 {
     const struct cfc_head_slot *s = &ht->slots[slot];
-    uint32_t next = s->sending + 1;
+    uint32_t next = next_sending(s);
 
     cfc_head_tx_write(ht, slot, header, capacity, out);
-    if (s->sending >= CFC_HEAD_WHOLE) {
+    if (!sendings[s->sending].is_whole) {
         cut_unsigned(header, out);
     }
     out->is_multicast = true;
     out->group = s->group;
     out->pass_since_ns = s->sending == 0 ? s->news_ns : 0;
     out->kind = CFC_TX_HEAD;
-    schedule(ht, slot, next, next < CFC_HEAD_SENDINGS ? now_ns + spacing_ns[next - 1] : CFC_NEVER);
+    schedule(ht, slot, next, next < CFC_HEAD_SENDINGS ? now_ns + spacing(ht, next) : CFC_NEVER);
 }
 
 int

@@ -1,11 +1,16 @@
 /* The heads that a sender holds, one per scope, and when each is to be multicast again.
  *
  * A new head is sent at once and then repeated 0.3, 10, 50 and 250 ms later, so that a single lost
- * frame costs little of the content that follows, and not a FRESH period.  First sendings go before
- * every repeat, and among them heads that take something back (disabled, deleted, rolled back)
- * before all others: the sender sends those before anything else it has.  A small fleet tells when
- * repeats are of no use: once all consumers that ever reported on the scope have said what became
- * of the version, its head rests.
+ * frame costs little of the content that follows, and not a FRESH period.  In a fleet of more than
+ * CFC_HEAD_FOLLOWERS_MAX, a head whose content does not ride in it is repeated three times while
+ * receivers that lost it still keep what came since (early_rx.h), as CONTENT is: after 0.3, 1
+ * and 2.5 ms, or 24, 72 and 144 frames when those take less.  Of 1,000 receivers that lose 1 % one
+ * in ten contents finds one that lost two sendings, who then asks for all of the content that came
+ * before the third, by unicast; of a million, a hundred do.  First sendings go before every repeat,
+ * and among them heads that take something back (disabled, deleted, rolled back) before all others:
+ * the sender sends those before anything else it has.  A small fleet tells when repeats are of no
+ * use: once all consumers that ever reported on the scope have said what became of the version, its
+ * head rests.
  *
  * It does not judge whether a content is held.  One thread owns it. */
 #ifndef CFC_SESSION_HEAD_TX_H
@@ -23,9 +28,7 @@
 #include "protocol/wire/report.h"
 
 enum {
-    CFC_HEAD_SENDINGS = 5, /* the first one and four repeats */
-    CFC_HEAD_WHOLE =
-        3, /* of them, with what rides in the head; the others are the decision alone */
+    CFC_HEAD_SENDINGS = 11, /* the first one, four repeats, or six for many; not in this order */
     CFC_HEAD_RESTING = CFC_HEAD_SENDINGS,
     CFC_HEAD_FOLLOWERS_MAX = 64 /* told apart; of a scope with more all repeats go */
 };
@@ -42,6 +45,7 @@ struct cfc_head_slot {
     uint64_t holders;   /* those of them that need this head no more */
     uint32_t group;
     bool has_many;    /* followers beyond those that have a bit */
+    bool is_for_many; /* repeated for many */
     bool is_stop;     /* takes something back */
     uint32_t sending; /* which comes next, 0..CFC_HEAD_SENDINGS-1, or CFC_HEAD_RESTING */
 };
@@ -55,22 +59,25 @@ struct cfc_head_tx {
     struct cfc_slot_list due[CFC_HEAD_SENDINGS]; /* each in order of due_ns */
     struct cfc_slot_list stops; /* first sendings of those that take something back */
     struct cfc_key_map by_scope;
+    uint64_t frame_ns; /* that a frame takes at the configured rate; 0: not known */
     uint32_t slot_count;
     uint32_t used_count; /* slots below this were taken once; the memory above was never touched */
     uint32_t group_count;
 };
 
-/* CONFCAST_OK or CONFCAST_ERR_NO_MEMORY; free after either. */
+/* `frame_ns` as above.  CONFCAST_OK or CONFCAST_ERR_NO_MEMORY; free after either. */
 int cfc_head_tx_init(struct cfc_head_tx *ht, uint32_t slot_count, uint32_t group_count,
-                     struct cfc_sha256 *sha, uint64_t seed, const struct cfc_alloc *alloc);
+                     uint64_t frame_ns, struct cfc_sha256 *sha, uint64_t seed,
+                     const struct cfc_alloc *alloc);
 void cfc_head_tx_free(struct cfc_head_tx *ht);
 
-/* Holds a copy of a decoded head in place of an earlier one of its scope and sends it; the same
- * bytes again change nothing.  ROLLBACK: a higher version is held at this epoch, or a higher epoch.
- * EQUIVOCATION: another decision under the same epoch and version; the one held stays.  LIMIT: no
- * slot left.  NO_MEMORY. */
+/* Holds a copy of a decoded head in place of an earlier one of its scope and sends it to a fleet of
+ * this size; the same bytes again change nothing.  ROLLBACK: a higher version is held at this
+ * epoch, or a higher epoch. EQUIVOCATION: another decision under the same epoch and version; the
+ * one held stays.  LIMIT: no slot left.  NO_MEMORY. */
 int cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame,
-                    const struct cfc_head *head, bool is_news, uint64_t now_ns);
+                    const struct cfc_head *head, uint32_t fleet_size, bool is_news,
+                    uint64_t now_ns);
 
 /* NOT_FOUND. */
 int cfc_head_tx_drop(struct cfc_head_tx *ht, uint64_t scope_id);

@@ -147,8 +147,9 @@ init_parts(struct cfc_sender *s)
     code =
         cfc_content_tx_init(&s->contents, c->contents_max, c->frame_size_max, c->seed, &c->alloc);
     if (code == CONFCAST_OK) {
-        code =
-            cfc_head_tx_init(&s->heads, c->scopes_max, c->group_count, s->sha, c->seed, &c->alloc);
+        code = cfc_head_tx_init(&s->heads, c->scopes_max, c->group_count,
+                                c->rate_bytes > 0 ? c->frame_size_max * CFC_S / c->rate_bytes : 0,
+                                s->sha, c->seed, &c->alloc);
     }
     if (code == CONFCAST_OK) {
         code = init_roster(s);
@@ -357,7 +358,8 @@ cfc_sender_put_head(struct cfc_sender *s, const uint8_t *bytes, size_t size,
               now->unix_ns - head.issued_unix_ns <= CFC_SENDER_NEWS_NS;
     code = pass_fence(s, head.shard, head.epoch);
     if (code == CONFCAST_OK) {
-        code = cfc_head_tx_put(&s->heads, &frame, &head, is_news, now->mono_ns);
+        code = cfc_head_tx_put(&s->heads, &frame, &head, cfc_sender_fleet_size(s), is_news,
+                               now->mono_ns);
     }
     if (code != CONFCAST_OK) {
         return code;

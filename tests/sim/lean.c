@@ -64,6 +64,7 @@ struct lean {
     struct cfc_windows windows; /* as the last STATUS said */
     struct cfc_key fleet_key;
     struct content content;
+    uint64_t scope_id;
     uint8_t *receivers;
     size_t receiver_size;
     uint64_t *due_ns; /* of each receiver: nothing is asked for before */
@@ -181,11 +182,11 @@ take_welcome(struct lean *lean, struct cfc_welcome *welcome)
 }
 
 static void
-join(struct lean *lean, uint32_t i, uint64_t scope_id, const struct cfc_key *fleet_report_key)
+join(struct lean *lean, uint32_t i, const struct cfc_key *fleet_report_key)
 {
     struct lean_receiver *r = receiver_at(lean, i);
     uint8_t bytes[CFC_FRAME_SIZE_DEFAULT];
-    struct cfc_report_entry entry = {.scope_id = scope_id};
+    struct cfc_report_entry entry = {.scope_id = lean->scope_id};
     struct cfc_address address = address_of(i);
     struct cfc_key key, report_key;
     struct cfc_welcome welcome;
@@ -301,8 +302,9 @@ begin_collecting(struct lean *lean)
         struct lean_receiver *r = receiver_at(lean, i);
 
         cfc_loss_rx_init(&r->loss, &lean->content.tree, &lean->timing, r + 1, lean->now.mono_ns);
-        cfc_ask_restart(&r->content_ask,
-                        lean->now.mono_ns + CFC_LOSS_TAIL_DELAYS * lean->timing.delay_ns);
+        cfc_ask_restart(&r->content_ask, lean->now.mono_ns + LEAN_FRESH_NS);
+        r->has_head = false;
+        r->has_early_content = false;
         r->has_content = false;
         r->early_count = 0;
         r->blocks_left = (uint16_t)lean->content.tree.geometry.block_count;
@@ -394,16 +396,35 @@ on_content(struct lean *lean, struct lean_receiver *r)
     cfc_ask_stop(&r->content_ask);
 }
 
-/* Before the CONTENT the rest is kept in quarantine, as far as there is room. */
+static void
+on_head(struct lean *lean, struct lean_receiver *r)
+{
+    if (r->has_content) {
+        cfc_loss_rx_probed(&r->loss, lean->now.mono_ns);
+    }
+    if (r->has_head) {
+        return;
+    }
+    r->has_head = true;
+    if (r->has_early_content) {
+        on_content(lean, r);
+    } else {
+        cfc_ask_restart(&r->content_ask,
+                        lean->now.mono_ns + CFC_LOSS_TAIL_DELAYS * lean->timing.delay_ns);
+    }
+}
+
+/* Before HEAD and CONTENT the rest is kept in quarantine, as far as there is room. */
 static bool
 is_taken(struct lean *lean, struct lean_receiver *r, const struct down *down)
 {
     uint64_t soon_ns = lean->now.mono_ns + lean->timing.delay_ns;
 
-    if (r->has_content || down->type == CFC_FRAME_CONTENT || down->type == CFC_FRAME_HEAD) {
+    if (r->has_content || down->type == CFC_FRAME_HEAD ||
+        (down->type == CFC_FRAME_CONTENT && r->has_head)) {
         return true;
     }
-    if (r->content_ask.tries == 0 && r->content_ask.at_ns > soon_ns) {
+    if (r->has_head && r->content_ask.tries == 0 && r->content_ask.at_ns > soon_ns) {
         r->content_ask.at_ns = soon_ns;
     }
     return ++r->early_count <= EARLY_MAX;
@@ -419,12 +440,14 @@ deliver(struct lean *lean, uint32_t i, const struct down *down)
     }
     switch (down->type) {
     case CFC_FRAME_CONTENT:
-        on_content(lean, r);
+        if (r->has_head) {
+            on_content(lean, r);
+        } else {
+            r->has_early_content = true;
+        }
         break;
     case CFC_FRAME_HEAD:
-        if (r->has_content) {
-            cfc_loss_rx_probed(&r->loss, lean->now.mono_ns);
-        }
+        on_head(lean, r);
         break;
     case CFC_FRAME_PAGE:
         on_page(lean, r, down->bytes[18], cfc_get_u32(down->bytes + 20));
@@ -468,7 +491,10 @@ ask(struct lean *lean, uint32_t i)
     if (r->has_content) {
         count = cfc_loss_rx_ask(&r->loss, lean->content.key, now_ns, entries, NACK_ENTRIES);
     } else {
-        entries[0] = (struct cfc_nack_entry){.want = CFC_WANT_CONTENT, .key = lean->content.key};
+        entries[0] =
+            r->has_head
+                ? (struct cfc_nack_entry){.want = CFC_WANT_CONTENT, .key = lean->content.key}
+                : (struct cfc_nack_entry){.want = CFC_WANT_HEAD, .key = lean->scope_id, .mask = 1};
         cfc_ask_sent(&r->content_ask, lean->timing.retry_ns, lean->timing.doublings, now_ns);
         count = 1;
     }
@@ -713,7 +739,6 @@ open_receivers(struct lean *lean)
                                 .coded_size = o->content_size,
                                 .symbol_size = SYMBOL_SIZE};
     struct cfc_key report_key = {{0x33}};
-    uint64_t scope_id = cfc_scope_id(lean->sha, SCOPE, SCOPE_SIZE);
     uint32_t switch_count = (o->receiver_count + LEAN_SWITCH_PORTS - 1) / LEAN_SWITCH_PORTS;
     struct cfc_tree tree;
     clock_t began = clock();
@@ -721,6 +746,7 @@ open_receivers(struct lean *lean)
 
     assert(code == CONFCAST_OK);
     (void)code;
+    lean->scope_id = cfc_scope_id(lean->sha, SCOPE, SCOPE_SIZE);
     lean->receiver_size = (sizeof(struct lean_receiver) + cfc_loss_rx_size(&tree) + 7) / 8 * 8;
     lean->receivers = get(o->receiver_count * lean->receiver_size);
     lean->due_ns = get(o->receiver_count * sizeof(lean->due_ns[0]));
@@ -731,7 +757,7 @@ open_receivers(struct lean *lean)
         lean_chain_init(&lean->switches[i], &o->switches, o->seed * 7919 + i);
     }
     for (uint32_t i = 0; i < o->receiver_count; i++) {
-        join(lean, i, scope_id, &report_key);
+        join(lean, i, &report_key);
         lean_chain_init(&receiver_at(lean, i)->link, &o->link,
                         (o->seed << 32 | i) * UINT64_C(0x9e3779b97f4a7c15));
     }

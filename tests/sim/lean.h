@@ -3,8 +3,9 @@
  * The sender is the product's, whole.  A receiver is what the product's receiver decides with:
  * which symbols are here, what lacks, what is asked for and when (protocol/session/loss_rx.h,
  * nack_wait.h, ask.h), and a session to ask under.  It has no payload, hashes nothing and decodes
- * nothing: what is enough to decode a block counts as decoded.  Heads are taken as known, and what
- * comes before its CONTENT as kept, as far as the product keeps it (early_rx.h).
+ * nothing: what is enough to decode a block counts as decoded.  What comes before its HEAD
+ * or CONTENT is kept as far as the product keeps it (early_rx.h), and a head of which every sending
+ * was lost is asked for after LEAN_FRESH_NS, as FRESH has it.
  *
  * Time goes in steps of LEAN_STEP_NS, of a small fleet in LEAN_FINE_STEP_NS.  Frames take one step
  * down, and one or two steps up.  Loss is independent, in bursts of each link (Gilbert-Elliott), or
@@ -22,6 +23,7 @@
 
 #define LEAN_STEP_NS      (100 * CFC_US)
 #define LEAN_FINE_STEP_NS (20 * CFC_US)
+#define LEAN_FRESH_NS     CFC_S
 #define LEAN_GIVE_UP_NS   (60 * CFC_S)
 
 enum {
@@ -56,14 +58,16 @@ struct lean_options {
 struct lean_receiver {
     struct cfc_loss_rx loss;
     struct cfc_nack_wait wait;
-    struct cfc_ask content_ask;
+    struct cfc_ask content_ask; /* for the CONTENT, or before it for the HEAD */
     struct cfc_key session_key;
     uint64_t consumer_key;
     uint64_t seq;
     struct lean_chain link;
     uint32_t session;
-    uint16_t early_count; /* frames that came before the CONTENT */
+    uint16_t early_count; /* frames that came before HEAD or CONTENT */
     uint16_t blocks_left;
+    bool has_head;
+    bool has_early_content; /* CONTENT is among them */
     bool has_content;
 };
 

@@ -1,5 +1,6 @@
 /* A sender in the midst of a long content: whatever else comes or falls due goes before the
  * content's next frame, and the content goes on after it. */
+#include "protocol/session/head_tx.h"
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/sender_fixture.h"
 
@@ -60,6 +61,49 @@ new_head_and_its_repeats_interrupt_a_content(void)
         check_content_goes_on(&bed);
     }
     bed_close(&bed);
+}
+
+/* Whether a head whose content comes by itself goes at these times after it was put, and at no
+ * other, to a fleet of this size at this rate. */
+static void
+check_sendings(uint32_t fleet_size, uint64_t rate_bytes, const uint64_t *at_ns, uint32_t count)
+{
+    struct bed_content *c;
+    uint64_t began_ns;
+    struct bed bed;
+
+    bed_init(&bed);
+    bed.config.status_period_ns = 1000 * CFC_S;
+    bed.config.rate_bytes = rate_bytes;
+    bed_start(&bed);
+    CU_ASSERT_EQUAL(cfc_sender_set_shard(bed.sender, 0, 1, fleet_size), CONFCAST_OK);
+    bed_drain(&bed);
+    c = bed_make_content(&bed, 1, 100, 64);
+    CU_ASSERT_EQUAL(bed_put_made(&bed, c, true), CONFCAST_OK);
+    began_ns = bed.now.mono_ns;
+    CU_ASSERT_EQUAL(bed_put_head(&bed, "acme/db", 1, 1, &c->id), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bed_run(&bed, CFC_S), count);
+    for (uint32_t i = 0; i < count; i++) {
+        CU_ASSERT_EQUAL(sent_type(&bed.sent[i]), CFC_FRAME_HEAD);
+        CU_ASSERT_EQUAL(bed.sent[i].at_ns - began_ns, at_ns[i]);
+    }
+    bed_close(&bed);
+}
+
+static void
+head_for_many_is_repeated_while_frames_before_it_are_kept(void)
+{
+    static const uint64_t few_ns[] = {0, 300 * CFC_US, 10 * CFC_MS, 50 * CFC_MS, 250 * CFC_MS};
+    static const uint64_t many_ns[] = {0,           300 * CFC_US, CFC_MS,      2500 * CFC_US,
+                                       10 * CFC_MS, 50 * CFC_MS,  250 * CFC_MS};
+    /* A frame of 1,472 bytes takes 1,177 ns at 10 Gbit/s. */
+    static const uint64_t fast_ns[] = {0, 28248, 84744, 169488, 7669488, 47669488, 247669488};
+
+    check_sendings(CFC_HEAD_FOLLOWERS_MAX, 0, few_ns, 5);
+    check_sendings(CFC_HEAD_FOLLOWERS_MAX + 1, 0, many_ns, 7);
+    check_sendings(CFC_HEAD_FOLLOWERS_MAX + 1, 62500000, many_ns, 7);
+    check_sendings(CFC_HEAD_FOLLOWERS_MAX, 1250000000, few_ns, 5);
+    check_sendings(CFC_HEAD_FOLLOWERS_MAX + 1, 1250000000, fast_ns, 7);
 }
 
 static void
@@ -134,6 +178,7 @@ consumer_is_welcomed_echoed_and_repaired_amid_a_content(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(new_head_and_its_repeats_interrupt_a_content),
+    CFC_CASE(head_for_many_is_repeated_while_frames_before_it_are_kept),
     CFC_CASE(fresh_and_its_replay_interrupt_a_content),
     CFC_CASE(status_interrupts_a_content_when_reports_are_asked_for),
     CFC_CASE(consumer_is_welcomed_echoed_and_repaired_amid_a_content),
