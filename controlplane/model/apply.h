@@ -62,6 +62,7 @@ struct cfc_apply_counts {
     uint64_t accepted;          /* they follow the published head.  Of these: */
     uint64_t receiving;         /* the content of their arm is on its way: RECEIVING */
     uint64_t prepared;          /* they hold it: PREPARED or APPLIED */
+    uint64_t patchable;         /* ... and take a delta against it */
     uint64_t timely_prepared;   /* ... and their clock is right */
     uint64_t applied;           /* they serve it: APPLIED */
     uint64_t durable;           /* ... and would still after a power loss */

@@ -17,6 +17,7 @@ enum {
     COUNTED_REVERTED = 1u << 8,
     COUNTED_DEGRADED = 1u << 9,
     COUNTED_SILENT = 1u << 10,
+    COUNTED_PATCHABLE = 1u << 11,
     COUNTED_ARM_SHIFT = 16, /* the arm, when ACCEPTED */
 };
 
@@ -62,6 +63,7 @@ classify_entry(const struct cfc_apply_entry *state)
     const struct cfc_scope *scope = state->scope;
     const struct cfc_report_entry *entry = &state->entry;
     uint32_t counted = COUNTED_ACCEPTED | (uint32_t)entry->arm << COUNTED_ARM_SHIFT;
+    uint32_t prepared = COUNTED_PREPARED | (state->consumer->takes_deltas ? COUNTED_PATCHABLE : 0);
 
     if (scope->apply.counts.published == 0 || entry->accepted != scope->apply.counts.published) {
         return 0;
@@ -70,12 +72,12 @@ classify_entry(const struct cfc_apply_entry *state)
     case CFC_APPLY_RECEIVING:
         return counted | COUNTED_RECEIVING;
     case CFC_APPLY_PREPARED:
-        return counted | COUNTED_PREPARED;
+        return counted | prepared;
     case CFC_APPLY_APPLIED:
         if (state->good != entry->accepted) {
             return counted;
         }
-        counted |= COUNTED_PREPARED | COUNTED_APPLIED;
+        counted |= prepared | COUNTED_APPLIED;
         return entry->durable >= entry->accepted ? counted | COUNTED_DURABLE : counted;
     case CFC_APPLY_REJECTED:
         return counted | COUNTED_REJECTED;
@@ -109,6 +111,7 @@ count_accepted(struct cfc_scope_apply *apply, uint32_t counted, uint16_t reason,
     arm->alive += one;
     if ((counted & COUNTED_PREPARED) != 0) {
         counts->prepared += one;
+        counts->patchable += (counted & COUNTED_PATCHABLE) != 0 ? one : 0;
         counts->timely_prepared += (counted & COUNTED_TIMELY) != 0 ? one : 0;
     }
     if ((counted & COUNTED_APPLIED) != 0) {

@@ -1,10 +1,10 @@
 /* Where apply states lie: pages of 32 places in memory, each of them one record of the store.
  *
- *   q/NUMBER(8)  a page: u8 format, then per state in it u8 place, u8 flags (1 = stale), u8 id
- * size, id, u16 labels size, labels (with the consumer's first state only), u64 last seen, u64
- * scope id, u64 incarnation, u64 report seq, u64 highest applied, and the fields of its report
- * entry u/SCOPE      what is published: u8 format, u64 version, u64 time, then (u64 version, u64
- * time) of the versions that are told apart among those who lag, oldest first */
+ *   q/NUMBER(8)  a page: u8 format, then per state in it u8 place, u8 flags (1 = stale, 2 = takes
+ * deltas), u8 id size, id, u16 labels size, labels (with the consumer's first state only), u64 last
+ * seen, u64 scope id, u64 incarnation, u64 report seq, u64 highest applied, and the fields of its
+ * report entry u/SCOPE      what is published: u8 format, u64 version, u64 time, then (u64 version,
+ * u64 time) of the versions that are told apart among those who lag, oldest first */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +20,7 @@ enum {
     PAGE_FORMAT = 1,
     PUBLISHED_FORMAT = 1,
     FLAG_STALE = 1u << 0,
+    FLAG_DELTAS = 1u << 1,
     STATE_SIZE_MAX = 3 + CFC_CONSUMER_ID_SIZE_MAX + 2 + CFC_LABELS_TEXT_MAX + 6 * 8 + 5 * 8 + 8,
     PAGE_SIZE_MAX = 1 + CFC_APPLY_PAGE_COUNT * STATE_SIZE_MAX,
     PUBLISHED_SIZE_MAX = 1 + 16 + 16 * CFC_APPLY_LACK_COUNT_MAX,
@@ -169,7 +170,8 @@ write_state(struct cfc_writer *w, const struct cfc_apply_entry *state)
         consumer->labels != NULL && consumer->states == state ? consumer->labels->text : "";
 
     cfc_write_u8(w, state->place);
-    cfc_write_u8(w, consumer->is_stale ? FLAG_STALE : 0);
+    cfc_write_u8(w, (consumer->is_stale ? FLAG_STALE : 0) |
+                        (consumer->takes_deltas ? FLAG_DELTAS : 0));
     cfc_write_u8(w, consumer->id_size);
     cfc_write_bytes(w, consumer->id, consumer->id_size);
     cfc_write_u16(w, (uint16_t)strlen(labels));
@@ -350,8 +352,10 @@ read_state(struct cfc_reader *r, struct cfc_apply_restored *read, uint64_t *scop
 {
     const char *labels = NULL;
     size_t labels_size;
+    uint8_t flags = cfc_read_u8(r);
 
-    read->is_stale = (cfc_read_u8(r) & FLAG_STALE) != 0;
+    read->is_stale = (flags & FLAG_STALE) != 0;
+    read->takes_deltas = (flags & FLAG_DELTAS) != 0;
     read->id_size = cfc_read_u8(r);
     if (!read_text(r, read->id_size, CFC_CONSUMER_ID_SIZE_MAX, &read->id) ||
         cfc_consumer_id_check(read->id, read->id_size) != CONFCAST_OK) {

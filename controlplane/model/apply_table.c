@@ -364,6 +364,26 @@ cfc_apply_table_clock(struct cfc_apply_table *table, struct cfc_apply_consumer *
     consumer->is_timely = is_timely;
 }
 
+void
+cfc_apply_table_deltas(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
+                       bool takes_deltas)
+{
+    struct cfc_apply_entry *state;
+
+    if (consumer->takes_deltas == takes_deltas) {
+        return;
+    }
+    LL_FOREACH2(consumer->states, state, sibling)
+    {
+        struct cfc_apply_change change = cfc_apply_change_begin(state);
+
+        consumer->takes_deltas = takes_deltas;
+        cfc_apply_change_end(table, state, &change);
+        cfc_apply_mark_dirty(table, state);
+    }
+    consumer->takes_deltas = takes_deltas;
+}
+
 int
 cfc_apply_table_label(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
                       const char *text)
@@ -580,6 +600,7 @@ cfc_apply_table_restore(struct cfc_apply_table *table, const struct cfc_apply_re
         error = make_consumer(table, read->id, read->id_size, &consumer);
         if (error == CONFCAST_OK) {
             consumer->is_stale = read->is_stale;
+            consumer->takes_deltas = read->takes_deltas;
             consumer->seen_unix_ns = read->seen_unix_ns;
             if (consumer->is_stale) {
                 DL_APPEND(table->stale, consumer);

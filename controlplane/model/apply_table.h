@@ -56,7 +56,8 @@ struct cfc_apply_consumer {
     uint64_t life_unix_ns;           /* when it was heard first, in this process */
     struct cfc_consumer_memo memo;   /* key 0 = none */
     bool is_stale;
-    bool is_timely; /* its clock is right */
+    bool is_timely;    /* its clock is right */
+    bool takes_deltas; /* it said so */
     uint8_t id_size;
     char id[]; /* with a NUL */
 };
@@ -175,6 +176,10 @@ int cfc_apply_table_report(struct cfc_apply_table *table, struct cfc_apply_sourc
 void cfc_apply_table_clock(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
                            bool is_timely);
 
+/* Whether a consumer takes deltas. */
+void cfc_apply_table_deltas(struct cfc_apply_table *table, struct cfc_apply_consumer *consumer,
+                            bool takes_deltas);
+
 /* A consumer that said hello is known before its first report. CONFCAST_ERR_NO_MEMORY, _LIMIT. */
 int cfc_apply_table_hello(struct cfc_apply_table *table, struct cfc_apply_source *source);
 
@@ -251,6 +256,7 @@ struct cfc_apply_restored {
     char labels[CFC_LABELS_TEXT_MAX + 1]; /* "" where they stand with another state */
     uint64_t seen_unix_ns;
     bool is_stale;
+    bool takes_deltas;
 };
 
 /* For loading: makes a filled place of a page part of the table.  CONFCAST_ERR_EXISTS: the consumer

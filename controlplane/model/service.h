@@ -535,6 +535,10 @@ void cfc_service_report_clock(struct cfc_service *service, const char *consumer,
 int cfc_service_note_hello(struct cfc_service *service, const char *id, size_t id_size,
                            uint64_t incarnation, const char *labels, uint64_t unix_ns);
 
+/* Whether a consumer takes deltas, as its hello said; kept over restarts once it has reported. */
+void cfc_service_note_deltas(struct cfc_service *service, const char *id, size_t id_size,
+                             bool takes_deltas);
+
 /* There is a sign that two live consumers use this id: both are shown as cloned, until there was
  * none for ten minutes.  An id that never reported is ignored. */
 void cfc_service_note_clone(struct cfc_service *service, const char *id, size_t id_size,

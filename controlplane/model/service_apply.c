@@ -155,6 +155,20 @@ cfc_service_note_hello(struct cfc_service *service, const char *id, size_t id_si
 }
 
 void
+cfc_service_note_deltas(struct cfc_service *service, const char *id, size_t id_size,
+                        bool takes_deltas)
+{
+    struct cfc_apply_consumer *consumer;
+
+    pthread_mutex_lock(&service->lock);
+    consumer = cfc_apply_table_find(&service->apply, id, id_size);
+    if (consumer != NULL) {
+        cfc_apply_table_deltas(&service->apply, consumer, takes_deltas);
+    }
+    pthread_mutex_unlock(&service->lock);
+}
+
+void
 cfc_service_note_clone(struct cfc_service *service, const char *id, size_t id_size,
                        uint64_t unix_ns)
 {

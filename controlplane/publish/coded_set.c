@@ -18,6 +18,7 @@ enum {
     OPEN_SIZE = 4 * 1024 * 1024, /* bytes of it */
     REPAIR_LEAVES = 8,
     REPAIR_LEAVES_MIN = 2,
+    DELTA_NUMBERS = CFC_CODING_PULLED - 1, /* of deltas: 1 and up, below those for pull */
 };
 
 /* What one thread codes with. */
@@ -100,8 +101,13 @@ let_open_go(struct cfc_coded_set *set)
 static void
 coded_free(struct cfc_coded *coded)
 {
-    let_go(coded->arena);
-    free(coded);
+    while (coded != NULL) {
+        struct cfc_coded *next = coded->deltas != NULL ? coded->deltas : coded->next_delta;
+
+        let_go(coded->arena);
+        free(coded);
+        coded = next;
+    }
 }
 
 void
@@ -137,9 +143,12 @@ cfc_coded_set_find(struct cfc_coded_set *set, const struct cfc_digest *id)
     return coded;
 }
 
-/* One content on its way into an arena. */
+/* One coding on its way into an arena. */
 struct draft {
     const struct cfc_config_body *body;
+    const struct cfc_config_body *base; /* of a delta; NULL = the whole */
+    struct cfc_coded *whole;            /* of a delta */
+    uint16_t coding;
     struct cfc_coded *coded;
     uint8_t *bytes;   /* coded */
     uint8_t *digests; /* tree */
@@ -176,6 +185,7 @@ draft_announce(const struct cfc_coded_set *set, const struct desk *desk, struct 
 {
     struct cfc_coded *coded = draft->coded;
     struct cfc_content content = {
+        .coding = coded->coding,
         .encoding = coded->encoding,
         .fec_code = CFC_FEC_RS_CAUCHY,
         .fec_k = CFC_BLOCK_SYMBOLS_MAX,
@@ -184,6 +194,7 @@ draft_announce(const struct cfc_coded_set *set, const struct desk *desk, struct 
         .symbol_size = (uint16_t)set->config.symbol_size,
         .shard = set->config.shard,
         .content = coded->id,
+        .base = coded->base,
     };
     struct cfc_tree tree;
     uint8_t *repairs;
@@ -216,11 +227,39 @@ draft_announce(const struct cfc_coded_set *set, const struct desk *desk, struct 
 }
 
 static int
+draft_bytes(const struct desk *desk, struct draft *draft, size_t capacity)
+{
+    const struct cfc_config_body *body = draft->body;
+    const struct cfc_config_body *base = draft->base;
+    struct cfc_coded *coded = draft->coded;
+    enum cfc_encoding encoding = CFC_ENCODING_ZSTD_DELTA;
+    int error;
+
+    if (base == NULL) {
+        error = cfc_coding_encode(desk->coder, body->body, body->body_size, draft->bytes, capacity,
+                                  &coded->coded_size, &encoding);
+    } else {
+        coded->base = base->id;
+        error =
+            cfc_coding_encode_delta(desk->coder, base->body, base->body_size, body->body,
+                                    body->body_size, draft->bytes, capacity, &coded->coded_size);
+    }
+    coded->encoding = (uint8_t)encoding;
+    return error;
+}
+
+static bool
+is_worth_it(const struct draft *draft)
+{
+    return draft->whole == NULL ||
+           draft->coded->coded_size <= draft->whole->coded_size / CFC_CODED_DELTA_PART;
+}
+
+static int
 draft_code(const struct cfc_coded_set *set, const struct desk *desk, struct draft *draft)
 {
     const struct cfc_config_body *body = draft->body;
     size_t capacity = cfc_coding_bound(body->body_size);
-    enum cfc_encoding encoding = CFC_ENCODING_RAW;
     int error;
 
     draft->coded = calloc(1, sizeof(*draft->coded));
@@ -230,13 +269,12 @@ draft_code(const struct cfc_coded_set *set, const struct desk *desk, struct draf
     }
     draft->coded->id = body->id;
     draft->coded->body_size = body->body_size;
-    error = cfc_coding_encode(desk->coder, body->body, body->body_size, draft->bytes, capacity,
-                              &draft->coded->coded_size, &encoding);
-    if (error != CONFCAST_OK) {
-        return error;
+    draft->coded->coding = draft->coding;
+    error = draft_bytes(desk, draft, capacity);
+    if (error == CONFCAST_OK && !is_worth_it(draft)) {
+        error = CONFCAST_ERR_AGAIN; /* nothing went wrong: there is just no such coding */
     }
-    draft->coded->encoding = (uint8_t)encoding;
-    return draft_announce(set, desk, draft);
+    return error == CONFCAST_OK ? draft_announce(set, desk, draft) : error;
 }
 
 static void
@@ -249,12 +287,18 @@ draft_one(void *arg, uint32_t worker, size_t i)
 }
 
 static void
+draft_free(struct draft *draft)
+{
+    free(draft->bytes);
+    free(draft->digests);
+    free(draft->coded); /* NULL once it belongs to the set */
+}
+
+static void
 drafts_free(struct drafts *drafts)
 {
     for (size_t i = 0; i < drafts->count; i++) {
-        free(drafts->items[i].bytes);
-        free(drafts->items[i].digests);
-        free(drafts->items[i].coded); /* NULL once it belongs to the set */
+        draft_free(&drafts->items[i]);
     }
     free(drafts->items);
 }
@@ -297,20 +341,43 @@ drafts_lay_out(struct drafts *drafts)
 }
 
 static void
+adopt_whole(struct cfc_coded_set *set, struct cfc_coded *coded)
+{
+    struct cfc_coded **bucket = bucket_of(set, &coded->id);
+
+    coded->held_size = coded->coded_size;
+    coded->last_named = ++set->stamp;
+    coded->next_in_bucket = *bucket;
+    *bucket = coded;
+    set->count++;
+    set->retained_size += coded->held_size; /* until a head names it */
+}
+
+static void
+adopt_delta(struct cfc_coded_set *set, struct cfc_coded *whole, struct cfc_coded *delta)
+{
+    delta->next_delta = whole->deltas;
+    whole->deltas = delta;
+    whole->held_size += delta->coded_size;
+    if (whole->name_count == 0) {
+        set->retained_size += delta->coded_size;
+    }
+}
+
+static void
 adopt(struct cfc_coded_set *set, struct drafts *drafts, struct cfc_arena *arena)
 {
     for (size_t i = 0; i < drafts->count; i++) {
-        struct cfc_coded *coded = drafts->items[i].coded;
-        struct cfc_coded **bucket = bucket_of(set, &coded->id);
+        struct draft *draft = &drafts->items[i];
 
-        coded->arena = arena;
+        draft->coded->arena = arena;
         arena->content_count++;
-        coded->last_named = ++set->stamp;
-        coded->next_in_bucket = *bucket;
-        *bucket = coded;
-        set->count++;
-        set->retained_size += coded->coded_size; /* until a head names it */
-        drafts->items[i].coded = NULL;
+        if (draft->whole == NULL) {
+            adopt_whole(set, draft->coded);
+        } else {
+            adopt_delta(set, draft->whole, draft->coded);
+        }
+        draft->coded = NULL;
     }
 }
 
@@ -381,11 +448,150 @@ cfc_coded_set_add(struct cfc_coded_set *set, struct cfc_config_body *const *bodi
     return error;
 }
 
+struct cfc_coded *
+cfc_coded_find_delta(const struct cfc_coded *whole, const struct cfc_digest *base)
+{
+    struct cfc_coded *delta = whole->deltas;
+
+    while (delta != NULL && !cfc_digest_equal(&delta->base, base)) {
+        delta = delta->next_delta;
+    }
+    return delta;
+}
+
+static const struct draft *
+find_delta_draft(const struct drafts *drafts, const struct cfc_delta_wish *wish)
+{
+    for (size_t i = 0; i < drafts->count; i++) {
+        const struct draft *draft = &drafts->items[i];
+
+        if (cfc_digest_equal(&draft->body->id, &wish->body->id) &&
+            cfc_digest_equal(&draft->base->id, &wish->base->id)) {
+            return draft;
+        }
+    }
+    return NULL;
+}
+
+/* Deltas of a content, with those on their way; *is_taken: one of them has this number. */
+static uint32_t
+count_deltas(const struct drafts *drafts, const struct cfc_coded *whole, uint32_t number,
+             bool *is_taken)
+{
+    uint32_t count = 0;
+
+    *is_taken = false;
+    for (const struct cfc_coded *d = whole->deltas; d != NULL; d = d->next_delta) {
+        *is_taken = *is_taken || d->coding == number;
+        count++;
+    }
+    for (size_t i = 0; i < drafts->count; i++) {
+        if (drafts->items[i].whole == whole) {
+            *is_taken = *is_taken || drafts->items[i].coding == number;
+            count++;
+        }
+    }
+    return count;
+}
+
+static void
+draft_delta(struct drafts *drafts, const struct cfc_delta_wish *wish)
+{
+    struct cfc_coded *whole = cfc_coded_set_find(drafts->set, &wish->body->id);
+    uint32_t number = (uint32_t)(cfc_digest_key(&wish->base->id) % DELTA_NUMBERS) + 1;
+    bool is_taken;
+
+    assert(whole != NULL);
+    if (cfc_coded_find_delta(whole, &wish->base->id) != NULL ||
+        find_delta_draft(drafts, wish) != NULL ||
+        count_deltas(drafts, whole, number, &is_taken) == CFC_CODED_DELTAS_MAX) {
+        return;
+    }
+    while (is_taken) {
+        number = number % DELTA_NUMBERS + 1;
+        (void)count_deltas(drafts, whole, number, &is_taken);
+    }
+    drafts->items[drafts->count++] = (struct draft){
+        .body = wish->body, .base = wish->base, .whole = whole, .coding = (uint16_t)number};
+}
+
+/* Keeps those that came to something. */
+static int
+sift(struct drafts *drafts)
+{
+    size_t kept = 0;
+    int error = CONFCAST_OK;
+
+    for (size_t i = 0; i < drafts->count; i++) {
+        if (drafts->items[i].error == CONFCAST_OK) {
+            drafts->items[kept++] = drafts->items[i];
+            continue;
+        }
+        if (drafts->items[i].error != CONFCAST_ERR_AGAIN) {
+            error = drafts->items[i].error;
+        }
+        draft_free(&drafts->items[i]);
+    }
+    drafts->count = kept;
+    return error;
+}
+
+int
+cfc_coded_set_add_deltas(struct cfc_coded_set *set, const struct cfc_delta_wish *wishes,
+                         size_t wish_count)
+{
+    struct drafts drafts = {.set = set};
+    struct cfc_arena *arena = NULL;
+    int error;
+
+    if (wish_count == 0) {
+        return CONFCAST_OK;
+    }
+    drafts.items = calloc(wish_count, sizeof(*drafts.items));
+    if (drafts.items == NULL) {
+        return CONFCAST_ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < wish_count; i++) {
+        draft_delta(&drafts, &wishes[i]);
+    }
+    cfc_crew_run(set->config.crew, drafts.count, draft_one, &drafts);
+    error = sift(&drafts);
+    if (error == CONFCAST_OK && drafts.count > 0) {
+        error = write_out(set, &drafts, &arena);
+    }
+    if (error == CONFCAST_OK && drafts.count > 0) {
+        adopt(set, &drafts, arena);
+    }
+    drafts_free(&drafts);
+    return error;
+}
+
+void
+cfc_coded_note_told(struct cfc_coded *whole, uint64_t scope_id)
+{
+    if (cfc_coded_was_told(whole, scope_id)) {
+        return;
+    }
+    memmove(whole->told + 1, whole->told, sizeof(whole->told) - sizeof(whole->told[0]));
+    whole->told[0] = scope_id;
+}
+
+bool
+cfc_coded_was_told(const struct cfc_coded *whole, uint64_t scope_id)
+{
+    for (size_t i = 0; i < CFC_CODED_TOLD_MAX; i++) {
+        if (whole->told[i] == scope_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 cfc_coded_set_name(struct cfc_coded_set *set, struct cfc_coded *coded)
 {
     if (coded->name_count++ == 0) {
-        set->retained_size -= coded->coded_size;
+        set->retained_size -= coded->held_size;
     }
     coded->last_named = ++set->stamp;
 }
@@ -396,7 +602,7 @@ cfc_coded_set_unname(struct cfc_coded_set *set, struct cfc_coded *coded)
     assert(coded->name_count > 0);
     coded->last_named = ++set->stamp;
     if (--coded->name_count == 0) {
-        set->retained_size += coded->coded_size;
+        set->retained_size += coded->held_size;
     }
 }
 
@@ -431,7 +637,7 @@ cfc_coded_set_evict(struct cfc_coded_set *set, struct cfc_digest *id, bool *was_
     *link = coded->next_in_bucket;
     *id = coded->id;
     *was_handed = coded->is_handed;
-    set->retained_size -= coded->coded_size;
+    set->retained_size -= coded->held_size;
     set->count--;
     coded_free(coded);
     return CONFCAST_OK;
@@ -442,8 +648,10 @@ cfc_coded_set_forget_handed(struct cfc_coded_set *set)
 {
     for (size_t i = 0; i < BUCKET_COUNT; i++) {
         for (struct cfc_coded *c = set->buckets[i]; c != NULL; c = c->next_in_bucket) {
-            c->is_handed = false;
-            c->arena->is_handed = false;
+            for (struct cfc_coded *d = c; d != NULL; d = d == c ? c->deltas : d->next_delta) {
+                d->is_handed = false;
+                d->arena->is_handed = false;
+            }
         }
     }
 }

@@ -6,12 +6,12 @@
 
 #include "confcast/error.h"
 #include "protocol/base/scope.h"
-#include "protocol/snapshot/coding.h"
 
 enum {
     CHANGED_PERIODS = 3, /* a change is listed at once in this many FRESHes */
     INLINE_TLV_SIZE = 4 + 8,
-    DELTA_TLV_SIZE = INLINE_TLV_SIZE + (int)sizeof(struct cfc_digest),
+    HEAD_FIXED_SIZE = 96 + 64, /* of a HEAD: all but path, arms and TLVs */
+    ARM_FIXED_SIZE = 72,       /* of an arm: all but its label */
     DELTA_BODY_MAX = 16 << 20, /* of both bodies: coding takes 10 ms for each megabyte */
     TAIL_MAX = 1024, /* new heads between two merges: each insertion would move the whole array */
 };
@@ -19,8 +19,7 @@ enum {
 struct cfc_head_set {
     struct cfc_head_set_config config;
     struct cfc_coded_set *contents;
-    struct cfc_sha256 *shas[CFC_CREW_SIZE_MAX];  /* one for each of the crew */
-    struct cfc_coder *coders[CFC_CREW_SIZE_MAX]; /* likewise */
+    struct cfc_sha256 *shas[CFC_CREW_SIZE_MAX]; /* one for each of the crew */
     struct cfc_signed_head **heads; /* ascending by scope id, but for a short tail of new ones */
     size_t count;
     size_t sorted_count;         /* of them, before the tail */
@@ -31,22 +30,6 @@ struct cfc_head_set {
     struct cfc_fresh_entry *entries; /* scratch of `capacity` */
     uint8_t *nodes;                  /* scratch of cfc_fresh_nodes_size(capacity) */
 };
-
-static void *
-heap_alloc(void *ctx, size_t size)
-{
-    (void)ctx;
-    return malloc(size);
-}
-
-static void
-heap_free(void *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
-static const struct cfc_alloc heap = {.alloc = heap_alloc, .free = heap_free};
 
 int
 cfc_head_set_new(const struct cfc_head_set_config *config, struct cfc_coded_set *contents,
@@ -62,8 +45,7 @@ cfc_head_set_new(const struct cfc_head_set_config *config, struct cfc_coded_set 
     set->contents = contents;
     for (size_t i = 0; i < (config->crew != NULL ? CFC_CREW_SIZE_MAX : 1); i++) {
         set->shas[i] = cfc_sha256_new();
-        set->coders[i] = cfc_coder_new(&heap);
-        if (set->shas[i] == NULL || set->coders[i] == NULL) {
+        if (set->shas[i] == NULL) {
             cfc_head_set_free(set);
             return CONFCAST_ERR_NO_MEMORY;
         }
@@ -96,7 +78,6 @@ cfc_head_set_free(struct cfc_head_set *set)
     free(set->nodes);
     for (size_t i = 0; i < CFC_CREW_SIZE_MAX; i++) {
         cfc_sha256_free(set->shas[i]);
-        cfc_coder_free(set->coders[i]);
     }
     free(set);
 }
@@ -191,10 +172,10 @@ find_head(const struct cfc_head_set *set, uint64_t scope_id)
 }
 
 static size_t
-frame_capacity(const struct cfc_head_set *set, const struct cfc_signed_head *head)
+frame_capacity(const struct cfc_head_set *set)
 {
-    return set->config.frame_size_max < sizeof(head->frame) ? set->config.frame_size_max
-                                                            : sizeof(head->frame);
+    return set->config.frame_size_max < CFC_FRAME_SIZE_DEFAULT ? set->config.frame_size_max
+                                                               : CFC_FRAME_SIZE_DEFAULT;
 }
 
 static struct cfc_coded *
@@ -253,38 +234,28 @@ describe(const struct cfc_head_set *set, const struct cfc_decision *decision, ui
     }
 }
 
-/* Encodes with the delta of the first arm's content inline.  LIMIT: it does not fit. */
+/* Encodes with the first arm's content inline, as `coding` has it.  LIMIT: it does not fit. */
 static int
-encode_delta(const struct cfc_head_set *set, uint32_t worker, struct cfc_head *head,
-             struct cfc_signed_head *out)
+encode_with(const struct cfc_head_set *set, uint32_t worker, struct cfc_head *head,
+            const struct cfc_coded *coding, struct cfc_signed_head *out)
 {
-    const struct cfc_config_body *body = out->decision->arms[0].content;
-    size_t capacity = cfc_coding_bound(body->body_size);
-    uint8_t *coded = malloc(capacity);
-    size_t size = 0;
-    int error = CONFCAST_ERR_NO_MEMORY;
+    size_t capacity = frame_capacity(set);
+    int error = CONFCAST_ERR_LIMIT;
 
-    if (coded != NULL) {
-        error = cfc_coding_encode_delta(set->coders[worker], out->base->body, out->base->body_size,
-                                        body->body, body->body_size, coded, capacity, &size);
-    }
-    if (error == CONFCAST_OK && size + DELTA_TLV_SIZE >= set->config.frame_size_max) {
-        error = CONFCAST_ERR_LIMIT;
-    }
-    if (error == CONFCAST_OK) {
+    if (coding->coded_size + INLINE_TLV_SIZE < capacity) {
         head->inlined = (struct cfc_inline_content){
             .is_present = true,
-            .encoding = CFC_ENCODING_ZSTD_DELTA,
-            .body_size = (uint32_t)body->body_size,
-            .base = out->base->id,
-            .coded = coded,
-            .coded_size = size,
+            .arm = 0,
+            .encoding = coding->encoding,
+            .body_size = (uint32_t)coding->body_size,
+            .base = coding->base,
+            .coded = cfc_coded_bytes(coding),
+            .coded_size = coding->coded_size,
         };
-        error = cfc_head_encode(head, &set->config.signer, set->shas[worker], out->frame,
-                                frame_capacity(set, out), &out->frame_size);
+        error = cfc_head_encode(head, &set->config.signer, set->shas[worker], out->frame, capacity,
+                                &out->frame_size);
         head->inlined.is_present = false;
     }
-    free(coded);
     return error;
 }
 
@@ -293,29 +264,20 @@ static int
 encode(const struct cfc_head_set *set, uint32_t worker, struct cfc_head *head,
        const struct cfc_coded *first, struct cfc_signed_head *out)
 {
-    struct cfc_sha256 *sha = set->shas[worker];
-    size_t capacity = frame_capacity(set, out);
+    const struct cfc_coded *delta = NULL;
 
-    if (first->coded_size + INLINE_TLV_SIZE < capacity) {
-        head->inlined = (struct cfc_inline_content){
-            .is_present = true,
-            .arm = 0,
-            .encoding = first->encoding,
-            .body_size = (uint32_t)first->body_size,
-            .coded = cfc_coded_bytes(first),
-            .coded_size = first->coded_size,
-        };
-        if (cfc_head_encode(head, &set->config.signer, sha, out->frame, capacity,
-                            &out->frame_size) == CONFCAST_OK) {
-            return CONFCAST_OK;
-        }
-        head->inlined.is_present = false;
-    }
-    if (out->base != NULL && !first->was_published &&
-        encode_delta(set, worker, head, out) == CONFCAST_OK) {
+    if (encode_with(set, worker, head, first, out) == CONFCAST_OK) {
         return CONFCAST_OK;
     }
-    return cfc_head_encode(head, &set->config.signer, sha, out->frame, capacity, &out->frame_size);
+    if (!cfc_digest_is_zero(&out->base)) {
+        delta = cfc_coded_find_delta(first, &out->base);
+    }
+    if (delta != NULL && out->is_news &&
+        encode_with(set, worker, head, delta, out) == CONFCAST_OK) {
+        return CONFCAST_OK;
+    }
+    return cfc_head_encode(head, &set->config.signer, set->shas[worker], out->frame,
+                           frame_capacity(set), &out->frame_size);
 }
 
 static int
@@ -361,30 +323,82 @@ sign_one(void *arg, uint32_t worker, size_t i)
     batch->errors[i] = sign(batch->set, worker, batch->unix_ns, batch->heads[i]);
 }
 
-/* What the decision in force names for all that no other arm takes, if a delta against it is worth
- * trying. */
-static struct cfc_config_body *
-find_base(const struct cfc_head_set *set, const struct cfc_decision *decision)
+/* Whether the first arm's content rides in the head, so that nobody needs anything else. */
+static bool
+rides_whole(const struct cfc_head_set *set, const struct cfc_decision *decision,
+            const struct cfc_coded *whole)
 {
-    const struct cfc_config_body *body = decision->arms[0].content;
-    const struct cfc_decision *in_force;
+    size_t size = HEAD_FIXED_SIZE + strlen(decision->scope) + INLINE_TLV_SIZE + whole->coded_size;
+
+    for (uint32_t i = 0; i < decision->arm_count; i++) {
+        size += ARM_FIXED_SIZE + strlen(decision->arms[i].label_key) +
+                strlen(decision->arms[i].label_value);
+    }
+    return size <= frame_capacity(set);
+}
+
+/* Whether a scope's fleet has not had a content by any of its heads. */
+static bool
+is_news(const struct cfc_coded *whole, const struct cfc_signed_head *in_force)
+{
+    for (size_t i = 0; i < in_force->content_count; i++) {
+        if (in_force->contents[i] == whole) {
+            return false;
+        }
+    }
+    return !cfc_coded_was_told(whole, in_force->entry.scope_id);
+}
+
+/* What deltas the head of a decision is to go with: of contents that are new to its scope, against
+ * what the decision in force names for all that no other arm takes. */
+static size_t
+wish_deltas(struct cfc_head_set *set, struct cfc_signed_head *head, struct cfc_delta_wish *wishes)
+{
+    const struct cfc_decision *decision = head->decision;
+    const struct cfc_signed_head *in_force;
     struct cfc_config_body *base;
+    size_t count = 0;
     size_t at;
 
     if (set->config.is_base_held == NULL) {
-        return NULL;
+        return 0;
     }
     at = find_head(set, cfc_scope_id(set->shas[0], decision->scope, strlen(decision->scope)));
     if (at == set->count) {
-        return NULL;
+        return 0;
     }
-    in_force = set->heads[at]->decision;
-    base = in_force->arms[in_force->arm_count - 1].content;
-    if (cfc_digest_equal(&base->id, &body->id) || base->body_size > DELTA_BODY_MAX ||
-        body->body_size > DELTA_BODY_MAX || !set->config.is_base_held(set->config.arg, in_force)) {
-        return NULL;
+    in_force = set->heads[at];
+    base = in_force->decision->arms[in_force->decision->arm_count - 1].content;
+    for (uint32_t i = 0; i < decision->arm_count; i++) {
+        struct cfc_config_body *body = decision->arms[i].content;
+        const struct cfc_coded *whole = must_find(set, body);
+
+        if (!is_news(whole, in_force) || (i == 0 && rides_whole(set, decision, whole)) ||
+            base->body_size > DELTA_BODY_MAX || body->body_size > DELTA_BODY_MAX) {
+            continue;
+        }
+        head->is_news = head->is_news || i == 0;
+        wishes[count++] = (struct cfc_delta_wish){.body = body, .base = base};
     }
-    return base;
+    if (count == 0 || !set->config.is_base_held(set->config.arg, in_force->decision)) {
+        return 0;
+    }
+    head->base = base->id;
+    return count;
+}
+
+/* Has the deltas made that the heads are to go with.  Without memory for them the wholes go. */
+static void
+make_deltas(struct cfc_head_set *set, struct cfc_signed_head **heads, size_t count)
+{
+    struct cfc_delta_wish *wishes = calloc(count + 1, CFC_ARM_COUNT_MAX * sizeof(*wishes));
+    size_t wish_count = 0;
+
+    for (size_t i = 0; wishes != NULL && i < count; i++) {
+        wish_count += wish_deltas(set, heads[i], wishes + wish_count);
+    }
+    (void)cfc_coded_set_add_deltas(set->contents, wishes, wish_count);
+    free(wishes);
 }
 
 int
@@ -402,18 +416,15 @@ cfc_head_set_prepare(struct cfc_head_set *set, struct cfc_decision *const *decis
             continue;
         }
         heads[i]->decision = cfc_decision_ref(decisions[i]);
-        heads[i]->base = find_base(set, decisions[i]);
     }
     if (error == CONFCAST_OK) {
+        make_deltas(set, heads, count);
         cfc_crew_run(set->config.crew, count, sign_one, &batch);
     }
     for (size_t i = 0; error == CONFCAST_OK && i < count; i++) {
         error = batch.errors[i];
     }
     free(batch.errors);
-    for (size_t i = 0; i < count && heads[i] != NULL; i++) {
-        heads[i]->base = NULL; /* it is the set's, which changes now */
-    }
     for (size_t i = 0; error != CONFCAST_OK && i < count; i++) {
         cfc_head_set_drop(heads[i]);
         heads[i] = NULL;
@@ -427,6 +438,19 @@ cfc_head_set_drop(struct cfc_signed_head *head)
     if (head != NULL) {
         cfc_decision_unref(head->decision);
         free(head);
+    }
+}
+
+/* What the scope's fleet had by the head before. */
+static void
+inherit_known(struct cfc_signed_head *head, const struct cfc_signed_head *before)
+{
+    for (size_t i = 0; i < head->content_count; i++) {
+        for (size_t j = 0; j < before->content_count; j++) {
+            if (head->contents[i] == before->contents[j] && (before->known >> j & 1) != 0) {
+                head->known |= UINT32_C(1) << i;
+            }
+        }
     }
 }
 
@@ -449,6 +473,7 @@ cfc_head_set_put(struct cfc_head_set *set, struct cfc_signed_head *head)
     }
     at = find_head(set, head->entry.scope_id);
     if (at < set->count) {
+        inherit_known(head, set->heads[at]);
         unname_all(set, set->heads[at]);
         cfc_head_set_drop(set->heads[at]);
     } else {

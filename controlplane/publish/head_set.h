@@ -20,11 +20,15 @@ struct cfc_signed_head {
     struct cfc_decision *decision;
     struct cfc_coded *contents[2 * CFC_ARM_COUNT_MAX]; /* that it names, each counted once */
     size_t content_count;
+    uint32_t known;         /* bit per content: the scope's fleet has it, or asks; so it is not sent
+                             * to all */
+    bool is_news;           /* nobody of the scope had the first arm's content by a head */
     uint64_t fresh_changed; /* number of the FRESH that listed it first */
     uint8_t frame[CFC_FRAME_SIZE_DEFAULT];
     size_t frame_size;
-    struct cfc_config_body *base; /* while it is prepared: what a delta may be made against, or
-                                   * NULL; the decision's in force */
+    struct cfc_digest base; /* what nearly all of the fleet held when it was prepared, so that what
+                             * is new to them goes as a delta against it, if there is one; zero: do
+                             * not look for one */
 };
 
 struct cfc_head_set_config {
@@ -46,16 +50,17 @@ void cfc_head_set_free(struct cfc_head_set *set);
 
 /* Signs the heads of decisions, whose contents must be in the content set already (assert), one in
  * heads[] for each; takes references.  They are not in the set: each is put or dropped.  A small
- * content of the first arm rides inline; of a larger one the delta against what is in force, where
- * nearly all hold that and the delta is small enough: who does not asks for the content. NO_MEMORY,
- * or an error of cfc_head_encode(): none was made. */
+ * content of the first arm rides inline.  Where nearly all hold what is in force, contents that are
+ * new to the scope are coded as deltas against that, as coded_set.h says; that of the first arm
+ * rides inline when it is small enough.  NO_MEMORY, or an error of cfc_head_encode(): none was
+ * made. */
 int cfc_head_set_prepare(struct cfc_head_set *set, struct cfc_decision *const *decisions,
                          size_t count, uint64_t unix_ns, struct cfc_signed_head **heads);
 /* NULL is fine. */
 void cfc_head_set_drop(struct cfc_signed_head *head);
 
-/* Puts a prepared head in the place of its scope's earlier one.  It is the set's from then on, and
- * valid until the next put.  NO_MEMORY: it stays the caller's. */
+/* Puts a prepared head in the place of its scope's earlier one, which tells it what is known.  It
+ * is the set's from then on, and valid until the next put.  NO_MEMORY: it stays the caller's. */
 int cfc_head_set_put(struct cfc_head_set *set, struct cfc_signed_head *head);
 
 size_t cfc_head_set_count(const struct cfc_head_set *set);

@@ -31,7 +31,7 @@ symbol_size_for(uint32_t frame_size_max)
     return room < CFC_SYMBOL_SIZE_DEFAULT ? room / 32 * 32 : CFC_SYMBOL_SIZE_DEFAULT;
 }
 
-/* Nine of ten of those who are alive say that they serve it. */
+/* Nine of ten of those who are alive say that they hold what it names, and take deltas. */
 static bool
 is_base_held(void *arg, const struct cfc_decision *in_force)
 {
@@ -40,7 +40,7 @@ is_base_held(void *arg, const struct cfc_decision *in_force)
 
     return cfc_service_status(p->config.service, in_force->scope, &counts) == CONFCAST_OK &&
            counts.published == in_force->version && counts.alive > 0 &&
-           counts.applied * 10 >= counts.alive * 9;
+           counts.patchable * 10 >= counts.alive * 9;
 }
 
 int
@@ -129,7 +129,6 @@ hand_content(struct cfc_publisher *p, struct cfc_coded *coded, bool is_pull_only
     if (error == CONFCAST_OK) {
         coded->is_handed = true;
         coded->is_pull_only = is_pull_only;
-        coded->was_published = coded->was_published || !is_pull_only;
         CFC_PUBLISHER_COUNT(p, contents_handed, 1);
     }
     return error;
@@ -149,6 +148,28 @@ is_inlined(const struct cfc_signed_head *head, const struct cfc_coded *coded,
            cfc_digest_equal(&decoded.arms[decoded.inlined.arm].content, &coded->id);
 }
 
+/* Hands over one content that a head names: its delta against what the fleet holds, and the whole.
+ * One of them goes to all, if any does: the delta where there is one.  The whole is for those who
+ * ask then; they get both CONTENT frames, and take the delta if they can. */
+static int
+hand_named(struct cfc_publisher *p, const struct cfc_signed_head *head, size_t i)
+{
+    struct cfc_coded *whole = head->contents[i];
+    struct cfc_coded *delta = NULL;
+    bool is_known = (head->known >> i & 1) != 0 ||
+                    cfc_coded_was_told(whole, head->entry.scope_id) ||
+                    is_inlined(head, whole, p->sha);
+    int error = CONFCAST_OK;
+
+    if (!cfc_digest_is_zero(&head->base)) {
+        delta = cfc_coded_find_delta(whole, &head->base);
+    }
+    if (delta != NULL) {
+        error = hand_content(p, delta, is_known);
+    }
+    return error == CONFCAST_OK ? hand_content(p, whole, is_known || delta != NULL) : error;
+}
+
 static int
 hand_head(struct cfc_publisher *p, struct cfc_signed_head *head)
 {
@@ -157,20 +178,16 @@ hand_head(struct cfc_publisher *p, struct cfc_signed_head *head)
     int error = CONFCAST_OK;
 
     for (size_t i = 0; error == CONFCAST_OK && i < head->content_count; i++) {
-        struct cfc_coded *coded = head->contents[i];
-        bool is_carried = is_inlined(head, coded, p->sha);
-
-        error = hand_content(p, coded,
-                             is_carried || coded->was_published ||
-                                 coded->rode_for == head->entry.scope_id);
-        if (error == CONFCAST_OK && is_carried) {
-            coded->rode_for = head->entry.scope_id;
-        }
+        error = hand_named(p, head, i);
     }
     if (error == CONFCAST_OK) {
         error = cfc_engine_link_send(&p->link, &message, -1);
     }
     if (error == CONFCAST_OK) {
+        for (size_t i = 0; i < head->content_count; i++) {
+            cfc_coded_note_told(head->contents[i], head->entry.scope_id);
+        }
+        head->known = UINT32_MAX;
         CFC_PUBLISHER_COUNT(p, heads_handed, 1);
         cfc_service_note_published(p->config.service, head->decision->scope,
                                    head->decision->version, cfc_publisher_unix_ns());
@@ -301,10 +318,8 @@ publish(struct cfc_publisher *p, struct cfc_signed_head **prepared)
     }
     *prepared = NULL;
     if (decision->version <= p->start_seq) {
-        /* An earlier process published this; whoever lacks it asks. */
-        for (size_t i = 0; i < head->content_count; i++) {
-            head->contents[i]->was_published = true;
-        }
+        /* An earlier process published this to the scope; whoever lacks it asks. */
+        head->known = UINT32_MAX;
     }
     p->is_pull_fresh_due = p->config.pull != NULL;
     if (p->config.pull != NULL && !p->status.is_refusing) {

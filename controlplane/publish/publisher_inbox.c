@@ -94,6 +94,8 @@ note_hello(struct cfc_publisher *p, struct cfc_hello *hello)
         cfc_log(CFC_LOG_WARN, "publish", "hello not noted id=%.*s error=%s", (int)hello->id_size,
                 hello->id, confcast_error_word(error));
     }
+    cfc_service_note_deltas(p->config.service, hello->id, hello->id_size,
+                            (hello->capabilities & CFC_CAPABILITY_DELTAS) != 0);
 }
 
 static void

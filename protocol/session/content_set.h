@@ -56,6 +56,7 @@ struct cfc_entry {
     bool is_from_disk;  /* the owner had it before any collection */
     bool is_inlined;    /* the bytes came inside a head, which nothing signs */
     bool is_inline_bad; /* such bytes were wrong once: collect it symbol by symbol */
+    bool is_no_base;    /* held, but a delta against it came to nothing */
     bool is_deferred;   /* no room in the budget now: do not ask */
     bool is_gone;       /* the engine said that it does not have it */
     uint8_t state;      /* enum cfc_entry_state; written by set_state() only */

@@ -179,12 +179,13 @@ struct cfc_receiver_part {
  * a CONTENT waits.  Any time. */
 int cfc_receiver_part(struct cfc_receiver *r, struct cfc_receiver_part *part);
 
-/* The owner's answer to CONTENT.  CONFCAST_OK: it is held now.  CONFCAST_ERR_NO_BASE: another
- * coding is asked for.  CONFCAST_ERR_NO_MEMORY: the event comes once more after 100 ms, then the
- * content is collected again.  DIGEST, BODY, LIMIT or a zstd error for bytes that came inside a
- * head: they are dropped, and the content is collected from its signed CONTENT.  Any other error:
- * this content is refused for the reason given until another version names it.  Returns NOT_FOUND
- * for a content that no CONTENT event named. */
+/* The owner's answer to CONTENT.  CONFCAST_OK: it is held now.  CONFCAST_ERR_NO_MEMORY: the event
+ * comes once more after 100 ms, then the content is collected again.  NO_BASE, DIGEST, BODY, LIMIT
+ * or a zstd error of a delta: its base is not here or is damaged, so that no delta against it is
+ * taken any more, and another coding is asked for.  The same (but NO_BASE) for bytes that came
+ * inside a head: they are dropped, and the content is collected from its signed CONTENT.  Any other
+ * error: this content is refused for the reason given until another version names it.  Returns
+ * NOT_FOUND for a content that no CONTENT event named. */
 int cfc_receiver_content_done(struct cfc_receiver *r, const struct cfc_digest *content, int code,
                               const struct cfc_now *now);
 

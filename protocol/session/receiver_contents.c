@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/base/endian.h"
 #include "protocol/session/receiver_state.h"
 
 uint64_t
@@ -32,6 +33,15 @@ note_complete(struct cfc_receiver *r, struct cfc_entry *entry)
     r->stats.contents++;
 }
 
+/* The content that a delta is against, when it is held and decodes; else NULL. */
+static struct cfc_entry *
+find_base(const struct cfc_receiver *r, const struct cfc_digest *id)
+{
+    struct cfc_entry *base = cfc_content_set_find(&r->contents, id);
+
+    return base != NULL && base->state == CFC_ENTRY_HELD && !base->is_no_base ? base : NULL;
+}
+
 void
 cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *head)
 {
@@ -52,8 +62,8 @@ cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *head)
         return;
     }
     if (inlined->encoding == CFC_ENCODING_ZSTD_DELTA) {
-        base = cfc_content_set_find(&r->contents, &inlined->base);
-        if (base == NULL || base->state != CFC_ENTRY_HELD) {
+        base = find_base(r, &inlined->base);
+        if (base == NULL) {
             return; /* the whole content is there for those who ask */
         }
     }
@@ -107,11 +117,8 @@ check_coding(const struct cfc_receiver *r, const struct cfc_entry *entry,
     case CFC_ENCODING_ZSTD:
         return CONFCAST_OK;
     case CFC_ENCODING_ZSTD_DELTA:
-        *base = cfc_content_set_find(&r->contents, &content->base);
-        if (*base == NULL || (*base)->state != CFC_ENTRY_HELD) {
-            return CONFCAST_ERR_NO_BASE;
-        }
-        return CONFCAST_OK;
+        *base = find_base(r, &content->base);
+        return *base != NULL ? CONFCAST_OK : CONFCAST_ERR_NO_BASE;
     default:
         return CONFCAST_ERR_UNSUPPORTED;
     }
@@ -415,17 +422,21 @@ cfc_receiver_keep_early(struct cfc_receiver *r, const struct cfc_frame *frame)
     }
 }
 
-/* Whether what a frame waited for is here. */
+/* Whether what a frame waited for is here.  One of another coding than the one under collection
+ * goes on waiting: its CONTENT may come next, and be the one to take. */
 static bool
 is_ready(const struct cfc_receiver *r, const struct cfc_frame *frame)
 {
     struct cfc_entry *entry = cfc_content_set_find_key(&r->contents, frame->key);
+    uint16_t coding;
 
     if (entry == NULL || frame->type == CFC_FRAME_CONTENT) {
         return entry != NULL;
     }
+    coding = cfc_get_u16(frame->bytes + CFC_FRAME_HEADER_SIZE); /* of PAGE and SYMBOL alike */
     for (; entry != NULL; entry = cfc_content_set_next_key(entry)) {
-        if (entry->state != CFC_ENTRY_ABSENT) {
+        if (entry->state == CFC_ENTRY_COLLECTING ? entry->coding == coding
+                                                 : entry->state != CFC_ENTRY_ABSENT) {
             return true;
         }
     }
@@ -548,13 +559,32 @@ cfc_receiver_expire_contents(struct cfc_receiver *r)
 }
 
 /* Errors that say that the bytes are not the content's.  Bytes that rode in a head were not signed:
- * somebody on the way may have put them there, so the content is not to blame. */
+ * somebody on the way may have put them there, so the content is not to blame.  Nor is it when they
+ * were a delta: the base may be damaged. */
 static bool
 is_bytes_error(int code)
 {
     return code == CONFCAST_ERR_NO_BASE || code == CONFCAST_ERR_DIGEST ||
            code == CONFCAST_ERR_BODY || code == CONFCAST_ERR_LIMIT ||
            (code <= CONFCAST_ERR_ZSTD && code >= CONFCAST_ERR_ZEMPTY);
+}
+
+/* A delta came to nothing: it is not taken again, nor any other against the same base, unless the
+ * blame is with bytes that nobody signed. */
+static void
+note_bad_delta(struct cfc_entry *entry, int code)
+{
+    if (code == CONFCAST_ERR_NO_BASE || !entry->is_inlined) {
+        entry->base_entry->is_no_base = true;
+    }
+    if (entry->is_inlined) {
+        entry->is_inline_bad = true;
+    } else {
+        entry->bad_codings[entry->bad_count % CFC_ENTRY_BAD_CODINGS_MAX] = entry->coding;
+        if (entry->bad_count < CFC_ENTRY_BAD_CODINGS_MAX) {
+            entry->bad_count++;
+        }
+    }
 }
 
 static void
@@ -582,15 +612,13 @@ cfc_receiver_content_done(struct cfc_receiver *r, const struct cfc_digest *conte
     if (code == CONFCAST_OK) {
         entry->is_from_disk = false;
         entry->owner_retries = 0;
+        entry->is_no_base = false;
         cfc_content_set_state(&r->contents, entry, CFC_ENTRY_HELD);
         return CONFCAST_OK;
     }
     cfc_receiver_count(r, code);
-    if (code == CONFCAST_ERR_NO_BASE && !entry->is_inlined) {
-        entry->bad_codings[entry->bad_count % CFC_ENTRY_BAD_CODINGS_MAX] = entry->coding;
-        if (entry->bad_count < CFC_ENTRY_BAD_CODINGS_MAX) {
-            entry->bad_count++;
-        }
+    if (entry->encoding == CFC_ENCODING_ZSTD_DELTA && is_bytes_error(code)) {
+        note_bad_delta(entry, code);
         collect_again(r, entry, now->mono_ns);
     } else if (code == CONFCAST_ERR_NO_MEMORY &&
                entry->owner_retries < CFC_ENTRY_OWNER_RETRIES_MAX) {

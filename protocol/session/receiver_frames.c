@@ -68,6 +68,7 @@ cfc_receiver_write_hello(struct cfc_receiver *r, uint8_t *frame, size_t capacity
     }
     hello.holds = keys;
     hello.hold_count = list_held(r, keys);
+    hello.capabilities = CFC_CAPABILITY_DELTAS;
     code = cfc_hello_encode(&hello, &r->config.session_key, frame, capacity, size);
     if (code == CONFCAST_ERR_LIMIT) {
         /* What helps only is left out when it does not fit. */

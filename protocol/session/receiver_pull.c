@@ -57,7 +57,7 @@ is_on_its_way(const struct cfc_entry *entry)
 static void
 add_held(struct cfc_receiver_need *need, const struct cfc_entry *entry)
 {
-    if (entry == NULL || entry->state != CFC_ENTRY_HELD ||
+    if (entry == NULL || entry->state != CFC_ENTRY_HELD || entry->is_no_base ||
         need->have_count == CFC_RECEIVER_HAVE_MAX) {
         return;
     }

@@ -83,7 +83,8 @@ enum {
     CFC_TLV_HOLDS = 3,      /* HELLO: content keys, u64 each */
     CFC_TLV_INLINE_DELTA =
         5, /* HEAD, likewise: u8 arm, u8[3] 0, u32 body size, u8[32] base content id, coded bytes */
-    CFC_TLV_PADDING = 4, /* HELLO: zeroes, so that no answer is larger than the question */
+    CFC_TLV_CAPABILITIES = 6, /* HELLO: u64 of bits, CFC_CAPABILITY_* */
+    CFC_TLV_PADDING = 4,      /* HELLO: zeroes, so that no answer is larger than the question */
 };
 
 struct cfc_tlv {

@@ -93,6 +93,15 @@ read_tlv(const struct cfc_tlv *tlv, struct cfc_hello *out)
         out->holds = tlv->bytes;
         out->hold_count = tlv->size / sizeof(uint64_t);
         return CONFCAST_OK;
+    case CFC_TLV_CAPABILITIES:
+        if (out->capabilities != 0) {
+            return CONFCAST_ERR_RANGE;
+        }
+        if (tlv->size != sizeof(uint64_t)) {
+            return CONFCAST_ERR_LENGTH;
+        }
+        out->capabilities = cfc_get_u64(tlv->bytes);
+        return out->capabilities != 0 ? CONFCAST_OK : CONFCAST_ERR_RANGE;
     case CFC_TLV_PADDING:
         for (size_t i = 0; i < tlv->size; i++) {
             if (tlv->bytes[i] != 0) {
@@ -216,6 +225,12 @@ cfc_hello_encode(const struct cfc_hello *hello, const struct cfc_key *credential
     }
     if (hello->holds != NULL && hello->hold_count > 0) {
         cfc_tlv_write(&w, CFC_TLV_HOLDS, hello->holds, hello->hold_count * sizeof(uint64_t));
+    }
+    if (hello->capabilities != 0) {
+        uint8_t bits[sizeof(uint64_t)];
+
+        cfc_put_u64(bits, hello->capabilities);
+        cfc_tlv_write(&w, CFC_TLV_CAPABILITIES, bits, sizeof(bits));
     }
     write_padding(&w);
     room = cfc_write_room(&w, CFC_MAC_SIZE);

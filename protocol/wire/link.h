@@ -9,7 +9,7 @@
  *     58  u16     0
  *     60  u32     0
  *     64          id; then the labels, each: u8 key size, u8 value size, key, value (no key twice);
- *                 then TLVs (HEAD_PROOF, HOLDS, PADDING)
+ *                 then TLVs (HEAD_PROOF, HOLDS, CAPABILITIES, PADDING)
  *      .  u8[16]  MAC over CFC_DOMAIN_HELLO and the frame up to it, under the credential's session
  *                 key
  *
@@ -66,6 +66,9 @@ enum cfc_welcome_kind {
     CFC_WELCOME_REFUSE = 2
 };
 
+/* What a consumer can do that not every one can; bits that are not known here mean nothing. */
+#define CFC_CAPABILITY_DELTAS UINT64_C(1) /* takes ZSTD_DELTA: in heads, and as codings */
+
 struct cfc_label {
     const char *key;
     const char *value;
@@ -86,6 +89,7 @@ struct cfc_hello {
     size_t head_proof_size;
     const uint8_t *holds; /* u64 LE each, or NULL */
     size_t hold_count;
+    uint64_t capabilities; /* CFC_CAPABILITY_*; 0: none are told */
 };
 
 /* Checks everything but the MAC.  SHORT (below CFC_HELLO_SIZE_MIN), LENGTH, VERSION (reserved

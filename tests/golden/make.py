@@ -340,7 +340,7 @@ HELLO_FRAME = maced_frame(
     HELLO, CONSUMER_KEY,
     le("Q", 12) + HELLO_NONCE + COOKIE + le("BBHI", len(CONSUMER), 2, 0, 0) + CONSUMER
     + le("BB", 4, 4) + b"zone" + b"eu-1" + le("BB", 4, 0) + b"tier"
-    + tlv(2, HEAD_FRAME_PLAIN) + tlv(3, le("QQ", RAW_KEY, 0x7001)), CREDENTIAL_KEY, "hello")
+    + tlv(2, HEAD_FRAME_PLAIN) + tlv(3, le("QQ", RAW_KEY, 0x7001)) + tlv(6, le("Q", 1)), CREDENTIAL_KEY, "hello")
 # A short one: 64 + 12 + 16 bytes, and so 36 of padding, 4 of them its header.
 HELLO_FIRST = maced_frame(
     HELLO, CONSUMER_KEY,

@@ -24,6 +24,7 @@
 #include "tests/unit/cunit_main.h"
 
 enum {
+    LONG_TEXT = 12288,
     PATIENCE_MS = 5000,
     QUIET_MS = 300
 };
@@ -300,15 +301,15 @@ beacons_go_on_without_changes(void)
 
 /* Text that hardly shrinks, above what a head carries inline. */
 static void
-make_long_text(char text[4096])
+make_long_text(char text[LONG_TEXT], size_t size)
 {
     struct cfc_prng prng = {11};
 
     memcpy(text, "{\"a\":\"", 6);
-    for (size_t i = 6; i < 3000; i++) {
+    for (size_t i = 6; i < size; i++) {
         text[i] = "abcdefghijklmnopqrstuvwxyz012345"[cfc_prng_next(&prng) % 32];
     }
-    memcpy(text + 3000, "\"}", 3);
+    memcpy(text + size, "\"}", 3);
 }
 
 static void
@@ -316,13 +317,13 @@ a_new_connection_gets_everything_and_pushes_nothing_again(void)
 {
     struct cfc_head head;
     uint64_t version;
-    char text[4096];
+    char text[LONG_TEXT];
 
     setup();
     start_publisher();
     accept_publisher();
     expect(CFC_HANDOFF_SYNCED);
-    make_long_text(text);
+    make_long_text(text, 3000);
     version = release("acme/app", text);
     expect(CFC_HANDOFF_ARENA);
     expect(CFC_HANDOFF_CONTENT);
@@ -361,7 +362,7 @@ what_happens_without_an_engine_is_handed_over_later(void)
 
 /* A HELLO of consumer "c1" that shows `proof` as the highest head it accepted. */
 static void
-send_consumer(const uint8_t *proof, size_t proof_size)
+send_hello(const uint8_t *proof, size_t proof_size, uint64_t capabilities)
 {
     struct cfc_hello hello = {.id = "c1", .id_size = 2, .incarnation = 1};
     struct cfc_handoff message = {.type = CFC_HANDOFF_CONSUMER};
@@ -372,12 +373,19 @@ send_consumer(const uint8_t *proof, size_t proof_size)
     hello.consumer_key = cfc_consumer_key(b.sha, "c1", 2);
     hello.head_proof = proof;
     hello.head_proof_size = proof_size;
+    hello.capabilities = capabilities;
     cfc_credential_key(&b.session_key, CFC_DOMAIN_CRED_SESSION, "c1", 2, &credential);
     CU_ASSERT_EQUAL_FATAL(cfc_hello_encode(&hello, &credential, frame, sizeof(frame), &size),
                           CONFCAST_OK);
     message.u.consumer.frame = frame;
     message.u.consumer.frame_size = size;
     send_message(&message);
+}
+
+static void
+send_consumer(const uint8_t *proof, size_t proof_size)
+{
+    send_hello(proof, proof_size, CFC_CAPABILITY_DELTAS);
 }
 
 static size_t
@@ -560,33 +568,66 @@ a_report_counts_only_under_its_consumers_own_tag(void)
     teardown();
 }
 
+/* Releases a content that "c1", which can do this, says it serves. */
+static struct cfc_digest
+release_to_c1(const char *text, uint64_t capabilities)
+{
+    struct cfc_publisher_status status;
+    struct cfc_head head;
+    uint64_t version = release("acme/app", text);
+
+    expect(CFC_HANDOFF_CONTENT);
+    CU_ASSERT_FALSE(b.message.u.content.is_pull_only);
+    expect(CFC_HANDOFF_HEAD);
+    decode_head(&head);
+    send_hello(NULL, 0, capabilities);
+    cfc_publisher_status(b.publisher, &status);
+    send_report(version, cfc_digest_key(&head.arms[0].content), &b.report_key, "c1");
+    wait_for_reports((uint32_t)status.reports + 1, (uint32_t)status.reports_refused);
+    return head.arms[0].content;
+}
+
+static void
+expect_coding(const struct cfc_digest *base, bool is_pull_only)
+{
+    struct cfc_content content;
+    struct cfc_frame frame;
+
+    expect(CFC_HANDOFF_CONTENT);
+    CU_ASSERT_EQUAL(b.message.u.content.is_pull_only, is_pull_only);
+    CU_ASSERT_EQUAL_FATAL(
+        cfc_frame_open(b.message.u.content.frame, b.message.u.content.frame_size, &frame),
+        CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_content_decode(&frame, &content), CONFCAST_OK);
+    CU_ASSERT_EQUAL(content.encoding == CFC_ENCODING_ZSTD_DELTA, base != NULL);
+    if (base != NULL) {
+        CU_ASSERT(cfc_digest_equal(&content.base, base));
+        CU_ASSERT_NOT_EQUAL(content.coding, 0);
+    } else {
+        CU_ASSERT_EQUAL(content.coding, 0);
+    }
+}
+
 static void
 what_rode_in_one_scopes_head_is_sent_to_all_for_another_scope(void)
 {
     struct cfc_head head;
+    struct cfc_digest base;
     struct cfc_digest content;
-    char before[4096];
-    char after[4096];
-    uint64_t version;
+    char before[LONG_TEXT];
+    char after[LONG_TEXT];
 
     setup();
     start_publisher();
     accept_publisher();
     expect(CFC_HANDOFF_SYNCED);
-    make_long_text(before);
-    make_long_text(after);
+    make_long_text(before, 3000);
+    make_long_text(after, 3000);
     after[1500] = '!';
-    version = release("acme/app", before);
-    expect(CFC_HANDOFF_ARENA);
-    expect(CFC_HANDOFF_CONTENT);
-    CU_ASSERT_FALSE(b.message.u.content.is_pull_only);
-    expect(CFC_HANDOFF_HEAD);
-    decode_head(&head);
-    send_report(version, cfc_digest_key(&head.arms[0].content), &b.report_key, "c1");
-    wait_for_reports(1, 0);
+    base = release_to_c1(before, CFC_CAPABILITY_DELTAS);
     (void)release("acme/app", after);
-    expect(CFC_HANDOFF_CONTENT);
-    CU_ASSERT_TRUE(b.message.u.content.is_pull_only);
+    expect_coding(&base, true); /* for those who come late, and hold the base */
+    expect_coding(NULL, true);
     expect(CFC_HANDOFF_HEAD);
     decode_head(&head);
     CU_ASSERT_FATAL(head.inlined.is_present);
@@ -594,13 +635,12 @@ what_rode_in_one_scopes_head_is_sent_to_all_for_another_scope(void)
     content = head.arms[0].content;
     /* Nobody of the other scope holds what the delta is against. */
     (void)release("acme/other", after);
-    expect(CFC_HANDOFF_CONTENT);
-    CU_ASSERT_FALSE(b.message.u.content.is_pull_only);
+    expect_coding(NULL, false);
     expect(CFC_HANDOFF_HEAD);
     decode_head(&head);
     CU_ASSERT_FALSE(head.inlined.is_present);
     CU_ASSERT(cfc_digest_equal(&head.arms[0].content, &content));
-    /* It is sent to all by now: no third scope needs it again. */
+    /* The engine has it to send to all by now. */
     (void)release("acme/third", after);
     expect(CFC_HANDOFF_HEAD);
     teardown();
@@ -610,26 +650,21 @@ static void
 what_rode_in_a_head_is_not_sent_to_all_when_its_scope_comes_back_to_it(void)
 {
     struct cfc_head head;
-    char before[4096];
-    char after[4096];
-    uint64_t version;
+    struct cfc_digest base;
+    char before[LONG_TEXT];
+    char after[LONG_TEXT];
 
     setup();
     start_publisher();
     accept_publisher();
     expect(CFC_HANDOFF_SYNCED);
-    make_long_text(before);
-    make_long_text(after);
+    make_long_text(before, 3000);
+    make_long_text(after, 3000);
     after[1500] = '!';
-    version = release("acme/app", before);
-    expect(CFC_HANDOFF_ARENA);
-    expect(CFC_HANDOFF_CONTENT);
-    expect(CFC_HANDOFF_HEAD);
-    decode_head(&head);
-    send_report(version, cfc_digest_key(&head.arms[0].content), &b.report_key, "c1");
-    wait_for_reports(1, 0);
+    base = release_to_c1(before, CFC_CAPABILITY_DELTAS);
     (void)release("acme/app", after);
-    expect(CFC_HANDOFF_CONTENT);
+    expect_coding(&base, true);
+    expect_coding(NULL, true);
     expect(CFC_HANDOFF_HEAD);
     decode_head(&head);
     CU_ASSERT(head.inlined.is_present);
@@ -639,6 +674,100 @@ what_rode_in_a_head_is_not_sent_to_all_when_its_scope_comes_back_to_it(void)
     expect(CFC_HANDOFF_HEAD);         /* a CONTENT before it would fail */
     decode_head(&head);
     CU_ASSERT_FALSE(head.inlined.is_present);
+    teardown();
+}
+
+/* Changes so much of a text that the delta is above what a head carries and below half of it. */
+static void
+change_a_third(char *text, size_t size)
+{
+    struct cfc_prng prng = {12};
+
+    for (size_t i = size / 3; i < 2 * size / 3; i++) {
+        text[i] = "abcdefghijklmnopqrstuvwxyz012345"[cfc_prng_next(&prng) % 32];
+    }
+}
+
+static void
+a_delta_too_large_for_a_head_goes_to_all_and_the_whole_to_who_asks(void)
+{
+    struct cfc_head head;
+    struct cfc_digest base;
+    char before[LONG_TEXT];
+    char after[LONG_TEXT];
+
+    setup();
+    start_publisher();
+    accept_publisher();
+    expect(CFC_HANDOFF_SYNCED);
+    make_long_text(before, 12000);
+    make_long_text(after, 12000);
+    change_a_third(after, 12000);
+    base = release_to_c1(before, CFC_CAPABILITY_DELTAS);
+    (void)release("acme/app", after);
+    expect_coding(&base, false);
+    expect_coding(NULL, true);
+    expect(CFC_HANDOFF_HEAD);
+    decode_head(&head);
+    CU_ASSERT_FALSE(head.inlined.is_present);
+    /* An engine that restarted gets both, and sends neither before it is asked. */
+    accept_publisher();
+    expect(CFC_HANDOFF_ARENA);
+    expect_coding(&base, true);
+    expect_coding(NULL, true);
+    expect(CFC_HANDOFF_HEAD);
+    expect(CFC_HANDOFF_SYNCED);
+    /* Who follows another scope never had any of it. */
+    (void)release("acme/other", after);
+    expect_coding(NULL, false);
+    expect(CFC_HANDOFF_HEAD);
+    teardown();
+}
+
+static void
+who_does_not_take_deltas_counts_as_one_without_the_base(void)
+{
+    char before[LONG_TEXT];
+    char after[LONG_TEXT];
+
+    setup();
+    start_publisher();
+    accept_publisher();
+    expect(CFC_HANDOFF_SYNCED);
+    make_long_text(before, 12000);
+    make_long_text(after, 12000);
+    change_a_third(after, 12000);
+    (void)release_to_c1(before, ~CFC_CAPABILITY_DELTAS);
+    (void)release("acme/app", after);
+    expect_coding(NULL, false);
+    expect(CFC_HANDOFF_HEAD);
+    teardown();
+}
+
+static void
+what_an_earlier_process_published_is_news_to_a_later_scope(void)
+{
+    char text[LONG_TEXT];
+
+    setup();
+    make_long_text(text, 3000);
+    (void)release("acme/app", text);
+    start_publisher(); /* the release was before it */
+    accept_publisher();
+    expect(CFC_HANDOFF_ARENA);
+    expect_coding(NULL, true);
+    expect(CFC_HANDOFF_HEAD);
+    expect(CFC_HANDOFF_SYNCED);
+    (void)release("acme/other", text);
+    expect_coding(NULL, false);
+    expect(CFC_HANDOFF_HEAD);
+    /* The engine has it to send to all now; the next one starts again from what each scope had. */
+    accept_publisher();
+    expect(CFC_HANDOFF_ARENA);
+    expect_coding(NULL, true);
+    expect(CFC_HANDOFF_HEAD);
+    expect(CFC_HANDOFF_HEAD);
+    expect(CFC_HANDOFF_SYNCED);
     teardown();
 }
 
@@ -696,6 +825,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_report_counts_only_under_its_consumers_own_tag),
     CFC_CASE(what_rode_in_one_scopes_head_is_sent_to_all_for_another_scope),
     CFC_CASE(what_rode_in_a_head_is_not_sent_to_all_when_its_scope_comes_back_to_it),
+    CFC_CASE(a_delta_too_large_for_a_head_goes_to_all_and_the_whole_to_who_asks),
+    CFC_CASE(who_does_not_take_deltas_counts_as_one_without_the_base),
+    CFC_CASE(what_an_earlier_process_published_is_news_to_a_later_scope),
     CFC_CASE(each_report_of_a_packet_stands_for_itself),
     CFC_CASE(rubbish_from_the_engine_ends_the_connection_and_another_one_begins),
 };

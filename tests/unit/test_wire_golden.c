@@ -292,6 +292,7 @@ hellos_encode_to_the_vectors(void)
     hello.head_proof = proof->bytes;
     hello.head_proof_size = proof->size;
     hello.holds = holds;
+    hello.capabilities = CFC_CAPABILITY_DELTAS;
     CU_ASSERT_EQUAL_FATAL(
         cfc_hello_encode(&hello, &fx.credential_key, fx.frame, sizeof(fx.frame), &fx.size),
         CONFCAST_OK);
@@ -300,6 +301,7 @@ hellos_encode_to_the_vectors(void)
     hello.label_count = 0;
     hello.head_proof = NULL;
     hello.holds = NULL;
+    hello.capabilities = 0;
     CU_ASSERT_EQUAL_FATAL(
         cfc_hello_encode(&hello, &fx.credential_key, fx.frame, sizeof(fx.frame), &fx.size),
         CONFCAST_OK);

@@ -145,6 +145,39 @@ tlvs_of_a_hello_have_content(void)
 }
 
 static void
+capabilities_of_a_hello_come_once_and_unknown_ones_pass(void)
+{
+    static const uint8_t later[] = {6, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0x80};
+    static const uint8_t none[] = {6, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t seven[] = {6, 0, 7, 0, 1, 0, 0, 0, 0, 0, 0};
+    static const uint8_t nine[] = {6, 0, 9, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0};
+    struct cfc_hello hello = example_hello(fx.sha);
+    struct cfc_hello out;
+
+    CU_ASSERT_EQUAL_FATAL(encode_hello(&hello), CONFCAST_OK);
+    CU_ASSERT_EQUAL(decode_now(&out), CONFCAST_OK);
+    CU_ASSERT_EQUAL(out.capabilities, 0);
+    insert_before_mac(later, sizeof(later));
+    CU_ASSERT_EQUAL(decode_now(&out), CONFCAST_OK);
+    CU_ASSERT_EQUAL(out.capabilities, CFC_CAPABILITY_DELTAS | UINT64_C(1) << 63);
+    insert_before_mac(later, sizeof(later));
+    CU_ASSERT_EQUAL(decode_now(&out), CONFCAST_ERR_RANGE);
+    CU_ASSERT_EQUAL_FATAL(encode_hello(&hello), CONFCAST_OK);
+    insert_before_mac(none, sizeof(none));
+    CU_ASSERT_EQUAL(decode_now(&out), CONFCAST_ERR_RANGE);
+    CU_ASSERT_EQUAL_FATAL(encode_hello(&hello), CONFCAST_OK);
+    insert_before_mac(seven, sizeof(seven));
+    CU_ASSERT_EQUAL(decode_now(&out), CONFCAST_ERR_LENGTH);
+    CU_ASSERT_EQUAL_FATAL(encode_hello(&hello), CONFCAST_OK);
+    insert_before_mac(nine, sizeof(nine));
+    CU_ASSERT_EQUAL(decode_now(&out), CONFCAST_ERR_LENGTH);
+    hello.capabilities = CFC_CAPABILITY_DELTAS;
+    CU_ASSERT_EQUAL_FATAL(encode_hello(&hello), CONFCAST_OK);
+    CU_ASSERT_EQUAL(decode_now(&out), CONFCAST_OK);
+    CU_ASSERT_EQUAL(out.capabilities, CFC_CAPABILITY_DELTAS);
+}
+
+static void
 a_hello_of_any_id_is_padded_to_the_answers_size(void)
 {
     char id[CFC_CONSUMER_ID_SIZE_MAX];
@@ -443,6 +476,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_decoded_hello_says_what_was_encoded),
     CFC_CASE(damage_to_each_field_of_a_hello_is_named),
     CFC_CASE(tlvs_of_a_hello_have_content),
+    CFC_CASE(capabilities_of_a_hello_come_once_and_unknown_ones_pass),
     CFC_CASE(a_hello_of_any_id_is_padded_to_the_answers_size),
     CFC_CASE(a_hello_below_the_least_size_is_short),
     CFC_CASE(no_bit_of_a_hello_can_change),
