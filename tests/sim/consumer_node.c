@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
+
 #include "confcast/error.h"
 #include "protocol/snapshot/index.h"
 #include "tests/sim/sim.h"
@@ -259,21 +261,16 @@ on_accepted(struct sim_consumer *c, uint32_t scope, const struct cfc_receiver_ev
     (void)dies_here(c);
 }
 
-/* Decodes as the library does: bounds first, then zstd, then the name, then the body. */
+/* Decodes as the library does: bounds first, then zstd, then the name, then the body.  *known is
+ * the content that came out. */
 static int
-take_content(struct sim_consumer *c, const struct cfc_receiver_event *event)
+decode(struct sim *sim, const struct cfc_receiver_event *event, const struct sim_content *base,
+       const struct sim_content **known)
 {
-    struct sim *sim = c->sim;
-    const struct sim_content *base = NULL, *known;
     struct cfc_digest id;
     int rc;
 
-    if (event->encoding == CFC_ENCODING_ZSTD_DELTA) {
-        base = sim_catalog_find(&sim->catalog, &event->base);
-        if (base == NULL || !is_held(c, base)) {
-            return CONFCAST_ERR_NO_BASE;
-        }
-    }
+    *known = NULL;
     if (event->body_size > sizeof(sim->scratch)) {
         return CONFCAST_ERR_LIMIT;
     }
@@ -292,10 +289,58 @@ take_content(struct sim_consumer *c, const struct cfc_receiver_event *event)
     if (rc != CONFCAST_OK) {
         return rc;
     }
-    known = sim_catalog_find(&sim->catalog, &id);
-    sim_check_content(sim, known, sim->scratch, (size_t)event->body_size);
-    if (known == NULL) {
-        return CONFCAST_ERR_INTERNAL;
+    *known = sim_catalog_find(&sim->catalog, &id);
+    sim_check_content(sim, *known, sim->scratch, (size_t)event->body_size);
+    return *known != NULL ? CONFCAST_OK : CONFCAST_ERR_INTERNAL;
+}
+
+/* What a whole fleet decodes from the same bytes is decoded once. */
+static int
+decode_once(struct sim *sim, const struct cfc_receiver_event *event, const struct sim_content *base,
+            const struct sim_content **known)
+{
+    struct {
+        struct cfc_digest content, base;
+        uint64_t body_size, encoding;
+        XXH128_hash_t bytes;
+    } input = {.content = event->content,
+               .body_size = event->body_size,
+               .encoding = event->encoding,
+               .bytes = XXH3_128bits(event->bytes, event->size)};
+    struct sim_decoded *found;
+    XXH128_hash_t key;
+
+    if (base != NULL) {
+        input.base = base->id;
+    }
+    key = XXH3_128bits(&input, sizeof(input));
+    found = &sim->decoded[key.low64 % SIM_DECODED_COUNT];
+    if (!found->is_used || found->key[0] != key.low64 || found->key[1] != key.high64) {
+        found->code = decode(sim, event, base, &found->known);
+        found->key[0] = key.low64;
+        found->key[1] = key.high64;
+        found->is_used = true;
+    }
+    *known = found->known;
+    return found->code;
+}
+
+static int
+take_content(struct sim_consumer *c, const struct cfc_receiver_event *event)
+{
+    struct sim *sim = c->sim;
+    const struct sim_content *base = NULL, *known;
+    int rc;
+
+    if (event->encoding == CFC_ENCODING_ZSTD_DELTA) {
+        base = sim_catalog_find(&sim->catalog, &event->base);
+        if (base == NULL || !is_held(c, base)) {
+            return CONFCAST_ERR_NO_BASE;
+        }
+    }
+    rc = decode_once(sim, event, base, &known);
+    if (rc != CONFCAST_OK) {
+        return rc;
     }
     /* Half of the fleet validates before it holds a content, the other half before it serves it. */
     if (known->kind == SIM_DOCUMENT_UNLIKED && c->idx % 4 < 2) {

@@ -21,7 +21,16 @@
 
 enum {
     SIM_OWNER_COUNT = 2,
-    SIM_SCRATCH_SIZE = 1 << 22 /* the largest body */
+    SIM_SCRATCH_SIZE = 1 << 22, /* the largest body */
+    SIM_DECODED_COUNT = 64
+};
+
+/* What came of decoding some bytes; consumer_node.c has what the key is made of. */
+struct sim_decoded {
+    uint64_t key[2];
+    const struct sim_content *known;
+    int code;
+    bool is_used;
 };
 
 struct sim_options {
@@ -54,6 +63,7 @@ struct sim {
     uint32_t kill_ppm;         /* at every place where a consumer's process may die */
     struct sim_check check;
     uint64_t converged_ns_max; /* the longest that the fleet took to follow a change */
+    struct sim_decoded decoded[SIM_DECODED_COUNT];
     uint8_t scratch[SIM_SCRATCH_SIZE];
 };
 
