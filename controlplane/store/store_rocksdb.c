@@ -15,16 +15,10 @@ enum {
     MOD_SEQ_SIZE = 8,
     STORE_KEY_SIZE_MAX = CFC_STORE_KEY_SIZE_MAX + 1,
     SPACE_MIN_DEFAULT_BYTES = 16 * 1024 * 1024,
-    WAL_TOLERATE_TORN_TAIL = 0, /* WALRecoveryMode::kTolerateCorruptedTailRecords */
-    INFO_LOG_FATAL = 4,
-    WRITE_BUFFER_BYTES = 32 * 1024 * 1024,
-    BLOCK_CACHE_BYTES = 64 * 1024 * 1024,
-    FILTER_BITS_PER_KEY = 10, /* one in a hundred absent keys costs a look into a table */
-    COUNTERS_OFF = 1,         /* PerfLevel::kDisable */
+    COUNTERS_OFF = 1,           /* PerfLevel::kDisable */
+    STAGED_BYTES_MAX = 4 << 20, /* then they are written without waiting for a sync */
+    SPACE_LOOK_EVERY_BYTES = 1 << 20,
 };
-
-/* Of the write buffer, for a filter of the keys in it. */
-#define MEMTABLE_FILTER_SHARE 0.05
 
 /* RocksDB names a damaged table but not a damaged log: names every log there is, into `out`. */
 static void
@@ -190,6 +184,8 @@ open_db(struct cfc_store_rocksdb *rocks, bool is_read_only)
         return error;
     }
     rocks->is_read_only = is_read_only;
+    rocks->is_broken = false;
+    rocks->written_seq = seq;
     atomic_store(&rocks->seq, seq);
     if (!is_read_only) {
         atomic_store(&rocks->durable, seq);
@@ -210,10 +206,26 @@ ensure_readable(struct cfc_store_rocksdb *rocks)
     return open_db(rocks, !cfc_store_folder_has_space(&rocks->folder));
 }
 
-static int
-ensure_writable(struct cfc_store_rocksdb *rocks)
+/* Looks at the disk once per sync, or when much has been written since. */
+static bool
+has_space(struct cfc_store_rocksdb *rocks, size_t size)
 {
+    size_t unseen = atomic_fetch_add(&rocks->unseen_size, size) + size;
+
+    if (unseen < SPACE_LOOK_EVERY_BYTES) {
+        return true;
+    }
     if (!cfc_store_folder_has_space(&rocks->folder)) {
+        return false;
+    }
+    atomic_store(&rocks->unseen_size, 0);
+    return true;
+}
+
+static int
+ensure_writable(struct cfc_store_rocksdb *rocks, size_t size)
+{
+    if (!has_space(rocks, size)) {
         return CONFCAST_ERR_NO_SPACE;
     }
     if (rocks->db != NULL && rocks->is_read_only) {
@@ -274,11 +286,233 @@ rocks_read(struct cfc_store_rocksdb *rocks, char table, const void *name, size_t
     return error;
 }
 
+/* CONFCAST_ERR_AGAIN: no batch that the database lacks has written this key. */
+static int
+read_staged(struct cfc_store_rocksdb *rocks, const void *name, size_t name_size,
+            struct cfc_store_value *value)
+{
+    char key[STORE_KEY_SIZE_MAX];
+    size_t key_size = table_key(key, 'k', name, name_size);
+    const struct cfc_staged_value *found;
+    int error = CONFCAST_ERR_AGAIN;
+
+    pthread_mutex_lock(&rocks->staged_lock);
+    found = cfc_staged_find(&rocks->staged, key, key_size);
+    if (found == NULL) {
+        found = cfc_staged_find(&rocks->under_way, key, key_size);
+    }
+    if (found != NULL && found->value == NULL) {
+        error = CONFCAST_ERR_NOT_FOUND;
+    } else if (found != NULL) {
+        error = cfc_store_value_set(value, found->value + MOD_SEQ_SIZE,
+                                    found->value_size - MOD_SEQ_SIZE, cfc_get_u64(found->value));
+    }
+    pthread_mutex_unlock(&rocks->staged_lock);
+    return error;
+}
+
 static int
 rocks_get(struct cfc_store *store, const void *key, size_t key_size, struct cfc_store_value *value)
 {
-    return rocks_read((struct cfc_store_rocksdb *)store, 'k', key, key_size, MOD_SEQ_SIZE, value);
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
+    int error = ensure_readable(rocks);
+
+    if (error == CONFCAST_OK) {
+        error = read_staged(rocks, key, key_size, value);
+    }
+    return error == CONFCAST_ERR_AGAIN ? rocks_read(rocks, 'k', key, key_size, MOD_SEQ_SIZE, value)
+                                       : error;
 }
+
+/* ---- What is staged ---------------------------------------------------------------------------
+ * Batches gather in memory, where reads find them, and are written to the database together: by the
+ * thread that syncs, so that whoever stages does not wait for the database, and a key that many of
+ * them wrote is written once.
+ */
+
+/* Opens the database again after a failed write or sync: what is in its log then is durable, what
+ * was not written is gone.  CONFCAST_OK when that is everything up to `seq`. */
+static int
+settle(struct cfc_store_rocksdb *rocks, uint64_t seq)
+{
+    int error;
+
+    set_db(rocks, NULL);
+    pthread_mutex_lock(&rocks->staged_lock);
+    cfc_staged_clear(&rocks->staged);
+    cfc_staged_clear(&rocks->under_way);
+    pthread_mutex_unlock(&rocks->staged_lock);
+    error = ensure_readable(rocks);
+    if (error == CONFCAST_OK && !rocks->is_read_only) {
+        set_durable(rocks, atomic_load(&rocks->seq));
+        return atomic_load(&rocks->seq) >= seq ? CONFCAST_OK : CONFCAST_ERR_IO;
+    }
+    return error == CONFCAST_ERR_CORRUPT ? error : CONFCAST_ERR_IO;
+}
+
+static int
+rocks_settle(struct cfc_store *store)
+{
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
+
+    return settle(rocks, atomic_load(&rocks->seq));
+}
+
+/* One write of all that a generation holds, in the order of the keys: the database finds the place
+ * of a key that lies beside the last one sooner. */
+static int
+write_generation(struct cfc_store_rocksdb *rocks, rocksdb_t *db, struct cfc_staged *generation)
+{
+    rocksdb_writebatch_t *writes = rocksdb_writebatch_create();
+    uint8_t seq_bytes[MOD_SEQ_SIZE];
+    char *text = NULL;
+
+    stop_counting();
+    for (const struct cfc_staged_value *v = cfc_staged_sort(generation); v != NULL;
+         v = v->hh.next) {
+        if (v->value == NULL) {
+            rocksdb_writebatch_delete(writes, (const char *)v->key, v->key_size);
+        } else {
+            rocksdb_writebatch_put(writes, (const char *)v->key, v->key_size,
+                                   (const char *)v->value, v->value_size);
+        }
+    }
+    cfc_put_u64(seq_bytes, generation->seq);
+    rocksdb_writebatch_put(writes, "s", 1, (const char *)seq_bytes, sizeof(seq_bytes));
+    rocksdb_write(db, rocks->write_unsynced, writes, &text);
+    rocksdb_writebatch_destroy(writes);
+    return text == NULL ? CONFCAST_OK : error_of(rocks, "committing", text);
+}
+
+/* Writes what is staged to the database.  After an error nothing is written any more until it has
+ * been settled, since what comes later must not be there without what came before. */
+static int
+push(struct cfc_store_rocksdb *rocks, rocksdb_t *db, uint64_t *seq)
+{
+    int error = CONFCAST_OK;
+
+    pthread_mutex_lock(&rocks->push_lock);
+    if (rocks->is_broken) {
+        error = CONFCAST_ERR_IO;
+    } else {
+        pthread_mutex_lock(&rocks->staged_lock);
+        rocks->under_way = rocks->staged;
+        cfc_staged_init(&rocks->staged);
+        pthread_mutex_unlock(&rocks->staged_lock);
+        if (rocks->under_way.seq != 0) {
+            error = write_generation(rocks, db, &rocks->under_way);
+        }
+        rocks->is_broken = error != CONFCAST_OK;
+    }
+    if (error == CONFCAST_OK) {
+        pthread_mutex_lock(&rocks->staged_lock);
+        if (rocks->under_way.seq != 0) {
+            rocks->written_seq = rocks->under_way.seq;
+        }
+        cfc_staged_clear(&rocks->under_way);
+        pthread_mutex_unlock(&rocks->staged_lock);
+        *seq = rocks->written_seq;
+    }
+    pthread_mutex_unlock(&rocks->push_lock);
+    return error;
+}
+
+/* For the thread that uses the store, before it looks at the database itself. */
+static int
+push_now(struct cfc_store_rocksdb *rocks)
+{
+    uint64_t seq;
+    int error = push(rocks, rocks->db, &seq);
+
+    if (error != CONFCAST_OK) {
+        (void)settle(rocks, 0);
+    }
+    return error;
+}
+
+static int
+stage_writes(struct cfc_store_rocksdb *rocks, const struct cfc_store_batch *batch, uint64_t seq,
+             size_t *staged_size)
+{
+    int error;
+
+    pthread_mutex_lock(&rocks->staged_lock);
+    error = cfc_staged_add(&rocks->staged, batch, seq, 'k');
+    *staged_size = rocks->staged.size;
+    pthread_mutex_unlock(&rocks->staged_lock);
+    return error;
+}
+
+static int
+rocks_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
+{
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
+    size_t staged_size;
+    uint64_t next_seq;
+    int error = ensure_readable(rocks);
+
+    if (error == CONFCAST_OK) {
+        error = cfc_store_check_compares(store, batch);
+    }
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    if (!cfc_store_batch_has_writes(batch)) {
+        *seq = atomic_load(&rocks->seq);
+        return CONFCAST_OK;
+    }
+    error = ensure_writable(rocks, batch->size);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    cfc_store_crash_point("commit:compared");
+    next_seq = cfc_store_batch_seq(batch, atomic_load(&rocks->seq));
+    error = stage_writes(rocks, batch, next_seq, &staged_size);
+    if (error != CONFCAST_OK) {
+        return error;
+    }
+    cfc_store_crash_point("commit:staged");
+    atomic_store(&rocks->seq, next_seq);
+    if (staged_size > STAGED_BYTES_MAX && push_now(rocks) != CONFCAST_OK &&
+        atomic_load(&rocks->seq) < next_seq) {
+        return CONFCAST_ERR_IO;
+    }
+    *seq = next_seq;
+    return CONFCAST_OK;
+}
+
+/* What was staged later than the write begins is not covered. */
+static int
+rocks_sync(struct cfc_store *store)
+{
+    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
+    rocksdb_t *db = cfc_store_rocksdb_pin(rocks);
+    char *text = NULL;
+    uint64_t seq;
+    int error;
+
+    if (db == NULL) {
+        return CONFCAST_ERR_IO;
+    }
+    error = push(rocks, db, &seq);
+    if (error == CONFCAST_OK) {
+        cfc_store_crash_point("commit:pushed");
+        rocksdb_flush_wal(db, 1, &text);
+        if (text != NULL) {
+            error = error_of(rocks, "syncing the log", text);
+        }
+    }
+    if (error == CONFCAST_OK) {
+        cfc_store_crash_point("commit:written");
+        set_durable(rocks, seq);
+        atomic_store(&rocks->unseen_size, SPACE_LOOK_EVERY_BYTES);
+    }
+    cfc_store_rocksdb_unpin(rocks);
+    return error;
+}
+
+/* ---- Scans, blobs -----------------------------------------------------------------------------
+ */
 
 static int
 scan_item(rocksdb_iterator_t *it, cfc_store_scan_fn fn, void *arg)
@@ -322,6 +556,9 @@ rocks_scan(struct cfc_store *store, const void *prefix, size_t prefix_size, cons
     char *text = NULL;
     int result = ensure_readable(rocks);
 
+    if (result == CONFCAST_OK) {
+        result = push_now(rocks);
+    }
     if (result != CONFCAST_OK) {
         return result;
     }
@@ -346,132 +583,6 @@ rocks_scan(struct cfc_store *store, const void *prefix, size_t prefix_size, cons
     return text != NULL ? error_of(rocks, "scanning", text) : result;
 }
 
-static void
-fill_batch(rocksdb_writebatch_t *writes, const struct cfc_store_batch *batch, uint64_t seq)
-{
-    char key[STORE_KEY_SIZE_MAX];
-    uint8_t seq_bytes[sizeof(uint64_t)];
-
-    cfc_put_u64(seq_bytes, seq);
-    for (size_t i = 0; i < batch->op_count; i++) {
-        const struct cfc_store_op *op = &batch->ops[i];
-        size_t key_size = table_key(key, 'k', op->bytes, op->key_size);
-
-        if (op->kind == CFC_STORE_DELETE) {
-            rocksdb_writebatch_delete(writes, key, key_size);
-        } else if (op->kind == CFC_STORE_PUT) {
-            const char *key_part = key;
-            const char *value_parts[2] = {(const char *)seq_bytes,
-                                          (const char *)op->bytes + op->key_size};
-            const size_t value_sizes[2] = {sizeof(seq_bytes), op->value_size};
-
-            rocksdb_writebatch_putv(writes, 1, &key_part, &key_size, 2, value_parts, value_sizes);
-        }
-    }
-    rocksdb_writebatch_put(writes, "s", 1, (const char *)seq_bytes, sizeof(seq_bytes));
-}
-
-/* Opens the database again after a failed write or sync: what is in its log then is durable.
- * CONFCAST_OK when that is everything up to `seq`. */
-static int
-settle(struct cfc_store_rocksdb *rocks, uint64_t seq)
-{
-    int error;
-
-    set_db(rocks, NULL);
-    error = ensure_readable(rocks);
-    if (error == CONFCAST_OK && !rocks->is_read_only) {
-        set_durable(rocks, atomic_load(&rocks->seq));
-        return atomic_load(&rocks->seq) >= seq ? CONFCAST_OK : CONFCAST_ERR_IO;
-    }
-    return error == CONFCAST_ERR_CORRUPT ? error : CONFCAST_ERR_IO;
-}
-
-static int
-rocks_settle(struct cfc_store *store)
-{
-    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
-
-    return settle(rocks, atomic_load(&rocks->seq));
-}
-
-static int
-write_batch(struct cfc_store_rocksdb *rocks, const struct cfc_store_batch *batch, uint64_t seq)
-{
-    rocksdb_writebatch_t *writes = rocksdb_writebatch_create();
-    char *text = NULL;
-    int settled;
-    int error;
-
-    stop_counting();
-    fill_batch(writes, batch, seq);
-    rocksdb_write(rocks->db, rocks->write_unsynced, writes, &text);
-    rocksdb_writebatch_destroy(writes);
-    if (text == NULL) {
-        return CONFCAST_OK;
-    }
-    error = error_of(rocks, "committing", text);
-    settled = settle(rocks, seq);
-    return settled == CONFCAST_ERR_IO ? error : settled;
-}
-
-static int
-rocks_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64_t *seq)
-{
-    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
-    uint64_t next_seq;
-    int error = ensure_readable(rocks);
-
-    if (error == CONFCAST_OK) {
-        error = cfc_store_check_compares(store, batch);
-    }
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    if (!cfc_store_batch_has_writes(batch)) {
-        *seq = atomic_load(&rocks->seq);
-        return CONFCAST_OK;
-    }
-    error = ensure_writable(rocks);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    cfc_store_crash_point("commit:compared");
-    next_seq = cfc_store_batch_seq(batch, atomic_load(&rocks->seq));
-    error = write_batch(rocks, batch, next_seq);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    cfc_store_crash_point("commit:staged");
-    atomic_store(&rocks->seq, next_seq);
-    *seq = next_seq;
-    return CONFCAST_OK;
-}
-
-/* The sequence is read before the sync begins, so that it covers nothing that came later. */
-static int
-rocks_sync(struct cfc_store *store)
-{
-    struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
-    rocksdb_t *db = cfc_store_rocksdb_pin(rocks);
-    uint64_t seq = atomic_load(&rocks->seq);
-    char *text = NULL;
-    int error = CONFCAST_OK;
-
-    if (db == NULL) {
-        return CONFCAST_ERR_IO;
-    }
-    rocksdb_flush_wal(db, 1, &text);
-    if (text != NULL) {
-        error = error_of(rocks, "syncing the log", text);
-    } else {
-        cfc_store_crash_point("commit:written");
-        set_durable(rocks, seq);
-    }
-    cfc_store_rocksdb_unpin(rocks);
-    return error;
-}
-
 static uint64_t
 rocks_seq(const struct cfc_store *store)
 {
@@ -492,7 +603,7 @@ rocks_piece_put(struct cfc_store *store, const void *key, size_t key_size, const
     char piece[STORE_KEY_SIZE_MAX];
     size_t piece_size = table_key(piece, 'p', key, key_size);
     char *text = NULL;
-    int error = ensure_writable(rocks);
+    int error = ensure_writable(rocks, size);
 
     if (error != CONFCAST_OK) {
         return error;
@@ -519,8 +630,12 @@ rocks_piece_delete(struct cfc_store *store, const void *key, size_t key_size)
     char piece[STORE_KEY_SIZE_MAX];
     size_t piece_size = table_key(piece, 'p', key, key_size);
     char *text = NULL;
-    int error = ensure_writable(rocks);
+    int error = ensure_writable(rocks, key_size);
 
+    /* The batch that lets go of the blob comes before, also in the log. */
+    if (error == CONFCAST_OK) {
+        error = push_now(rocks);
+    }
     if (error != CONFCAST_OK) {
         return error;
     }
@@ -538,11 +653,15 @@ rocks_close(struct cfc_store *store)
     struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
 
     set_db(rocks, NULL);
+    cfc_staged_clear(&rocks->staged);
+    cfc_staged_clear(&rocks->under_way);
     rocksdb_readoptions_destroy(rocks->read);
     rocksdb_writeoptions_destroy(rocks->write_unsynced);
     rocksdb_options_destroy(rocks->options);
     cfc_store_folder_close(&rocks->folder);
     pthread_cond_destroy(&rocks->unpinned);
+    pthread_mutex_destroy(&rocks->push_lock);
+    pthread_mutex_destroy(&rocks->staged_lock);
     pthread_mutex_destroy(&rocks->lock);
     free(rocks);
 }
@@ -586,45 +705,6 @@ static const struct cfc_store_ops rocks_ops = {
     .close = rocks_close,
 };
 
-/* Each guard of a batch is a lookup, most of them of keys that are not there: without filters each
- * would search every table whose range holds the key, so that a put grew dearer with the store. */
-static void
-set_table_options(rocksdb_options_t *options)
-{
-    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
-    rocksdb_cache_t *cache = rocksdb_cache_create_lru(BLOCK_CACHE_BYTES);
-
-    rocksdb_block_based_options_set_block_cache(table, cache);
-    rocksdb_block_based_options_set_filter_policy(
-        table, rocksdb_filterpolicy_create_bloom_full(FILTER_BITS_PER_KEY));
-    /* Both take what they need from `table`: the policy itself, a reference to the cache. */
-    rocksdb_options_set_block_based_table_factory(options, table);
-    rocksdb_cache_destroy(cache);
-    rocksdb_block_based_options_destroy(table);
-}
-
-static void
-set_options(struct cfc_store_rocksdb *rocks)
-{
-    rocksdb_options_set_create_if_missing(rocks->options, 1);
-    rocksdb_options_set_paranoid_checks(rocks->options, 1);
-    rocksdb_options_set_wal_recovery_mode(rocks->options, WAL_TOLERATE_TORN_TAIL);
-    /* One write() per sync, not one per batch: what is staged may be lost until then anyway. */
-    rocksdb_options_set_manual_wal_flush(rocks->options, 1);
-    rocksdb_options_set_write_buffer_size(rocks->options, WRITE_BUFFER_BYTES);
-    /* Guards look for absent keys among those that no table holds yet, too. */
-    rocksdb_options_set_memtable_prefix_bloom_size_ratio(rocks->options, MEMTABLE_FILTER_SHARE);
-    rocksdb_options_set_memtable_whole_key_filtering(rocks->options, 1);
-    set_table_options(rocks->options);
-    rocksdb_options_set_max_open_files(rocks->options, 256);
-    rocksdb_options_set_keep_log_file_num(rocks->options, 2);
-    /* Its own log file lies on the same disk, and this version asserts when a line follows one that
-     * a full disk refused.  What fails reaches us as a status anyway. */
-    rocksdb_options_set_info_log_level(rocks->options, INFO_LOG_FATAL);
-    rocksdb_options_set_stats_dump_period_sec(rocks->options, 0);
-    rocksdb_readoptions_set_verify_checksums(rocks->read, 1);
-}
-
 int
 cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct cfc_store **store)
 {
@@ -636,6 +716,9 @@ cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct cfc
     }
     rocks->base.ops = &rocks_ops;
     pthread_mutex_init(&rocks->lock, NULL);
+    pthread_mutex_init(&rocks->staged_lock, NULL);
+    pthread_mutex_init(&rocks->push_lock, NULL);
+    atomic_store(&rocks->unseen_size, SPACE_LOOK_EVERY_BYTES);
     pthread_cond_init(&rocks->unpinned, NULL);
     rocks->folder.lock_fd = -1;
     rocks->folder.log = config->log;
@@ -645,7 +728,7 @@ cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct cfc
     rocks->options = rocksdb_options_create();
     rocks->write_unsynced = rocksdb_writeoptions_create();
     rocks->read = rocksdb_readoptions_create();
-    set_options(rocks);
+    cfc_store_rocksdb_set_options(rocks->options, rocks->read);
     if (strlen(config->path) >= sizeof(rocks->folder.path)) {
         error = CONFCAST_ERR_INVALID;
         goto err_close;

@@ -11,6 +11,7 @@
 
 #include "controlplane/store/folder.h"
 #include "controlplane/store/internal.h"
+#include "controlplane/store/staged.h"
 
 struct cfc_store_rocksdb {
     struct cfc_store base;
@@ -25,8 +26,21 @@ struct cfc_store_rocksdb {
     pthread_mutex_t lock;  /* guards what follows, the floor, and changes of `db` */
     pthread_cond_t unpinned;
     unsigned pin_count;
-    bool has_checkpoint; /* a backup is under way */
+    bool has_checkpoint;       /* a backup is under way */
+    atomic_size_t unseen_size; /* bytes of writes since somebody looked at the free space */
+    /* Batches that the database lacks: those of the next write, and those that are being written.
+     * Whoever writes them holds push_lock throughout, which also guards the last two (opening sets
+     * them, while nobody has the database); staged_lock is held for moments only, and is taken
+     * within push_lock. */
+    pthread_mutex_t push_lock;
+    pthread_mutex_t staged_lock;
+    struct cfc_staged staged;
+    struct cfc_staged under_way;
+    uint64_t written_seq; /* last batch that the database has */
+    bool is_broken;       /* a write failed: none until it is settled */
 };
+
+void cfc_store_rocksdb_set_options(rocksdb_options_t *options, rocksdb_readoptions_t *read);
 
 /* The error of a sentence of RocksDB, which is logged and freed. */
 int cfc_store_rocksdb_error(const struct cfc_store_folder *folder, const char *what, char *text);

@@ -532,6 +532,7 @@ static void
 what_is_staged_is_seen_at_once_and_durable_by_one_sync_for_all(void)
 {
     struct temp_dir dir = temp_dir_make();
+    struct cfc_store_value value;
     struct cfc_store *store;
     uint64_t seq = 0;
     uint64_t n;
@@ -547,11 +548,124 @@ what_is_staged_is_seen_at_once_and_durable_by_one_sync_for_all(void)
     CU_ASSERT_EQUAL(sync_count, 0);
     CU_ASSERT_EQUAL(get_u64(store, "a", &n), CONFCAST_OK);
     CU_ASSERT_EQUAL(n, 10);
+    CU_ASSERT_EQUAL_FATAL(cfc_store_get(store, "a", 1, &value), CONFCAST_OK);
+    CU_ASSERT_EQUAL(value.mod_seq, 11);
+    cfc_store_value_free(&value);
     CU_ASSERT_EQUAL(cfc_store_seq(store), 11);
     CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 1);
     CU_ASSERT_EQUAL(cfc_store_sync(store), CONFCAST_OK);
     CU_ASSERT_EQUAL(sync_count, 1);
     CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 11);
+    cfc_store_close(store);
+    temp_dir_remove(&dir);
+}
+
+static int
+add_number(void *arg, const struct cfc_store_item *item)
+{
+    uint64_t *sum = arg;
+
+    *sum += cfc_get_u64(item->value);
+    return 0;
+}
+
+static void
+scans_see_what_is_staged_and_deletions_too(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    struct cfc_store_batch batch;
+    struct cfc_store *store;
+    uint64_t sum = 0;
+    uint64_t seq = 0;
+    uint64_t n = 5;
+
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(put_bytes(store, "n/gone", &n, sizeof(n)), CONFCAST_OK);
+    CU_ASSERT_EQUAL(put_bytes(store, "n/old", &n, sizeof(n)), CONFCAST_OK);
+    cfc_store_batch_init(&batch);
+    cfc_store_delete(&batch, "n/gone", 6);
+    CU_ASSERT_EQUAL(cfc_store_stage(store, &batch, &seq), CONFCAST_OK);
+    cfc_store_batch_clear(&batch);
+    CU_ASSERT_EQUAL(get_u64(store, "n/gone", &n), CONFCAST_ERR_NOT_FOUND);
+    n = 20;
+    CU_ASSERT_EQUAL(stage_bytes(store, "n/new", &n, sizeof(n), &seq), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_store_scan(store, "n/", 2, NULL, 0, add_number, &sum), CONFCAST_OK);
+    CU_ASSERT_EQUAL(sum, 25);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 2);
+    CU_ASSERT_EQUAL(cfc_store_sync(store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 4);
+    cfc_store_close(store);
+    temp_dir_remove(&dir);
+}
+
+static void
+much_that_is_staged_is_written_before_a_sync_and_lost_by_none(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    static uint8_t big[1000 * 1000];
+    struct cfc_store_value value;
+    struct cfc_store *store;
+    uint64_t seq = 0;
+    char key[16];
+
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    for (int i = 0; i < 10; i++) {
+        snprintf(key, sizeof(key), "big%d", i);
+        memset(big, i, sizeof(big));
+        CU_ASSERT_EQUAL(stage_bytes(store, key, big, sizeof(big), &seq), CONFCAST_OK);
+    }
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 0);
+    CU_ASSERT_EQUAL(cfc_store_sync(store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 10);
+    cfc_store_close(store);
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    for (int i = 0; i < 10; i++) {
+        snprintf(key, sizeof(key), "big%d", i);
+        CU_ASSERT_EQUAL_FATAL(cfc_store_get(store, key, strlen(key), &value), CONFCAST_OK);
+        CU_ASSERT_EQUAL(value.size, sizeof(big));
+        CU_ASSERT_EQUAL(value.bytes[value.size - 1], i);
+        CU_ASSERT_EQUAL(value.mod_seq, (uint64_t)i + 1);
+        cfc_store_value_free(&value);
+    }
+    cfc_store_close(store);
+    temp_dir_remove(&dir);
+}
+
+/* The log may reach the disk at any time, up to any record. */
+static void
+a_blob_goes_after_the_batch_that_lets_go_of_it(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    const struct cfc_digest digest = {.bytes = {1}};
+    static const struct cfc_digest other = {.bytes = {2}};
+    static uint8_t big[3 << 20];
+    struct cfc_store *store;
+    uint64_t size;
+    uint64_t n = 1;
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct cfc_store_batch batch;
+        uint64_t seq;
+
+        cfc_store_batch_init(&batch);
+        cfc_store_delete(&batch, "owner", 5);
+        if (open_at(dir.path, &store) == CONFCAST_OK &&
+            cfc_store_put_blob(store, &digest, "abc", 3) == CONFCAST_OK &&
+            put_bytes(store, "owner", &n, sizeof(n)) == CONFCAST_OK &&
+            cfc_store_stage(store, &batch, &seq) == CONFCAST_OK &&
+            cfc_store_delete_blob(store, &digest) == CONFCAST_OK &&
+            cfc_store_put_blob(store, &other, big, sizeof(big)) == CONFCAST_OK) {
+            kill(getpid(), SIGKILL);
+        }
+        _exit(1);
+    }
+    waitpid(child, &status, 0);
+    CU_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_store_blob_size(store, &digest, &size), CONFCAST_ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(get_u64(store, "owner", &n), CONFCAST_ERR_NOT_FOUND);
     cfc_store_close(store);
     temp_dir_remove(&dir);
 }
@@ -687,7 +801,7 @@ static void
 kill_at_every_point_keeps_what_was_acknowledged_and_nothing_half_done(void)
 {
     static const char *const points[] = {"blob:piece", "blob:complete", "commit:compared",
-                                         "commit:written"};
+                                         "commit:pushed", "commit:written"};
 
     for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
         for (int after = 0; after < 4; after++) {
@@ -728,6 +842,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_disk_that_fills_up_within_a_commit_loses_nothing_acknowledged),
     CFC_CASE(every_commit_is_synced_and_takes_the_blobs_before_it_along),
     CFC_CASE(what_is_staged_is_seen_at_once_and_durable_by_one_sync_for_all),
+    CFC_CASE(scans_see_what_is_staged_and_deletions_too),
+    CFC_CASE(much_that_is_staged_is_written_before_a_sync_and_lost_by_none),
+    CFC_CASE(a_blob_goes_after_the_batch_that_lets_go_of_it),
     CFC_CASE(a_failed_sync_makes_nothing_durable_until_it_is_settled),
     CFC_CASE(a_failing_sync_is_an_error_and_a_later_commit_works_on_new_files),
     CFC_CASE(kill_at_every_point_keeps_what_was_acknowledged_and_nothing_half_done),
