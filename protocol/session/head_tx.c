@@ -171,7 +171,8 @@ cfc_head_tx_put(struct cfc_head_tx *ht, const struct cfc_frame *frame, const str
     s->holders = 0;
     unschedule(ht, slot);
     s->is_stop = head->kind != CFC_HEAD_NORMAL;
-    s->is_for_many = !head->inlined.is_present && fleet_size > CFC_HEAD_FOLLOWERS_MAX;
+    s->is_for_many =
+        !s->is_stop && !head->inlined.is_present && fleet_size > CFC_HEAD_FOLLOWERS_MAX;
     schedule(ht, slot, 0, now_ns);
     return CONFCAST_OK;
 }

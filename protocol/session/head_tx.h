@@ -2,15 +2,15 @@
  *
  * A new head is sent at once and then repeated 0.3, 10, 50 and 250 ms later, so that a single lost
  * frame costs little of the content that follows, and not a FRESH period.  In a fleet of more than
- * CFC_HEAD_FOLLOWERS_MAX, a head whose content does not ride in it is repeated three times while
- * receivers that lost it still keep what came since (early_rx.h), as CONTENT is: after 0.3, 1
- * and 2.5 ms, or 24, 72 and 144 frames when those take less.  Of 1,000 receivers that lose 1 % one
- * in ten contents finds one that lost two sendings, who then asks for all of the content that came
- * before the third, by unicast; of a million, a hundred do.  First sendings go before every repeat,
- * and among them heads that take something back (disabled, deleted, rolled back) before all others:
- * the sender sends those before anything else it has.  A small fleet tells when repeats are of no
- * use: once all consumers that ever reported on the scope have said what became of the version, its
- * head rests.
+ * CFC_HEAD_FOLLOWERS_MAX, a head that takes nothing back and whose content does not ride in it is
+ * repeated three times while receivers that lost it still keep what came since (early_rx.h), as
+ * CONTENT is: after 0.3, 1 and 2.5 ms, or 24, 72 and 144 frames when those take less.  Of 1,000
+ * receivers that lose 1 % one in ten contents finds one that lost two sendings, who then asks for
+ * all of the content that came before the third, by unicast; of a million, a hundred do.  First
+ * sendings go before every repeat, and among them heads that take something back (disabled,
+ * deleted, rolled back) before all others: the sender sends those before anything else it has.  A
+ * small fleet tells when repeats are of no use: once all consumers that ever reported on the scope
+ * have said what became of the version, its head rests.
  *
  * It does not judge whether a content is held.  One thread owns it. */
 #ifndef CFC_SESSION_HEAD_TX_H
