@@ -1,10 +1,10 @@
 /* Loads a store with small puts over many connections from one thread, and says how many per second
  * were answered.
  *
- *   puts_load confcastd|confcastd-floor|etcd-json|etcd-grpc PORT CONNECTIONS STREAMS SECONDS SIZE
- * KEYS
+ *   puts_load confcastd|confcastd-floor|etcd-json|etcd-grpc|etcd-get PORT CONNECTIONS STREAMS
+ *             SECONDS SIZE KEYS
  *
- * A client is a connection with one request in flight (no pipelining); with etcd-grpc a connection
+ * A client is a connection with one request in flight (no pipelining); over gRPC a connection
  * carries STREAMS of them, as gRPC clients do.  Each puts a document of SIZE bytes under the next
  * of KEYS names.  Requests are made before the clock starts, answers are read no further than is
  * needed to know that they are whole and a success, so that the generator costs the same for each
@@ -14,10 +14,12 @@
  * shows what HTTP alone costs.  etcd-json: POST /v3/kv/put of etcd's HTTP gateway.
  * etcd-grpc: etcdserverpb.KV/Put over HTTP/2 (RFC 9113) by hand: headers without state (RFC 7541
  * section 6.2.2), and a put has succeeded when its stream brought a message before it ended (an
- * error brings trailers alone).
+ * error brings trailers alone).  etcd-get: KV/Range of what etcd-grpc has put under these names, by
+ * what the server holds (serializable, the cheapest kind); an answer without the document ends it.
  *
- * Prints one line: {"puts":n,"us":n,"p50_us":n,"p99_us":n,"cpu_us":n}, cpu_us being the generator's
- * own.  Any other answer than a success ends it with exit code 1. */
+ * Prints one line, "puts" being the requests of any mode:
+ * {"puts":n,"us":n,"p50_us":n,"p99_us":n,"cpu_us":n}, cpu_us being the generator's own.  Any other
+ * answer than a success ends it with exit code 1. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -57,7 +59,8 @@ enum mode {
     MODE_CONFCASTD,
     MODE_FLOOR,
     MODE_ETCD_JSON,
-    MODE_ETCD_GRPC
+    MODE_ETCD_GRPC,
+    MODE_ETCD_GET
 };
 
 struct request {
@@ -70,11 +73,12 @@ struct client {
     uint32_t next_stream;
     size_t input_size;
     uint64_t sent_ns[STREAMS_MAX]; /* of stream 2 n + 1 in slot n % STREAMS_MAX; HTTP/1.1: slot 0 */
-    bool has_message[STREAMS_MAX]; /* gRPC: the stream brought one */
+    bool has_message[STREAMS_MAX]; /* gRPC: the stream brought one that is large enough */
     uint8_t input[INPUT_SIZE];
 };
 
 static enum mode mode;
+static size_t answer_min = 5; /* gRPC: larger messages are a success */
 static struct request *requests;
 static size_t request_count;
 static size_t request_idx;
@@ -87,6 +91,12 @@ die(const char *what)
 {
     fprintf(stderr, "puts_load: %s: %s\n", what, strerror(errno));
     exit(1);
+}
+
+static bool
+is_grpc(void)
+{
+    return mode == MODE_ETCD_GRPC || mode == MODE_ETCD_GET;
 }
 
 /* ---- Requests ---------------------------------------------------------------------------------
@@ -142,7 +152,7 @@ put_string(uint8_t *p, const char *text)
     return n + size;
 }
 
-/* HEADERS and DATA of one put; the stream's number is filled in when it is sent. */
+/* HEADERS and DATA of one put or get; the stream's number is filled in when it is sent. */
 static size_t
 make_grpc(uint8_t *p, const char *key, const char *document)
 {
@@ -154,7 +164,8 @@ make_grpc(uint8_t *p, const char *key, const char *document)
     headers[n++] = 0x83; /* :method POST */
     headers[n++] = 0x86; /* :scheme http */
     headers[n++] = 0x04; /* :path */
-    n += put_string(headers + n, "/etcdserverpb.KV/Put");
+    n += put_string(headers + n,
+                    mode == MODE_ETCD_GET ? "/etcdserverpb.KV/Range" : "/etcdserverpb.KV/Put");
     headers[n++] = 0x01; /* :authority */
     n += put_string(headers + n, "127.0.0.1");
     headers[n++] = 0x0f; /* content-type */
@@ -168,10 +179,15 @@ make_grpc(uint8_t *p, const char *key, const char *document)
     data = headers + n;
     message = data + FRAME_HEADER_SIZE + 5;
     n = 0;
-    message[n++] = 0x0a; /* PutRequest.key */
+    message[n++] = 0x0a; /* PutRequest.key, RangeRequest.key */
     n += put_string(message + n, key);
-    message[n++] = 0x12; /* PutRequest.value */
-    n += put_string(message + n, document);
+    if (mode == MODE_ETCD_GET) {
+        message[n++] = 0x38; /* RangeRequest.serializable */
+        message[n++] = 1;
+    } else {
+        message[n++] = 0x12; /* PutRequest.value */
+        n += put_string(message + n, document);
+    }
     put_frame_header(data, 5 + n, FRAME_DATA, FLAG_END_STREAM, 0);
     message[-5] = 0;
     message[-4] = 0;
@@ -222,8 +238,8 @@ make_requests(size_t size, size_t count)
     request_count = count;
     for (size_t i = 0; i < count; i++) {
         snprintf(key, sizeof(key), "bench/service/s%zu", i);
-        requests[i].size = mode == MODE_ETCD_GRPC ? make_grpc((uint8_t *)buffer, key, document)
-                                                  : make_http(buffer, key, document, i);
+        requests[i].size = is_grpc() ? make_grpc((uint8_t *)buffer, key, document)
+                                     : make_http(buffer, key, document, i);
         requests[i].bytes = malloc(requests[i].size);
         if (requests[i].bytes == NULL || requests[i].size >= sizeof(buffer)) {
             die("memory");
@@ -250,7 +266,7 @@ put_next(struct client *c)
     struct request *r = &requests[request_idx++ % request_count];
     uint32_t stream = c->next_stream;
 
-    if (mode == MODE_ETCD_GRPC) {
+    if (is_grpc()) {
         uint8_t *p = (uint8_t *)r->bytes;
         size_t data = FRAME_HEADER_SIZE + ((size_t)p[1] << 8 | p[2]);
 
@@ -325,12 +341,12 @@ on_frame(struct client *c, uint8_t type, uint8_t flags, uint32_t stream, const u
         }
         break;
     case FRAME_DATA:
-        c->has_message[slot] = c->has_message[slot] || size > 5;
+        c->has_message[slot] = c->has_message[slot] || size > answer_min;
         break;
     case FRAME_HEADERS:
         if ((flags & FLAG_END_STREAM) != 0) {
             if (!c->has_message[slot]) {
-                die("a put was refused");
+                die("a request was refused");
             }
             count_put(c, slot);
         }
@@ -378,7 +394,7 @@ on_input(struct client *c)
         die("the connection ended");
     }
     c->input_size += (size_t)got;
-    if (mode != MODE_ETCD_GRPC) {
+    if (!is_grpc()) {
         if (http_answer(c) > 0) {
             c->input_size = 0;
             count_put(c, 0);
@@ -413,7 +429,7 @@ connect_client(uint16_t port)
         die("connect");
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (mode == MODE_ETCD_GRPC) {
+    if (is_grpc()) {
         /* No settings of ours, and a receive window that needs no updates. */
         send_all(c, preface, sizeof(preface) - 1);
     }
@@ -474,7 +490,8 @@ run(int epoll, uint64_t until_ns)
 static bool
 parse_mode(const char *word)
 {
-    static const char *const words[] = {"confcastd", "confcastd-floor", "etcd-json", "etcd-grpc"};
+    static const char *const words[] = {"confcastd", "confcastd-floor", "etcd-json", "etcd-grpc",
+                                        "etcd-get"};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(word, words[i]) == 0) {
@@ -496,12 +513,14 @@ main(int argc, char **argv)
         n[i - 2] = strtoul(argv[i], NULL, 10);
     }
     if (argc != 8 || !parse_mode(argv[1]) || n[0] == 0 || n[0] > 65535 || n[1] == 0 ||
-        n[1] > CLIENTS_MAX || n[2] == 0 || n[2] > STREAMS_MAX ||
-        (n[2] > 1 && mode != MODE_ETCD_GRPC) || n[3] == 0 || n[4] < 32 || n[4] > 4096 ||
-        n[5] == 0) {
-        fprintf(stderr, "usage: puts_load confcastd|confcastd-floor|etcd-json|etcd-grpc PORT "
-                        "CONNECTIONS STREAMS SECONDS SIZE KEYS\n");
+        n[1] > CLIENTS_MAX || n[2] == 0 || n[2] > STREAMS_MAX || (n[2] > 1 && !is_grpc()) ||
+        n[3] == 0 || n[4] < 32 || n[4] > 4096 || n[5] == 0) {
+        fprintf(stderr, "usage: puts_load confcastd|confcastd-floor|etcd-json|etcd-grpc|etcd-get "
+                        "PORT CONNECTIONS STREAMS SECONDS SIZE KEYS\n");
         return 2;
+    }
+    if (mode == MODE_ETCD_GET) {
+        answer_min = n[4];
     }
     make_requests(n[4], n[5]);
     begin_ns = cfc_bench_now_ns();

@@ -22,16 +22,22 @@ class Context:
         self.wanted = [name.partition("/") for name in wanted]
         self.row = None  # the name of the one that is being measured
         self.is_verbose = is_verbose
-        self.not_measured = []
+        self.notes = []  # (row, text)
+        self.left_out = []  # (row, case, why)
         self._topology = None
 
     def rounds(self, quick, full):
         """How often to repeat."""
         return quick if self.quick else full
 
+    def wanted_of(self, row):
+        """What cases of a row the command line names; none: all."""
+        cases = [part for name, _, part in self.wanted if fnmatch.fnmatch(row, name)]
+        return [] if "" in cases else cases
+
     def wants(self, case):
         """Whether the command line left this case in: NAME/CASE measures only the cases that contain CASE."""
-        cases = [part for name, _, part in self.wanted if fnmatch.fnmatch(self.row, name)]
+        cases = self.wanted_of(self.row)
         return not cases or any(part in case for part in cases)
 
     def program(self, name):
@@ -76,8 +82,13 @@ class Context:
 
     def note(self, text):
         """Says what was not measured, or not in full."""
-        if text not in self.not_measured:
-            self.not_measured.append(text)
+        if (self.row, text) not in self.notes:
+            self.notes.append((self.row, text))
+
+    def leave_out(self, case, why):
+        """Says that a case was not measured."""
+        if (self.row, case, why) not in self.left_out:
+            self.left_out.append((self.row, case, why))
 
     def log(self, text):
         if self.is_verbose:

@@ -3,19 +3,18 @@
 What is recorded of a run lies beside it in docs/performance.jsonl.  In the text, blocks between <!-- figures ... --> and <!-- end --> are written
 from that, and so are the pictures; perf/run --doc does both, and a test holds all of it against the recorded lines.  Blocks:
 
-  machine                    what it was measured on, and what was not measured
+  machine                    what it was measured on, which rows at which commit and when, and what was not measured
   goals                      every line of the table that has a goal
   lines ROW [CASE]           the lines of a row, of the cases that contain CASE
   sides ROW FIGURE STAT [CASE]   one line per side, one column per case; in brackets ours / that side
   curve NAME                 a picture"""
 
-import dataclasses
 import json
 import os
 import re
 
-from harness import machine, svg, table
-from harness.table import TableLine, goal_text, number, spread_text
+from harness import machine, results, svg, table
+from harness.table import goal_text, line_from, number, spread_text
 from harness.topology import PERF
 
 DOCS = os.path.join(os.path.dirname(PERF), "docs")
@@ -27,15 +26,23 @@ BLOCK = re.compile(r"<!-- figures ([^\n]*?) -->\n(.*?)<!-- end -->", re.S)
 MEASURED = re.compile(r"(?<![\w.])\d[\d,.]*\s?(?:ms|us|µs|ns|Mbit/s|Gbit/s|MB/s|GB/s|Mpps|cycles|×|x the|times)(?!\w)")
 
 
+RUN = ("commit", "quick", "at", "load")  # of a row's record: when its lines were measured
+
+
 class Record:
-    """What is recorded: the machine, rows, lines of the table, and what was not measured."""
+    """What is recorded: the machine, lines of the table and the run that each is from, and what was not measured."""
 
     def __init__(self, records):
-        self.machine = next(r for r in records if r["kind"] == "machine")
-        self.rows = {r["row"]: r for r in records if r["kind"] == "row"}
-        names = {field.name for field in dataclasses.fields(TableLine)}
-        self.lines = [TableLine(**{key: value for key, value in r.items() if key in names}) for r in records if r["kind"] == "line"]
-        self.not_measured = [r["text"] for r in records if r["kind"] == "not measured"]
+        def of(kind):
+            return [r for r in records if r["kind"] == kind]
+
+        self.machine = of("machine")[0]
+        self.lines = [line_from(r) for r in of("line")]
+        self.runs = {}  # {(commit, is it quick): {row: {case: (at, load)}}}
+        for r in of("line"):
+            cases = self.runs.setdefault((r["commit"], r["quick"]), {}).setdefault(r["row"], {})
+            cases[r["case"]] = (r["at"], r["load"])
+        self.not_measured = results.not_measured(of("note"), of("left out"), {(line.row, line.case) for line in self.lines})
 
     def of(self, row, case=""):
         return [line for line in self.lines if line.row == row and case in line.case]
@@ -51,30 +58,25 @@ class Record:
         return None
 
 
-def load(path):
-    with open(path, encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def merge(paths):
-    """Records of several runs: of each case of a row the last from a row that did not fail, and the machine of the last run."""
-    rows, cases, about, notes = {}, {}, None, []
-    for path in paths:
-        records = load(path)
-        about = next((r for r in records if r["kind"] == "machine"), about)
-        good = {r["row"]: r for r in records if r["kind"] == "row" and not r["error"]}
-        rows.update(good)
-        fresh = {}
+def merge(runs):
+    """The records of several runs as those of one: of each case of a row the last from a row that did not fail.  They have to be of one machine."""
+    about, rows, notes, left_out = None, {}, {}, []
+    for records in runs:
         for record in records:
-            if record["kind"] == "line" and record["row"] in good:
-                fresh.setdefault((record["row"], record["case"]), []).append(record)
-        cases.update(fresh)
-        for record in records:
-            if record["kind"] == "not measured":
-                notes = [note for note in notes if note["text"] != record["text"]] + [record]
-    lines = [line for name in rows for (row, _), found in cases.items() if row == name for line in found]
-    notes = [note for note in notes if not any(note["text"].startswith(f"{row}: {case} (") for row, case in cases)]
-    return [about, *rows.values(), *lines, *notes]
+            if record["kind"] == "machine":
+                if about and machine.hardware_text(record) != machine.hardware_text(about):
+                    raise SystemExit("perf/run: these results are of different machines, packages or builds")
+                about = record
+        for row, lines, said, missing in results.row_parts(records):
+            name, fresh = row["row"], {}
+            for line in lines:
+                fresh.setdefault(line["case"], []).append({**line, **{key: row[key] for key in RUN}})
+            # Measured as a whole it replaces what was there, else only its cases.
+            rows[name] = {**(rows.get(name, {}) if row["wanted"] else {}), **fresh}
+            notes[name] = (notes.get(name, []) if row["wanted"] else []) + said
+            left_out = [r for r in left_out if r["row"] != name or row["wanted"]] + missing
+    lines = [line for cases in rows.values() for found in cases.values() for line in found]
+    return [about, *lines, *(note for said in notes.values() for note in said), *left_out]
 
 
 def markdown(headings, rows):
@@ -82,9 +84,15 @@ def markdown(headings, rows):
 
 
 def block_machine(record):
-    text = machine.text(record.machine).replace("\n", "  \n")
-    quick = sorted(name for name, row in record.rows.items() if row["quick"])
-    told = [f"Measured with `--quick`: {', '.join(quick)}."] if quick else []
+    text = machine.hardware_text(record.machine).replace("\n", "  \n")
+    told = []
+    for (commit, is_quick), rows in record.runs.items():
+        marks = [mark for cases in rows.values() for mark in cases.values()]
+        names = [name if len(cases) == len({line.case for line in record.of(name)}) else f"{name} ({'; '.join(cases)})"
+                 for name, cases in sorted(rows.items())]
+        begin, end = min(at for at, _ in marks), max(at for at, _ in marks)
+        told.append(f"Measured at commit {commit} with `perf/run{' --quick' if is_quick else ''}`, rows begun between {begin} and {end} UTC, load "
+                    f"before them at most {max(load for _, load in marks):g}: {', '.join(names)}.")
     told += [f"Not measured: {note}." for note in record.not_measured]
     return text + "\n" + "".join(f"\n- {line}" for line in told) + "\n"
 
@@ -108,10 +116,18 @@ def block_lines(record, row, case=""):
     return markdown(headings, rows)
 
 
+def in_order(cases):
+    """Those that begin with a number by their numbers: a page may join them from several runs."""
+    cases = list(cases)
+    if all(case[:1].isdigit() for case in cases):
+        cases.sort(key=lambda case: [float(word) for word in re.findall(r"\d+(?:\.\d+)?", case.replace(",", ", "))])
+    return cases
+
+
 def block_sides(record, row, figure, stat, case=""):
     figure = figure.replace("_", " ")
     lines = [line for line in record.of(row, case) if (line.figure, line.stat) == (figure, stat)]
-    cases = list(dict.fromkeys(line.case for line in lines))
+    cases = in_order(dict.fromkeys(line.case for line in lines))
     sides = ["ours"] + list(dict.fromkeys(line.other for line in lines if line.other))
     rows = []
     for side in sides:
@@ -192,14 +208,14 @@ def loose_figures(text):
 
 def write_all(paths):
     """Records these results and writes the page and its pictures from them."""
-    records = merge(paths)
+    records = merge([results.load(path) for path in paths])
     with open(RECORD, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(r) + "\n" for r in records)
     write_page()
 
 
 def write_page():
-    record = Record(load(RECORD))
+    record = Record(results.load(RECORD))
     with open(PAGE, encoding="utf-8") as file:
         text = file.read()
     with open(PAGE, "w", encoding="utf-8") as file:

@@ -34,6 +34,11 @@ PACKAGES = ("dpdk", "etcd-server", "libisal2", "libnorm1", "libpgm-5.3-0", "libs
             "uftp")
 
 
+def load():
+    """How many wanted a processor in the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
 def describe(build):
     """As one record of the results."""
     cpu = re.search(r"model name\s*: (.*)", read("/proc/cpuinfo"))
@@ -47,7 +52,7 @@ def describe(build):
         "cpu": cpu.group(1) if cpu else platform.machine(), "cores": os.cpu_count(), "mhz": round(float(mhz.group(1))) if mhz else None,
         "memory_mib": int(memory.group(1)) // 1024 if memory else None, "huge_pages": int(huge.group(1)) if huge else 0,
         "system": system.group(1) if system else "", "kernel": platform.release(), "compiler": first_line(["cc", "--version"], r"\d+\.\d+\.\d+"),
-        "load_before": [round(x, 2) for x in os.getloadavg()], "commit": commit or None, "packages": packages(PACKAGES),
+        "load_before": load(), "commit": commit or None, "packages": packages(PACKAGES),
         "build_type": build_type(build),
     }
 
@@ -59,8 +64,12 @@ def build_type(build):
     return " ".join(match.group(1) for match in found.values() if match)
 
 
-def text(machine):
+def hardware_text(machine):
+    """What runs of one page have in common."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return (f"{machine['cores']} cores of {machine['cpu']} at {machine['mhz']} MHz, {machine['memory_mib']} MiB, {machine['huge_pages']} huge pages; "
-            f"{machine['system']}, kernel {machine['kernel']}, cc {machine['compiler']}, build {machine['build_type']}; "
-            f"load before {machine['load_before'][0]}, commit {machine['commit']}\n{versions}")
+            f"{machine['system']}, kernel {machine['kernel']}, cc {machine['compiler']}, build {machine['build_type']}\n{versions}")
+
+
+def text(machine):
+    return f"{hardware_text(machine)}\nload before {machine['load_before']}, commit {machine['commit']}"

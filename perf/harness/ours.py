@@ -149,6 +149,8 @@ class BenchFleet(fleets.Fleet):
         self.relay = None
         self.tails = []
         self.memory = None
+        self.starts = 0
+        self.released_at = 0.0
         if not is_on_disk:
             self.memory = tempfile.mkdtemp(prefix="confcast-perf-", dir="/dev/shm")
             for consumer in self.consumers:
@@ -191,6 +193,8 @@ class BenchFleet(fleets.Fleet):
 
     def run_consumers(self, count):
         """Starts or ends agents until the first `count` run and serve what is published."""
+        self.starts += 1
+        version = self.publish(f'{{"start":{self.starts}}}')[2]  # those that join need not fetch the last big object
         for number, consumer in enumerate(self.consumers):
             if number < count and consumer.process is None:
                 consumer.start()
@@ -198,11 +202,8 @@ class BenchFleet(fleets.Fleet):
                 self.topology.stop(consumer.process)
                 consumer.process = None
         self.active = self.consumers[:count]
-        if not os.path.exists(os.path.join(self.folder, "published")):
-            self.publish('{"a":1}')
-            with open(os.path.join(self.folder, "published"), "w", encoding="ascii"):
-                pass
-        fleets.wait_until("the first version", lambda: all(c.events("applied") for c in self.active), APPLY_TIMEOUT_S)
+        fleets.wait_until("the first version", lambda: all(any(event["version"] == version for event in c.events("applied")) for c in self.active),
+                          APPLY_TIMEOUT_S)
         for tail in self.tails:
             tail.file.close()
         self.tails = [Tail(consumer.events_path) for consumer in self.active]
@@ -222,7 +223,9 @@ class BenchFleet(fleets.Fleet):
         return self.request("PUT", f"/v1/config/{scope or self.scope}", body)
 
     def release(self, body='{"action":"promote"}', scope=None):
-        return self.request("POST", f"/v1/release/{scope or self.scope}", body)
+        answer = self.request("POST", f"/v1/release/{scope or self.scope}", body)
+        self.released_at = time.monotonic()
+        return answer
 
     def publish(self, body):
         """(unix ns before the promotion was asked for, unix ns after its answer, its version)"""
@@ -258,8 +261,8 @@ class BenchFleet(fleets.Fleet):
             raise RowError(f"{consumer.id} holds something else than what was put")
 
     def sent_for_changes(self):
-        """{kind: (frames, Ethernet bytes)} that the engine has sent for changes, after it had time to tell."""
-        time.sleep(TOLD_EVERY_S)
+        """{kind: (frames, Ethernet bytes)} that the engine has sent for changes, when it has had time to tell."""
+        time.sleep(max(0.0, self.released_at + TOLD_EVERY_S - time.monotonic()))
         text = self.topology.run(self.topology.sender, ["curl", "-s", f"http://{METRICS}/metrics"])
 
         def counters(what):

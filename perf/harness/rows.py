@@ -35,13 +35,15 @@ class Figure:
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """One measurement of one side.  `spread` is (lowest, highest) where the value stands for several rounds of a program;
-    `ratio` is (median, lowest, highest) of ours / this side where the program that took the turns itself said so."""
+    `ratio` is (median, lowest, highest) of ours / this side where the program that took the turns itself said so.
+    `turn` numbers the rounds in which sides took turns, where not every side has a sample of each."""
     case: str
     figure: str
     side: str
     value: float
     spread: tuple = None
     ratio: tuple = None
+    turn: int = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +168,8 @@ def samples_of(printed, pick="", limits=(), rename=str):
 
 
 def stat_of(values, stat):
-    """median, mean, min, max, or pN: the value below which N percent lie."""
+    """median, mean, min, max, or pN: the least value that more than N percent of the values do not exceed, one that was measured: of 200
+    values p99 is the second largest, of 100 and less the largest."""
     if stat == "median":
         return statistics.median(values)
     if stat == "mean":

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from harness.rows import OURS, Sample, stat_of
+from harness.rows import OURS, stat_of
 
 PARTS = 5  # into which a run is cut to say how much a ratio differs within it
 
@@ -29,25 +29,44 @@ class TableLine:
         return "/".join([self.row, self.case, self.figure, self.stat, self.other or ""])
 
 
+def line_from(record):
+    """As it was recorded."""
+    names = {field.name for field in dataclasses.fields(TableLine)}
+    return TableLine(**{key: value for key, value in record.items() if key in names})
+
+
 def parts(values):
     """The run in at most PARTS pieces in order, so that rounds that followed each other stay together."""
     count = min(PARTS, len(values))
     return [values[i * len(values) // count:(i + 1) * len(values) // count] for i in range(count)]
 
 
-def spread_of(ours, others, stat):
-    """Lowest and highest ratio of the parts of a run: sides took turns, so the i-th parts belong together."""
-    if all(sample.ratio for sample in others):
-        return min(sample.ratio[1] for sample in others), max(sample.ratio[2] for sample in others)
-    pairs = zip(parts([s.value for s in ours]), parts([s.value for s in others]))
-    ratios = [stat_of(a, stat) / stat_of(b, stat) for a, b in pairs if stat_of(b, stat) != 0]
-    return (min(ratios), max(ratios)) if ratios else None
+def pairs_of(ours, others):
+    """[(ours, theirs)]: values of the same turn; where turns have no numbers, the i-th of each."""
+    if any(sample.turn is None for sample in [*ours, *others]):
+        return [(a.value, b.value) for a, b in zip(ours, others)]
+    theirs = {sample.turn: sample.value for sample in others}
+    return [(sample.value, theirs[sample.turn]) for sample in ours if sample.turn in theirs]
 
 
-def ratio_of(mine, value, others, stat):
+def ratio_of_pairs(pairs, stat):
+    """Of a median: the median of the turns' ratios, since what disturbs the machine for seconds disturbs both sides of a turn.  Of others, as of a
+    p99: the ratio of both sides' statistics, since the slowest of one need not be the slowest of the other.  None where theirs is 0."""
+    if stat in ("median", "p50"):
+        ratios = [a / b for a, b in pairs if b != 0]
+        return stat_of(ratios, "median") if ratios else None
+    value = stat_of([b for _, b in pairs], stat)
+    return stat_of([a for a, _ in pairs], stat) / value if value != 0 else None
+
+
+def ratio_and_spread(ours, others, stat):
+    """Ours / theirs, and the lowest and highest among the parts of the run."""
     if all(sample.ratio for sample in others):
-        return stat_of([sample.ratio[0] for sample in others], stat)
-    return mine / value
+        return (stat_of([sample.ratio[0] for sample in others], stat),
+                (min(sample.ratio[1] for sample in others), max(sample.ratio[2] for sample in others)))
+    pairs = pairs_of(ours, others)
+    ratios = [ratio for ratio in (ratio_of_pairs(part, stat) for part in parts(pairs)) if ratio is not None]
+    return (ratio_of_pairs(pairs, stat), (min(ratios), max(ratios))) if ratios else (None, None)
 
 
 def own_spread(ours, stat):
@@ -85,9 +104,10 @@ def lines_of(row, samples, goals=None):
             for other, theirs in sides.items():
                 value = stat_of([s.value for s in theirs], stat)
                 line = TableLine(**start, ours=mine, other=other, other_value=value, rounds=len(theirs))
-                if ours and value:
-                    line.ratio, line.spread = ratio_of(mine, value, theirs, stat), spread_of(ours, theirs, stat)
+                if ours:
+                    line.ratio, line.spread = ratio_and_spread(ours, theirs, stat)
                     line.rounds = min(len(ours), len(theirs))
+                if line.ratio is not None:
                     judge(goals, line)
                 lines.append(line)
     return lines
@@ -123,6 +143,8 @@ HEADINGS = ("figure", "ours", "peer or limit", "its value", "ratio", "spread", "
 def figure_text(line):
     """Without the figure's name where it is but its unit."""
     stat = "" if line.stat == "median" else f" {line.stat}"
+    if line.stat == "p99" and line.rounds <= 100:
+        stat += f" (the largest of {line.rounds})"
     return f"{line.unit}{stat}" if line.figure == line.unit else f"{line.figure}{stat}, {line.unit}"
 
 
@@ -148,8 +170,3 @@ def text_table(lines):
             out.append(f"-- {line.row}")
         put(row)
     return "\n".join(out)
-
-
-def sample_from(record):
-    return Sample(record["case"], record["figure"], record["side"], record["value"],
-                  *(tuple(record[name]) if record.get(name) else None for name in ("spread", "ratio")))

@@ -15,6 +15,7 @@ MODULES = (
     "swarm",
     "xdp",
     "profile",
+    "instructions",
 )
 
 

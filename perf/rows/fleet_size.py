@@ -21,7 +21,7 @@ class FleetSize(Row):
         for size in SIZES:
             case = f"{size:,} receivers"
             if ctx.quick and size > QUICK_MAX:
-                ctx.note(f"{self.name}: {case} (two minutes, without --quick)")
+                ctx.leave_out(case, "two minutes, without --quick")
                 continue
             if not ctx.wants(case) and size != REFERENCE:
                 continue

@@ -1,12 +1,40 @@
 """Rows of one program each."""
 
-from harness.rows import Goal, ProgramRow
+from harness.rows import Goal, ProgramRow, RowSkipped, Sample
+from rows.puts import Etcd
 
-READ = ProgramRow(
-    "read", "typed reads by key through the public API, beside a plain pointer and a map under pthread_rwlock", program="bench_read", seconds=6,
-    limits=("plain pointer", "pthread_rwlock"),
-    goals=(Goal("ns/read", "<=", 1.15, "plain pointer", "one call, 1*"), Goal("ns/read", "<=", 1.15, "plain pointer", "one call, 2*"),
-           Goal("ns/read", "<=", 1.3, "one call", "one call through*"), Goal("ns/read", "<=", 0.05, "pthread_rwlock", "one call, 2*")))
+
+class Read(ProgramRow):
+    """Beside them one get of etcd over gRPC on loopback, of a value that is there, by one and by two clients: what services do that ask for a value
+    instead of holding it.  Serializable: the server answers from what it holds."""
+
+    name = "read"
+    title = "typed reads by key through the public API, beside a plain pointer, a map under pthread_rwlock and a get of etcd"
+    program = "bench_read"
+    limits = ("plain pointer", "pthread_rwlock")
+    goals = (Goal("ns/read", "<=", 1.15, "plain pointer", "one call, 1*"), Goal("ns/read", "<=", 1.15, "plain pointer", "one call, 2*"),
+             Goal("ns/read", "<=", 1.3, "one call", "one call through*"), Goal("ns/read", "<=", 0.05, "pthread_rwlock", "one call, 2*"))
+    seconds = 9
+
+    def run(self, ctx):
+        yield from super().run(ctx)
+        with ctx.folder() as folder:
+            try:
+                etcd = Etcd(ctx, folder)
+            except RowSkipped as missing:
+                ctx.note(f"etcd get: {missing}")
+                return
+            try:
+                etcd.load("etcd-grpc", 1, 1, clients=1)
+                for _ in range(ctx.rounds(2, 5)):
+                    for clients in (1, 2):
+                        rate, _, _ = etcd.load("etcd-get", 1, 1, clients=clients)
+                        yield Sample(f"one call, {clients} thread(s)", "ns/read", "etcd get", clients * 1e9 / rate)
+            finally:
+                etcd.stop()
+
+
+READ = Read()
 
 RECEIVE = ProgramRow(
     "receive", "a consumer beside the parts that it cannot do without: stream of 64 MB, last symbol to visible, serving from disk, rollback",

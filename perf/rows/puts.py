@@ -51,10 +51,10 @@ class Store:
         self.process.wait()
         self.log.close()
 
-    def load(self, mode, streams, seconds):
-        """(puts per second, microseconds of the store per put)"""
+    def load(self, mode, streams, seconds, clients=CLIENTS):
+        """(requests per second, their p50 in ms, microseconds of the store's processor time for each)"""
         before = cpu_ns_of(self.process.pid)
-        result = json_lines([self.ctx.program("puts_load"), mode, self.port, CLIENTS // streams, streams, seconds, SIZE, KEYS])[-1]
+        result = json_lines([self.ctx.program("puts_load"), mode, self.port, clients // streams, streams, seconds, SIZE, KEYS])[-1]
         return result["puts"] / result["us"] * 1e6, result["p50_us"] / 1e3, (cpu_ns_of(self.process.pid) - before) / 1e3 / result["puts"]
 
 

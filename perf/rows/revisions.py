@@ -1,5 +1,9 @@
-"""Real revisions of real configurations, one after the other: what a change costs on the wire."""
+"""Real revisions of real configurations, one after the other: what a change costs on the wire.
 
+Beside us etcd, which sends the value to each watcher, and a full resend: the whole document, coded by zstd as we code it, in the datagrams that it needs
+at the least, by plain multicast without repair."""
+
+import ctypes
 import json
 import os
 import time
@@ -7,13 +11,28 @@ import time
 import peers
 from harness.ours import Ours
 from harness.pulling import PullDaemon, canonical, chains
-from harness.rows import OURS, Figure, Goal, Row, Sample
+from harness.raw import Raw
+from harness.rows import OURS, Figure, Goal, Row, RowError, Sample
 from harness.running import Running
 from harness.side import CHANGE, Payload
+from rows.change import frames_of
 
 RECEIVERS = 4
+ZSTD_LEVEL = 3  # as the control plane has it
 SETTLE_S = 0.3  # repeats of the head come within it
 QUICK_REVISIONS = 7
+
+
+def coded_size(data):
+    """Of zstd's frame."""
+    zstd = ctypes.CDLL("libzstd.so.1")
+    for function in (zstd.ZSTD_compress, zstd.ZSTD_compressBound):
+        function.restype = ctypes.c_size_t
+    room = zstd.ZSTD_compressBound(ctypes.c_size_t(len(data)))
+    size = zstd.ZSTD_compress(ctypes.create_string_buffer(room), ctypes.c_size_t(room), data, ctypes.c_size_t(len(data)), ZSTD_LEVEL)
+    if zstd.ZSTD_isError(ctypes.c_size_t(size)):
+        raise RowError("zstd failed")
+    return size
 
 
 class Revisions(Row):
@@ -25,7 +44,8 @@ class Revisions(Row):
     def run(self, ctx):
         topology = ctx.topology()
         ours = Ours()
-        others = Running(ctx, topology, [side for side in peers.all_sides() if side.name == "etcd"], CHANGE, RECEIVERS, False)
+        sides = [Raw("full resend", "none"), *(side for side in peers.all_sides() if side.name == "etcd")]
+        others = Running(ctx, topology, sides, CHANGE, RECEIVERS, False)
         try:
             ours.start(ctx, topology, RECEIVERS, CHANGE, 0, False)
             others.start()
@@ -55,6 +75,8 @@ class Revisions(Row):
                 with open(payload.path, "wb") as file:
                     file.write(payload.data)
                 for side in list(others.started):
+                    if isinstance(side, Raw):
+                        side.frames = frames_of(coded_size(payload.data))
                     yield from others.attempt(side, case, lambda: Revisions.of_other(topology, side, payload, case))
         ctx.log(name)
 

@@ -1,14 +1,15 @@
 """What a stream of contents that nobody on a host wants costs this host, with the XDP filter of its agent and without it.
 
 Three links leave the sender: to a host whose agent has the filter, to one whose agent has none, and one that loses all that is sent (a blackhole qdisc). The
-agents follow another scope of the group that the stream goes to. A host's cost is the processor time of the whole machine while the stream runs, less
-what the same stream costs into nothing: the kernel's receive path and the agent, wherever they run. The links are veth, whose native XDP copies each frame
-of a sender that is a socket; a driver with a ring of its own does not."""
+agents follow another scope of the group that the stream goes to. A host's cost is the time that the processors of the whole machine did not idle while the
+stream ran, less what the same stream costs into nothing: the kernel's receive path and the agent, wherever they run. The links are veth, whose native XDP copies
+each frame of a sender that is a socket; a driver with a ring of its own does not."""
 
 import contextlib
 import hashlib
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -22,7 +23,6 @@ PORT = 7500
 GROUPS = 4
 BASE = "239.77.9."
 RATES = {"81,000 frames/s (1 Gbit/s)": 81000, "as fast as it can": 0}
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def scope_id(scope):
@@ -34,10 +34,19 @@ STREAM_ID = next(i for i in map(scope_id, (f"bench/unwanted{n}/prod" for n in ra
 
 
 def busy_s():
-    """Processor time of the whole machine that was neither idle nor stolen."""
-    with open("/proc/stat", encoding="ascii") as file:
-        user, nice, system, _idle, _wait, irq, softirq = map(int, file.readline().split()[1:8])
-    return (user + nice + system + irq + softirq) * TICK_S
+    """Processor time of the whole machine since it started in which it did not idle.  /proc/timer_list has that to the nanosecond; /proc/stat
+    counts ticks, which are more than a stream costs, and guesses whose they were."""
+    processors = os.sched_getaffinity(0)
+    for processor in processors:  # one that idles counts it when it wakes up
+        os.sched_setaffinity(0, {processor})
+    os.sched_setaffinity(0, processors)
+    with open("/proc/timer_list", encoding="ascii", errors="replace") as file:
+        text = file.read()
+    idle_ns = [int(value) for value in re.findall(r"\.(?:idle|iowait)_sleeptime\s*: (\d+)", text)]
+    if not idle_ns:
+        raise RowError("this kernel does not say how long its processors idled (/proc/timer_list)")
+    now_ns = int(re.search(r"now at (\d+) nsecs", text).group(1))
+    return (now_ns * os.cpu_count() - sum(idle_ns)) / 1e9
 
 
 class Bed:
@@ -127,11 +136,11 @@ class Xdp(Row):
             bed.up()
             for case, rate in RATES.items():
                 if ctx.wants(case):
-                    for _ in range(ctx.rounds(2, 5)):
-                        yield from self.round(bed, case, rate, 1.0 if ctx.quick else 2.0)
+                    for turn in range(ctx.rounds(3, 5)):
+                        yield from self.round(bed, case, rate, ctx.rounds(0.5, 2.0), turn)
 
     @staticmethod
-    def round(bed, case, rate, seconds):
+    def round(bed, case, rate, seconds, turn):
         frames, spent = bed.stream(None, seconds, rate)
         sending = spent / frames
         for side in (OURS, NO_FILTER):
@@ -142,8 +151,8 @@ class Xdp(Row):
                 raise RowError(f"of {frames} frames the filter dropped {after['xdp_unwanted'] - before['xdp_unwanted']}")
             if side != OURS and after["datagrams"] + after["overflows"] - before["datagrams"] - before["overflows"] < 0.99 * frames:
                 raise RowError(f"of {frames} frames {after['datagrams'] - before['datagrams']} came")
-            yield Sample(case, "cost", side, (spent / frames - sending) * 1e6)
-            yield Sample(case, "sent", side, frames / seconds)
+            yield Sample(case, "cost", side, (spent / frames - sending) * 1e6, turn=turn)
+            yield Sample(case, "sent", side, frames / seconds, turn=turn)
 
 
 ROWS = [Xdp()]

@@ -2,17 +2,19 @@
 """The harness of perf/: how it pairs, divides and judges, and that docs/performance.md says what was recorded."""
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(REPO, "perf"))
 sys.dont_write_bytecode = True
 
-from harness import doc, rows, svg, table  # noqa: E402
+from harness import doc, results, rows, svg, table  # noqa: E402
 from harness.running import Running  # noqa: E402
 from harness.rows import OURS, Figure, Goal, Row, RowError, Sample  # noqa: E402
 from harness.side import CHANGE, OBJECT, Side  # noqa: E402
@@ -38,6 +40,33 @@ class Table(unittest.TestCase):
     def test_a_ratio_is_ours_by_theirs_and_its_spread_that_of_rounds_in_turns(self):
         line = only(table.lines_of(Speed(), samples(OURS, [2, 8, 3]) + samples("peer", [4, 4, 4])), other="peer")
         self.assertEqual((line.ours, line.other_value, line.ratio, line.spread, line.rounds), (3, 4, 0.75, (0.5, 2.0), 3))
+
+    def test_a_ratio_is_the_median_of_the_turns_ratios(self):
+        line = only(table.lines_of(Speed(), samples(OURS, [1, 2, 30]) + samples("peer", [1, 4, 15])), other="peer")
+        self.assertEqual((line.ours, line.other_value, line.ratio), (2, 4, 1))
+
+    def test_a_ratio_of_tails_is_that_of_both_tails(self):
+        line = only(table.lines_of(Speed(), samples(OURS, [1, 2, 30], figure="time") + samples("peer", [15, 4, 1], figure="time")), stat="p99",
+                    other="peer")
+        self.assertEqual(line.ratio, 2)
+
+    def test_turns_that_one_side_lacks_are_left_out_of_the_ratio(self):
+        ours = [Sample("near", "speed", OURS, value, turn=turn) for turn, value in enumerate([2, 8, 3])]
+        line = only(table.lines_of(Speed(), ours + [Sample("near", "speed", "peer", 4, turn=1)]), other="peer")
+        self.assertEqual((line.ratio, line.rounds), (2, 1))
+
+    def test_a_ratio_to_nothing_is_none(self):
+        line = only(table.lines_of(Speed(), samples(OURS, [2]) + samples("peer", [0])), other="peer")
+        self.assertEqual((line.ratio, line.spread, line.goal), (None, None, None))
+
+    def test_a_percentile_is_a_value_that_was_measured(self):
+        for count, p99 in ((20, 20), (100, 100), (101, 100), (200, 199)):
+            self.assertEqual(rows.stat_of(list(range(1, count + 1)), "p99"), p99)
+
+    def test_a_p99_of_few_rounds_is_called_what_it_is(self):
+        for count, text in ((100, "time p99 (the largest of 100), ms"), (101, "time p99, ms")):
+            line = only(table.lines_of(Speed(), samples(OURS, range(count), figure="time")), stat="p99")
+            self.assertEqual(table.figure_text(line), text)
 
     def test_both_sides_of_a_goal_for_a_ratio(self):
         for ours, is_met in ((2, True), (1.99, False)):
@@ -159,10 +188,80 @@ class Turns(unittest.TestCase):
         self.assertEqual([peer.log for peer in peers], [["start", "stop"]] * 2)
 
 
+def run_of(row, cases, at="1", wanted=(), error=None, said=(), missing=()):
+    """Records of a run of one row."""
+    lines = [{"kind": "line", "row": row, "case": case, "figure": "f", "stat": "median", "unit": "u", "ours": ours} for case, ours in cases.items()]
+    return [*lines, *({"kind": "note", "row": row, "text": text} for text in said),
+            *({"kind": "left out", "row": row, "case": case, "why": "why"} for case in missing),
+            {"kind": "row", "row": row, "seconds": 1, "error": error, "quick": True, "wanted": list(wanted), "commit": "c" + at, "at": at,
+             "load": 0.5}]
+
+
+MACHINE = {"kind": "machine", "cpu": "x", "cores": 2, "mhz": 1, "memory_mib": 1, "huge_pages": 0, "system": "s", "kernel": "k", "compiler": "c",
+           "build_type": "b", "packages": {}}
+
+
+class Joined(unittest.TestCase):
+    def joined(self, *runs):
+        return doc.Record(doc.merge([[MACHINE, *run] for run in runs]))
+
+    def values(self, record):
+        return {(line.row, line.case): line.ours for line in record.lines}
+
+    def test_a_whole_row_replaces_what_was_there(self):
+        record = self.joined(run_of("a", {"x": 1, "y": 2}, said=["old"]), run_of("a", {"x": 3}, "2", said=["new"]))
+        self.assertEqual(self.values(record), {("a", "x"): 3})
+        self.assertEqual(record.not_measured, ["new"])
+
+    def test_a_piece_replaces_its_cases_alone(self):
+        record = self.joined(run_of("a", {"x": 1, "y": 2}, said=["old"]), run_of("a", {"x": 3}, "2", wanted=["x"]))
+        self.assertEqual(self.values(record), {("a", "x"): 3, ("a", "y"): 2})
+        self.assertEqual(record.not_measured, ["old"])
+
+    def test_a_failed_row_replaces_nothing(self):
+        record = self.joined(run_of("a", {"x": 1}), run_of("a", {"x": 3}, "2", error="no"))
+        self.assertEqual(self.values(record), {("a", "x"): 1})
+
+    def test_a_case_that_was_left_out_counts_until_a_run_has_it(self):
+        first = run_of("a", {"x": 1}, missing=["y", "z"])
+        self.assertEqual(self.joined(first).not_measured, ["a: y; z (why)"])
+        self.assertEqual(self.joined(first, run_of("a", {"y": 2}, "2", wanted=["y"])).not_measured, ["a: z (why)"])
+
+    def test_the_page_says_which_commit_each_case_is_from(self):
+        text = doc.block_machine(self.joined(run_of("a", {"x": 1, "y": 2}) + run_of("b", {"x": 1}), run_of("a", {"x": 3}, "2", wanted=["x"])))
+        self.assertRegex(text, r"commit c1 .*: a \(y\), b\.")
+        self.assertRegex(text, r"commit c2 .*: a \(x\)\.")
+
+    def test_results_of_two_machines_are_not_joined(self):
+        with self.assertRaises(SystemExit):
+            doc.merge([[MACHINE, *run_of("a", {"x": 1})], [{**MACHINE, "cpu": "y"}, *run_of("b", {"x": 1})]])
+
+
+class Resumed(unittest.TestCase):
+    def earlier(self, records, end="\n", is_quick=True, wanted=()):
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+            file.write("\n".join(map(json.dumps, records)) + end)
+            file.flush()
+            return results.Earlier(file.name, is_quick, lambda _: list(wanted))
+
+    def test_finished_rows_are_not_measured_again(self):
+        earlier = self.earlier(run_of("a", {"x": 1}) + run_of("b", {"x": 1}, error="no") + run_of("c", {"x": 1})[:1])
+        self.assertEqual((earlier.rows, [line.key for line in earlier.lines]), ({"a"}, ["a/x/f/median/"]))
+
+    def test_half_a_line_is_left_out(self):
+        self.assertEqual(self.earlier(run_of("a", {"x": 1}), end="\n{\"kind").rows, {"a"})
+        self.assertEqual(self.earlier(run_of("a", {"x": 1}), end="").rows, set())
+
+    def test_other_rounds_or_cases_are_measured_again(self):
+        self.assertEqual(self.earlier(run_of("a", {"x": 1}), is_quick=False).rows, set())
+        self.assertEqual(self.earlier(run_of("a", {"x": 1}), wanted=["x"]).rows, set())
+        self.assertEqual(self.earlier(run_of("a", {"x": 1}, wanted=["x"]), wanted=["x"]).rows, {"a"})
+
+
 class Page(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.record = doc.Record(doc.load(doc.RECORD))
+        cls.record = doc.Record(results.load(doc.RECORD))
         with open(doc.PAGE, encoding="utf-8") as file:
             cls.text = file.read()
 
@@ -180,7 +279,7 @@ class Page(unittest.TestCase):
 
     def test_a_changed_figure_is_noticed(self):
         line = next(line for line in self.record.lines if line.goal)
-        changed = doc.Record(doc.load(doc.RECORD))
+        changed = doc.Record(results.load(doc.RECORD))
         changed.lines[self.record.lines.index(line)] = dataclasses.replace(line, ratio=123.0, ours=123.0)
         self.assertNotEqual(doc.render(self.text, changed), self.text)
 
