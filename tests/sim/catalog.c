@@ -20,7 +20,8 @@ enum {
     REPAIR_LEAVES = 4,
     HUGE_SIZE_MIN = 512 * 1024, /* from here on as the publisher has it */
     HUGE_FEC_K = 64,
-    HUGE_REPAIR_LEAVES = 8
+    HUGE_REPAIR_LEAVES = 8,
+    KEPT_COUNT = 5
 };
 
 struct entry {
@@ -44,6 +45,13 @@ sim_catalog_init(struct sim_catalog *catalog, const struct cfc_signer *signer)
     catalog->document_count = 1;
 }
 
+static void
+close_coding(struct sim_coding *coding)
+{
+    free(coding->coded);
+    free(coding->tree);
+}
+
 void
 sim_catalog_close(struct sim_catalog *catalog)
 {
@@ -53,8 +61,14 @@ sim_catalog_close(struct sim_catalog *catalog)
         struct sim_content *content = catalog->contents[i];
 
         cfc_free(&alloc, content->body);
-        free(content->coded);
-        free(content->tree);
+        close_coding(&content->whole);
+        while (content->deltas != NULL) {
+            struct sim_coding *delta = content->deltas;
+
+            content->deltas = delta->next;
+            close_coding(delta);
+            free(delta);
+        }
         free(content);
     }
     cfc_coder_free(catalog->coder);
@@ -67,8 +81,10 @@ sim_catalog_write(struct sim_catalog *catalog, enum sim_document_kind kind, uint
                   uint32_t value_size)
 {
     assert(catalog->document_count < SIM_DOCUMENTS_MAX && entry_count <= ENTRIES_MAX / 2);
-    catalog->documents[catalog->document_count] =
-        (struct sim_document){.kind = kind, .entry_count = entry_count, .value_size = value_size};
+    catalog->documents[catalog->document_count] = (struct sim_document){.kind = kind,
+                                                                        .entry_count = entry_count,
+                                                                        .value_size = value_size,
+                                                                        .kept_count = KEPT_COUNT};
     return catalog->document_count++;
 }
 
@@ -79,7 +95,7 @@ list_entries(const struct sim_document *document, uint32_t number, int layer, st
 {
     for (uint32_t i = 0; i < document->entry_count; i++) {
         bool is_shared = i % 8 == 0;
-        bool is_changed = i == 0 || (i + number) % 5 == 0;
+        bool is_changed = i == 0 || (i + number) % document->kept_count == 0;
 
         snprintf(out[i].key, sizeof(out[i].key), "%s.%05" PRIu32,
                  is_shared ? "all"
@@ -164,45 +180,98 @@ worse(enum sim_document_kind a, enum sim_document_kind b)
     return a > b ? a : b;
 }
 
+/* Builds the tree and signs CONTENT. */
 static void
-encode_content(struct sim_catalog *catalog, struct sim_content *content)
+announce(struct sim_catalog *catalog, const struct sim_content *content, uint16_t number,
+         struct sim_coding *coding)
 {
-    struct cfc_content wire = {.fec_code = CFC_FEC_RS_CAUCHY,
+    struct cfc_content wire = {.coding = number,
+                               .encoding = (uint8_t)coding->encoding,
+                               .fec_code = CFC_FEC_RS_CAUCHY,
                                .fec_k = FEC_K,
                                .repair_leaves = REPAIR_LEAVES,
-                               .symbol_size = CFC_SYMBOL_SIZE_DEFAULT};
-    size_t capacity = cfc_coding_bound(content->body_size);
+                               .symbol_size = CFC_SYMBOL_SIZE_DEFAULT,
+                               .body_size = content->body_size,
+                               .coded_size = coding->coded_size,
+                               .content = content->id};
     struct cfc_tree tree;
     uint8_t *repairs;
     int rc;
 
-    content->coded = sim_alloc(capacity);
-    rc = cfc_coding_encode(catalog->coder, content->body, content->body_size, content->coded,
-                           capacity, &content->coded_size, &content->encoding);
-    assert(rc == CONFCAST_OK);
-    if (content->coded_size >= HUGE_SIZE_MIN) {
+    if (coding->base != NULL) {
+        wire.base = coding->base->id;
+    }
+    if (coding->coded_size >= HUGE_SIZE_MIN) {
         wire.fec_k = HUGE_FEC_K;
         wire.repair_leaves = HUGE_REPAIR_LEAVES;
     }
-    content->is_inline = content->coded_size <= SIM_INLINE_SIZE_MAX;
-    wire.encoding = (uint8_t)content->encoding;
-    wire.body_size = content->body_size;
-    wire.coded_size = content->coded_size;
-    wire.content = content->id;
     rc = cfc_tree_init(&tree, &wire);
     assert(rc == CONFCAST_OK);
-    content->tree_size = cfc_tree_digests_size(&tree);
-    content->tree = sim_alloc(content->tree_size);
+    coding->tree_size = cfc_tree_digests_size(&tree);
+    coding->tree = sim_alloc(coding->tree_size);
     repairs = sim_alloc(cfc_repairs_size(&tree));
-    cfc_repairs_build(&tree, content->coded, repairs);
-    cfc_tree_build(&tree, catalog->sha, content->coded, repairs, content->tree);
+    cfc_repairs_build(&tree, coding->coded, repairs);
+    cfc_tree_build(&tree, catalog->sha, coding->coded, repairs, coding->tree);
     free(repairs);
     wire.page_levels = (uint8_t)tree.level_count;
     wire.top_count = (uint8_t)tree.top_count;
-    wire.top_digests = content->tree + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE;
-    rc = cfc_content_encode(&wire, catalog->signer, content->frame, sizeof(content->frame),
-                            &content->frame_size);
+    wire.top_digests = coding->tree + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE;
+    rc = cfc_content_encode(&wire, catalog->signer, coding->frame, sizeof(coding->frame),
+                            &coding->frame_size);
     assert(rc == CONFCAST_OK);
+}
+
+static void
+encode_whole(struct sim_catalog *catalog, struct sim_content *content)
+{
+    struct sim_coding *whole = &content->whole;
+    size_t capacity = cfc_coding_bound(content->body_size);
+    int rc;
+
+    whole->coded = sim_alloc(capacity);
+    rc = cfc_coding_encode(catalog->coder, content->body, content->body_size, whole->coded,
+                           capacity, &whole->coded_size, &whole->encoding);
+    assert(rc == CONFCAST_OK);
+    content->is_inline = whole->coded_size <= SIM_INLINE_SIZE_MAX;
+    announce(catalog, content, 0, whole);
+}
+
+const struct sim_coding *
+sim_catalog_delta(struct sim_catalog *catalog, const struct sim_content *content,
+                  const struct sim_content *base)
+{
+    struct sim_content *owner = NULL;
+    size_t capacity = cfc_coding_bound(content->body_size);
+    struct sim_coding *delta;
+    uint16_t number = 1;
+    int rc;
+
+    for (uint32_t i = 0; i < catalog->content_count; i++) {
+        owner = catalog->contents[i] == content ? catalog->contents[i] : owner;
+    }
+    assert(owner != NULL);
+    for (delta = owner->deltas; delta != NULL; delta = delta->next) {
+        if (delta->base == base) {
+            return delta;
+        }
+        number++;
+    }
+    delta = sim_alloc(sizeof(*delta));
+    delta->base = base;
+    delta->encoding = CFC_ENCODING_ZSTD_DELTA;
+    delta->coded = sim_alloc(capacity);
+    rc = cfc_coding_encode_delta(catalog->coder, base->body, base->body_size, content->body,
+                                 content->body_size, delta->coded, capacity, &delta->coded_size);
+    assert(rc == CONFCAST_OK);
+    if (delta->coded_size > content->whole.coded_size / 2) {
+        close_coding(delta);
+        free(delta);
+        return NULL;
+    }
+    announce(catalog, content, number, delta);
+    delta->next = owner->deltas;
+    owner->deltas = delta;
+    return delta;
 }
 
 const struct sim_content *
@@ -228,7 +297,7 @@ sim_catalog_content(struct sim_catalog *catalog, uint32_t tenant_document, uint3
     }
     cfc_content_id(catalog->sha, content->body, content->body_size, &content->id);
     content->key = cfc_digest_key(&content->id);
-    encode_content(catalog, content);
+    encode_whole(catalog, content);
     catalog->contents[catalog->content_count++] = content;
     return content;
 }

@@ -33,6 +33,20 @@ struct sim_document {
     enum sim_document_kind kind;
     uint32_t entry_count; /* keys */
     uint32_t value_size;  /* bytes of each value; half of them are entropy */
+    uint32_t kept_count;  /* of so many values that lie together one is this document's own */
+};
+
+/* One way to send a content. */
+struct sim_coding {
+    struct sim_coding *next;        /* another delta of the content */
+    const struct sim_content *base; /* of a delta; NULL = the whole */
+    uint8_t *coded;
+    size_t coded_size;
+    enum cfc_encoding encoding;
+    uint8_t *tree;
+    size_t tree_size;
+    uint8_t frame[CFC_FRAME_SIZE_DEFAULT]; /* CONTENT */
+    size_t frame_size;
 };
 
 struct sim_content {
@@ -43,14 +57,9 @@ struct sim_content {
     enum sim_document_kind kind;
     uint8_t *body;
     size_t body_size;
-    uint8_t *coded;
-    size_t coded_size;
-    enum cfc_encoding encoding;
-    uint8_t *tree;
-    size_t tree_size;
-    uint8_t frame[CFC_FRAME_SIZE_DEFAULT]; /* CONTENT */
-    size_t frame_size;
-    bool is_inline;
+    struct sim_coding whole;
+    struct sim_coding *deltas;
+    bool is_inline; /* the whole is */
 };
 
 struct sim_catalog {
@@ -74,6 +83,11 @@ uint32_t sim_catalog_write(struct sim_catalog *catalog, enum sim_document_kind k
 /* The content of two documents, either of which may be SIM_NO_DOCUMENT. */
 const struct sim_content *sim_catalog_content(struct sim_catalog *catalog, uint32_t tenant_document,
                                               uint32_t own_document);
+
+/* The delta of a content against another one, made once; NULL when it is not worth it. */
+const struct sim_coding *sim_catalog_delta(struct sim_catalog *catalog,
+                                           const struct sim_content *content,
+                                           const struct sim_content *base);
 
 /* The content with this name, or NULL. */
 const struct sim_content *sim_catalog_find(const struct sim_catalog *catalog,

@@ -264,8 +264,8 @@ on_accepted(struct sim_consumer *c, uint32_t scope, const struct cfc_receiver_ev
 /* Decodes as the library does: bounds first, then zstd, then the name, then the body.  *known is
  * the content that came out. */
 static int
-decode(struct sim *sim, const struct cfc_receiver_event *event, const struct sim_content *base,
-       const struct sim_content **known)
+decode(struct sim *sim, const struct cfc_receiver_event *event, const uint8_t *base,
+       size_t base_size, const struct sim_content **known)
 {
     struct cfc_digest id;
     int rc;
@@ -275,9 +275,7 @@ decode(struct sim *sim, const struct cfc_receiver_event *event, const struct sim
         return CONFCAST_ERR_LIMIT;
     }
     rc = cfc_coding_decode(sim->catalog.coder, (enum cfc_encoding)event->encoding, event->bytes,
-                           event->size, base != NULL ? base->body : NULL,
-                           base != NULL ? base->body_size : 0, sim->scratch,
-                           (size_t)event->body_size);
+                           event->size, base, base_size, sim->scratch, (size_t)event->body_size);
     if (rc != CONFCAST_OK) {
         return rc;
     }
@@ -316,13 +314,30 @@ decode_once(struct sim *sim, const struct cfc_receiver_event *event, const struc
     key = XXH3_128bits(&input, sizeof(input));
     found = &sim->decoded[key.low64 % SIM_DECODED_COUNT];
     if (!found->is_used || found->key[0] != key.low64 || found->key[1] != key.high64) {
-        found->code = decode(sim, event, base, &found->known);
+        found->code = decode(sim, event, base != NULL ? base->body : NULL,
+                             base != NULL ? base->body_size : 0, &found->known);
         found->key[0] = key.low64;
         found->key[1] = key.high64;
         found->is_used = true;
     }
     *known = found->known;
     return found->code;
+}
+
+/* What is damaged has other bytes throughout. */
+static int
+decode_with_damaged(struct sim *sim, const struct cfc_receiver_event *event,
+                    const struct sim_content *base, const struct sim_content **known)
+{
+    uint8_t *bytes = sim_alloc(base->body_size);
+    int rc;
+
+    for (size_t i = 0; i < base->body_size; i++) {
+        bytes[i] = base->body[i] ^ (i % 64 == 0);
+    }
+    rc = decode(sim, event, bytes, base->body_size, known);
+    free(bytes);
+    return rc;
 }
 
 static int
@@ -338,7 +353,8 @@ take_content(struct sim_consumer *c, const struct cfc_receiver_event *event)
             return CONFCAST_ERR_NO_BASE;
         }
     }
-    rc = decode_once(sim, event, base, &known);
+    rc = base != NULL && base == c->damaged ? decode_with_damaged(sim, event, base, &known)
+                                            : decode_once(sim, event, base, &known);
     if (rc != CONFCAST_OK) {
         return rc;
     }
@@ -608,6 +624,7 @@ sim_consumer_start(struct sim_consumer *c)
     c->is_dying = false;
     c->is_flush_queued = false;
     c->held_count = 0;
+    c->damaged = NULL;
     c->incarnation++;
     c->process_count++;
     g.state = sim->options.seed * 1000003 + c->idx * UINT64_C(7919) + c->incarnation;

@@ -65,6 +65,9 @@ struct sim_consumer {
     const struct sim_content *held[SIM_HELD_MAX];
     uint32_t held_count;
 
+    /* One of them whose bytes in memory are not what they were when they were checked. */
+    const struct sim_content *damaged;
+
     /* What readers of the process see. */
     const struct sim_content *serving[SIM_SCOPE_COUNT];
 

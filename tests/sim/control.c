@@ -44,12 +44,52 @@ note(struct sim_control *control, const char *what, int rc)
     }
 }
 
+/* Whether nine of ten of those who follow the scope said that they serve this. */
+static bool
+is_base_held(const struct sim_control *control, uint32_t scope, const struct sim_content *base)
+{
+    uint32_t known = 0, held = 0;
+
+    for (uint32_t i = 0; i < control->sim->consumer_count; i++) {
+        const struct sim_apply *apply = &control->enrolled[i].scopes[scope];
+
+        known += apply->is_known;
+        held += apply->is_known && apply->entry.serving_content == base->key;
+    }
+    return known > 0 && held * 10 >= known * 9;
+}
+
+/* What a new content of a scope goes to all as, in place of the whole; NULL: nothing. */
+static const struct sim_coding *
+delta_for(struct sim_control *control, uint32_t scope, const struct sim_content *content)
+{
+    const struct sim_content *base = control->bases[scope];
+
+    if (!control->sim->has_deltas || base == NULL || base == content || content->is_inline ||
+        !is_base_held(control, scope, base)) {
+        return NULL;
+    }
+    return sim_catalog_delta(&control->sim->catalog, content, base);
+}
+
 static void
-put_content(struct sim_control *control, const struct sim_content *content, bool was_published)
+put_coding(struct sim_control *control, const struct sim_coding *coding, bool is_pull_only)
+{
+    uint32_t slot;
+
+    note(control, "a content",
+         cfc_sender_put_content(control->sim->engine.sender, coding->frame, coding->frame_size,
+                                coding->tree, coding->tree_size, coding->coded, is_pull_only,
+                                &slot));
+}
+
+/* Hands over a content that is not in the engine yet, with its deltas.  `delta` goes to all, else
+ * the whole does; what was published before goes to nobody unless asked for. */
+static void
+put_content(struct sim_control *control, const struct sim_content *content,
+            const struct sim_coding *delta, bool was_published)
 {
     struct sim_handed *handed = NULL;
-    uint32_t slot;
-    int rc;
 
     for (uint32_t i = 0; i < control->handed_count; i++) {
         if (control->handed[i].content == content) {
@@ -60,10 +100,11 @@ put_content(struct sim_control *control, const struct sim_content *content, bool
         assert(control->handed_count < HANDED_MAX);
         handed = &control->handed[control->handed_count++];
         handed->content = content;
-        rc = cfc_sender_put_content(control->sim->engine.sender, content->frame,
-                                    content->frame_size, content->tree, content->tree_size,
-                                    content->coded, content->is_inline || was_published, &slot);
-        note(control, "a content", rc);
+        for (const struct sim_coding *d = content->deltas; d != NULL; d = d->next) {
+            put_coding(control, d, d != delta || was_published);
+        }
+        control->deltas += delta != NULL && !was_published;
+        put_coding(control, &content->whole, content->is_inline || delta != NULL || was_published);
     }
     handed->is_named = true;
 }
@@ -81,17 +122,19 @@ put_head(struct sim_control *control, const struct sim_decision *decision, bool 
     for (uint32_t i = 0; i < decision->arm_count; i++) {
         const struct sim_content *content = decision->arms[i].content;
 
-        put_content(control, content, was_published);
+        put_content(control, content,
+                    was_published ? NULL : delta_for(control, decision->scope, content),
+                    was_published);
         if (decision->arms[i].fallback != NULL) {
-            put_content(control, decision->arms[i].fallback, was_published);
+            put_content(control, decision->arms[i].fallback, NULL, was_published);
         }
         if (content->is_inline && !head.inlined.is_present) {
             head.inlined = (struct cfc_inline_content){.is_present = true,
                                                        .arm = (uint8_t)i,
-                                                       .encoding = (uint8_t)content->encoding,
+                                                       .encoding = (uint8_t)content->whole.encoding,
                                                        .body_size = (uint32_t)content->body_size,
-                                                       .coded = content->coded,
-                                                       .coded_size = content->coded_size};
+                                                       .coded = content->whole.coded,
+                                                       .coded_size = content->whole.coded_size};
         }
     }
     rc = cfc_head_encode(&head, &sim->trust.signers[SIM_KEY_RELEASE], sim->catalog.sha, frame,
@@ -101,6 +144,7 @@ put_head(struct sim_control *control, const struct sim_decision *decision, bool 
     note(control, "a head", rc);
     if (rc == CONFCAST_OK) {
         control->sent_versions[decision->scope] = decision->version;
+        control->bases[decision->scope] = decision->arms[decision->arm_count - 1].content;
     }
 }
 
@@ -122,9 +166,9 @@ put_heads(struct sim_control *control, bool is_all)
                 put_head(control, &decision, is_all);
             } else {
                 for (uint32_t a = 0; a < decision.arm_count; a++) {
-                    put_content(control, decision.arms[a].content, is_all);
+                    put_content(control, decision.arms[a].content, NULL, is_all);
                     if (decision.arms[a].fallback != NULL) {
-                        put_content(control, decision.arms[a].fallback, is_all);
+                        put_content(control, decision.arms[a].fallback, NULL, is_all);
                     }
                 }
             }

@@ -52,7 +52,10 @@ struct sim_control {
     struct sim_handed handed[64];  /* contents in the engine */
     uint32_t handed_count;
     uint64_t sent_versions[SIM_SCOPE_COUNT]; /* heads in the engine */
-    uint64_t refused;                        /* FENCED answers of the engine */
+    /* ... and what they name for those that no other arm takes. */
+    const struct sim_content *bases[SIM_SCOPE_COUNT];
+    uint64_t deltas;  /* codings of that kind that it handed over, to be sent to all */
+    uint64_t refused; /* FENCED answers of the engine */
     uint64_t reports;
     uint64_t reports_old; /* overtaken ones */
     uint64_t tags_refused;

@@ -138,6 +138,15 @@ sim_large(struct sim *sim)
 }
 
 uint32_t
+sim_revision(struct sim *sim)
+{
+    uint32_t document = sim_large(sim);
+
+    sim->catalog.documents[document].kept_count = 50;
+    return document;
+}
+
+uint32_t
 sim_huge(struct sim *sim)
 {
     return sim_catalog_write(&sim->catalog, SIM_DOCUMENT_GOOD, 2000, 1000);

@@ -60,6 +60,7 @@ struct sim {
     struct sim_consumer *consumers;
     uint32_t consumer_count;
     struct cfc_key report_key; /* of the fleet */
+    bool has_deltas;           /* owners send deltas to all, as the product's publisher does */
     uint32_t kill_ppm;         /* at every place where a consumer's process may die */
     struct sim_check check;
     uint64_t converged_ns_max; /* the longest that the fleet took to follow a change */
@@ -89,10 +90,11 @@ void sim_begin(struct sim *sim);
 void sim_start_consumers(struct sim *sim, uint32_t first, uint32_t end, uint64_t spread_ns);
 
 /* -- Documents */
-uint32_t sim_small(struct sim *sim);  /* rides inside of its head */
-uint32_t sim_medium(struct sim *sim); /* some tens of symbols */
-uint32_t sim_large(struct sim *sim);  /* more than a hundred symbols */
-uint32_t sim_huge(struct sim *sim);   /* a megabyte */
+uint32_t sim_small(struct sim *sim);    /* rides inside of its head */
+uint32_t sim_medium(struct sim *sim);   /* some tens of symbols */
+uint32_t sim_large(struct sim *sim);    /* more than a hundred symbols */
+uint32_t sim_huge(struct sim *sim);     /* a megabyte */
+uint32_t sim_revision(struct sim *sim); /* as large, but with few values that the others have not */
 uint32_t sim_unliked(struct sim *sim);
 uint32_t sim_broken(struct sim *sim);
 

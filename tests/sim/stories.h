@@ -34,6 +34,9 @@
     X(random_loss, "repair symbols heal 1 % of loss at a bounded price")                           \
     X(bursts, "repair symbols heal bursts of links and switches")                                  \
     X(poisoned_repair, "forged repair symbols spoil nothing")                                      \
+    /* stories_delta.c */                                                                          \
+    X(deltas,                                                                                      \
+      "a revision costs its change, whoever holds, lacks or has damaged what it is against")       \
     /* stories_loss.c */                                                                           \
     X(congestion, "a congested fleet slows multicast down, and it recovers")                       \
     X(one_bad_receiver,                                                                            \

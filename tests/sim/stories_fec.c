@@ -125,7 +125,7 @@ sim_story_random_loss(struct sim *sim)
     for (uint32_t i = 0; i < ROUNDS; i++) {
         uint32_t document = sim_huge(sim);
 
-        content_bytes += content_of(sim, document)->coded_size;
+        content_bytes += content_of(sim, document)->whole.coded_size;
         sim_publish(sim, CHECKOUT, document);
         sim_converge_served(sim, LATE);
     }

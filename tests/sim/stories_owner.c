@@ -440,10 +440,10 @@ sim_story_equivocation(struct sim *sim)
     head = last_head(sim);
     head.arms[0].content = content->id;
     head.inlined = (struct cfc_inline_content){.is_present = true,
-                                               .encoding = (uint8_t)content->encoding,
+                                               .encoding = (uint8_t)content->whole.encoding,
                                                .body_size = (uint32_t)content->body_size,
-                                               .coded = content->coded,
-                                               .coded_size = content->coded_size};
+                                               .coded = content->whole.coded,
+                                               .coded_size = content->whole.coded_size};
     expect_refused(sim, &head, SIM_KEY_RELEASE, CONFCAST_ERR_EQUIVOCATION);
     head.epoch += 1; /* a later owner does not change a decision either */
     expect_refused(sim, &head, SIM_KEY_RELEASE, CONFCAST_ERR_EQUIVOCATION);

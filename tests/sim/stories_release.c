@@ -23,7 +23,7 @@ symbols_of(struct sim *sim, uint32_t tenant_document, uint32_t own_document)
     const struct sim_content *content =
         sim_catalog_content(&sim->catalog, tenant_document, own_document);
 
-    return (content->coded_size + CFC_SYMBOL_SIZE_DEFAULT - 1) / CFC_SYMBOL_SIZE_DEFAULT;
+    return (content->whole.coded_size + CFC_SYMBOL_SIZE_DEFAULT - 1) / CFC_SYMBOL_SIZE_DEFAULT;
 }
 
 /* Everybody serves these two documents, and the control plane knows. */
