@@ -365,11 +365,16 @@ class Restart(Case):
 
         living = bed.Engine("--port", "eth0", namespace=f"{PREFIX}-c1")
         self.addCleanup(living.kill)
-        killed = self.engine()
-        killed.kill()
-        self.assertTrue(os.path.exists(folder(killed)))
-        third = self.engine()
-        self.assertFalse(os.path.exists(folder(killed)))
+        # Any engine that starts on this machine sweeps: what another one was faster at is tried again.
+        for _ in range(10):
+            killed = self.engine()
+            self.assertTrue(os.path.exists(folder(killed)))
+            killed.kill()
+            third = self.engine()
+            self.assertFalse(os.path.exists(folder(killed)))
+            if "left behind that were killed" in third.log():
+                break
+            self.assertEqual(third.stop(), 0)
         third.wait_for_log("left behind that were killed")
         self.assertEqual(living.telemetry("/confcast/port")["driver"], "net_af_packet")
         self.assertEqual(third.stop(), 0)

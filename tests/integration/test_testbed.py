@@ -234,10 +234,9 @@ class Teardown(unittest.TestCase):
 
     def start_run(self):
         child = subprocess.Popen([TESTBED, "run", "--consumers", "1", "--", "sh", "-c",
-                                  "echo up; exec sleep 60"], text=True, stdout=subprocess.PIPE)
+                                  "echo $$; exec sleep 60"], text=True, stdout=subprocess.PIPE)
         self.addCleanup(child.stdout.close)
-        self.assertEqual(child.stdout.readline(), "up\n")
-        return child, f"cfbed{child.pid}"
+        return child, f"cfbed{child.pid}", int(child.stdout.readline())
 
     def test_down_removes_all_and_may_be_repeated(self):
         self.assertEqual(testbed("up", PREFIX, "--consumers", "2").returncode, 0)
@@ -303,13 +302,15 @@ class Teardown(unittest.TestCase):
         self.assertEqual(left_namespaces(prefix), [])
 
     def test_run_ends_its_command_and_its_bed_on_sigterm(self):
-        child, prefix = self.start_run()
+        child, prefix, _ = self.start_run()
         child.send_signal(signal.SIGTERM)
         self.assertEqual(child.wait(10), 128 + signal.SIGTERM)
         self.assertEqual(left_namespaces(prefix), [])
 
     def test_the_bed_of_a_killed_run_goes_with_the_next_run(self):
-        child, prefix = self.start_run()
+        child, prefix, inside = self.start_run()
+        # It is in no namespace of the bed, and would hold this test's output open.
+        self.addCleanup(os.kill, inside, signal.SIGKILL)
         child.kill()
         child.wait()
         self.assertEqual(len(left_namespaces(prefix)), 4)
