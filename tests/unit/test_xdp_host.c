@@ -442,7 +442,7 @@ a_process_without_a_place_keeps_the_filter_open_until_there_is_one(void)
     cfc_xdp_host_close(owner);
 }
 
-/* As consumer/xdp/host.c has it. */
+/* As consumer/xdp/member.h has it. */
 enum {
     WANT = 1,
     PIN_NEEDED = 4,
