@@ -63,7 +63,7 @@ struct cfc_api {
 };
 
 struct cfc_request {
-    struct cfc_target target;
+    struct cfc_target target;             /* first, since it is large (cfc_exchange_new()) */
     const char *rest;                     /* the scope or id that closes the path; "" for none */
     const char *body;                     /* NULL when there is none */
     size_t body_size;                     /* bytes */

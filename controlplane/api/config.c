@@ -4,6 +4,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/model/record_text.h"
 
 /* What promoting to all would do: {preview}, or {error} when it would be refused. */
 static json_t *
@@ -28,13 +29,32 @@ promotion_json(struct cfc_api *api, const struct cfc_request *request,
     return object;
 }
 
+/* What nearly every put is answered with. */
+static void
+reply_plain_put(struct cfc_reply *reply, const struct cfc_request *request,
+                const struct cfc_put_result *result)
+{
+    struct cfc_record_text text;
+
+    cfc_record_text_begin(&text);
+    cfc_record_text_digest(&text, "digest", &result->digest);
+    cfc_record_text_number(&text, "revision", result->revision);
+    cfc_record_text_string(&text, "scope", request->rest);
+    cfc_reply_record(reply, 200, &text);
+}
+
 static void
 reply_put(struct cfc_reply *reply, const struct cfc_request *request,
           const struct cfc_change *change, const struct cfc_put_result *result, json_t *promotion)
 {
-    json_t *object = json_object();
+    json_t *object;
 
     reply->is_replay = result->is_replay;
+    if (result->nulls.count == 0 && !change->is_dry_run && !cfc_digest_is_zero(&result->digest)) {
+        reply_plain_put(reply, request, result);
+        return;
+    }
+    object = json_object();
     if (!cfc_api_set(object, "scope", json_string(request->rest)) ||
         !cfc_api_set(object, "revision", json_integer((json_int_t)result->revision)) ||
         !cfc_api_set(object, "digest", cfc_api_digest_json(&result->digest)) ||

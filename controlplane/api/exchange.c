@@ -1,6 +1,8 @@
 #include "controlplane/api/exchange.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -9,6 +11,25 @@
 #include "protocol/base/time.h"
 
 #define READMIT_NS CFC_S /* what proved somebody is looked at again after so long */
+
+struct cfc_exchange *
+cfc_exchange_new(struct cfc_server *server, const char *target)
+{
+    struct cfc_exchange *x = malloc(sizeof(*x));
+    const size_t rest = offsetof(struct cfc_request, rest);
+    struct cfc_request *request;
+
+    if (x == NULL) {
+        return NULL;
+    }
+    request = &x->request;
+    memset(x, 0, offsetof(struct cfc_exchange, identity));
+    cfc_identity_clear(&x->identity);
+    memset((char *)request + rest, 0, sizeof(*request) - rest);
+    x->server = server;
+    x->target_rc = cfc_target_parse(target, &request->target);
+    return x;
+}
 
 void
 cfc_exchange_refuse(struct cfc_exchange *x, unsigned status, const char *code, const char *message)

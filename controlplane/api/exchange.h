@@ -46,8 +46,7 @@ struct cfc_exchange {
     struct cfc_pull_wait *pull; /* likewise, of a snapshot */
     char *raw_target;           /* as it came; NULL where nobody asks for it */
     struct cfc_pull_auth consumer;
-    bool is_pull; /* its route is for consumers */
-    struct cfc_request request;
+    bool is_pull;                      /* its route is for consumers */
     const struct cfc_api_route *route; /* NULL once it is refused */
     struct cfc_reply reply;            /* the refusal, while the body is still read */
     int target_rc;
@@ -62,8 +61,6 @@ struct cfc_exchange {
     size_t dropped_size;        /* bytes of body read and thrown away */
     size_t answer_size;         /* bytes of the answer on its way out */
     struct cfc_headers headers; /* values are the library's, and live as long as the request */
-    char author[CFC_AUTHOR_SIZE_MAX + 1];
-    struct cfc_identity identity;
     uint64_t admitted_ns;       /* monotonic: when it was looked at who asks, and */
     uint64_t generation;        /* under which tokens and roles */
     struct cfc_gate_entry turn; /* at the gate */
@@ -71,7 +68,14 @@ struct cfc_exchange {
     struct MHD_Connection *mhd;
     struct cfc_waiter waiter;
     bool is_handled; /* the reply is final and may be told */
+    char author[CFC_AUTHOR_SIZE_MAX + 1];
+    /* What follows is large, and cfc_exchange_new() clears no more of it than has a meaning. */
+    struct cfc_identity identity;
+    struct cfc_request request;
 };
+
+/* An exchange for a target as it came; NULL without memory.  free() it. */
+struct cfc_exchange *cfc_exchange_new(struct cfc_server *server, const char *target);
 
 /* Makes the reply an error; the exchange has no route any more. */
 void cfc_exchange_refuse(struct cfc_exchange *x, unsigned status, const char *code,

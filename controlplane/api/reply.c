@@ -54,6 +54,23 @@ cfc_reply_json(struct cfc_reply *reply, unsigned status, json_t *value)
     set(reply, status, media_type_json, text, text != NULL ? strlen(text) : 0);
 }
 
+void
+cfc_reply_record(struct cfc_reply *reply, unsigned status, struct cfc_record_text *text)
+{
+    const char *bytes;
+    size_t size;
+    char *body = NULL;
+
+    if (cfc_record_text_end(text, &bytes, &size) == CONFCAST_OK) {
+        body = malloc(size);
+    }
+    if (body != NULL) {
+        memcpy(body, bytes, size);
+    }
+    set(reply, status, media_type_json, body, size);
+    cfc_record_text_free(text);
+}
+
 /* Moves the members that sort after "document" into an object of their own. */
 static json_t *
 split_after_document(json_t *meta)

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "controlplane/model/record_text.h"
+
 /* How an answer goes on, where the server can do that; else it is sent as it stands. */
 struct cfc_wait {
     bool is_stream; /* it is the first of many: watch.h */
@@ -53,6 +55,8 @@ struct cfc_reply {
 
 /* A JSON value, sorted and compact. */
 void cfc_reply_json(struct cfc_reply *reply, unsigned status, json_t *value);
+/* The same of a text that was written as it is to be sent; ends and frees it. */
+void cfc_reply_record(struct cfc_reply *reply, unsigned status, struct cfc_record_text *text);
 
 /* A JSON object with one more member, "document", whose text is put in as it is: a document keeps
  * its canonical form, which jansson would not print. */

@@ -105,18 +105,16 @@ static void *
 on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
     struct cfc_server *server = cls;
-    struct cfc_exchange *x = calloc(1, sizeof(*x));
+    struct cfc_exchange *x = cfc_exchange_new(server, uri);
 
     if (x == NULL) {
         return NULL;
     }
-    x->server = server;
     x->connection = connection_of(mhd);
     if (x->connection != NULL) {
         cfc_reaper_enter(x->connection, CFC_CONNECTION_RECEIVING);
     }
     atomic_fetch_add_explicit(&server->api->in_flight, 1, memory_order_relaxed);
-    x->target_rc = cfc_target_parse(uri, &x->request.target);
     x->raw_target = cfc_pull_is_target(uri) ? strdup(uri) : NULL;
     return x;
 }

@@ -1,6 +1,7 @@
 #include "controlplane/auth/access.h"
 
 #include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -393,13 +394,19 @@ identify(struct cfc_access *access, const struct cfc_credentials *credentials,
     return set_name(identity, "anonymous", CFC_PROOF_NONE);
 }
 
+void
+cfc_identity_clear(struct cfc_identity *identity)
+{
+    memset(identity, 0, offsetof(struct cfc_identity, grants));
+}
+
 int
 cfc_access_identify(struct cfc_access *access, const struct cfc_credentials *credentials,
                     struct cfc_identity *identity)
 {
     int rc;
 
-    memset(identity, 0, sizeof(*identity));
+    cfc_identity_clear(identity);
     /* A revoked token must not live on because memory could not be brought up to date. */
     if (atomic_load(&access->needs_load) && load(access) != CONFCAST_OK) {
         return CONFCAST_ERR_IO;

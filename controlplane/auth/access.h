@@ -26,8 +26,11 @@ struct cfc_identity {
     bool is_consumer; /* proven by a consumer's credential: may consume, and nothing else */
     bool is_all;      /* may do everything: root, the daemon's own user, or nothing is required */
     uint32_t grant_count;
-    struct cfc_grant grants[CFC_GRANTS_MAX];
+    struct cfc_grant grants[CFC_GRANTS_MAX]; /* last, since it is large (cfc_identity_clear()) */
 };
+
+/* Makes it nobody, who may do nothing. */
+void cfc_identity_clear(struct cfc_identity *identity);
 
 /* Why somebody was turned away; counted, logged at most once a second for each reason (so that a
  * flood for one reason hides nobody who is turned away for another), and never told to them. */
