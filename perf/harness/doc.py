@@ -5,6 +5,7 @@ from that, and so are the pictures; perf/run --doc does both, and a test holds a
 
   machine                    what it was measured on, which rows at which commit and when, and what was not measured
   goals                      every line of the table that has a goal
+  bounds                     what is not met, and what was measured that bounds it (Goal.bound)
   lines ROW [CASE]           the lines of a row, of the cases that contain CASE
   sides ROW FIGURE STAT [CASE]   one line per side, one column per case; in brackets ours / that side
   curve NAME                 a picture"""
@@ -26,7 +27,7 @@ BLOCK = re.compile(r"<!-- figures ([^\n]*?) -->\n(.*?)<!-- end -->", re.S)
 MEASURED = re.compile(r"(?<![\w.])\d[\d,.]*\s?(?:ms|us|µs|ns|Mbit/s|Gbit/s|MB/s|GB/s|Mpps|cycles|×|x the|times)(?!\w)")
 
 
-RUN = ("commit", "quick", "at", "load")  # of a row's record: when its lines were measured
+RUN = ("commit", "quick", "at", "load", "stolen")  # of a row's record: when its lines were measured
 
 
 class Record:
@@ -38,10 +39,10 @@ class Record:
 
         self.machine = of("machine")[0]
         self.lines = [line_from(r) for r in of("line")]
-        self.runs = {}  # {(commit, is it quick): {row: {case: (at, load)}}}
+        self.runs = {}  # {(commit, is it quick): {row: {case: (at, load, stolen)}}}
         for r in of("line"):
             cases = self.runs.setdefault((r["commit"], r["quick"]), {}).setdefault(r["row"], {})
-            cases[r["case"]] = (r["at"], r["load"])
+            cases[r["case"]] = (r["at"], r["load"], r["stolen"])
         self.not_measured = results.not_measured(of("note"), of("left out"), {(line.row, line.case) for line in self.lines})
 
     def of(self, row, case=""):
@@ -59,8 +60,9 @@ class Record:
 
 
 def merge(runs):
-    """The records of several runs as those of one: of each case of a row the last from a row that did not fail.  They have to be of one machine."""
-    about, rows, notes, left_out = None, {}, {}, []
+    """The records of several runs as those of one: of each case of a row the last from a row that did not fail.  They have to be of one machine.
+    What is recorded already (RECORD) may be one of them: its lines keep the runs that they are from."""
+    about, rows, notes, left_out = None, {}, {}, {}
     for records in runs:
         for record in records:
             if record["kind"] == "machine":
@@ -70,13 +72,16 @@ def merge(runs):
         for row, lines, said, missing in results.row_parts(records):
             name, fresh = row["row"], {}
             for line in lines:
-                fresh.setdefault(line["case"], []).append({**line, **{key: row[key] for key in RUN}})
+                fresh.setdefault(line["case"], []).append({**{key: row.get(key) for key in RUN}, **line})
             # Measured as a whole it replaces what was there, else only its cases.
             rows[name] = {**(rows.get(name, {}) if row["wanted"] else {}), **fresh}
             notes[name] = (notes.get(name, []) if row["wanted"] else []) + said
-            left_out = [r for r in left_out if r["row"] != name or row["wanted"]] + missing
-    lines = [line for cases in rows.values() for found in cases.values() for line in found]
-    return [about, *lines, *(note for said in notes.values() for note in said), *left_out]
+            left_out[name] = (left_out.get(name, []) if row["wanted"] else []) + missing
+    joined = [about]
+    for name, cases in rows.items():
+        joined += [line for found in cases.values() for line in found] + notes[name] + left_out[name]
+        joined.append({"kind": "row", "row": name, "error": None, "wanted": []})
+    return joined
 
 
 def markdown(headings, rows):
@@ -90,9 +95,10 @@ def block_machine(record):
         marks = [mark for cases in rows.values() for mark in cases.values()]
         names = [name if len(cases) == len({line.case for line in record.of(name)}) else f"{name} ({'; '.join(cases)})"
                  for name, cases in sorted(rows.items())]
-        begin, end = min(at for at, _ in marks), max(at for at, _ in marks)
-        told.append(f"Measured at commit {commit} with `perf/run{' --quick' if is_quick else ''}`, rows begun between {begin} and {end} UTC, load "
-                    f"before them at most {max(load for _, load in marks):g}: {', '.join(names)}.")
+        times, loads, stolen = zip(*marks)
+        told.append(f"Measured at commit {commit} with `perf/run{' --quick' if is_quick else ''}`, rows begun from {min(times)} to {max(times)} UTC, load "
+                    f"before them {min(loads):g} to {max(loads):g}, at most {max(stolen):g} % of the processors taken by the machine's host: "
+                    f"{', '.join(names)}.")
     told += [f"Not measured: {note}." for note in record.not_measured]
     return text + "\n" + "".join(f"\n- {line}" for line in told) + "\n"
 
@@ -101,6 +107,38 @@ def block_goals(record):
     rows = [[line.row, f"{line.case}: {table.figure_text(line)}", number(line.ratio if line.other else line.ours), line.other or "",
              spread_text(line), line.goal, "met" if line.is_met else "**not met**"] for line in record.lines if line.goal]
     return markdown(["row", "figure", "measured", "as a ratio to", "spread", "goal", ""], rows)
+
+
+MEASURED_IN_BOUND = re.compile(r"{([^{}]+)}")
+
+
+def bound_text(record, line, bound):
+    """With what was measured in its places."""
+    def figure(match):
+        *row, case, name, side = match.group(1).split(";")
+        name, _, stat = name.partition(" p") if re.search(r" p\d+$", name) else (name, "", "")
+        case = line.case if case == "=" else case
+        stat = f"p{stat}" if stat else "median"
+        value = record.value(row[0] if row else line.row, case, name, side, stat)
+        unit = next((found.unit for found in record.of(row[0] if row else line.row, case) if found.figure == name), "")
+        return "(not measured)" if value is None else f"{number(value)} {unit}"
+
+    return MEASURED_IN_BOUND.sub(figure, bound)
+
+
+def block_bounds(record):
+    import peers
+    import rows
+    goals = {row.name: row.goals for row in rows.all_rows() + peers.all_rows()}
+    told = {}
+    for line in record.lines:
+        if line.goal and not line.is_met:
+            goal = next((goal for goal in goals.get(line.row, ()) if goal.fits(line.case, line.figure, line.stat, line.other)), None)
+            text = bound_text(record, line, goal.bound) if goal and goal.bound else "No bound is shown."
+            told.setdefault((line.row, text), []).append(
+                f"{line.case}: {table.figure_text(line)}{f' to {line.other}' if line.other else ''} ({number(line.ratio if line.other else line.ours)}, "
+                f"wanted {line.goal})")
+    return "".join(f"- **{row}**, {'; '.join(lines)}. {text}\n" for (row, text), lines in told.items()) or "All are met.\n"
 
 
 def block_lines(record, row, case=""):
@@ -185,7 +223,7 @@ def block_curve(_record, name):
     return f"![{name.replace('-', ' ')}](images/{name}.svg)\n"
 
 
-BLOCKS = {"machine": block_machine, "goals": block_goals, "lines": block_lines, "sides": block_sides, "curve": block_curve}
+BLOCKS = {"machine": block_machine, "goals": block_goals, "bounds": block_bounds, "lines": block_lines, "sides": block_sides, "curve": block_curve}
 
 
 def render(text, record):

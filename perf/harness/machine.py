@@ -39,6 +39,12 @@ def load():
     return round(os.getloadavg()[0], 2)
 
 
+def stolen_s():
+    """Processor time that this machine wanted and its host gave to others, of all processors since it started."""
+    found = re.match(r"cpu(?: +\d+){7} +(\d+)", read("/proc/stat"))
+    return int(found.group(1)) / os.sysconf("SC_CLK_TCK") if found else 0.0
+
+
 def describe(build):
     """As one record of the results."""
     cpu = re.search(r"model name\s*: (.*)", read("/proc/cpuinfo"))

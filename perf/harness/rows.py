@@ -48,13 +48,16 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """`op` and `value` for ours / `other`, or for ours itself where other is None.  `case` may end in * for all that begin so."""
+    """`op` and `value` for ours / `other`, or for ours itself where other is None.  `case` may end in * for all that begin so.  `bound` says what
+    keeps us from it, for the page where it is not met: {case;figure;side}, of the same row, or {ROW;case;figure;side} stand for what was
+    measured, and {=} for the case of the goal; a figure may have its statistic behind it (to all p99)."""
     figure: str
     op: str
     value: float
     other: str = None
     case: str = "*"
     stat: str = None
+    bound: str = ""
 
     def fits(self, case, figure, stat, other):
         is_case = case.startswith(self.case[:-1]) if self.case.endswith("*") else case == self.case

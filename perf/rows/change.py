@@ -21,6 +21,9 @@ GAP_S = 0.03
 # With --quick: peers, ourselves and limits, and as many as a p99 needs where one is a goal.
 QUICK_PEERS, QUICK, QUICK_P99 = 12, 20, 101
 P99_CASE = "4 KB, 1 %"
+TAIL = ("The same datagrams by plain multicast with one Ed25519 check at each of the eight receivers, and nothing repaired (rounds that lost a frame do not count), have a "
+        "p99 of {=;to all p99;raw + Ed25519} in turn with us, a median of {=;to all p50;raw + Ed25519}: eight receivers that wake up on two cores. Ours has "
+        "{=;to all p50;ours} as its median; what a lost frame adds is a NACK's wait and its way there and back.")
 
 
 def frames_of(size):
@@ -33,7 +36,7 @@ class Change(Row):
     name = "change"
     title = "4 KB and 45 KB of random bytes to 8 receivers, handed to the engine until all have applied it"
     figures = (Figure("to all", "ms", ("p50", "p99")), Figure("sent per byte", "bytes"))
-    goals = (Goal("to all", "<=", 3, "raw + Ed25519", "4 KB, 0 %", "p50"), Goal("to all", "<=", 1, None, P99_CASE, "p99"),
+    goals = (Goal("to all", "<=", 3, "raw + Ed25519", "4 KB, 0 %", "p50"), Goal("to all", "<=", 1, None, P99_CASE, "p99", TAIL),
              Goal("sent per byte", "<=", 1.5, None, "4 KB, 1 %"))
     seconds = 60
 

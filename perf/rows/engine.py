@@ -17,6 +17,10 @@ from harness.topology import PREFIX, testbed
 
 SYMBOL = 1440
 HEADER = 66  # Ethernet, IPv4, UDP, symbol
+MEMIF = ("The bare loop, which fills the same frames without any protocol, takes {=;whole;bare loop} on this port, the engine {=;whole;ours}; testpmd sends the "
+         "same bytes again and again, which its copy into shared memory finds in the cache.")
+KERNEL = ("Of {=;whole;ours} that a frame takes on this port, the bare loop takes {=;whole;bare loop}: the kernel's way from the port to a socket, which differs from "
+          "round to round by more than the engine's own cost ({net_null;own;ours} where there is no kernel).")
 BASE, GROUPS, PORT = "239.77.0.0", "17", "7500"
 
 
@@ -90,8 +94,9 @@ class Engine(Row):
     name = "engine"
     title = "the engine's own cost per frame and its rate, by PMD, beside a bare loop on the same PMD and dpdk-testpmd"
     figures = (Figure("own", "cycles/frame"), Figure("whole", "cycles/frame"), Figure("rate", "Mpps"))
-    goals = (Goal("own", "<=", 120, None, "net_null"), Goal("rate", ">=", 10, None, "net_null"), Goal("rate", ">=", 0.85, "dpdk-testpmd"),
-             Goal("rate", ">=", 0.95, "bare loop", "net_af_packet"), Goal("rate", ">=", 0.95, "bare loop", "net_af_xdp"))
+    goals = (Goal("own", "<=", 120, None, "net_null"), Goal("rate", ">=", 10, None, "net_null"),
+             Goal("rate", ">=", 0.85, "dpdk-testpmd", bound=MEMIF), Goal("rate", ">=", 0.95, "bare loop", "net_af_packet", bound=KERNEL),
+             Goal("rate", ">=", 0.95, "bare loop", "net_af_xdp", bound=KERNEL))
     seconds = 30
 
     def run(self, ctx):

@@ -1,5 +1,6 @@
 """A big object to 1, 2, 4 and 8 receivers, without and with loss, on the bare bridge and with the sender's link shaped to 1 Gbit/s."""
 
+import math
 import time
 
 import peers
@@ -14,6 +15,27 @@ RECEIVERS = (1, 2, 4, 8)
 LOSSES = (0, 0.1, 1, 5)
 PEER_RECEIVERS = 4
 SETTLE_S = 0.05  # what a round still sends after its end counts as its own
+BLOCK_SYMBOLS = 64  # that repair symbols stand for
+LEAST = "least (computed)"
+SHARED = ("Everybody shares two cores, so the goodput is what their processor time allows. A receiver of ours takes {=;receiver CPU;ours} for an object, one "
+          "of raw + SHA-256 {=;receiver CPU;raw + SHA-256}, one of UFTP {=;receiver CPU;UFTP}: ours also decodes, digests the decoded whole, validates and "
+          "indexes it before it counts; the row `receive` has each of these alone. Goodput differs between rounds by more than what is missing here, as the "
+          "spread shows; this row is the one that says most about the machine's other guests.")
+SHAPED = ("At four receivers the processors and not the link are the limit: raw multicast itself reaches {=;goodput;raw} of the 960 that fit, and GSO, which "
+          "spares the processors, {=;goodput;raw GSO}. To one receiver, where the link is the limit, we reach {1 receiver, 1 %;goodput;ours}, raw "
+          "{1 receiver, 1 %;goodput;raw}.")
+SENT = ("Raw multicast takes {=;sent per byte;raw}, which is headers and what coding leaves of base64. With the fewest repair symbols that any code "
+        "on blocks of 64 can do with at this loss, the worst receiver of each block deciding, it would be {=;sent per byte;least (computed)}. What is above is heads, "
+        "repair that is sent again because it was lost or came late, and whole symbols for the last of them.")
+
+
+def least_share(receivers, loss):
+    """The repair symbols for each symbol of a block that has to reach all receivers: what the one lacks that lost most of it."""
+    within, total = 0.0, 0.0
+    for lost in range(BLOCK_SYMBOLS):
+        within += math.comb(BLOCK_SYMBOLS, lost) * loss ** lost * (1 - loss) ** (BLOCK_SYMBOLS - lost)
+        total += 1 - min(within, 1.0) ** receivers
+    return total / BLOCK_SYMBOLS
 
 
 class Object(Row):
@@ -30,13 +52,12 @@ class Object(Row):
         where = "4 receivers, "
         if is_shaped:
             self.quick = {(4, 0), (4, 1), (1, 1), (2, 1), (8, 1)}
-            self.goals = (Goal("goodput", ">=", 0.98, "raw", where + "0 %"), Goal("goodput", ">=", 0.93, "raw", where + "1 %"))
+            wanted = (("raw", "0 %", 0.98), ("raw", "1 %", 0.93))
         else:
-            self.goals = (
-                Goal("goodput", ">=", 0.70, "raw", where + "0 %"), Goal("goodput", ">=", 0.65, "raw", where + "1 %"),
-                Goal("goodput", ">=", 0.9, "raw + SHA-256", where + "0 %"), Goal("goodput", ">=", 0.9, "raw + SHA-256", where + "1 %"),
-                Goal("goodput", ">=", 1.3, "UFTP", where + "0 %"), Goal("goodput", ">=", 1.3, "UFTP", where + "1 %"))
-        self.goals += (Goal("sent per byte", "<=", 1.09, None, where + "1 %"),)
+            wanted = (("raw", "0 %", 0.70), ("raw", "1 %", 0.65), ("raw + SHA-256", "0 %", 0.9), ("raw + SHA-256", "1 %", 0.9), ("UFTP", "0 %", 1.3),
+                      ("UFTP", "1 %", 1.3))
+        self.goals = tuple(Goal("goodput", ">=", value, other, where + loss, bound=SHAPED if is_shaped else SHARED) for other, loss, value in wanted)
+        self.goals += (Goal("sent per byte", "<=", 1.09, None, where + "1 %", bound=SENT),)
 
     def run(self, ctx):
         topology = ctx.topology()
@@ -94,7 +115,10 @@ class Object(Row):
         goodput = size * 8 / outcome.seconds / 1e6
         ctx.log(f"{case}: {side.name} {goodput:.0f} Mbit/s")
         yield Sample(case, "goodput", side.name, goodput, turn=turn)
-        yield Sample(case, "sent per byte", side.name, (outcome.wire_bytes or sent) / (outcome.size or payload.size), turn=turn)
+        per_byte = (outcome.wire_bytes or sent) / (outcome.size or payload.size)
+        yield Sample(case, "sent per byte", side.name, per_byte, turn=turn)
+        if side.name == "raw":
+            yield Sample(case, "sent per byte", LEAST, per_byte * (1 + least_share(count, topology.loss / 100)), turn=turn)
         yield Sample(case, "receiver CPU", side.name, (outcome.cpu_seconds or cpu) / count, turn=turn)
 
 

@@ -22,6 +22,9 @@ from harness.sockets import free_port
 from harness.topology import cpu_ns_of, testbed
 
 CLIENTS, SIZE, KEYS = 32, 200, 1000
+SYNCED = ("HTTP that does nothing gives {=;puts;HTTP alone} here, so HTTP is not the bound. A put takes {=;store CPU;ours} of the store, one of etcd's gateway "
+          "{=;store CPU;etcd, HTTP/JSON}, one over gRPC {=;store CPU;etcd, gRPC}; the load generator and the store share two cores, and both stores wait for the "
+          "same disk's syncs.")
 
 
 def wait_for(url):
@@ -80,7 +83,7 @@ class Puts(Row):
     name = "puts"
     title = "synced puts of 200 bytes by 32 clients, beside etcd on the same disk"
     figures = (Figure("puts", "1/s"), Figure("p50", "ms"), Figure("store CPU", "us/put"))
-    goals = (Goal("puts", ">=", 4, "etcd, HTTP/JSON"),)
+    goals = (Goal("puts", ">=", 4, "etcd, HTTP/JSON", bound=SYNCED),)
     seconds = 15
 
     def run(self, ctx):

@@ -194,7 +194,7 @@ def run_of(row, cases, at="1", wanted=(), error=None, said=(), missing=()):
     return [*lines, *({"kind": "note", "row": row, "text": text} for text in said),
             *({"kind": "left out", "row": row, "case": case, "why": "why"} for case in missing),
             {"kind": "row", "row": row, "seconds": 1, "error": error, "quick": True, "wanted": list(wanted), "commit": "c" + at, "at": at,
-             "load": 0.5}]
+             "load": 0.5, "stolen": 1.0}]
 
 
 MACHINE = {"kind": "machine", "cpu": "x", "cores": 2, "mhz": 1, "memory_mib": 1, "huge_pages": 0, "system": "s", "kernel": "k", "compiler": "c",
@@ -231,6 +231,13 @@ class Joined(unittest.TestCase):
         text = doc.block_machine(self.joined(run_of("a", {"x": 1, "y": 2}) + run_of("b", {"x": 1}), run_of("a", {"x": 3}, "2", wanted=["x"])))
         self.assertRegex(text, r"commit c1 .*: a \(y\), b\.")
         self.assertRegex(text, r"commit c2 .*: a \(x\)\.")
+
+    def test_what_is_recorded_can_be_joined_with_more(self):
+        recorded = doc.merge([[MACHINE, *run_of("a", {"x": 1, "y": 2}, missing=["z"]), *run_of("b", {"x": 1}, said=["note"])]])
+        record = doc.Record(doc.merge([recorded, [MACHINE, *run_of("a", {"x": 3}, "2", wanted=["x"])]]))
+        self.assertEqual(self.values(record), {("a", "x"): 3, ("a", "y"): 2, ("b", "x"): 1})
+        self.assertEqual(record.runs, {("c2", True): {"a": {"x": ("2", 0.5, 1.0)}}, ("c1", True): {"a": {"y": ("1", 0.5, 1.0)}, "b": {"x": ("1", 0.5, 1.0)}}})
+        self.assertEqual(record.not_measured, ["note", "a: z (why)"])
 
     def test_results_of_two_machines_are_not_joined(self):
         with self.assertRaises(SystemExit):
