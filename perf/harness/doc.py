@@ -42,7 +42,7 @@ class Record:
         self.runs = {}  # {(commit, is it quick): {row: {case: (at, load, stolen)}}}
         for r in of("line"):
             cases = self.runs.setdefault((r["commit"], r["quick"]), {}).setdefault(r["row"], {})
-            cases[r["case"]] = (r["at"], r["load"], r["stolen"])
+            cases[r["case"]] = (r["at"], r["load"], r.get("stolen"))
         self.not_measured = results.not_measured(of("note"), of("left out"), {(line.row, line.case) for line in self.lines})
 
     def of(self, row, case=""):
@@ -96,9 +96,10 @@ def block_machine(record):
         names = [name if len(cases) == len({line.case for line in record.of(name)}) else f"{name} ({'; '.join(cases)})"
                  for name, cases in sorted(rows.items())]
         times, loads, stolen = zip(*marks)
+        stolen = [share for share in stolen if share is not None]
+        taken = f", at most {max(stolen):g} % of the processors taken by the machine's host" if stolen else ""
         told.append(f"Measured at commit {commit} with `perf/run{' --quick' if is_quick else ''}`, rows begun from {min(times)} to {max(times)} UTC, load "
-                    f"before them {min(loads):g} to {max(loads):g}, at most {max(stolen):g} % of the processors taken by the machine's host: "
-                    f"{', '.join(names)}.")
+                    f"before them {min(loads):g} to {max(loads):g}{taken}: {', '.join(names)}.")
     told += [f"Not measured: {note}." for note in record.not_measured]
     return text + "\n" + "".join(f"\n- {line}" for line in told) + "\n"
 
@@ -126,10 +127,14 @@ def bound_text(record, line, bound):
     return MEASURED_IN_BOUND.sub(figure, bound)
 
 
-def block_bounds(record):
+def all_rows():
     import peers
     import rows
-    goals = {row.name: row.goals for row in rows.all_rows() + peers.all_rows()}
+    return rows.all_rows() + peers.all_rows()
+
+
+def block_bounds(record):
+    goals = {row.name: row.goals for row in all_rows()}
     told = {}
     for line in record.lines:
         if line.goal and not line.is_met:

@@ -244,6 +244,30 @@ class Joined(unittest.TestCase):
             doc.merge([[MACHINE, *run_of("a", {"x": 1})], [{**MACHINE, "cpu": "y"}, *run_of("b", {"x": 1})]])
 
 
+class Bounds(unittest.TestCase):
+    def record(self):
+        cases = {"near": 4, "far": 9}
+        lines = [line for line in run_of("a", cases) if line["kind"] == "line"]
+        lines += [{**line, "stat": "p99", "ours": 2 * line["ours"]} for line in lines]
+        lines += [{**lines[0], "row": "b", "ours": None, "other": "peer", "other_value": 7}]
+        return doc.Record(doc.merge([[MACHINE, *lines[:4], *run_of("a", {})], [MACHINE, lines[4], *run_of("b", {})]]))
+
+    def test_what_was_measured_stands_in_its_place(self):
+        record = self.record()
+        for bound, text in (("{=;f;ours}", "4.00 u"), ("{far;f;ours}", "9.00 u"), ("{far;f p99;ours}", "18.0 u"), ("{b;=;f;peer}", "7.00 u"),
+                            ("{b;=;f;ours}", "(not measured)")):
+            self.assertEqual(doc.bound_text(record, record.lines[0], bound), text)
+
+    def test_bounds_speak_of_figures_that_there_are(self):
+        record = doc.Record(results.load(doc.RECORD))
+        known = {(line.row, line.figure) for line in record.lines}
+        for row in doc.all_rows():
+            for goal in row.goals:
+                for named in doc.MEASURED_IN_BOUND.findall(goal.bound):
+                    *other, _, figure, _ = named.split(";")
+                    self.assertIn((other[0] if other else row.name, figure.partition(" p9")[0].partition(" p5")[0]), known, goal.bound)
+
+
 class Resumed(unittest.TestCase):
     def earlier(self, records, end="\n", is_quick=True, wanted=()):
         with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
