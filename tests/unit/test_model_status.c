@@ -341,6 +341,42 @@ a_restart_finds_everything_as_it_was_and_gives_time_to_be_heard(void)
 }
 
 static void
+who_holds_the_content_and_takes_deltas_is_counted_over_restarts(void)
+{
+    struct model m;
+
+    model_open(&m);
+    publish_at(&m, "acme", "{\"a\":1}", T0);
+    cfc_service_note_deltas(m.service, "nobody", 6, true); /* is not known: ignored */
+    say(&m, "both", 1, CFC_APPLY_APPLIED, 0);
+    say(&m, "late", 1, CFC_APPLY_RECEIVING, 0);
+    say(&m, "old", 1, CFC_APPLY_APPLIED, 0);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.patchable, 0);
+    cfc_service_note_deltas(m.service, "both", 4, true);
+    cfc_service_note_deltas(m.service, "late", 4, true);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.patchable, 1);
+    say(&m, "late", 2, CFC_APPLY_PREPARED, 0);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.patchable, 2);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.alive, 3);
+    pass(&m, 1);
+    model_reopen(&m);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.patchable, 2);
+    cfc_service_note_deltas(m.service, "both", 4, false);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.patchable, 1);
+    publish_at(&m, "acme", "{\"a\":2}", m.now);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.patchable, 0);
+    pass(&m, 1);
+    model_reopen(&m);
+    say(&m, "both", 3, CFC_APPLY_APPLIED, 0);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.patchable, 0);
+    say(&m, "late", 3, CFC_APPLY_APPLIED, 0);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.patchable, 1);
+    pass(&m, STALE_AFTER_S + 1);
+    CU_ASSERT_EQUAL(status(&m, "acme", 0).counts.patchable, 0);
+    model_close(&m);
+}
+
+static void
 the_lag_is_that_of_consumers_that_were_there_when_the_version_went_out(void)
 {
     struct model m;
@@ -740,6 +776,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(lags_of_many_versions_are_joined_where_they_are_closest),
     CFC_CASE(a_second_consumer_of_one_id_is_flagged_but_a_late_frame_is_not),
     CFC_CASE(consumers_that_are_silent_for_long_are_forgotten_and_their_places_used_again),
+    CFC_CASE(who_holds_the_content_and_takes_deltas_is_counted_over_restarts),
     CFC_CASE(a_restart_finds_everything_as_it_was_and_gives_time_to_be_heard),
     CFC_CASE(the_lag_is_that_of_consumers_that_were_there_when_the_version_went_out),
     CFC_CASE(the_inventory_is_paged_and_filtered),

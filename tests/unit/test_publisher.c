@@ -653,6 +653,7 @@ what_rode_in_a_head_is_not_sent_to_all_when_its_scope_comes_back_to_it(void)
     struct cfc_digest base;
     char before[LONG_TEXT];
     char after[LONG_TEXT];
+    uint64_t version;
 
     setup();
     start_publisher();
@@ -668,10 +669,12 @@ what_rode_in_a_head_is_not_sent_to_all_when_its_scope_comes_back_to_it(void)
     expect(CFC_HANDOFF_HEAD);
     decode_head(&head);
     CU_ASSERT(head.inlined.is_present);
-    (void)release("acme/app", before);
+    version = release("acme/app", before);
     expect(CFC_HANDOFF_HEAD);
-    (void)release("acme/app", after); /* before anybody said that it is back */
-    expect(CFC_HANDOFF_HEAD);         /* a CONTENT before it would fail */
+    send_report(version, cfc_digest_key(&base), &b.report_key, "c1");
+    wait_for_reports(2, 0);
+    (void)release("acme/app", after);
+    expect(CFC_HANDOFF_HEAD); /* a CONTENT before it would fail */
     decode_head(&head);
     CU_ASSERT_FALSE(head.inlined.is_present);
     teardown();
@@ -772,6 +775,48 @@ what_an_earlier_process_published_is_news_to_a_later_scope(void)
 }
 
 static void
+what_many_scopes_had_is_sent_to_none_of_them_again(void)
+{
+    enum {
+        SCOPES = 6 /* more than a content remembers */
+    };
+    char scope[32];
+    char text[LONG_TEXT];
+
+    setup();
+    start_publisher();
+    accept_publisher();
+    expect(CFC_HANDOFF_SYNCED);
+    make_long_text(text, 3000);
+    for (int i = 0; i < SCOPES; i++) {
+        snprintf(scope, sizeof(scope), "acme/s%d", i);
+        (void)release(scope, text);
+        if (i == 0) {
+            expect_coding(NULL, false);
+        }
+        expect(CFC_HANDOFF_HEAD);
+    }
+    accept_publisher();
+    expect(CFC_HANDOFF_ARENA);
+    expect_coding(NULL, true);
+    for (int i = 0; i < SCOPES; i++) {
+        expect(CFC_HANDOFF_HEAD); /* a CONTENT before it would fail */
+    }
+    expect(CFC_HANDOFF_SYNCED);
+    /* Nor by another version with the same content. */
+    text[strlen(text) - 1] = '\0';
+    for (int i = 0; i < SCOPES; i++) {
+        char again[LONG_TEXT + 8];
+
+        snprintf(scope, sizeof(scope), "acme/s%d", i);
+        snprintf(again, sizeof(again), "%s }", text);
+        (void)release(scope, again);
+        expect(CFC_HANDOFF_HEAD);
+    }
+    teardown();
+}
+
+static void
 each_report_of_a_packet_stands_for_itself(void)
 {
     uint8_t packet[CFC_HANDOFF_SIZE_MAX];
@@ -828,6 +873,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_delta_too_large_for_a_head_goes_to_all_and_the_whole_to_who_asks),
     CFC_CASE(who_does_not_take_deltas_counts_as_one_without_the_base),
     CFC_CASE(what_an_earlier_process_published_is_news_to_a_later_scope),
+    CFC_CASE(what_many_scopes_had_is_sent_to_none_of_them_again),
     CFC_CASE(each_report_of_a_packet_stands_for_itself),
     CFC_CASE(rubbish_from_the_engine_ends_the_connection_and_another_one_begins),
 };

@@ -382,6 +382,7 @@ hello_proves_the_highest_head_and_names_what_is_held(void)
     CU_ASSERT_EQUAL(cfc_receiver_content_held(b.r, &content), CONFCAST_OK);
     CU_ASSERT_FATAL(bench_await(&b, CFC_FRAME_HELLO, CFC_S, &frame));
     CU_ASSERT_EQUAL_FATAL(cfc_hello_decode(&frame, b.sha, &hello), CONFCAST_OK);
+    CU_ASSERT_EQUAL(hello.capabilities, CFC_CAPABILITY_DELTAS);
     CU_ASSERT_EQUAL(hello.hold_count, 1);
     CU_ASSERT_EQUAL(cfc_get_u64(hello.holds), cfc_digest_key(&content));
     CU_ASSERT_EQUAL(hello.label_count, 1);
