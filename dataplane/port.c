@@ -21,7 +21,7 @@
 
 enum {
     POOL_CACHE = 128,
-    /* net_af_xdp fills a ring of 2,048 from it and copies what it sends into the rest. */
+    /* net_af_xdp fills a ring of 2,048 from it. */
     RX_POOL_SIZE = 4 * CFC_PORT_DESCRIPTORS - 1,
     RX_ROOM_MIN = 2048,
     BOUNCE_SIZE = 65536,
@@ -100,16 +100,15 @@ make_queues(struct cfc_port *port)
 {
     /* net_af_packet wants room for the whole of a ring frame. */
     size_t rx_room = RTE_MAX((size_t)RX_ROOM_MIN, (size_t)rte_align32pow2(port->mtu + 256u));
+    unsigned rx_count = RX_POOL_SIZE + (port->is_pool_shared ? CFC_PORT_TX_POOL_SIZE : 0);
 
     port->bounce = malloc(BOUNCE_SIZE);
     if (port->bounce == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
     for (uint16_t i = 0; i < port->config.queue_count; i++) {
-        int rc = cfc_port_tx_new(port, i);
-
-        port->rx_pools[i] = cfc_port_make_pool("confcast_rx", i, RX_POOL_SIZE, 0, rx_room);
-        if (rc != CONFCAST_OK || port->rx_pools[i] == NULL) {
+        port->rx_pools[i] = cfc_port_make_pool("confcast_rx", i, rx_count, 0, rx_room);
+        if (port->rx_pools[i] == NULL || cfc_port_tx_new(port, i) != CONFCAST_OK) {
             return CONFCAST_ERR_NO_MEMORY;
         }
     }
@@ -215,6 +214,7 @@ find_device(struct cfc_port *port, struct rte_eth_dev_info *info)
     strncpy(port->driver, info->driver_name, sizeof(port->driver) - 1);
     strncpy(port->name, rte_dev_name(info->device), sizeof(port->name) - 1);
     port->needs_dma = strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") != 0;
+    port->is_pool_shared = strcmp(port->driver, "net_af_xdp") == 0;
     port->burst = choose_burst(port, info);
     port->is_chained = !port->config.is_linear && takes_chains(info) &&
                        (!port->needs_dma || rte_eal_iova_mode() == RTE_IOVA_VA);

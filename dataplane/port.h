@@ -9,6 +9,9 @@
  * as sent and puts other bytes on the wire.  (net_null does not report it and takes chains: it
  * looks at no byte.)
  *
+ * net_af_xdp's receive pool is the memory that it shares with the kernel, and a frame from any
+ * other pool is copied into it: there, frames are made in mbufs of the receive pool.
+ *
  * External memory needs no registration for vdev PMDs, which copy or pass on virtual addresses.
  * For a device behind a real bus, cfc_port_add_memory() registers it with EAL and maps it for DMA;
  * where either is refused (IOVA mode PA, or VFIO, which wants to write to what it maps and so
@@ -78,6 +81,7 @@ struct cfc_port {
     char name[64];
     uint8_t mac[CFC_MAC_ADDRESS_SIZE];
     bool needs_dma;
+    bool is_pool_shared; /* header mbufs come from the receive pools */
     int interface_index; /* of config.interface; 0: none */
     size_t datagram_max; /* UDP payload of one frame */
     atomic_bool

@@ -16,8 +16,8 @@ struct cfc_port_ext {
 #define CFC_PORT_EXT_PRIVATE_SIZE                                                                  \
     ((uint16_t)RTE_ALIGN(sizeof(struct cfc_port_ext), RTE_MBUF_PRIV_ALIGN))
 
-/* Makes transmit queue `queue_id` of a port whose sizes are known: its memory, not the device's
- * queue.  CONFCAST_OK or NO_MEMORY, logged; free after either. */
+/* Makes transmit queue `queue_id` of a port whose sizes are known and whose receive pool is there:
+ * its memory, not the device's queue.  CONFCAST_OK or NO_MEMORY, logged; free after either. */
 int cfc_port_tx_new(struct cfc_port *port, uint16_t queue_id);
 void cfc_port_tx_free(struct cfc_port_tx *tx);
 
@@ -25,7 +25,9 @@ void cfc_port_tx_free(struct cfc_port_tx *tx);
 void cfc_port_tx_drop(struct cfc_port_tx *tx);
 
 enum {
-    CFC_PORT_DESCRIPTORS = 1024
+    CFC_PORT_DESCRIPTORS = 1024,
+    /* Of one transmit queue: all descriptors, what waits, and what the cache keeps to itself. */
+    CFC_PORT_TX_POOL_SIZE = 2 * CFC_PORT_DESCRIPTORS - 1
 };
 
 /* A pool of mbufs with `room` bytes of data each (0: none at all).  NULL, logged. */

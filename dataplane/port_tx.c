@@ -7,11 +7,6 @@
 #include "dataplane/port.h"
 #include "dataplane/port_internal.h"
 
-enum {
-    /* All descriptors, what waits, and what the cache keeps to itself. */
-    POOL_SIZE = 2 * CFC_PORT_DESCRIPTORS - 1
-};
-
 static void
 tell_done(const struct cfc_port_tx *tx, uint32_t slot, uint32_t count)
 {
@@ -65,10 +60,12 @@ cfc_port_tx_new(struct cfc_port *port, uint16_t queue_id)
     tx->slots_max = port->config.slots_max;
     tx->datagram_max = port->datagram_max;
     tx->payload_offset = port->config.header_size;
-    tx->header_pool = cfc_port_make_pool("confcast_header", queue_id, POOL_SIZE, 0,
-                                         port->config.header_size + port->datagram_max);
-    tx->ext_pool =
-        cfc_port_make_pool("confcast_ext", queue_id, POOL_SIZE, CFC_PORT_EXT_PRIVATE_SIZE, 0);
+    tx->header_pool = port->is_pool_shared
+                          ? port->rx_pools[queue_id]
+                          : cfc_port_make_pool("confcast_header", queue_id, CFC_PORT_TX_POOL_SIZE,
+                                               0, port->config.header_size + port->datagram_max);
+    tx->ext_pool = cfc_port_make_pool("confcast_ext", queue_id, CFC_PORT_TX_POOL_SIZE,
+                                      CFC_PORT_EXT_PRIVATE_SIZE, 0);
     tx->shares = calloc(port->config.slots_max, sizeof(*tx->shares));
     if (tx->header_pool == NULL || tx->ext_pool == NULL || tx->shares == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
@@ -87,7 +84,9 @@ cfc_port_tx_free(struct cfc_port_tx *tx)
     if (tx == NULL) {
         return;
     }
-    rte_mempool_free(tx->header_pool);
+    if (!tx->port->is_pool_shared) {
+        rte_mempool_free(tx->header_pool);
+    }
     rte_mempool_free(tx->ext_pool);
     free(tx->shares);
     free(tx);
@@ -122,6 +121,10 @@ take_mbufs(struct cfc_port_tx *tx, struct rte_mempool *pool, struct rte_mbuf **h
     hand[0] = rte_pktmbuf_alloc(pool);
     if (hand[0] == NULL) {
         tx->stats.mbuf_shortage++;
+        if (tx->port->is_pool_shared) {
+            /* net_af_xdp takes back what was sent in a burst only, be it one of nothing. */
+            rte_eth_tx_burst(tx->port->id, tx->queue_id, tx->queue, 0);
+        }
         return CONFCAST_ERR_RESOURCE;
     }
     *count = 1;

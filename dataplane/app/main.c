@@ -6,8 +6,8 @@
  *   eal-intr-thread, rte_mp_handle, telemetry-v2   EAL's own; none of them touches ours but for
  *                       telemetry, which copies the engine's snapshot under its mutex
  * Rings and pools:
- *   one receive and one transmit queue of the port; mempools confcast_rx, confcast_header,
- *   confcast_ext; 32 frames that wait for the transmit queue
+ *   one receive and one transmit queue of the port; mempools confcast_rx, confcast_header (not with
+ *   net_af_xdp), confcast_ext; 32 frames that wait for the transmit queue
  * Sockets:
  *   --control PATH      unix SOCK_SEQPACKET, listening, and one connection (the control plane)
  *   --metrics WHERE     TCP or unix, HTTP
