@@ -3,11 +3,15 @@
  *
  *   bench_engine [--port [DRIVER:]IF | --vdev ARGS] [--mtu N] [--linear] [--rounds N] [--rate MBIT]
  *                [--scopes N] [--megabytes N] [--symbol BYTES] [--lcore N] [--burst N] [--no-huge]
+ *                [--alone]
  *
  * "own" is what the engine adds to the bare loop.  A round is --megabytes of one content (default
  * 16), or with --scopes that much spread over N contents of equal size, whose heads and first
- * frames are sent in the same round.  --rate 0 (the default) sends as fast as the port takes;
- * anything else shows what pacing costs and how well it holds. */
+ * frames are sent in the same round; all of them are the same bytes.  What is printed is the median
+ * of five consecutive parts of the run, of --rounds each, and the lowest and the highest of
+ * them.  --alone leaves out the bare loop, so that a profiler sees the engine.  --rate 0 (the
+ * default) sends as fast as the port takes; anything else shows what pacing costs and how well it
+ * holds. */
 #include <getopt.h>
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
@@ -31,6 +35,7 @@ enum {
     ROUNDS_DEFAULT = 15,
     MEGABYTES_DEFAULT = 16,
     WARM_UP_ROUNDS = 2,
+    PARTS = 5,
     FRAME_ROOM = 16384,
     UDP_PORT = 7500,
 };
@@ -44,6 +49,7 @@ struct bench {
     struct cfc_signing_key key;
     struct cfc_signer signer;
     uint32_t rounds;
+    bool is_alone;
     uint32_t scope_count;
     size_t content_size; /* of each scope */
     uint16_t symbol_size;
@@ -241,6 +247,7 @@ run_bare(struct bench *b, struct rte_mempool *headers, struct rte_mempool *exts)
 
         if (rte_pktmbuf_alloc_bulk(headers, burst, port->burst) != 0) {
             rte_eth_tx_done_cleanup(port->id, 0, 0);
+            rte_eth_tx_burst(port->id, 0, burst, 0);
             continue;
         }
         if (port->is_chained && rte_pktmbuf_alloc_bulk(exts, ext, port->burst) != 0) {
@@ -268,12 +275,48 @@ make_pool(const char *name, uint16_t private_size, size_t room)
     return pool;
 }
 
+enum figure {
+    BARE,
+    ENGINE,
+    OWN,
+    ENGINE_MPPS,
+    ENGINE_GBITS,
+    RATIO,
+    FIGURE_COUNT
+};
+
+static void
+measure_part(struct bench *b, struct rte_mempool *headers, struct rte_mempool *exts,
+             struct cfc_bench parts[FIGURE_COUNT])
+{
+    static struct cfc_bench rounds[FIGURE_COUNT];
+
+    memset(rounds, 0, sizeof(rounds));
+    for (uint32_t i = 0; i < b->rounds; i++) {
+        struct result bare = b->is_alone ? (struct result){.mpps = 1} : run_bare(b, headers, exts);
+        struct result ours = run_engine(b);
+
+        cfc_bench_add(&rounds[BARE], bare.cycles);
+        cfc_bench_add(&rounds[ENGINE], ours.cycles);
+        cfc_bench_add(&rounds[OWN], ours.cycles - bare.cycles);
+        cfc_bench_add(&rounds[ENGINE_MPPS], ours.mpps);
+        cfc_bench_add(&rounds[ENGINE_GBITS], ours.gbits);
+        cfc_bench_add(&rounds[RATIO], ours.mpps / bare.mpps);
+    }
+    for (int f = 0; f < FIGURE_COUNT; f++) {
+        cfc_bench_add(&parts[f], cfc_bench_quantile(&rounds[f], 0.5));
+    }
+}
+
 static void
 measure(struct bench *b)
 {
-    static struct cfc_bench engine, engine_mpps, bare, own, ratio, gbits;
+    static struct cfc_bench parts[FIGURE_COUNT];
+    const struct cfc_port *port = &b->engine->port;
     struct rte_mempool *headers =
-        make_pool("bench_header", 0, CFC_NET_HEADER_SIZE + b->engine->port.datagram_max);
+        port->is_pool_shared
+            ? port->rx_pools[0]
+            : make_pool("bench_header", 0, CFC_NET_HEADER_SIZE + port->datagram_max);
     struct rte_mempool *exts = make_pool(
         "bench_ext",
         (uint16_t)RTE_ALIGN(sizeof(struct rte_mbuf_ext_shared_info), RTE_MBUF_PRIV_ALIGN), 0);
@@ -281,44 +324,35 @@ measure(struct bench *b)
     cfc_net_template_write(&b->engine->routes.groups[0], CFC_SYMBOL_HEADER_SIZE + b->symbol_size,
                            b->header);
     rte_mempool_obj_iter(exts, init_shared, NULL);
-    for (uint32_t i = 0; i < WARM_UP_ROUNDS + b->rounds; i++) {
-        struct result bare_loop = run_bare(b, headers, exts);
-        struct result ours = run_engine(b);
-
-        if (i >= WARM_UP_ROUNDS) {
-            cfc_bench_add(&engine, ours.cycles);
-            cfc_bench_add(&engine_mpps, ours.mpps);
-            cfc_bench_add(&gbits, ours.gbits);
-            cfc_bench_add(&bare, bare_loop.cycles);
-            cfc_bench_add(&own, ours.cycles - bare_loop.cycles);
-            cfc_bench_add(&ratio, ours.mpps / bare_loop.mpps);
-        }
+    for (uint32_t i = 0; i < WARM_UP_ROUNDS; i++) {
+        run_bare(b, headers, exts);
+        run_engine(b);
     }
-    cfc_bench_print(&bare, "engine", "bare loop", "cycles/frame");
-    cfc_bench_print(&engine, "engine", "engine", "cycles/frame");
-    cfc_bench_print(&own, "engine", "own = engine - bare loop", "cycles/frame");
-    cfc_bench_print(&engine_mpps, "engine", "engine", "Mpps");
-    cfc_bench_print(&gbits, "engine", "engine", "Gbit/s");
-    cfc_bench_print(&ratio, "engine", "engine / bare loop", "ratio");
+    for (uint32_t i = 0; i < PARTS; i++) {
+        measure_part(b, headers, exts, parts);
+    }
+    cfc_bench_print(&parts[ENGINE], "engine", "engine", "cycles/frame");
+    cfc_bench_print(&parts[ENGINE_MPPS], "engine", "engine", "Mpps");
+    cfc_bench_print(&parts[ENGINE_GBITS], "engine", "engine", "Gbit/s");
+    if (b->is_alone) {
+        return;
+    }
+    cfc_bench_print(&parts[BARE], "engine", "bare loop", "cycles/frame");
+    cfc_bench_print(&parts[OWN], "engine", "own = engine - bare loop", "cycles/frame");
+    cfc_bench_print(&parts[RATIO], "engine", "engine / bare loop", "ratio");
 }
 
 static void
 parse(int argc, char **argv, struct cfc_options *o, struct bench *b, size_t *size)
 {
     static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'},
-        {"vdev", required_argument, NULL, 'v'},
-        {"mtu", required_argument, NULL, 'm'},
-        {"linear", no_argument, NULL, 'l'},
-        {"no-huge", no_argument, NULL, 'h'},
-        {"rounds", required_argument, NULL, 'n'},
-        {"rate", required_argument, NULL, 'r'},
-        {"scopes", required_argument, NULL, 's'},
-        {"megabytes", required_argument, NULL, 'b'},
-        {"lcore", required_argument, NULL, 'c'},
-        {"symbol", required_argument, NULL, 'y'},
-        {"burst", required_argument, NULL, 'u'},
-        {NULL, 0, NULL, 0},
+        {"port", required_argument, NULL, 'p'},      {"vdev", required_argument, NULL, 'v'},
+        {"mtu", required_argument, NULL, 'm'},       {"linear", no_argument, NULL, 'l'},
+        {"no-huge", no_argument, NULL, 'h'},         {"rounds", required_argument, NULL, 'n'},
+        {"rate", required_argument, NULL, 'r'},      {"scopes", required_argument, NULL, 's'},
+        {"megabytes", required_argument, NULL, 'b'}, {"lcore", required_argument, NULL, 'c'},
+        {"symbol", required_argument, NULL, 'y'},    {"burst", required_argument, NULL, 'u'},
+        {"alone", no_argument, NULL, 'a'},           {NULL, 0, NULL, 0},
     };
     const char *colon;
     int option;
@@ -346,6 +380,9 @@ parse(int argc, char **argv, struct cfc_options *o, struct bench *b, size_t *siz
             break;
         case 'u':
             o->burst = (uint16_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'a':
+            b->is_alone = true;
             break;
         case 'l':
             o->is_linear = true;
