@@ -5,6 +5,12 @@
 
 #include "controlplane/log/log.h"
 
+enum {
+    /* Of a connection, for a request's line and headers and the headers of its answer: cleared for
+     * each request. */
+    CONNECTION_MEMORY_SIZE = 16 * 1024
+};
+
 static void
 on_log(void *cls, const char *format, va_list args)
 {
@@ -52,6 +58,7 @@ cfc_daemon_start(const struct cfc_daemon_config *config)
         MHD_OPTION_LISTEN_SOCKET, config->fd, MHD_OPTION_THREAD_POOL_SIZE,
         (unsigned)config->thread_count, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->connection_max,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_SIZE,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)config->idle_timeout_s,
         MHD_OPTION_NOTIFY_CONNECTION, config->on_connection, config->arg,
         MHD_OPTION_NOTIFY_COMPLETED, config->on_completed, config->arg, MHD_OPTION_URI_LOG_CALLBACK,

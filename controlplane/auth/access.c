@@ -11,6 +11,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/log/log.h"
+#include "protocol/base/text_copy.h"
 
 #define BEARER "Bearer "
 
@@ -299,7 +300,7 @@ deny(struct cfc_access *access, enum cfc_denial denial, const struct cfc_credent
 static int
 set_name(struct cfc_identity *identity, const char *name, enum cfc_proof proof)
 {
-    snprintf(identity->name, sizeof(identity->name), "%s", name);
+    cfc_text_copy(identity->name, sizeof(identity->name), name);
     identity->proof = proof;
     return CONFCAST_OK;
 }

@@ -100,6 +100,7 @@ cfc_service_commit(struct cfc_service *service, struct cfc_store_batch *batch, u
     int error;
 
     cfc_audit_seal(service, batch);
+    batch->seen_seq = service->seq;
     error = cfc_store_stage(service->store, batch, seq);
     if (error == CONFCAST_OK) {
         error = finish_commit(service, *seq);

@@ -6,6 +6,7 @@
 #include "confcast/error.h"
 #include "controlplane/model/step.h"
 #include "controlplane/model/validate.h"
+#include "protocol/base/text_copy.h"
 
 const char *
 cfc_batch_item_scope(const struct cfc_batch_item *item)
@@ -84,7 +85,7 @@ fill_result(const struct cfc_step *step, struct cfc_batch_result *result)
         struct cfc_batch_item_result *out = &result->items[i];
 
         out->kind = item->order->kind;
-        snprintf(out->scope, sizeof(out->scope), "%s", item->scope->path);
+        cfc_text_copy(out->scope, sizeof(out->scope), item->scope->path);
         out->revision = item->meta.revision;
         out->digest = item->meta.digest;
         out->nulls = item->nulls;
@@ -93,8 +94,8 @@ fill_result(const struct cfc_step *step, struct cfc_batch_result *result)
             out->release = item->release.release;
         }
     }
-    snprintf(result->author, sizeof(result->author), "%s", step->change.author);
-    snprintf(result->message, sizeof(result->message), "%s", step->change.message);
+    cfc_text_copy(result->author, sizeof(result->author), step->change.author);
+    cfc_text_copy(result->message, sizeof(result->message), step->change.message);
     return CONFCAST_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "controlplane/model/rules.h"
 #include "controlplane/store/internal.h"
 #include "protocol/base/scope.h"
+#include "protocol/base/text_copy.h"
 #include "protocol/snapshot/body.h"
 
 #define REVISION_MAX (UINT64_C(1) << 52)
@@ -304,8 +305,8 @@ begin_write(struct cfc_service *service, const struct cfc_step *step, struct cfc
     }
     item->meta.revision = item->scope->latest_revision + 1;
     item->meta.unix_ns = step->change.change->unix_ns;
-    snprintf(item->meta.author, sizeof(item->meta.author), "%s", step->change.author);
-    snprintf(item->meta.message, sizeof(item->meta.message), "%s", step->change.message);
+    cfc_text_copy(item->meta.author, sizeof(item->meta.author), step->change.author);
+    cfc_text_copy(item->meta.message, sizeof(item->meta.message), step->change.message);
     return CONFCAST_OK;
 }
 

@@ -250,13 +250,15 @@ compare_holds(const struct cfc_store_op *op, int found, const struct cfc_store_v
 int
 cfc_store_check_compares(struct cfc_store *store, const struct cfc_store_batch *batch)
 {
+    bool has_seen_all = batch->seen_seq != 0 && batch->seen_seq == store->ops->seq(store);
+
     for (size_t i = 0; i < batch->op_count; i++) {
         const struct cfc_store_op *op = &batch->ops[i];
         struct cfc_store_value value = {0};
         bool holds;
         int error;
 
-        if (is_write(op->kind)) {
+        if (is_write(op->kind) || (has_seen_all && op->kind == CFC_STORE_COMPARE_SEQ)) {
             continue;
         }
         error = store->ops->get(store, op->bytes, op->key_size, &value);

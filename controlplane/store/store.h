@@ -82,7 +82,10 @@ struct cfc_store_batch {
     size_t op_capacity;
     size_t size;      /* bytes of keys and values so far */
     uint64_t seq_min; /* the sequence of this batch will be at least this (restore); 0 = next */
-    int error;        /* CONFCAST_OK, or the first CONFCAST_ERR_LIMIT, _INVALID or _NO_MEMORY */
+    /* The caller has seen what is in the store up to this sequence, so that as long as it is the
+     * last one each COMPARE_SEQ holds and is not looked up; 0 = it says nothing of the kind. */
+    uint64_t seen_seq;
+    int error; /* CONFCAST_OK, or the first CONFCAST_ERR_LIMIT, _INVALID or _NO_MEMORY */
 };
 
 void cfc_store_batch_init(struct cfc_store_batch *batch);

@@ -168,6 +168,41 @@ a_failed_compare_writes_nothing(struct cfc_store *store)
     CU_ASSERT_TRUE(holds(store, "side", "effect", 4));
 }
 
+static int
+guarded_by_who_has_seen(struct cfc_store *store, uint64_t seen_seq, bool is_absent, uint64_t *seq)
+{
+    struct cfc_store_batch batch;
+    int error;
+
+    cfc_store_batch_init(&batch);
+    batch.seen_seq = seen_seq;
+    if (is_absent) {
+        cfc_store_compare_absent(&batch, "a", 1);
+    } else {
+        cfc_store_compare_seq(&batch, "a", 1, 7);
+    }
+    cfc_store_put(&batch, "side", 4, "effect", 6);
+    error = cfc_store_commit(store, &batch, seq);
+    cfc_store_batch_clear(&batch);
+    return error;
+}
+
+static void
+who_has_seen_all_is_asked_for_no_sequence_of_a_key(struct cfc_store *store)
+{
+    uint64_t seq;
+
+    CU_ASSERT_EQUAL(put(store, "a", "1", &seq), CONFCAST_OK);
+    CU_ASSERT_EQUAL(guarded_by_who_has_seen(store, 0, false, &seq), CONFCAST_ERR_CONFLICT);
+    CU_ASSERT_EQUAL(guarded_by_who_has_seen(store, 1, true, &seq), CONFCAST_ERR_CONFLICT);
+    CU_ASSERT_TRUE(is_absent(store, "side"));
+    CU_ASSERT_EQUAL(guarded_by_who_has_seen(store, 1, false, &seq), CONFCAST_OK);
+    CU_ASSERT_EQUAL(seq, 2);
+    /* Something came since. */
+    CU_ASSERT_EQUAL(guarded_by_who_has_seen(store, 1, false, &seq), CONFCAST_ERR_CONFLICT);
+    CU_ASSERT_EQUAL(guarded_by_who_has_seen(store, 3, false, &seq), CONFCAST_ERR_CONFLICT);
+}
+
 static void
 a_batch_that_only_compares_takes_no_sequence(struct cfc_store *store)
 {
@@ -406,6 +441,7 @@ on_every_engine(void (*run)(struct cfc_store *store))
 
 ON_EVERY_ENGINE(each_commit_gets_the_next_sequence_and_values_remember_it)
 ON_EVERY_ENGINE(a_failed_compare_writes_nothing)
+ON_EVERY_ENGINE(who_has_seen_all_is_asked_for_no_sequence_of_a_key)
 ON_EVERY_ENGINE(a_batch_that_only_compares_takes_no_sequence)
 ON_EVERY_ENGINE(a_batch_holds_2048_operations_and_not_2049)
 ON_EVERY_ENGINE(a_batch_holds_1_mib_and_not_one_byte_more)
@@ -444,6 +480,7 @@ the_fault_wrapper_fails_the_call_it_was_told_to(void)
 static const struct cfc_test_case cases[] = {
     CFC_CASE(each_commit_gets_the_next_sequence_and_values_remember_it_on_every_engine),
     CFC_CASE(a_failed_compare_writes_nothing_on_every_engine),
+    CFC_CASE(who_has_seen_all_is_asked_for_no_sequence_of_a_key_on_every_engine),
     CFC_CASE(a_batch_that_only_compares_takes_no_sequence_on_every_engine),
     CFC_CASE(a_batch_holds_2048_operations_and_not_2049_on_every_engine),
     CFC_CASE(a_batch_holds_1_mib_and_not_one_byte_more_on_every_engine),
