@@ -1,13 +1,13 @@
 #include "controlplane/api/exchange.h"
 
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "confcast/error.h"
 #include "controlplane/api/identify.h"
+#include "protocol/base/text_copy.h"
 #include "protocol/base/time.h"
 
 #define READMIT_NS CFC_S /* what proved somebody is looked at again after so long */
@@ -38,8 +38,8 @@ cfc_exchange_refuse(struct cfc_exchange *x, unsigned status, const char *code, c
     cfc_reply_error(&x->reply, status, code, message);
 }
 
-static uint64_t
-clock_ns(clockid_t clock)
+uint64_t
+cfc_exchange_now_ns(clockid_t clock)
 {
     struct timespec now;
 
@@ -57,13 +57,13 @@ identify(struct cfc_exchange *x, struct MHD_Connection *mhd, bool is_again)
                               .connection = x->connection,
                               .tls = x->server->config.tls,
                               .authorization = x->headers.authorization,
-                              .unix_ns = clock_ns(CLOCK_REALTIME)};
+                              .unix_ns = cfc_exchange_now_ns(CLOCK_REALTIME)};
     char text[CFC_PEER_TEXT_SIZE];
     uint64_t wait_ns;
     int rc;
 
     x->generation = cfc_access_generation(access);
-    x->admitted_ns = clock_ns(CLOCK_MONOTONIC);
+    x->admitted_ns = cfc_exchange_now_ns(CLOCK_MONOTONIC);
     rc = cfc_identify(access, &asker, &x->identity);
     if (rc == CONFCAST_ERR_AUTHORITY) {
         cfc_exchange_refuse(x, 401, "unauthorized",
@@ -76,7 +76,7 @@ identify(struct cfc_exchange *x, struct MHD_Connection *mhd, bool is_again)
         return false;
     }
     if (!is_again &&
-        !cfc_access_may_ask(access, &x->identity, clock_ns(CLOCK_MONOTONIC), &wait_ns)) {
+        !cfc_access_may_ask(access, &x->identity, cfc_exchange_now_ns(CLOCK_MONOTONIC), &wait_ns)) {
         cfc_access_deny(access, CFC_DENIAL_RATE, x->identity.name,
                         cfc_connection_peer(x->connection, text));
         cfc_exchange_refuse(x, 429, "rate",
@@ -93,7 +93,7 @@ static bool
 identify_consumer(struct cfc_exchange *x, const char *method)
 {
     struct cfc_api *api = x->server->api;
-    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    uint64_t now_ns = cfc_exchange_now_ns(CLOCK_MONOTONIC);
     char text[CFC_PEER_TEXT_SIZE];
     uint64_t wait_ns;
     int rc = CONFCAST_ERR_AUTHORITY;
@@ -115,7 +115,7 @@ identify_consumer(struct cfc_exchange *x, const char *method)
                             "this needs a consumer's credential, over Confcast-Nonce");
         return false;
     }
-    snprintf(x->identity.name, sizeof(x->identity.name), "%s", x->consumer.id);
+    cfc_text_copy(x->identity.name, sizeof(x->identity.name), x->consumer.id);
     x->identity.proof = CFC_PROOF_TOKEN;
     x->identity.is_consumer = true;
     if (api->access != NULL && !cfc_access_may_ask(api->access, &x->identity, now_ns, &wait_ns)) {
@@ -139,11 +139,11 @@ set_author(struct cfc_exchange *x)
     bool may_say = access != NULL && !access->is_required && x->identity.proof <= CFC_PROOF_PEER;
 
     if (said != NULL && may_say) {
-        snprintf(x->author, sizeof(x->author), "%s", said);
+        cfc_text_copy(x->author, sizeof(x->author), said);
         x->identity.proof = CFC_PROOF_NONE;
     } else {
-        snprintf(x->author, sizeof(x->author), "%s",
-                 x->identity.name[0] != '\0' ? x->identity.name : "anonymous");
+        cfc_text_copy(x->author, sizeof(x->author),
+                      x->identity.name[0] != '\0' ? x->identity.name : "anonymous");
     }
     x->request.author = x->author;
     x->request.claimed = said != NULL && strcmp(said, x->author) != 0 ? said : NULL;
@@ -179,7 +179,7 @@ cfc_exchange_may_still(struct cfc_exchange *x)
 
     if (access == NULL || x->is_pull || x->route->right == CFC_RIGHT_PUBLIC ||
         (x->generation == cfc_access_generation(access) &&
-         clock_ns(CLOCK_MONOTONIC) - x->admitted_ns < READMIT_NS)) {
+         cfc_exchange_now_ns(CLOCK_MONOTONIC) - x->admitted_ns < READMIT_NS)) {
         return true;
     }
     return cfc_exchange_admit(x, x->mhd, NULL, true);

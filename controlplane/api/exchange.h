@@ -1,4 +1,5 @@
-/* One request on its way through the server, and who makes it.  For server.c and exchange.c only.
+/* One request on its way through the server, and who makes it.  For the files that take it there:
+ * server.c, intake.c, handling.c, answer.c, exchange.c.
  *
  * An exchange belongs to the thread of its connection; while the connection is suspended, to
  * whoever will resume it. */
@@ -8,6 +9,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "controlplane/api/connection.h"
 #include "controlplane/api/gate.h"
@@ -76,6 +78,8 @@ struct cfc_exchange {
 
 /* An exchange for a target as it came; NULL without memory.  free() it. */
 struct cfc_exchange *cfc_exchange_new(struct cfc_server *server, const char *target);
+
+uint64_t cfc_exchange_now_ns(clockid_t clock);
 
 /* Makes the reply an error; the exchange has no route any more. */
 void cfc_exchange_refuse(struct cfc_exchange *x, unsigned status, const char *code,

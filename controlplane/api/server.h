@@ -33,7 +33,7 @@ struct cfc_server_config {
     uint32_t request_timeout_ms;  /* for a request to arrive as a whole; 0 = 30 s */
     uint32_t connection_max;      /* per socket; 0 = 256 */
     uint32_t peer_connection_max; /* of one address (IPv6: one /64) on TCP; 0 = half of them */
-    uint32_t thread_count;        /* per socket; 0 = 4 */
+    uint32_t thread_count;        /* per socket; 0 = one per processor, 2 to 4 */
 };
 
 /* Starts listening.  `api` must outlive the server.  CONFCAST_ERR_INVALID: an address or path that
