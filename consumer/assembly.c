@@ -6,7 +6,8 @@
 #include "protocol/snapshot/coding.h"
 
 enum {
-    BODY_SIZE_MIN = 128 << 10 /* below it all is done at once */
+    BODY_SIZE_MIN = 128 << 10, /* below it all is done at once */
+    LATE_SIZE_MAX = 16 << 20,  /* of the body, digested beside symbols to come: those of a burst */
 };
 
 struct cfc_assembly {
@@ -43,6 +44,7 @@ cfc_assembly_new(void)
 void
 cfc_assembly_reset(struct cfc_assembly *a)
 {
+    cfc_sha256_begin(a->sha, NULL); /* nothing of the body is late any more */
     cfc_index_abandon(a->pass);
     cfc_free(&cfc_consumer_heap, a->body);
     cfc_loaded_unref(a->base);
@@ -57,7 +59,9 @@ void
 cfc_assembly_free(struct cfc_assembly *a)
 {
     if (a != NULL) {
-        cfc_assembly_reset(a);
+        if (a->sha != NULL) {
+            cfc_assembly_reset(a);
+        }
         cfc_coder_free(a->coder);
         cfc_sha256_free(a->sha);
         free(a);
@@ -86,8 +90,24 @@ begin(struct cfc_assembly *a, const struct cfc_receiver_part *part, struct cfc_l
                             a->body, a->body_size);
 }
 
+/* Digests what was decoded: at once, or beside the symbols that are still to come, as far as there
+ * are that many. */
+static void
+digest(struct cfc_assembly *a, size_t from, size_t coded_left, struct cfc_sha256 *beside)
+{
+    size_t late_max = coded_left < LATE_SIZE_MAX ? coded_left : LATE_SIZE_MAX;
+
+    if (beside == NULL) {
+        cfc_sha256_add(a->sha, a->body + from, a->body_done - from);
+    } else {
+        cfc_sha256_add_beside(a->sha, a->body + from, a->body_done - from, beside, late_max);
+    }
+}
+
+/* Decodes up to `size` coded bytes. */
 static int
-go_on(struct cfc_assembly *a, const uint8_t *coded, size_t size)
+go_on(struct cfc_assembly *a, const uint8_t *coded, size_t size, size_t coded_size,
+      struct cfc_sha256 *beside)
 {
     size_t before = a->body_done;
     int error =
@@ -97,7 +117,7 @@ go_on(struct cfc_assembly *a, const uint8_t *coded, size_t size)
         return error;
     }
     a->coded_done = size;
-    cfc_sha256_add(a->sha, a->body + before, a->body_done - before);
+    digest(a, before, coded_size - size, beside);
     error = cfc_index_step(a->pass, a->body_done);
     return error == CONFCAST_ERR_AGAIN ? CONFCAST_OK : error;
 }
@@ -122,9 +142,8 @@ cfc_assembly_take(struct cfc_assembly *a, const struct cfc_receiver_part *part,
     if (error == CONFCAST_OK) {
         size_t left = part->size - a->coded_done;
 
-        error =
-            go_on(a, part->bytes,
-                  a->coded_done + (left < CFC_ASSEMBLY_PIECE_MAX ? left : CFC_ASSEMBLY_PIECE_MAX));
+        left = left < CFC_ASSEMBLY_PIECE_MAX ? left : CFC_ASSEMBLY_PIECE_MAX;
+        error = go_on(a, part->bytes, a->coded_done + left, part->coded_size, part->sha);
     }
     if (error != CONFCAST_OK) {
         cfc_assembly_reset(a);
@@ -144,7 +163,7 @@ finish(struct cfc_assembly *a, const struct cfc_receiver_event *event, struct cf
     int error = CONFCAST_OK;
 
     if (a->coded_done < event->size) {
-        error = go_on(a, event->bytes, event->size);
+        error = go_on(a, event->bytes, event->size, event->size, NULL);
     }
     if (error == CONFCAST_OK) {
         error = cfc_coding_end(a->coder);

@@ -173,6 +173,8 @@ struct cfc_receiver_part {
     const uint8_t *bytes;   /* from the first one on; valid until the next call that takes the
                                receiver */
     size_t size;            /* never fewer than last time */
+    /* What digests the symbols to come: the body may be digested beside them (digest.h). */
+    struct cfc_sha256 *sha;
 };
 
 /* One content at a time.  OK, or AGAIN when there is none: whatever was begun is of no use, unless

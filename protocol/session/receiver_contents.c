@@ -409,6 +409,7 @@ cfc_receiver_part(struct cfc_receiver *r, struct cfc_receiver_part *part)
     part->coded_size = entry->coded_size;
     part->body_size = entry->body_size;
     part->base = entry->base;
+    part->sha = r->sha;
     return CONFCAST_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SHA-256 and the names made with it.  Every use is separated from every other by a domain string,
- * which is hashed first with its terminating NUL.  OpenSSL does the work (with SHA extensions it is
- * five times as fast as the alternatives); the EVP_MD is fetched once and a context is reused.  A
+ * which is hashed first with its terminating NUL.  Where the processor has SHA extensions they do
+ * the work, two streams at once where a caller has two (sha256_ni.h); elsewhere OpenSSL does.  A
  * context belongs to one thread at a time. */
 #ifndef CFC_TRUST_DIGEST_H
 #define CFC_TRUST_DIGEST_H
@@ -29,8 +29,10 @@ struct cfc_digest {
 
 struct cfc_sha256; /* a reusable context; one thread at a time */
 
-/* NULL when OpenSSL cannot provide SHA-256.  Free with cfc_sha256_free(); NULL is fine there. */
+/* NULL without memory, or when OpenSSL is needed and cannot provide SHA-256.  Free with
+ * cfc_sha256_free(); NULL is fine there. */
 struct cfc_sha256 *cfc_sha256_new(void);
+struct cfc_sha256 *cfc_sha256_new_by_library(void); /* by OpenSSL on every processor */
 void cfc_sha256_free(struct cfc_sha256 *sha);
 
 /* One digest: begin (which hashes `domain` and its NUL; NULL for none), add in pieces, end.  These
@@ -39,6 +41,14 @@ void cfc_sha256_free(struct cfc_sha256 *sha);
 void cfc_sha256_begin(struct cfc_sha256 *sha, const char *domain);
 void cfc_sha256_add(struct cfc_sha256 *sha, const void *bytes, size_t size);
 void cfc_sha256_end(struct cfc_sha256 *sha, struct cfc_digest *out);
+
+/* Adds like cfc_sha256_add(), but may take the bytes later, along with those that `host` digests
+ * meanwhile: both together take little more time than one of them.  No more than `late_max` bytes
+ * and a block are left for later.  The bytes of all such calls must lie where they are until the next begin,
+ * add or end of `sha`; pieces that follow each other in memory go on where the last one ended. Both
+ * contexts belong to one thread.  A host has one guest, the last to come, and is nobody's. */
+void cfc_sha256_add_beside(struct cfc_sha256 *sha, const void *bytes, size_t size,
+                           struct cfc_sha256 *host, size_t late_max);
 
 /* The digest of one piece of bytes under a domain. */
 void cfc_sha256_once(struct cfc_sha256 *sha, const char *domain, const void *bytes, size_t size,

@@ -25,6 +25,7 @@ struct coming {
 };
 
 static struct cfc_sha256 *sha;
+static struct cfc_sha256 *symbol_sha; /* of a receiver that digests symbols; NULL: none */
 static struct cfc_coder *coder;
 static struct cfc_assembly *assembly;
 
@@ -73,7 +74,8 @@ take(const struct coming *c, uint64_t collection, size_t size, struct cfc_loaded
                                      .body_size = c->body_size,
                                      .base = c->base,
                                      .bytes = c->coded,
-                                     .size = size};
+                                     .size = size,
+                                     .sha = symbol_sha};
 
     while (cfc_assembly_take(assembly, &part, base)) {
     }
@@ -248,6 +250,35 @@ a_delta_keeps_its_base_while_it_comes(void)
     drop(&to);
 }
 
+/* What is late of a body goes with it when it is given up, and decides when it is wrong. */
+static void
+a_body_may_be_digested_beside_the_symbols_that_follow(void)
+{
+    static const uint8_t symbol[1440];
+    struct cfc_loaded *loaded;
+    struct cfc_digest d;
+    struct coming c;
+
+    symbol_sha = cfc_sha256_new();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(symbol_sha);
+    make(&c, 1, MEMBERS);
+    for (size_t size = 0; size < c.coded_size; size += sizeof(symbol)) {
+        take(&c, 1, size, NULL);
+        cfc_sha256_once(symbol_sha, CFC_DOMAIN_SYMBOL, symbol, sizeof(symbol), &d);
+    }
+    CU_ASSERT_EQUAL(finish(&c, 1, &loaded), CONFCAST_OK);
+    check_loaded(&c, loaded);
+    take(&c, 2, c.coded_size / 2, NULL);
+    cfc_assembly_reset(assembly);
+    cfc_sha256_once(symbol_sha, CFC_DOMAIN_SYMBOL, symbol, sizeof(symbol), &d);
+    take(&c, 3, c.coded_size / 2, NULL);
+    c.id.bytes[0] ^= 1;
+    CU_ASSERT_EQUAL(finish(&c, 3, &loaded), CONFCAST_ERR_NOT_FOUND);
+    cfc_sha256_free(symbol_sha);
+    symbol_sha = NULL;
+    drop(&c);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_content_that_comes_bit_by_bit_is_there_at_its_end),
     CFC_CASE(a_part_seen_twice_counts_once),
@@ -256,6 +287,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(bytes_that_are_not_the_contents_give_nothing),
     CFC_CASE(a_body_that_is_not_sound_gives_nothing),
     CFC_CASE(a_delta_keeps_its_base_while_it_comes),
+    CFC_CASE(a_body_may_be_digested_beside_the_symbols_that_follow),
 };
 
 int

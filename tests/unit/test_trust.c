@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/base/prng.h"
 #include "protocol/trust/digest.h"
 #include "protocol/trust/keyring.h"
 #include "protocol/trust/mac.h"
@@ -50,6 +51,127 @@ sha256_gives_the_published_digests(void)
     CU_ASSERT(is_hex(&d, 32, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"));
     cfc_sha256_free(sha);
     cfc_sha256_free(NULL);
+}
+
+/* Every way to cut bytes into pieces around the edges of blocks, by the extensions of the processor
+ * (where there are some) and by the library. */
+static void
+sha256_does_not_depend_on_who_makes_it_nor_on_the_pieces(void)
+{
+    struct cfc_sha256 *sha = cfc_sha256_new();
+    struct cfc_sha256 *library = cfc_sha256_new_by_library();
+    uint8_t bytes[300];
+
+    CU_ASSERT_FATAL(sha != NULL && library != NULL);
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)(7 * i + i / 5);
+    }
+    for (size_t size = 0; size <= sizeof(bytes); size++) {
+        struct cfc_digest expected;
+
+        cfc_sha256_once(library, "domain", bytes, size, &expected);
+        for (size_t first = 0; first <= size; first += first < 70 ? 1 : 13) {
+            struct cfc_digest d;
+
+            cfc_sha256_begin(sha, "domain");
+            cfc_sha256_add(sha, bytes, first);
+            cfc_sha256_add(sha, bytes + first, size - first);
+            cfc_sha256_end(sha, &d);
+            CU_ASSERT_TRUE(cfc_digest_equal(&d, &expected));
+        }
+    }
+    cfc_sha256_free(sha);
+    cfc_sha256_free(library);
+}
+
+static void
+bytes_digested_beside_others_give_the_same_digests(void)
+{
+    static uint8_t stream[8000];
+    static const size_t late_max[] = {0, 63, 64, 500, 8000};
+    struct cfc_prng prng = {.state = 5};
+    struct cfc_sha256 *host = cfc_sha256_new();
+    struct cfc_sha256 *guest = cfc_sha256_new();
+    struct cfc_sha256 *library = cfc_sha256_new_by_library();
+    uint32_t unlike_count = 0;
+
+    CU_ASSERT_FATAL(host != NULL && guest != NULL && library != NULL);
+    for (size_t i = 0; i < sizeof(stream); i++) {
+        stream[i] = (uint8_t)cfc_prng_next(&prng);
+    }
+    for (int round = 0; round < 400; round++) {
+        struct cfc_digest expected, d;
+        size_t done = cfc_prng_below(&prng, 200); /* added before */
+
+        cfc_sha256_begin(guest, "stream");
+        cfc_sha256_add(guest, stream, done);
+        while (done < sizeof(stream)) {
+            uint8_t leaf[700];
+            size_t leaf_size = cfc_prng_below(&prng, sizeof(leaf));
+            size_t piece = cfc_prng_below(&prng, 900);
+
+            piece = piece < sizeof(stream) - done ? piece : sizeof(stream) - done;
+            cfc_sha256_add_beside(guest, stream + done, piece, host, late_max[(size_t)round % 5]);
+            done += piece;
+            memset(leaf, (int)done, sizeof(leaf));
+            cfc_sha256_once(host, "leaf", leaf, leaf_size, &d);
+            cfc_sha256_once(library, "leaf", leaf, leaf_size, &expected);
+            unlike_count += !cfc_digest_equal(&d, &expected);
+        }
+        cfc_sha256_end(guest, &d);
+        cfc_sha256_once(library, "stream", stream, sizeof(stream), &expected);
+        unlike_count += !cfc_digest_equal(&d, &expected);
+    }
+    CU_ASSERT_EQUAL(unlike_count, 0);
+    cfc_sha256_free(host);
+    cfc_sha256_free(guest);
+    cfc_sha256_free(library);
+}
+
+/* Pieces that do not follow each other, a host that takes another guest, a guest that is begun anew
+ * or freed while something of it is late. */
+static void
+a_guest_may_move_and_end_at_any_time(void)
+{
+    uint8_t a[300], b[300];
+    struct cfc_sha256 *host = cfc_sha256_new();
+    struct cfc_sha256 *first = cfc_sha256_new();
+    struct cfc_sha256 *second = cfc_sha256_new();
+    struct cfc_sha256 *third = cfc_sha256_new();
+    struct cfc_digest expected, d;
+
+    memset(a, 1, sizeof(a));
+    memset(b, 2, sizeof(b));
+    cfc_sha256_begin(first, NULL);
+    cfc_sha256_add_beside(first, a, 200, host, 1000);
+    cfc_sha256_begin(second, NULL);
+    cfc_sha256_add_beside(second, b, 200, host, 1000); /* the host's guest from now on */
+    cfc_sha256_add_beside(first, b + 100, 150, host, 1000);
+    cfc_sha256_once(host, NULL, a, sizeof(a), &d);
+    cfc_sha256_end(first, &d);
+    cfc_sha256_begin(host, NULL);
+    cfc_sha256_add(host, a, 200);
+    cfc_sha256_add(host, b + 100, 150);
+    cfc_sha256_end(host, &expected);
+    CU_ASSERT_TRUE(cfc_digest_equal(&d, &expected));
+    cfc_sha256_end(second, &d);
+    cfc_sha256_once(host, NULL, b, 200, &expected);
+    CU_ASSERT_TRUE(cfc_digest_equal(&d, &expected));
+
+    cfc_sha256_begin(third, NULL);
+    cfc_sha256_add_beside(third, a, 300, host, 1000);
+    cfc_sha256_free(third);
+    cfc_sha256_once(host, NULL, b, 200, &d);
+    CU_ASSERT_TRUE(cfc_digest_equal(&d, &expected));
+    cfc_sha256_begin(first, NULL);
+    cfc_sha256_add_beside(first, a, 300, host, 1000);
+    cfc_sha256_begin(first, NULL);
+    cfc_sha256_free(host);
+    cfc_sha256_add(first, b, 200);
+    cfc_sha256_end(first, &d);
+    CU_ASSERT_TRUE(cfc_digest_equal(&d, &expected));
+    cfc_sha256_free(first);
+    cfc_sha256_free(second);
 }
 
 static void
@@ -329,6 +451,9 @@ what_no_frame_can_hold_is_neither_signed_nor_verified(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(sha256_gives_the_published_digests),
+    CFC_CASE(sha256_does_not_depend_on_who_makes_it_nor_on_the_pieces),
+    CFC_CASE(bytes_digested_beside_others_give_the_same_digests),
+    CFC_CASE(a_guest_may_move_and_end_at_any_time),
     CFC_CASE(a_domain_is_hashed_with_its_nul),
     CFC_CASE(no_two_domains_are_the_same),
     CFC_CASE(cohorts_nest_and_follow_the_salt),
