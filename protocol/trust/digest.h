@@ -44,9 +44,10 @@ void cfc_sha256_end(struct cfc_sha256 *sha, struct cfc_digest *out);
 
 /* Adds like cfc_sha256_add(), but may take the bytes later, along with those that `host` digests
  * meanwhile: both together take little more time than one of them.  No more than `late_max` bytes
- * and a block are left for later.  The bytes of all such calls must lie where they are until the next begin,
- * add or end of `sha`; pieces that follow each other in memory go on where the last one ended. Both
- * contexts belong to one thread.  A host has one guest, the last to come, and is nobody's. */
+ * and a block are left for later.  The bytes of all such calls must lie where they are until the
+ * next begin, add or end of `sha`; pieces that follow each other in memory go on where the last one
+ * ended. Both contexts belong to one thread.  A host has one guest, the last to come, and is
+ * nobody's. */
 void cfc_sha256_add_beside(struct cfc_sha256 *sha, const void *bytes, size_t size,
                            struct cfc_sha256 *host, size_t late_max);
 
