@@ -500,6 +500,32 @@ on_content_gone(struct cfc_receiver *r, const struct cfc_gone *gone)
     return CONFCAST_ERR_WRONG_STREAM;
 }
 
+/* Without a proof that there is a newer head, FRESH will tell when there is one: it is asked for
+ * ever more rarely.  What is put off already needs no further word: a crowd hears many. */
+static void
+on_head_gone(struct cfc_receiver *r, struct cfc_scope_rx *scope)
+{
+    struct cfc_ask *ask = &scope->head_ask;
+    uint64_t spacing_ns = r->config.fresh_period_ns / 4;
+
+    if (!cfc_ask_is_on(ask)) {
+        return;
+    }
+    if (scope->published > scope->version) {
+        cfc_ask_back_off(ask, r->timing.retry_ns, r->timing.doublings, r->now.mono_ns);
+        return;
+    }
+    if (scope->gone_count > 0 &&
+        ask->at_ns > r->now.mono_ns + (spacing_ns << (CFC_ASK_DOUBLINGS_MIN - 1))) {
+        return;
+    }
+    cfc_ask_back_off(ask, spacing_ns, (uint8_t)(CFC_ASK_DOUBLINGS_MIN + scope->gone_count),
+                     r->now.mono_ns);
+    if (scope->gone_count < CFC_RECEIVER_GONE_MAX) {
+        scope->gone_count++;
+    }
+}
+
 int
 cfc_receiver_on_gone(struct cfc_receiver *r, const struct cfc_frame *frame)
 {
@@ -516,14 +542,7 @@ cfc_receiver_on_gone(struct cfc_receiver *r, const struct cfc_frame *frame)
         if (scope == NULL) {
             return CONFCAST_ERR_WRONG_STREAM;
         }
-        if (cfc_ask_is_on(&scope->head_ask)) {
-            /* Without a proof that there is a newer head, FRESH will tell when there is one. */
-            bool is_proved = scope->published > scope->version;
-
-            cfc_ask_back_off(
-                &scope->head_ask, is_proved ? r->timing.retry_ns : r->config.fresh_period_ns / 4,
-                is_proved ? r->timing.doublings : CFC_ASK_DOUBLINGS_MIN, r->now.mono_ns);
-        }
+        on_head_gone(r, scope);
         return CONFCAST_OK;
     case CFC_WANT_FRESH:
         for (uint32_t i = 0; i < r->scope_count; i++) {

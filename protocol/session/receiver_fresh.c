@@ -84,6 +84,7 @@ compare(struct cfc_receiver *r, struct cfc_scope_rx *scope, const struct cfc_fre
     }
     if (entry->version > scope->published) {
         scope->published = entry->version;
+        scope->gone_count = 0;
         scope->head_error = CONFCAST_OK;
         cfc_receiver_queue_scope(r, scope);
     }

@@ -23,6 +23,8 @@ enum {
     CFC_RECEIVER_SHARDS_MAX = 256,
     CFC_RECEIVER_HOLDS_MAX = 32,  /* contents that a HELLO names as held */
     CFC_RECEIVER_FRESH_TRIES = 3, /* periods without FRESH until it counts as missing */
+    CFC_RECEIVER_GONE_MAX = 3,    /* doublings of the spacing in which a head that is gone is asked
+                                     for:    from 8 FRESH periods to 64 */
     CFC_RECEIVER_PAGE_PERIODS = 2 /* periods without this scope's page until it is asked for */
 };
 

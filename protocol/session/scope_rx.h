@@ -109,6 +109,7 @@ struct cfc_scope_rx {
     uint8_t evidence[2][CFC_SHORT_DIGEST_SIZE]; /* head digests: the kept one, the other */
 
     struct cfc_ask head_ask;
+    uint8_t gone_count; /* GONEs that doubled its spacing since FRESH proved something new */
     struct cfc_ask fresh_ask;
 
     /* Events that are due. */

@@ -139,6 +139,7 @@ init_parts(struct cfc_sender *s)
         cfc_pacer_init_granted(&s->pacer, c->rate_bytes);
     }
     s->status_due_ns = c->is_helper ? CFC_NEVER : 0;
+    cfc_gone_tx_init(&s->gone, c->group_count);
     cfc_beacon_tx_init(&s->beacons, c->group_count, c->status_period_ns, &c->alloc);
     s->sha = cfc_sha256_new();
     if (s->sha == NULL) {

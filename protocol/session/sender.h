@@ -9,8 +9,8 @@
  * What poll_frame() gives, most urgent first:
  *   0. new heads that take something back: disabled, deleted, rolled back;
  *   1. answers to single consumers: WELCOME, GONE, then STATUS with the echo of a report;
- *   2. STATUS of the period, new heads (repeated as head_tx.h says), FRESH pages that are
- * new or due for their replay, an overdue page of the FRESH sweep;
+ *   2. STATUS of the period, GONE to a crowd (gone_tx.h), new heads (repeated as head_tx.h says),
+ * FRESH pages that are new or due for their replay, an overdue page of the FRESH sweep;
  *   3. heads that somebody asked for (NACK);
  *   4. other repair and contents, in turns: repair within its byte rate, contents as
  *      pass_queue.h says, CONTENT, then for each block its pages and symbols, then CONTENT again;

@@ -105,13 +105,18 @@ on_hello(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_a
     return accept(s, s->roster.consumers[slot].pending, &hello, &key);
 }
 
-/* One small answer to one entry of a NACK, so never larger than the NACK. */
+/* One small answer to one entry of a NACK, so never larger than the NACK; to a crowd that lacks a
+ * head which there is not, one to all. */
 static void
-say_gone(struct cfc_sender *s, struct cfc_consumer *c, const struct cfc_nack_entry *entry,
-         uint64_t now_ns)
+say_gone(struct cfc_sender *s, uint32_t slot, const struct cfc_nack_entry *entry, uint64_t now_ns)
 {
+    struct cfc_consumer *c = &s->roster.consumers[slot];
     struct cfc_gone gone = {.key = entry->key, .want = entry->want};
 
+    if (entry->want == CFC_WANT_HEAD && cfc_head_tx_find(&s->heads, entry->key) == CFC_SLOT_NONE &&
+        cfc_gone_tx_covers(&s->gone, entry->key, slot, now_ns)) {
+        return;
+    }
     if (entry->want == CFC_WANT_PAGE || entry->want == CFC_WANT_SYMBOLS) {
         gone.coding = entry->coding;
         gone.index = entry->index;
@@ -175,7 +180,7 @@ on_nack(struct cfc_sender *s, const struct cfc_frame *frame, const struct cfc_ad
         cfc_nack_entry_at(&nack, i, &entry);
         code = ask(s, slot, &entry, now_ns);
         if (code == CONFCAST_ERR_GONE) {
-            say_gone(s, &s->roster.consumers[slot], &entry, now_ns);
+            say_gone(s, slot, &entry, now_ns);
         } else if (result == CONFCAST_OK) {
             result = code;
         }

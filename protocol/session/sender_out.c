@@ -129,6 +129,7 @@ poll_next(struct cfc_sender *s, const struct cfc_now *now, bool may_multicast, u
     }
     if (may_multicast &&
         (poll_status(s, now, header, capacity, out) == CONFCAST_OK ||
+         cfc_gone_tx_poll(&s->gone, header, capacity, out) == CONFCAST_OK ||
          cfc_head_tx_poll(&s->heads, now_ns, header, capacity, out) == CONFCAST_OK ||
          cfc_beacon_tx_poll(&s->beacons, now_ns, header, capacity, out) == CONFCAST_OK ||
          cfc_beacon_tx_poll_sweep(&s->beacons, now_ns, s->config.status_period_ns, header, capacity,
@@ -192,7 +193,7 @@ calm_until(const struct cfc_sender *s)
 {
     uint64_t due_ns = s->status_due_ns;
 
-    if (s->link.reply_count > 0) {
+    if (s->link.reply_count > 0 || cfc_gone_tx_is_due(&s->gone)) {
         return 0;
     }
     due_ns = cfc_sender_min(due_ns, cfc_sender_echo_due(s));
@@ -267,7 +268,7 @@ cfc_sender_deadline(const struct cfc_sender *s)
     if (s->link.reply_count > 0) {
         return 0;
     }
-    if (cfc_content_tx_is_busy(&s->contents)) {
+    if (cfc_content_tx_is_busy(&s->contents) || cfc_gone_tx_is_due(&s->gone)) {
         due_ns = 0;
     }
     due_ns = cfc_sender_min(due_ns, cfc_head_tx_deadline(&s->heads));

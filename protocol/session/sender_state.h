@@ -10,6 +10,7 @@
 #include "protocol/session/beacon_tx.h"
 #include "protocol/session/content_tx.h"
 #include "protocol/session/fleet_loss.h"
+#include "protocol/session/gone_tx.h"
 #include "protocol/session/head_tx.h"
 #include "protocol/session/link_tx.h"
 #include "protocol/session/pacer.h"
@@ -32,6 +33,7 @@ struct cfc_sender {
     struct cfc_beacon_tx beacons;
     struct cfc_roster roster;
     struct cfc_link_tx link;
+    struct cfc_gone_tx gone;
     struct cfc_upcall_queue upcalls;
     struct cfc_repair_tx repair;
     struct cfc_pacer pacer; /* multicast bytes */

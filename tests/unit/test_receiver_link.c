@@ -510,6 +510,37 @@ gone_is_believed_for_a_while_and_fresh_announces_anew(void)
 }
 
 static void
+what_is_gone_again_and_again_is_asked_for_ever_more_rarely(void)
+{
+    static const uint64_t silent_s[] = {8, 16, 32, 64, 64};
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    struct cfc_digest content = digest_of(1);
+    struct cfc_gone gone = {.want = CFC_WANT_HEAD};
+    struct cfc_head head;
+    struct bench b;
+
+    bench_open(&b);
+    bench_link(&b);
+    CU_ASSERT_EQUAL_FATAL(bench_await_nack(&b, CFC_S, entries), 1);
+    gone.key = entries[0].key;
+    for (uint32_t i = 0; i < sizeof(silent_s) / sizeof(silent_s[0]); i++) {
+        CU_ASSERT_EQUAL(cfc_gone_encode(&gone, b.frame, sizeof(b.frame), &b.size), CONFCAST_OK);
+        CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+        CU_ASSERT_EQUAL(bench_await_nack(&b, silent_s[i] * CFC_S / 4, entries), 0);
+        /* Said to others, and heard while this one is silent anyhow: no longer for that. */
+        CU_ASSERT_EQUAL(cfc_gone_encode(&gone, b.frame, sizeof(b.frame), &b.size), CONFCAST_OK);
+        CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+        CU_ASSERT_EQUAL(bench_await_nack(&b, silent_s[i] * CFC_S * 3 / 4 - CFC_MS, entries), 0);
+        CU_ASSERT_EQUAL(bench_await_nack(&b, 20 * CFC_MS, entries), 1);
+    }
+    /* What FRESH proves is another matter, and begins anew. */
+    head = bench_head(&b, 10, &content);
+    CU_ASSERT_EQUAL(bench_send_fresh(&b, BENCH_EPOCH, 10, &head), CONFCAST_OK);
+    CU_ASSERT_EQUAL(bench_await_nack(&b, 20 * CFC_MS, entries), 1);
+    bench_close(&b);
+}
+
+static void
 another_coding_is_taken_when_the_engine_lost_the_present_one(void)
 {
     struct bench b;
@@ -930,6 +961,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(all_that_is_lacking_goes_into_one_nack),
     CFC_CASE(the_wait_before_a_nack_is_random_within_the_window),
     CFC_CASE(gone_is_believed_for_a_while_and_fresh_announces_anew),
+    CFC_CASE(what_is_gone_again_and_again_is_asked_for_ever_more_rarely),
     CFC_CASE(another_coding_is_taken_when_the_engine_lost_the_present_one),
     CFC_CASE(an_idle_receiver_sleeps),
     CFC_CASE(a_config_outside_its_ranges_is_refused),
