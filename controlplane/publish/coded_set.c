@@ -6,6 +6,7 @@
 
 #include "confcast/error.h"
 #include "controlplane/publish/arena.h"
+#include "controlplane/publish/likeness.h"
 #include "protocol/snapshot/coding.h"
 #include "protocol/snapshot/repairs.h"
 #include "protocol/snapshot/tree.h"
@@ -235,6 +236,10 @@ draft_bytes(const struct desk *desk, struct draft *draft, size_t capacity)
     enum cfc_encoding encoding = CFC_ENCODING_ZSTD_DELTA;
     int error;
 
+    if (base != NULL &&
+        !cfc_likeness_is_worth(base->body, base->body_size, body->body, body->body_size)) {
+        return CONFCAST_ERR_AGAIN;
+    }
     if (base == NULL) {
         error = cfc_coding_encode(desk->coder, body->body, body->body_size, draft->bytes, capacity,
                                   &coded->coded_size, &encoding);
@@ -255,6 +260,7 @@ is_worth_it(const struct draft *draft)
            draft->coded->coded_size <= draft->whole->coded_size / CFC_CODED_DELTA_PART;
 }
 
+/* AGAIN: nothing went wrong, but there is no such delta. */
 static int
 draft_code(const struct cfc_coded_set *set, const struct desk *desk, struct draft *draft)
 {
@@ -272,7 +278,7 @@ draft_code(const struct cfc_coded_set *set, const struct desk *desk, struct draf
     draft->coded->coding = draft->coding;
     error = draft_bytes(desk, draft, capacity);
     if (error == CONFCAST_OK && !is_worth_it(draft)) {
-        error = CONFCAST_ERR_AGAIN; /* nothing went wrong: there is just no such coding */
+        error = CONFCAST_ERR_AGAIN;
     }
     return error == CONFCAST_OK ? draft_announce(set, desk, draft) : error;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "confcast/error.h"
+#include "controlplane/publish/likeness.h"
 #include "protocol/base/scope.h"
 
 enum {
@@ -12,7 +13,6 @@ enum {
     INLINE_TLV_SIZE = 4 + 8,
     HEAD_FIXED_SIZE = 96 + 64, /* of a HEAD: all but path, arms and TLVs */
     ARM_FIXED_SIZE = 72,       /* of an arm: all but its label */
-    DELTA_BODY_MAX = 16 << 20, /* of both bodies: coding takes 10 ms for each megabyte */
     TAIL_MAX = 1024, /* new heads between two merges: each insertion would move the whole array */
 };
 
@@ -374,7 +374,7 @@ wish_deltas(struct cfc_head_set *set, struct cfc_signed_head *head, struct cfc_d
         const struct cfc_coded *whole = must_find(set, body);
 
         if (!is_news(whole, in_force) || (i == 0 && rides_whole(set, decision, whole)) ||
-            base->body_size > DELTA_BODY_MAX || body->body_size > DELTA_BODY_MAX) {
+            !cfc_likeness_fits(base->body_size, body->body_size)) {
             continue;
         }
         head->is_news = head->is_news || i == 0;
