@@ -141,9 +141,12 @@ receive(struct confcast *client)
     struct cfc_datagram datagrams[CFC_PORT_BATCH];
 
     for (int batch = 0; batch < BATCHES_MAX; batch++) {
+        struct cfc_now now = cfc_client_now();
         size_t count = cfc_port_udp_receive(client->port, datagrams);
-        struct cfc_now now;
 
+        if (cfc_port_udp_is_drained(client->port)) {
+            cfc_receiver_heard(client->receiver, now.mono_ns);
+        }
         if (count == 0) {
             return true;
         }

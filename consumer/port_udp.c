@@ -57,6 +57,7 @@ struct cfc_port_udp {
     bool must_reopen;
     bool is_group_quiet;   /* nothing to read at the last poll; for one receive */
     bool is_unicast_quiet; /* likewise */
+    bool is_drained;       /* the last receive left nothing */
     struct cfc_prng prng;
 
     uint32_t overflow_seen;
@@ -449,6 +450,7 @@ receive_from(struct cfc_port_udp *port, int fd, struct cfc_datagram *datagrams)
         header->msg_controllen = sizeof(port->control[i]);
     }
     count = recvmmsg(fd, port->messages, CFC_PORT_BATCH, MSG_DONTWAIT, NULL);
+    port->is_drained = count < CFC_PORT_BATCH;
     for (int i = 0; i < count; i++) {
         struct msghdr *header = &port->messages[i].msg_hdr;
 
@@ -479,6 +481,7 @@ cfc_port_udp_receive(struct cfc_port_udp *port, struct cfc_datagram *datagrams)
 
     port->is_group_quiet = false;
     port->is_unicast_quiet = false;
+    port->is_drained = true;
     if (!port->stats.is_up) {
         return 0;
     }
@@ -487,9 +490,20 @@ cfc_port_udp_receive(struct cfc_port_udp *port, struct cfc_datagram *datagrams)
         count = receive_from(port, port->unicast_fd, datagrams);
     }
     if (count == 0 && !is_group_quiet) {
+        bool is_unicast_drained = port->is_drained;
+
         count = receive_from(port, port->group_fd, datagrams);
+        port->is_drained = port->is_drained && is_unicast_drained;
+    } else if (!is_group_quiet) {
+        port->is_drained = false;
     }
     return count;
+}
+
+bool
+cfc_port_udp_is_drained(const struct cfc_port_udp *port)
+{
+    return port->is_drained;
 }
 
 void

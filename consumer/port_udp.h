@@ -55,6 +55,10 @@ bool cfc_port_udp_tend(struct cfc_port_udp *port, uint64_t now_ns);
  * dropped).  Returns their count. */
 size_t cfc_port_udp_receive(struct cfc_port_udp *port, struct cfc_datagram *datagrams);
 
+/* Whether the last receive took all that was there when it began; what poll(2) found nothing in
+ * counts as empty.  True while the port is down. */
+bool cfc_port_udp_is_drained(const struct cfc_port_udp *port);
+
 /* What poll(2) just said of the two descriptors, in the order of cfc_port_udp_fds(): the next
  * receive leaves alone what has nothing.  It need not be called. */
 void cfc_port_udp_polled(struct cfc_port_udp *port, bool is_group_readable,

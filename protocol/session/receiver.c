@@ -140,6 +140,7 @@ cfc_receiver_new(const struct cfc_receiver_config *config, struct cfc_receiver *
     r->timing.retry_ns = config->nack_retry_ns;
     r->timing.doublings = CFC_ASK_DOUBLINGS_MIN;
     r->nack_wait.seed = cfc_prng_next(&r->prng);
+    r->heard_ns = CFC_NEVER;
     r->tick_ns = CFC_NEVER;
     r->latch_unix_ns = CFC_NEVER;
     cfc_early_rx_init(&r->early, &config->alloc);
@@ -546,6 +547,12 @@ cfc_receiver_on_frame(struct cfc_receiver *r, const uint8_t *bytes, size_t size,
     }
     cfc_receiver_count(r, code);
     return code;
+}
+
+void
+cfc_receiver_heard(struct cfc_receiver *r, uint64_t until_ns)
+{
+    r->heard_ns = until_ns;
 }
 
 int

@@ -104,6 +104,14 @@ int cfc_receiver_content_held(struct cfc_receiver *r, const struct cfc_digest *c
 int cfc_receiver_on_frame(struct cfc_receiver *r, const uint8_t *frame, size_t size,
                           const struct cfc_now *now);
 
+/* Everything that came before this time (monotonic) has been given to on_frame(), or will be before
+ * the next poll_frame().  What is asked for is what lacked then: an owner that was not scheduled
+ * for a while does not take for lost, or for the end of a pass, what waits in its socket.  An owner
+ * that cannot keep up asks by CFC_RECEIVER_BEHIND_MAX_NS ago.  Never called: by the time of
+ * poll_frame(). */
+#define CFC_RECEIVER_BEHIND_MAX_NS (20 * CFC_MS)
+void cfc_receiver_heard(struct cfc_receiver *r, uint64_t until_ns);
+
 /* One frame for the engine's unicast address.  CONFCAST_OK, or CONFCAST_ERR_AGAIN when there is
  * nothing to send before deadline().  `capacity` must be at least frame_size_max. */
 int cfc_receiver_poll_frame(struct cfc_receiver *r, const struct cfc_now *now, uint8_t *frame,

@@ -149,9 +149,9 @@ cfc_receiver_nack_due(const struct cfc_receiver *r)
 }
 
 static uint32_t
-ask_scopes(struct cfc_receiver *r, struct cfc_nack_entry *entries, uint32_t capacity)
+ask_scopes(struct cfc_receiver *r, uint64_t now_ns, struct cfc_nack_entry *entries,
+           uint32_t capacity)
 {
-    uint64_t now_ns = r->now.mono_ns;
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < r->scope_count; i++) {
@@ -177,10 +177,9 @@ ask_scopes(struct cfc_receiver *r, struct cfc_nack_entry *entries, uint32_t capa
 }
 
 static uint32_t
-ask_contents(struct cfc_receiver *r, enum cfc_need need, struct cfc_nack_entry *entries,
-             uint32_t capacity)
+ask_contents(struct cfc_receiver *r, enum cfc_need need, uint64_t now_ns,
+             struct cfc_nack_entry *entries, uint32_t capacity)
 {
-    uint64_t now_ns = r->now.mono_ns;
     uint32_t count = 0;
 
     for (struct cfc_entry *at = r->contents.active; at != NULL; at = at->active_next) {
@@ -200,6 +199,19 @@ ask_contents(struct cfc_receiver *r, enum cfc_need need, struct cfc_nack_entry *
     return count;
 }
 
+/* What was due then is asked for: what came since may still wait to be given. */
+static uint64_t
+asking_ns(const struct cfc_receiver *r)
+{
+    uint64_t now_ns = r->now.mono_ns;
+
+    if (r->heard_ns >= now_ns) {
+        return now_ns;
+    }
+    return now_ns - r->heard_ns < CFC_RECEIVER_BEHIND_MAX_NS ? r->heard_ns
+                                                             : now_ns - CFC_RECEIVER_BEHIND_MAX_NS;
+}
+
 /* All that is due, in as few frames as it fits.  AGAIN when nothing is. */
 static int
 write_nack(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size)
@@ -207,21 +219,22 @@ write_nack(struct cfc_receiver *r, uint8_t *frame, size_t capacity, size_t *size
     struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
     uint32_t max = (uint32_t)((r->config.frame_size_max - NACK_ENTRIES_OFFSET - CFC_TRAILER_SIZE) /
                               CFC_NACK_ENTRY_SIZE);
+    uint64_t now_ns = asking_ns(r);
     struct cfc_writer w;
     bool are_contents_due;
     uint32_t count;
     int code;
 
     max = max < CFC_NACK_ENTRIES_MAX ? max : CFC_NACK_ENTRIES_MAX;
-    if (cfc_receiver_nack_due(r) > r->now.mono_ns) {
+    if (cfc_receiver_nack_due(r) > now_ns) {
         return CONFCAST_ERR_AGAIN;
     }
-    are_contents_due = contents_due(r) <= r->now.mono_ns;
-    count = ask_scopes(r, entries, max);
+    are_contents_due = contents_due(r) <= now_ns;
+    count = ask_scopes(r, now_ns, entries, max);
     for (enum cfc_need need = CFC_NEED_TARGET; need < CFC_NEED_KEEP && are_contents_due; need++) {
-        count += ask_contents(r, need, entries + count, max - count);
+        count += ask_contents(r, need, now_ns, entries + count, max - count);
     }
-    cfc_nack_wait_sent(&r->nack_wait, first_due(r) <= r->now.mono_ns);
+    cfc_nack_wait_sent(&r->nack_wait, first_due(r) <= now_ns);
     if (count == 0) {
         return CONFCAST_ERR_AGAIN;
     }

@@ -41,6 +41,7 @@ struct cfc_receiver {
     struct cfc_prng prng;
     struct cfc_nack_timing timing;
     struct cfc_now now; /* of the last call that brought a time */
+    uint64_t heard_ns;  /* what came before was given; CFC_NEVER: the owner does not tell */
 
     struct cfc_scope_rx **scopes; /* by idx */
     uint32_t scope_count;

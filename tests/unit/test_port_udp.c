@@ -43,6 +43,38 @@ datagrams_of_the_engine_come_by_group_and_by_unicast(void)
 }
 
 static void
+it_is_drained_when_both_sockets_were_read_to_their_end(void)
+{
+    struct cfc_datagram datagrams[CFC_PORT_BATCH];
+    struct sockaddr_in own;
+    socklen_t size = sizeof(own);
+    struct link l = open_link();
+    int fds[2];
+
+    CU_ASSERT_EQUAL(cfc_port_udp_receive(l.port, datagrams), 0);
+    CU_ASSERT(cfc_port_udp_is_drained(l.port));
+    for (int i = 0; i < CFC_PORT_BATCH; i++) {
+        send_to(l.engine_fd, "239.77.9.9", l.group_port, "group", 5);
+    }
+    CU_ASSERT_EQUAL(receive(&l, datagrams), CFC_PORT_BATCH);
+    CU_ASSERT_FALSE(cfc_port_udp_is_drained(l.port)); /* there may be more */
+    CU_ASSERT_EQUAL(cfc_port_udp_receive(l.port, datagrams), 0);
+    CU_ASSERT(cfc_port_udp_is_drained(l.port));
+
+    /* What came by unicast leaves the group's socket unread, unless poll found nothing in it. */
+    cfc_port_udp_fds(l.port, fds);
+    CU_ASSERT_EQUAL(getsockname(fds[1], (struct sockaddr *)&own, &size), 0);
+    send_to(l.engine_fd, ENGINE, ntohs(own.sin_port), "answer", 6);
+    CU_ASSERT_EQUAL(receive(&l, datagrams), 1);
+    CU_ASSERT_FALSE(cfc_port_udp_is_drained(l.port));
+    send_to(l.engine_fd, ENGINE, ntohs(own.sin_port), "answer", 6);
+    cfc_port_udp_polled(l.port, false, true);
+    CU_ASSERT_EQUAL(cfc_port_udp_receive(l.port, datagrams), 1);
+    CU_ASSERT(cfc_port_udp_is_drained(l.port));
+    close_link(&l);
+}
+
+static void
 datagrams_of_others_never_come_through(void)
 {
     struct cfc_datagram datagrams[CFC_PORT_BATCH];
@@ -165,6 +197,7 @@ nobody_at_the_other_end_is_no_reason_to_reopen(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(datagrams_of_the_engine_come_by_group_and_by_unicast),
+    CFC_CASE(it_is_drained_when_both_sockets_were_read_to_their_end),
     CFC_CASE(datagrams_of_others_never_come_through),
     CFC_CASE(what_is_longer_than_a_frame_is_dropped_and_counted),
     CFC_CASE(a_full_buffer_is_counted),
