@@ -97,6 +97,9 @@ uint32_t cfc_content_rx_ask(struct cfc_content_rx *rx, uint64_t now_ns,
  * then is lost, and need not be waited for as long as in mere silence. */
 void cfc_content_rx_announced(struct cfc_content_rx *rx, uint64_t now_ns);
 
+/* For the timing of the next content; see cfc_loss_rx_tail_scale(). */
+uint8_t cfc_content_rx_tail_scale(const struct cfc_content_rx *rx);
+
 /* The head that names it came again; see cfc_loss_rx_probed(). */
 void cfc_content_rx_probed(struct cfc_content_rx *rx, uint64_t now_ns);
 

@@ -72,6 +72,7 @@ cfc_loss_rx_init(struct cfc_loss_rx *rx, const struct cfc_tree *tree,
         rx->slots[i].place = i;
     }
     rx->tail_blocks = 1;
+    rx->tail_scale = block_count > rx->group_blocks ? timing->tail_scale : 0;
     note_news(rx, now_ns);
     rx->is_empty = true;
 }
@@ -127,6 +128,27 @@ is_page_lost(const struct cfc_loss_rx *rx, uint32_t block)
     return slot != NULL && slot->row_count > 0;
 }
 
+static uint64_t
+lowest_bits(uint64_t mask, uint32_t count)
+{
+    uint64_t rest = mask;
+
+    while (count > 0 && rest != 0) {
+        rest &= rest - 1;
+        count--;
+    }
+    return mask & ~rest;
+}
+
+/* Whether silence alone says that a block is through.  The sender may be slow, or a network may
+ * hold frames back: then a probe costs less than all that would come twice. */
+static bool
+is_guessed(const struct cfc_loss_rx *rx, uint32_t block)
+{
+    return block >= rx->told_block && block < rx->sent_block &&
+           (rx->closed[block / 8] >> (block % 8) & 1) == 0;
+}
+
 /* The source symbols that a block asks for: as many as lack, repair symbols that are here counted.
  */
 static uint64_t
@@ -138,7 +160,8 @@ wanted_symbols(const struct cfc_loss_rx *rx, uint32_t block)
     for (uint32_t i = 0; slot != NULL && i < slot->row_count; i++) {
         lost &= lost - 1;
     }
-    return lost;
+    return is_guessed(rx, block) && !rx->is_pass_over ? lowest_bits(lost, CFC_LOSS_PROBE_SYMBOLS)
+                                                      : lost;
 }
 
 static bool
@@ -272,6 +295,17 @@ note_news(struct cfc_loss_rx *rx, uint64_t now_ns)
     rx->tail_at_ns = now_ns + tail_delay(rx);
 }
 
+uint8_t
+cfc_loss_rx_tail_scale(const struct cfc_loss_rx *rx)
+{
+    uint8_t before = rx->timing->tail_scale;
+
+    if (rx->tree->geometry.block_count <= rx->group_blocks) {
+        return before;
+    }
+    return rx->has_tail_erred || before == 0 ? rx->tail_scale : (uint8_t)(before - 1);
+}
+
 static void
 note_repair(struct cfc_loss_rx *rx, uint32_t block, uint64_t now_ns)
 {
@@ -371,8 +405,11 @@ note_sent(struct cfc_loss_rx *rx, uint32_t block, bool is_repair, uint64_t now_n
         (end - first == 1 || count == rx->tree->content.fec_k)) {
         first = end;
     }
-    if (first > rx->sent_block && (rx->masks[block] != 0 || first == end)) {
-        rx->sent_block = first;
+    if (first > rx->told_block && (rx->masks[block] != 0 || first == end)) {
+        rx->told_block = first;
+    }
+    if (rx->told_block > rx->sent_block) {
+        rx->sent_block = rx->told_block;
         is_telling = true;
     }
     if (is_telling && rx->masks[block] != 0) {
@@ -396,6 +433,28 @@ cfc_loss_rx_due(const struct cfc_loss_rx *rx)
     return due_ns;
 }
 
+/* How many blocks more count as through after a silence: one that lacks something to probe with,
+ * and more and more when there is no pass any more. */
+static uint32_t
+tail_blocks(struct cfc_loss_rx *rx)
+{
+    uint32_t left = rx->tree->geometry.block_count - rx->sent_block;
+    uint32_t count = rx->tail_blocks;
+
+    if (!rx->is_pass_over) {
+        for (uint32_t block = rx->told_block; block < rx->sent_block; block++) {
+            if (is_lacking(rx, block)) {
+                return 0;
+            }
+        }
+        return 1;
+    }
+    if (rx->tail_blocks < CFC_LOSS_TAIL_BLOCKS_MAX) {
+        rx->tail_blocks *= 2;
+    }
+    return count < left ? count : left;
+}
+
 /* Nothing came for a while: what lies ahead may be lost too. */
 static void
 pass_tail(struct cfc_loss_rx *rx, uint64_t now_ns)
@@ -409,18 +468,14 @@ pass_tail(struct cfc_loss_rx *rx, uint64_t now_ns)
      * slower than that. */
     if (rx->has_duplicate && rx->has_asked_tail) {
         rx->tail_blocks = 1;
+        rx->has_tail_erred = true;
         if (rx->tail_scale < CFC_LOSS_TAIL_SCALE_MAX) {
             rx->tail_scale++;
         }
     }
     rx->has_duplicate = false;
     rx->has_asked_tail = true;
-    rx->sent_block = rx->tail_blocks < block_count - rx->sent_block
-                         ? rx->sent_block + rx->tail_blocks
-                         : block_count;
-    if (rx->tail_blocks < CFC_LOSS_TAIL_BLOCKS_MAX) {
-        rx->tail_blocks *= 2;
-    }
+    rx->sent_block += tail_blocks(rx);
     if (rx->tail_tries < CFC_LOSS_TAIL_DOUBLINGS_MAX) {
         rx->tail_tries++;
     }
@@ -564,6 +619,7 @@ cfc_loss_rx_announced(struct cfc_loss_rx *rx, uint64_t now_ns)
         return;
     }
     count_close(rx);
+    rx->is_pass_over = true;
     if (rx->sent_block < rx->tree->geometry.block_count && at_ns < rx->tail_at_ns) {
         rx->tail_at_ns = at_ns;
         rx->tail_blocks = CFC_LOSS_TAIL_BLOCKS_MAX;
@@ -623,6 +679,9 @@ cfc_loss_rx_source(struct cfc_loss_rx *rx, uint32_t block, uint32_t index, uint6
     rx->masks[block] |= UINT64_C(1) << index;
     if (!*is_repair) {
         rx->tail_blocks = 1;
+        rx->is_pass_over = false;
+    } else if (is_guessed(rx, block)) {
+        rx->is_pass_over = true;
     }
     count_source(rx, block, index);
     note_news(rx, now_ns);
@@ -639,6 +698,7 @@ cfc_loss_rx_row(struct cfc_loss_rx *rx, struct cfc_loss_slot *slot, bool is_veri
 {
     uint32_t block = slot->block;
 
+    rx->is_pass_over = rx->is_pass_over || (slot->asked_ns != 0 && is_guessed(rx, block));
     /* Repair symbols follow the source symbols of their block. */
     if (is_verified) {
         rx->closed[block / 8] = (uint8_t)(rx->closed[block / 8] | 1u << (block % 8));

@@ -24,6 +24,7 @@ enum {
     CFC_LOSS_SLOTS_MAX = 64,        /* blocks that are asked for at one time */
     CFC_LOSS_TAIL_BLOCKS_MAX = 16,  /* that one silent interval adds to what is missed */
     CFC_LOSS_TAIL_DELAYS = 4,       /* the first silent interval, in nack delays */
+    CFC_LOSS_PROBE_SYMBOLS = 1,     /* that are asked for because of mere silence */
     CFC_LOSS_CLOSE_SHARE = 4,       /* of a nack delay: how long the end of a pass is waited for */
     CFC_LOSS_TAIL_SCALE_MAX = 4,    /* doublings of it for a slow sender */
     CFC_LOSS_DUPLICATE_DELAYS = 32, /* silent intervals that symbols without news can add */
@@ -34,6 +35,9 @@ struct cfc_nack_timing {
     uint64_t delay_ns; /* a gap waits this long for reordering */
     uint64_t retry_ns; /* first spacing of repeated requests */
     uint8_t doublings; /* of it, at most; cfc_nack_wait_doublings() */
+    /* Doublings of the silence that counts with a large content, as the last ones had it:
+       cfc_loss_rx_tail_scale(). */
+    uint8_t tail_scale;
 };
 
 /* A block that is asked for, or for which repair symbols are here. */
@@ -67,7 +71,8 @@ struct cfc_loss_rx {
     uint64_t news_ns;
     uint64_t tail_at_ns;
     uint32_t cursor;     /* every incomplete block below has a slot */
-    uint32_t sent_block; /* all symbols of the blocks below this one have been sent */
+    uint32_t sent_block; /* all symbols of the blocks below this one have been sent, ... */
+    uint32_t told_block; /* ... of those from this one on only silence says so */
     uint32_t count_end;  /* symbols that are sent before this one were counted, or never will be */
     struct cfc_loss_count count; /* not yet taken */
     uint8_t slot_max;
@@ -78,8 +83,10 @@ struct cfc_loss_rx {
     uint8_t tail_scale;  /* doublings because earlier silences proved to be none */
     bool is_empty;
     bool has_asked_tail; /* a silence ended once */
+    bool has_tail_erred; /* what was asked for in a silence had not been lost */
     bool has_duplicate;  /* a symbol came twice since */
     bool has_begun;      /* a symbol of a pass came */
+    bool is_pass_over;   /* what was asked for came, or the end was told, and nothing else since */
 };
 
 /* Bytes of memory for the losses of a coding, aligned for 64-bit words, and the blocks that can be
@@ -159,6 +166,10 @@ void cfc_loss_rx_announced(struct cfc_loss_rx *rx, uint64_t now_ns);
  * small fleet, near the end and after a silence, that is as good as the CONTENT that closes a pass:
  * a lost tail needs no further frame to show. */
 void cfc_loss_rx_probed(struct cfc_loss_rx *rx, uint64_t now_ns);
+
+/* What the next content is to begin with as timing->tail_scale: what this one came to when silences
+ * proved to be none, else a doubling less. */
+uint8_t cfc_loss_rx_tail_scale(const struct cfc_loss_rx *rx);
 
 /* The sender does not have what is asked for. */
 void cfc_loss_rx_gone(struct cfc_loss_rx *rx, uint64_t now_ns);

@@ -313,6 +313,7 @@ static void
 finish_if_complete(struct cfc_receiver *r, struct cfc_entry *entry)
 {
     if (cfc_content_rx_is_complete(entry->rx)) {
+        r->timing.tail_scale = cfc_content_rx_tail_scale(entry->rx);
         entry->coded = cfc_content_rx_take(entry->rx);
         cfc_content_rx_free(entry->rx);
         entry->rx = NULL;

@@ -1,4 +1,4 @@
-/* What counts as lost; what is asked for, when, is tested with test_content_rx. */
+/* What counts as lost, and as silence; what is asked for, when, is tested with test_content_rx. */
 #include "protocol/session/loss_rx.h"
 
 #include <stdlib.h>
@@ -159,6 +159,42 @@ the_end_of_a_small_pass_is_proved_by_its_close(void)
     close_bench();
 }
 
+static void
+open_scaled(uint32_t symbol_count, uint8_t tail_scale)
+{
+    open_bench(symbol_count);
+    b.timing.tail_scale = tail_scale;
+    cfc_loss_rx_init(&b.rx, &b.tree, &b.timing, b.memory, b.now_ns);
+}
+
+/* Whoever learned that a network is slow need not learn it anew with each content. */
+static void
+the_length_of_silences_is_handed_on_from_large_content_to_large_content(void)
+{
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    uint64_t silence_ns = CFC_LOSS_TAIL_DELAYS * CFC_MS;
+
+    open_scaled(SYMBOLS, 2);
+    CU_ASSERT_EQUAL(cfc_loss_rx_due(&b.rx), b.now_ns + (silence_ns << 2));
+    CU_ASSERT_EQUAL(cfc_loss_rx_tail_scale(&b.rx), 1);
+    for (int i = 0; i < 2; i++) { /* what is asked for in the first silence comes twice */
+        b.now_ns = cfc_loss_rx_due(&b.rx);
+        (void)cfc_loss_rx_ask(&b.rx, 1, b.now_ns, entries, CFC_NACK_ENTRIES_MAX);
+        cfc_loss_rx_duplicate(&b.rx, b.now_ns);
+        b.now_ns = b.rx.tail_at_ns - 1;
+    }
+    b.now_ns = b.rx.tail_at_ns;
+    (void)cfc_loss_rx_ask(&b.rx, 1, b.now_ns, entries, CFC_NACK_ENTRIES_MAX);
+    CU_ASSERT(cfc_loss_rx_tail_scale(&b.rx) > 2);
+    close_bench();
+
+    /* One block: its close and the repeats of its head tell its end. */
+    open_scaled(K, 2);
+    CU_ASSERT_EQUAL(cfc_loss_rx_due(&b.rx), b.now_ns + silence_ns);
+    CU_ASSERT_EQUAL(cfc_loss_rx_tail_scale(&b.rx), 2);
+    close_bench();
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_whole_pass_has_lost_nothing),
     CFC_CASE(what_a_later_symbol_proves_to_be_sent_is_lost),
@@ -166,6 +202,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_was_overtaken_is_given_back),
     CFC_CASE(who_comes_in_the_midst_of_a_pass_has_lost_nothing_before),
     CFC_CASE(the_end_of_a_small_pass_is_proved_by_its_close),
+    CFC_CASE(the_length_of_silences_is_handed_on_from_large_content_to_large_content),
 };
 
 CFC_TEST_MAIN("loss_rx", cases)
