@@ -114,6 +114,16 @@ class_of(const struct cfc_content_slot *s)
 }
 
 static void
+begin_parity(struct cfc_parity *parity)
+{
+    uint32_t level = parity->reported * CFC_PARITY_UNIT + CFC_PARITY_BEGIN;
+
+    if (parity->reported > 0 && parity->level < level) {
+        parity->level = level;
+    }
+}
+
+static void
 begin_pass(struct cfc_content_tx *ct, uint32_t slot)
 {
     struct cfc_content_slot *s = &ct->slots[slot];
@@ -127,6 +137,7 @@ begin_pass(struct cfc_content_tx *ct, uint32_t slot)
     s->is_reminding = false;
     s->pass_class = class_of(s);
     cfc_pass_queue_add(&ct->passes, s->pass_class, slot);
+    begin_parity(&ct->parity);
 }
 
 static void

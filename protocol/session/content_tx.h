@@ -90,12 +90,15 @@ struct cfc_content_slot {
  * Parity-based loss recovery for reliable multicast transmission, 1997). */
 struct cfc_parity {
     uint32_t level;
+    uint32_t reported; /* symbols that most blocks need by what receivers report; the owner's to
+                          set.  A pass begins with them, and goes on as blocks prove to need */
 };
 
 enum {
     CFC_PARITY_RISE = 4,
     CFC_PARITY_FALL = 3,
     CFC_PARITY_UNIT = 16,
+    CFC_PARITY_BEGIN = 12,    /* above what is reported, so that it goes with the first 8 blocks */
     CFC_PARITY_BLOCK_MIN = 32 /* blocks with fewer source symbols tell nothing of the level */
 };
 

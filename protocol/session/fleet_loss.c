@@ -12,6 +12,8 @@ enum {
     DRAIN_DIVISOR = 16, /* of what got through, to let queues drain */
 };
 
+#define PARITY_VAIN 0.25 /* chance that a repair symbol is sent unasked and nobody needs it */
+
 /* A loss as one byte: four bits of mantissa and an exponent, plus one. */
 static uint8_t
 code_of(uint16_t loss)
@@ -52,6 +54,17 @@ loss_at(const uint32_t counts[CFC_LOSS_CODES], uint32_t rank)
         }
     }
     return 0;
+}
+
+/* The chance that a receiver with this loss lacks something of a full block, 1 - (1 - p)^64, as
+ * x / (1 + x / 2) with x = 64 p: within 3 % as far as it matters, up to x = 1. */
+static uint64_t
+lacking_of(uint8_t code)
+{
+    uint64_t x = (uint64_t)loss_of(code) * CFC_BLOCK_SYMBOLS_MAX;
+    uint64_t chance = x * CFC_LOSS_ONE / (CFC_LOSS_ONE + x / 2);
+
+    return chance < CFC_LOSS_ONE ? chance : CFC_LOSS_ONE;
 }
 
 static void
@@ -106,6 +119,7 @@ remove_mark(struct cfc_fleet_loss *f, struct cfc_loss_mark *mark)
         f->heard_count--;
     }
     f->outlier_count -= is_outlier(mark);
+    f->lacking -= lacking_of(mark->code);
     f->all[mark->code]--;
     f->all_count--;
 }
@@ -142,6 +156,7 @@ cfc_fleet_loss_note(struct cfc_fleet_loss *f, uint32_t slot, const struct cfc_lo
     mark->code = code_of(loss->loss);
     mark->round = f->round;
     mark->strikes = strikes;
+    f->lacking += lacking_of(mark->code);
     f->all[mark->code]++;
     f->all_count++;
     if (is_outlier(mark)) {
@@ -262,6 +277,72 @@ cfc_fleet_loss_quantile(const struct cfc_fleet_loss *f, uint32_t per_mille)
     uint64_t rank = ((uint64_t)f->all_count * per_mille + 999) / 1000;
 
     return f->all_count > 0 ? loss_at(f->all, rank > 0 ? (uint32_t)rank : 1) : 0;
+}
+
+/* Of the receiver that loses most; 0 when nobody reports. */
+static uint8_t
+worst_code(const struct cfc_fleet_loss *f)
+{
+    uint8_t worst = CFC_LOSS_CODES - 1;
+
+    while (worst > 0 && f->all[worst] == 0) {
+        worst--;
+    }
+    return worst;
+}
+
+uint64_t
+cfc_fleet_loss_lacking(const struct cfc_fleet_loss *f)
+{
+    return f->lacking - lacking_of(worst_code(f));
+}
+
+static double
+power_of(double base, uint32_t exponent)
+{
+    double product = 1;
+
+    for (; exponent > 0; exponent >>= 1) {
+        product *= (exponent & 1) != 0 ? base : 1;
+        base *= base;
+    }
+    return product;
+}
+
+/* The chance that every receiver but the worst loses at most `count` of a full block's symbols. */
+static double
+chance_of(const struct cfc_fleet_loss *f, uint32_t count)
+{
+    uint8_t worst = worst_code(f);
+    double all = 1;
+
+    for (uint32_t code = 1; code <= worst && all > PARITY_VAIN; code++) {
+        double p = (double)loss_of((uint8_t)code) / CFC_LOSS_ONE;
+        double exactly, at_most;
+
+        if (f->all[code] == 0 || p == 0) {
+            continue;
+        }
+        exactly = power_of(1 - p, CFC_BLOCK_SYMBOLS_MAX);
+        at_most = exactly;
+        for (uint32_t i = 1; i <= count; i++) {
+            exactly *= p / (1 - p) * (CFC_BLOCK_SYMBOLS_MAX + 1 - i) / i;
+            at_most += exactly;
+        }
+        all *= power_of(at_most < 1 ? at_most : 1, f->all[code] - (code == worst));
+    }
+    return all;
+}
+
+uint32_t
+cfc_fleet_loss_parity(const struct cfc_fleet_loss *f)
+{
+    uint32_t parity = 0;
+
+    while (parity < CFC_FLEET_PARITY_MAX && chance_of(f, parity) <= PARITY_VAIN) {
+        parity++;
+    }
+    return parity;
 }
 
 const char *

@@ -30,6 +30,10 @@
  * quantile in CFC_OUTLIER_STRIKES reports one after the other is advised to pull, and again while
  * it goes on reporting so.  From then on it does not count for the pace.
  *
+ * **What is lost together.**  From the same follows how many receivers lack something of a block,
+ * which decides whether a repair symbol goes to one or to all (repair.h), and how many repair
+ * symbols most blocks need, with which a pass begins (content_tx.h).
+ *
  * No I/O, no clock; memory is taken at init.  One thread owns it. */
 #ifndef CFC_SESSION_FLEET_LOSS_H
 #define CFC_SESSION_FLEET_LOSS_H
@@ -46,7 +50,8 @@ enum {
     CFC_PACE_REPORTS_MIN = 16, /* in a round, or half of those who report */
     CFC_PACE_STEPS = 32,       /* rounds from nothing to the configured rate */
     CFC_OUTLIER_FACTOR = 4,
-    CFC_OUTLIER_STRIKES = 3
+    CFC_OUTLIER_STRIKES = 3,
+    CFC_FLEET_PARITY_MAX = 4 /* that is sent because of what is reported */
 };
 
 #define CFC_PACE_ROUND_NS      (250 * CFC_MS)
@@ -83,6 +88,7 @@ struct cfc_fleet_loss {
     struct cfc_loss_mark *marks;  /* by slot of the roster */
     uint32_t all[CFC_LOSS_CODES]; /* receivers by their last report */
     uint32_t all_count;
+    uint64_t lacking; /* cfc_fleet_loss_lacking(), the worst receiver with it */
     uint32_t outlier_count;
     uint32_t heard[CFC_LOSS_CODES]; /* the same of this round, outliers left out */
     uint32_t heard_count;
@@ -125,6 +131,14 @@ bool cfc_fleet_loss_tick(struct cfc_fleet_loss *f, uint64_t now_ns);
 /* The loss that `per_mille` of the receivers that report do not exceed, rounded down to what a code
  * tells; 0 when nobody reports.  1000: the worst. */
 uint16_t cfc_fleet_loss_quantile(const struct cfc_fleet_loss *f, uint32_t per_mille);
+
+/* How many receivers are expected to lack something of a full block, the one that loses most left
+ * out: whoever asks, so many others lack something, too.  In 1/CFC_LOSS_ONE. */
+uint64_t cfc_fleet_loss_lacking(const struct cfc_fleet_loss *f);
+
+/* How many repair symbols three full blocks of four need, if losses are independent and as
+ * reported, the worst receiver left out again.  0..CFC_FLEET_PARITY_MAX. */
+uint32_t cfc_fleet_loss_parity(const struct cfc_fleet_loss *f);
 
 const char *cfc_pace_state_name(uint8_t state); /* "free", "settling", "slow" */
 

@@ -149,7 +149,8 @@ choose_symbols(struct cfc_repair_tx *rt, struct cfc_repair *r)
         return;
     }
     cfc_repair_note_demand(&rt->stock, &r->object, r->need);
-    if (!rt->is_asker_many && !r->is_blind && cfc_repair_bits(r->hints & ~r->mask) <= r->need) {
+    if (!rt->is_asker_many && !cfc_repair_are_others_likely(rt) && !r->is_blind &&
+        cfc_repair_bits(r->hints & ~r->mask) <= r->need) {
         r->mask |= r->hints;
     } else {
         r->rows_left += r->need;
@@ -190,13 +191,22 @@ cfc_repair_advance(struct cfc_repair_tx *rt, uint64_t now_ns)
     }
 }
 
+/* How long what was sent counts as on its way. */
+static uint64_t
+quiet_ns(const struct cfc_repair_tx *rt, const struct cfc_repair *r)
+{
+    bool is_short = r->object.want != CFC_WANT_SYMBOLS || rt->gather_ns > CFC_REPAIR_QUIET_NS;
+
+    return is_short ? rt->gather_ns : CFC_REPAIR_QUIET_NS;
+}
+
 void
 cfc_repair_finish(struct cfc_repair_tx *rt, uint32_t slot, uint64_t now_ns)
 {
     const struct cfc_repair *r = &rt->repairs[slot];
 
     if (r->is_multicast || cfc_repair_is_head(r)) {
-        cfc_repair_enter(rt, slot, CFC_REPAIR_QUIET, now_ns + rt->gather_ns);
+        cfc_repair_enter(rt, slot, CFC_REPAIR_QUIET, now_ns + quiet_ns(rt, r));
     } else {
         cfc_repair_close(rt, slot);
     }

@@ -10,8 +10,14 @@
  * same.  With a code, a quarter of the consumers is many, too: one multicast symbol serves all of
  * them. A head is answered at once; askers are still counted for gather_ns, and when there are too
  * many it is multicast and later askers of that time get nothing more.  After a multicast a repair
- * stays quiet for gather_ns: NACKs that crossed it on the way are taken as answered.  Nobody waits
+ * stays quiet for a while: NACKs that crossed it on the way are taken as answered.  Nobody waits
  * for anything here: a consumer that still lacks something asks again.
+ *
+ * Where so much is lost all over the fleet that others are likely to lack something of the same
+ * block (cfc_fleet_loss_lacking()), the first asker that lacks a few symbols is answered by
+ * multicast with fresh repair symbols: on the sender's link that costs what unicast does, and
+ * others then need not ask.  Symbols that were multicast count for CFC_REPAIR_QUIET_NS: who
+ * asks later has seen them, since a receiver reads its socket before it asks.
  *
  * So the sender's work follows what was lost, not how many lost it (faults 62, 63).  Budgets: bytes
  * of each consumer, bytes of all repair together (heads are exempt), CFC_REPAIRS_MAX repairs, of
@@ -28,6 +34,7 @@
 #include <stdint.h>
 
 #include "protocol/base/alloc.h"
+#include "protocol/base/time.h"
 #include "protocol/session/key_map.h"
 #include "protocol/session/pacer.h"
 #include "protocol/session/repair_target.h"
@@ -46,6 +53,10 @@ enum {
     CFC_REPAIR_STOOD_MAX = 24, /* objects that are remembered for that */
     CFC_ASKERS_MAX = 8         /* that a repair can remember; bounds unicast_askers_max */
 };
+
+/* NACKs cross a multicast by what the way up and the sender's bursts take; less than the spacing of
+ * repeated requests. */
+#define CFC_REPAIR_QUIET_NS (2 * CFC_MS)
 
 #define CFC_REPAIR_STATES(X)                                                                       \
     X(FREE)                                                                                        \
@@ -97,6 +108,7 @@ struct cfc_repair_tx {
     struct cfc_sender_stats *stats; /* borrowed */
     uint64_t gather_ns;
     bool is_asker_many; /* others wait longer than is gathered: see CFC_REPAIR_FEW */
+    uint64_t lacking;   /* as cfc_fleet_loss_lacking(); the owner's to set */
     uint32_t unicast_askers_max;
     size_t frame_size_max;
     struct cfc_pacer budget; /* bytes of all repair; heads are exempt */

@@ -210,6 +210,7 @@ add_any(struct cfc_repair_tx *rt, uint32_t i, uint32_t slot, uint64_t mask, uint
     struct cfc_asker *asker = find_asker(r, slot, session);
 
     if (asker == NULL && !r->is_multicast && r->asker_count < unicast_askers_max(rt) &&
+        !(cfc_repair_are_others_likely(rt) && count <= CFC_REPAIR_FEW && r->groups != 0) &&
         !stands_for_many(rt, r, slot, count)) {
         asker = &r->askers[r->asker_count++];
         *asker = (struct cfc_asker){.slot = slot, .session = session, .is_any = true};

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "protocol/session/repair.h"
+#include "protocol/wire/loss.h"
 
 static inline bool
 cfc_repair_is_head(const struct cfc_repair *r)
@@ -19,6 +20,13 @@ static inline bool
 cfc_repair_is_served(const struct cfc_asker *asker)
 {
     return asker->mask == 0 && asker->rows == 0;
+}
+
+/* Whether others than an asker are likely to lack something of the same block. */
+static inline bool
+cfc_repair_are_others_likely(const struct cfc_repair_tx *rt)
+{
+    return rt->lacking >= CFC_LOSS_ONE * 3 / 8;
 }
 
 static inline uint32_t

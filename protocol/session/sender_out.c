@@ -9,6 +9,8 @@ cfc_sender_fit_pace(struct cfc_sender *s, uint64_t now_ns)
     if (cfc_fleet_loss_tick(&s->loss, now_ns)) {
         cfc_pacer_set_rate(&s->pacer, s->loss.rate, now_ns);
     }
+    s->repair.lacking = cfc_fleet_loss_lacking(&s->loss);
+    s->contents.parity.reported = cfc_fleet_loss_parity(&s->loss);
 }
 
 static void

@@ -31,7 +31,9 @@ struct cfc_share_fleet
 cfc_sender_share_fleet(const struct cfc_sender *first)
 {
     return (struct cfc_share_fleet){.size = cfc_sender_fleet_size(first),
-                                    .consumers = first->roster.known.count};
+                                    .consumers = first->roster.known.count,
+                                    .lacking = cfc_fleet_loss_lacking(&first->loss),
+                                    .parity = cfc_fleet_loss_parity(&first->loss)};
 }
 
 uint64_t
@@ -97,6 +99,8 @@ cfc_sender_share_fit(struct cfc_sender *helper, const struct cfc_share_fleet *fl
 {
     helper->shards[0].fleet_size = fleet->size;
     helper->roster.known.count = fleet->consumers;
+    helper->repair.lacking = fleet->lacking;
+    helper->contents.parity.reported = fleet->parity;
     cfc_sender_fit_windows(helper);
 }
 

@@ -18,8 +18,11 @@
  * to the same bytes: the frame, tree and coded bytes of a slot do not move until the first one's
  * RELEASED.
  *
- * Budgets are cut to fit: with a share_count, multicast and repair bytes do not come with time but
- * from cfc_sender_grant(), out of what the owner has for all of them together. */
+ * What one consumer may ask for is a budget of the first one: it pays for what it asks of helpers,
+ * before they have seen whether it is on its way anyhow.  So the ceiling is the same with any
+ * number of helpers, wherever a consumer's contents are.  Budgets of all together are cut to fit:
+ * with a share_count, multicast and repair bytes do not come with time but from cfc_sender_grant(),
+ * out of what the owner has for all of them together. */
 #ifndef CFC_SESSION_SENDER_SHARE_H
 #define CFC_SESSION_SENDER_SHARE_H
 
@@ -77,6 +80,8 @@ bool cfc_sender_share_has_new_heads(const struct cfc_sender *first);
 struct cfc_share_fleet {
     uint32_t size;      /* as the control plane says */
     uint32_t consumers; /* with a session */
+    uint64_t lacking;   /* as cfc_fleet_loss_lacking() */
+    uint32_t parity;    /* as cfc_fleet_loss_parity() */
 };
 
 struct cfc_share_fleet cfc_sender_share_fleet(const struct cfc_sender *first);

@@ -75,6 +75,59 @@ pass_round(uint32_t count, uint32_t bad_count, uint32_t percent, uint32_t symbol
     return cfc_fleet_loss_tick(&fleet, now_ns);
 }
 
+/* Each of four that lose 1 % lacks something of every second block, and the worst of them needs a
+ * repair symbol for nine of ten. */
+static void
+what_others_are_likely_to_lack_follows_from_all_reports_but_the_worst(void)
+{
+    open_fleet();
+    CU_ASSERT_EQUAL(cfc_fleet_loss_lacking(&fleet), 0);
+    report(0, 50);
+    CU_ASSERT_EQUAL(cfc_fleet_loss_lacking(&fleet), 0); /* who loses that much is alone */
+    report(1, 1);
+    CU_ASSERT(cfc_fleet_loss_lacking(&fleet) > CFC_LOSS_ONE * 45 / 100);
+    CU_ASSERT(cfc_fleet_loss_lacking(&fleet) < CFC_LOSS_ONE * 50 / 100);
+    report(2, 1);
+    report(3, 1);
+    CU_ASSERT(cfc_fleet_loss_lacking(&fleet) > CFC_LOSS_ONE * 135 / 100);
+    CU_ASSERT(cfc_fleet_loss_lacking(&fleet) < CFC_LOSS_ONE * 150 / 100);
+    cfc_fleet_loss_forget(&fleet, 0);
+    CU_ASSERT(cfc_fleet_loss_lacking(&fleet) < CFC_LOSS_ONE);
+    for (uint32_t i = 0; i < 4; i++) {
+        report(i, 0);
+    }
+    CU_ASSERT_EQUAL(cfc_fleet_loss_lacking(&fleet), 0);
+    close_fleet();
+}
+
+/* The binomial distribution of 64 symbols, and the third quarter of what the worst one lacks. */
+static void
+parity_is_what_three_blocks_of_four_need(void)
+{
+    static const struct {
+        uint32_t count, percent, parity;
+    } rows[] = {
+        {1, 5, 0},    /* nobody alone */
+        {2, 1, 0},    /* the other one lacks something of every second block */
+        {3, 1, 0},    /* 72 % */
+        {4, 1, 1},    /* 86 %; two symbols: 35 % */
+        {8, 1, 1},    /* two: 64 % */
+        {12, 1, 2},   /* two: 79 % */
+        {1000, 1, 4}, /* four: 93 % */
+        {2000, 5, 4}, /* more than that is never sent because of reports */
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        open_fleet();
+        CU_ASSERT_EQUAL(cfc_fleet_loss_parity(&fleet), 0);
+        for (uint32_t k = 0; k < rows[i].count; k++) {
+            report(k, rows[i].percent);
+        }
+        CU_ASSERT_EQUAL(cfc_fleet_loss_parity(&fleet), rows[i].parity);
+        close_fleet();
+    }
+}
+
 static void
 a_quantile_is_that_of_the_last_reports(void)
 {
@@ -311,6 +364,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(whoever_reports_often_counts_once),
     CFC_CASE(few_reports_of_many_decide_nothing),
     CFC_CASE(when_nothing_is_sent_it_recovers),
+    CFC_CASE(what_others_are_likely_to_lack_follows_from_all_reports_but_the_worst),
+    CFC_CASE(parity_is_what_three_blocks_of_four_need),
     CFC_CASE(who_loses_far_more_than_the_others_is_advised_to_pull),
     CFC_CASE(where_all_lose_much_nobody_is_an_outlier),
     CFC_CASE(rounds_are_told_apart_after_their_numbers_were_used_up),

@@ -1,4 +1,5 @@
 /* NACKs and what comes of them, through the sender. */
+#include "protocol/session/repair.h"
 #include "tests/unit/repair_fixture.h"
 
 /* -- Symbols */
@@ -117,7 +118,7 @@ nack_that_crossed_the_multicast_is_not_answered_again(void)
     }
     CU_ASSERT_EQUAL(after_gathering(&t), 2);
     CU_ASSERT_EQUAL(ask(&t, 3, 0, 0x03), CONFCAST_OK);
-    bed_pass(&t.bed, t.bed.config.gather_ns - 1);
+    bed_pass(&t.bed, CFC_REPAIR_QUIET_NS - 1);
     CU_ASSERT_EQUAL(ask(&t, 0, 0, 0x03), CONFCAST_OK);
     CU_ASSERT_EQUAL(bed_drain(&t.bed), 0);
     bed_pass(&t.bed, 1);

@@ -1,6 +1,7 @@
 /* Blocks with an erasure code, through the sender: repair symbols sent unasked and asked for, and
  * the order in which blocks go. */
 #include "protocol/fec/fec.h"
+#include "protocol/session/sender_state.h"
 #include "tests/unit/repair_fixture.h"
 
 /* A sender whose content of 20 symbols in blocks of 8 with 4 repair leaves has been sent. */
@@ -208,8 +209,58 @@ every_round_of_repair_symbols_is_a_fresh_one(void)
         CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 2);
         CU_ASSERT_TRUE(is_row(&t, &t.bed.sent[0], 0, next++));
         CU_ASSERT_TRUE(is_row(&t, &t.bed.sent[1], 0, next++));
-        bed_pass(&t.bed, t.bed.config.gather_ns);
+        bed_pass(&t.bed, CFC_REPAIR_QUIET_NS);
     }
+    bed_close(&t.bed);
+}
+
+/* A repair symbol to all costs the sender's link what one to the asker costs, and others that lack
+ * something of the block need not ask then. */
+static void
+where_others_lose_too_the_first_asker_is_answered_by_multicast(void)
+{
+    struct repair_bed t;
+
+    open_coded(&t, 4);
+    t.bed.sender->repair.lacking = CFC_LOSS_ONE * 3 / 8 - 1;
+    CU_ASSERT_EQUAL(ask(&t, 0, 0, 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 1);
+    CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, false), 1);
+
+    t.bed.sender->repair.lacking = CFC_LOSS_ONE * 3 / 8;
+    CU_ASSERT_EQUAL(ask(&t, 0, 1, 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 1);
+    CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, true), 1);
+    CU_ASSERT_TRUE(is_row(&t, &t.bed.sent[0], 1, 8)); /* whoever lacks whichever */
+    CU_ASSERT_EQUAL(ask(&t, 1, 1, 2), CONFCAST_OK);   /* crossed it */
+    CU_ASSERT_EQUAL(bed_drain(&t.bed), 0);
+    CU_ASSERT_EQUAL(ask(&t, 2, 1, 0x0c), CONFCAST_OK); /* lacks one more */
+    CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 1);
+    CU_ASSERT_TRUE(is_row(&t, &t.bed.sent[0], 1, 9));
+    bed_close(&t.bed);
+}
+
+/* Who lacks most of a block is not one of many: it joined late, or multicast does not reach it. */
+static void
+who_lacks_much_is_answered_alone_though_others_lose_too(void)
+{
+    struct repair_bed t;
+
+    bed_init(&t.bed);
+    t.bed.config.status_period_ns = 1000 * CFC_S;
+    t.bed.repair_leaves = 4;
+    bed_start(&t.bed);
+    join_all(&t, 4);
+    t.content = bed_put_content(&t.bed, 1, 32 * BED_SYMBOL_SIZE, 16);
+    CU_ASSERT_EQUAL(bed_put_head(&t.bed, scope, 1, 5, &t.content->id), CONFCAST_OK);
+    bed_run(&t.bed, CFC_S);
+    t.bed.sender->repair.lacking = CFC_LOSS_ONE;
+    CU_ASSERT_EQUAL(ask(&t, 0, 0, (1u << CFC_REPAIR_FEW) - 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(after_gathering(&t), CFC_REPAIR_FEW);
+    CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, true), CFC_REPAIR_FEW);
+    CU_ASSERT_EQUAL(ask(&t, 0, 1, (2u << CFC_REPAIR_FEW) - 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(after_gathering(&t), CFC_REPAIR_FEW + 1);
+    CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, true), 0);
     bed_close(&t.bed);
 }
 
@@ -375,6 +426,26 @@ pass_of(struct repair_bed *t, uint8_t number, size_t size, uint8_t k, uint32_t *
     return count;
 }
 
+/* What receivers report is known before anything is asked for. */
+static void
+a_pass_begins_with_the_parity_that_reports_call_for(void)
+{
+    static uint32_t order[4096];
+    struct repair_bed t;
+
+    bed_init(&t.bed);
+    t.bed.config.status_period_ns = 1000 * CFC_S;
+    t.bed.repair_leaves = 4;
+    bed_start(&t.bed);
+    join_all(&t, 4);
+    t.bed.sender->contents.parity.reported = 1;
+    /* 8 blocks with one repair symbol each, then none, since nothing is asked for. */
+    CU_ASSERT_EQUAL(pass_of(&t, 2, 16 * 32 * BED_SYMBOL_SIZE, 32, order), 16 * 32 + 8);
+    t.bed.sender->contents.parity.reported = 0;
+    CU_ASSERT_EQUAL(pass_of(&t, 3, 16 * 32 * BED_SYMBOL_SIZE, 32, order), 16 * 32);
+    bed_close(&t.bed);
+}
+
 static void
 blocks_with_a_code_go_in_groups_of_four_symbol_by_symbol(void)
 {
@@ -529,6 +600,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(in_a_large_fleet_one_asker_stands_for_those_that_wait),
     CFC_CASE(who_lacks_much_is_helped_alone_in_a_large_fleet),
     CFC_CASE(every_round_of_repair_symbols_is_a_fresh_one),
+    CFC_CASE(where_others_lose_too_the_first_asker_is_answered_by_multicast),
+    CFC_CASE(who_lacks_much_is_answered_alone_though_others_lose_too),
+    CFC_CASE(a_pass_begins_with_the_parity_that_reports_call_for),
     CFC_CASE(rows_begin_anew_after_the_last_one),
     CFC_CASE(who_does_not_say_which_symbols_gets_as_many_fresh_ones),
     CFC_CASE(who_can_use_source_symbols_only_gets_them_among_many),
