@@ -66,13 +66,14 @@ init_roster(struct cfc_sender *s)
     const struct cfc_sender_config *c = &s->config;
     struct cfc_roster_config roster = {
         .consumer_count_max = c->consumers_max,
-        .repair_rate = c->repair_rate_bytes / CONSUMER_SHARE / cfc_sender_max(c->share_count, 1),
+        /* The first of several takes it for all of them. */
+        .repair_rate = c->is_helper ? 0 : c->repair_rate_bytes / CONSUMER_SHARE,
         .boot_id = c->boot_id,
         .nonce_key = c->cookie_key,
         .seed = c->seed,
     };
 
-    if (roster.repair_rate == 0 && c->repair_rate_bytes > 0) {
+    if (roster.repair_rate == 0 && c->repair_rate_bytes > 0 && !c->is_helper) {
         roster.repair_rate = 1;
     }
     roster.repair_burst =

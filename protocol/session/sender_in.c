@@ -126,9 +126,31 @@ say_gone(struct cfc_sender *s, uint32_t slot, const struct cfc_nack_entry *entry
     }
 }
 
+/* Takes what an entry asks a helper for from its consumer's budget, which is one for all helpers.
+ * What is not paid for is left out.  False: nothing is. */
+static bool
+pay_for(struct cfc_sender *s, struct cfc_consumer *c, const struct cfc_repair_target *target,
+        struct cfc_nack_entry *entry, uint64_t now_ns)
+{
+    uint32_t count = target->is_any ? target->count : (uint32_t)__builtin_popcountll(target->mask);
+    uint32_t paid = 0;
+
+    while (paid < count && cfc_roster_pay_repair(&s->roster, c, target->part_size, now_ns)) {
+        paid++;
+    }
+    if (entry->want == CFC_WANT_SYMBOLS && paid < count) {
+        entry->mask = target->mask;
+        while (__builtin_popcountll(entry->mask) > (int)paid) {
+            entry->mask &= ~(UINT64_C(1) << (63 - __builtin_clzll(entry->mask)));
+        }
+        entry->count = (uint16_t)paid;
+    }
+    return paid > 0;
+}
+
 /* An entry that wants something of a content, which a helper sends. */
 static int
-ask_helper(struct cfc_sender *s, uint32_t slot, const struct cfc_nack_entry *entry)
+ask_helper(struct cfc_sender *s, uint32_t slot, const struct cfc_nack_entry *entry, uint64_t now_ns)
 {
     const struct cfc_share_hooks *share = s->config.share;
     struct cfc_consumer *c = &s->roster.consumers[slot];
@@ -144,6 +166,9 @@ ask_helper(struct cfc_sender *s, uint32_t slot, const struct cfc_nack_entry *ent
     if (code != CONFCAST_OK) {
         return code;
     }
+    if (!pay_for(s, c, &target, &ask.entry, now_ns)) {
+        return CONFCAST_ERR_LIMIT;
+    }
     return share->ask(share->ctx, &ask) ? CONFCAST_OK : CONFCAST_ERR_LIMIT;
 }
 
@@ -153,7 +178,7 @@ ask(struct cfc_sender *s, uint32_t slot, const struct cfc_nack_entry *entry, uin
     bool is_content = entry->want == CFC_WANT_CONTENT || entry->want == CFC_WANT_PAGE ||
                       entry->want == CFC_WANT_SYMBOLS;
 
-    return is_content && s->config.share != NULL ? ask_helper(s, slot, entry)
+    return is_content && s->config.share != NULL ? ask_helper(s, slot, entry, now_ns)
                                                  : cfc_repair_ask(&s->repair, slot, entry, now_ns);
 }
 

@@ -408,6 +408,40 @@ repair_goes_by_its_own_grants_and_unicast_needs_no_other(void)
     close_pair(&pair);
 }
 
+/* However many helpers there are, and whichever of them has what it asks for. */
+static void
+what_a_consumer_may_ask_for_is_the_first_ones_to_pay(void)
+{
+    struct bed_consumer consumer;
+    struct bed_content *c;
+    struct pair pair;
+    uint32_t blocks = 0, sent;
+    uint64_t paid;
+
+    init_pair(&pair);
+    pair.first.config.share_count = 4;
+    pair.first.config.repair_rate_bytes = 4000000; /* a quarter: the least burst is above it */
+    start_pair(&pair);
+    CU_ASSERT_EQUAL(pair.first.sender->roster.config.repair_rate, 1000000);
+    CU_ASSERT_EQUAL(pair.helper.sender->roster.config.repair_rate, 0);
+    c = bed_put_content(&pair.first, 1, 2000 * BED_SYMBOL_SIZE, BLOCK);
+    consumer_init(&pair.first, &consumer, 1);
+    consumer_join(&pair.first, &consumer);
+    while (consumer_nack_symbols(&pair.first, &consumer, c, blocks, (1u << BLOCK) - 1) ==
+           CONFCAST_OK) {
+        blocks++;
+    }
+    paid =
+        pair.first.sender->roster.config.repair_burst / (CFC_SYMBOL_HEADER_SIZE + BED_SYMBOL_SIZE);
+    CU_ASSERT_EQUAL(blocks, (paid + BLOCK - 1) / BLOCK);
+    pass(&pair, 10 * CFC_MS); /* gathered */
+    while ((sent = bed_drain(&pair.helper)) > 0) {
+        paid -= sent;
+    }
+    CU_ASSERT_EQUAL(paid, 0);
+    close_pair(&pair);
+}
+
 static void
 a_sender_without_a_limit_lacks_nothing(void)
 {
@@ -435,7 +469,13 @@ the_helper_fits_its_windows_to_the_fleet_of_the_first(void)
     fleet = cfc_sender_share_fleet(pair.first.sender);
     CU_ASSERT_EQUAL(fleet.size, 100000);
     CU_ASSERT_EQUAL(fleet.consumers, 1);
+    CU_ASSERT_EQUAL(fleet.lacking, 0);
+    CU_ASSERT_EQUAL(fleet.parity, 0);
+    fleet.lacking = 12345; /* as LOSS of many would make it */
+    fleet.parity = 2;
     cfc_sender_share_fit(pair.helper.sender, &fleet);
+    CU_ASSERT_EQUAL(pair.helper.sender->repair.lacking, 12345);
+    CU_ASSERT_EQUAL(pair.helper.sender->contents.parity.reported, 2);
     CU_ASSERT_EQUAL(pair.helper.sender->link.windows.nack_us,
                     pair.first.sender->link.windows.nack_us);
     CU_ASSERT_TRUE(pair.helper.sender->repair.is_asker_many);
@@ -479,6 +519,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(all_codings_of_a_content_go_and_come_back),
     CFC_CASE(nothing_is_multicast_beyond_what_was_granted),
     CFC_CASE(repair_goes_by_its_own_grants_and_unicast_needs_no_other),
+    CFC_CASE(what_a_consumer_may_ask_for_is_the_first_ones_to_pay),
     CFC_CASE(a_sender_without_a_limit_lacks_nothing),
     CFC_CASE(the_helper_fits_its_windows_to_the_fleet_of_the_first),
     CFC_CASE(a_scope_is_seen_as_far_as_the_helper_has_got),
