@@ -101,6 +101,7 @@ cfc_cache_open(const struct cfc_cache_config *config, struct cfc_cache **out)
         cfc_dir_clean(cache->heads_fd);
         cfc_dir_clean(cache->serving_fd);
         cfc_dir_clean(cache->contents_fd);
+        cfc_catalog_open(&cache->catalog, cache->contents_fd);
         error = cfc_floor_open(&cache->floor, cache->dir_fd, config->fleet);
     }
     if (error != CONFCAST_OK) {
@@ -183,9 +184,13 @@ scope_name(uint64_t scope_id, char name[CFC_CACHE_NAME_SIZE])
 void
 cfc_cache_content_name(const struct cfc_digest *id, char name[CFC_CACHE_NAME_SIZE])
 {
+    static const char digits[] = "0123456789abcdef";
+
     for (size_t i = 0; i < sizeof(id->bytes); i++) {
-        snprintf(name + 2 * i, 3, "%02x", id->bytes[i]);
+        name[2 * i] = digits[id->bytes[i] >> 4];
+        name[2 * i + 1] = digits[id->bytes[i] & 0xf];
     }
+    name[2 * sizeof(id->bytes)] = '\0';
 }
 
 static int
@@ -284,6 +289,9 @@ cfc_cache_load(struct cfc_cache *cache, const struct cfc_digest *id, struct cfc_
     int error;
 
     *out = NULL;
+    if (!cache->is_readonly && !cfc_catalog_may_have(&cache->catalog, id)) {
+        return CONFCAST_ERR_NOT_FOUND;
+    }
     cfc_cache_content_name(id, name);
     error = cfc_file_read(cache->contents_fd, name, CFC_BODY_SIZE_MAX, &bytes, &size);
     if (error != CONFCAST_OK) {
@@ -313,6 +321,7 @@ cfc_cache_store(struct cfc_cache *cache, struct cfc_loaded *loaded)
     cfc_cache_content_name(&loaded->id, name);
     if (!atomic_load(&loaded->is_stored) || faccessat(cache->contents_fd, name, F_OK, 0) != 0) {
         /* A file that this process neither read nor wrote may be damaged. */
+        cfc_catalog_add(&cache->catalog, &loaded->id, loaded->body_size);
         error = cfc_file_replace(cache->contents_fd, name, loaded->body, loaded->body_size);
         cache->is_contents_dirty = cache->is_contents_dirty || error == CONFCAST_OK;
     }

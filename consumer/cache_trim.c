@@ -23,7 +23,7 @@ struct content_file {
 };
 
 struct content_list {
-    struct content_file *files; /* NULL: only count */
+    struct content_file *files;
     size_t count;
     size_t capacity;
     uint64_t size;
@@ -144,14 +144,33 @@ find_pins(struct cfc_cache *cache, struct digest_list *pins)
     return is_whole;
 }
 
-static void
+static bool
+add_content(struct content_list *list, const struct content_file *file)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity > 0 ? 2 * list->capacity : 64;
+        struct content_file *files = realloc(list->files, capacity * sizeof(*files));
+
+        if (files == NULL) {
+            return false;
+        }
+        list->files = files;
+        list->capacity = capacity;
+    }
+    list->files[list->count++] = *file;
+    list->size += file->size;
+    return true;
+}
+
+/* false: no memory, or the folder cannot be read. */
+static bool
 list_contents(const struct cfc_cache *cache, struct content_list *list)
 {
     DIR *dir = open_list(cache->contents_fd);
+    bool is_whole = dir != NULL;
     struct dirent *entry;
 
-    while (dir != NULL && (entry = readdir(dir)) != NULL &&
-           (list->files == NULL || list->count < list->capacity)) {
+    while (is_whole && (entry = readdir(dir)) != NULL) {
         struct content_file file;
         struct stat st;
 
@@ -159,16 +178,13 @@ list_contents(const struct cfc_cache *cache, struct content_list *list)
             fstatat(cache->contents_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
             file.size = (uint64_t)st.st_size;
             file.written = st.st_mtim;
-            if (list->files != NULL) {
-                list->files[list->count] = file;
-            }
-            list->count++;
-            list->size += file.size;
+            is_whole = add_content(list, &file);
         }
     }
     if (dir != NULL) {
         closedir(dir);
     }
+    return is_whole;
 }
 
 static int
@@ -183,37 +199,54 @@ by_age(const void *a, const void *b)
     return (x->written.tv_nsec > y->written.tv_nsec) - (x->written.tv_nsec < y->written.tv_nsec);
 }
 
+/* Removes the oldest that nothing pins until the rest fits; what stays is at the list's begin. */
+static void
+remove_oldest(struct cfc_cache *cache, struct content_list *list, const struct digest_list *pins)
+{
+    size_t left = list->count;
+    size_t kept = 0;
+
+    qsort(list->files, list->count, sizeof(*list->files), by_age);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct content_file *file = &list->files[i];
+        bool is_over = list->size > cache->size_max || left > CFC_CACHE_CONTENTS_MAX;
+        char name[CFC_CACHE_NAME_SIZE];
+
+        if (is_over && (pins->count == 0 || bsearch(&file->id, pins->ids, pins->count,
+                                                    sizeof(*pins->ids), by_digest) == NULL)) {
+            cfc_cache_content_name(&file->id, name);
+            unlinkat(cache->contents_fd, name, 0);
+            list->size -= file->size;
+            left--;
+        } else {
+            list->files[kept++] = *file;
+        }
+    }
+    list->count = kept;
+}
+
 void
 cfc_cache_trim(struct cfc_cache *cache)
 {
     struct digest_list pins = {.ids = NULL};
-    struct content_list total = {.files = NULL};
     struct content_list list = {.files = NULL};
 
-    list_contents(cache, &total);
-    if (total.size <= cache->size_max && total.count <= CFC_CACHE_CONTENTS_MAX) {
+    if (cache->catalog.size_max <= cache->size_max &&
+        cache->catalog.count_max <= CFC_CACHE_CONTENTS_MAX) {
         return;
     }
-    list.files = calloc(total.count, sizeof(*list.files));
-    list.capacity = total.count;
-    if (list.files == NULL || !find_pins(cache, &pins)) {
+    if (!list_contents(cache, &list)) {
         goto out_free; /* next time */
     }
-    list_contents(cache, &list);
-    qsort(list.files, list.count, sizeof(*list.files), by_age);
-    for (size_t i = 0;
-         i < list.count && (total.size > cache->size_max || total.count > CFC_CACHE_CONTENTS_MAX);
-         i++) {
-        const struct content_file *file = &list.files[i];
-        char name[CFC_CACHE_NAME_SIZE];
-
-        if (pins.count == 0 ||
-            bsearch(&file->id, pins.ids, pins.count, sizeof(*pins.ids), by_digest) == NULL) {
-            cfc_cache_content_name(&file->id, name);
-            unlinkat(cache->contents_fd, name, 0);
-            total.size -= file->size;
-            total.count--;
+    if (list.size > cache->size_max || list.count > CFC_CACHE_CONTENTS_MAX) {
+        if (!find_pins(cache, &pins)) {
+            goto out_free;
         }
+        remove_oldest(cache, &list, &pins);
+    }
+    if (list.count > 0) {
+        cfc_catalog_set(&cache->catalog, &list.files[0].id, sizeof(list.files[0]), list.count,
+                        list.size);
     }
 
 out_free:

@@ -274,6 +274,18 @@ set_timers(struct cfc_port_udp *port, uint64_t now_ns)
     port->is_heard = false;
 }
 
+/* The kernel writes down how much of these it used: they are set again for the next datagram. */
+static void
+set_room(struct cfc_port_udp *port, int i)
+{
+    struct msghdr *header = &port->messages[i].msg_hdr;
+
+    header->msg_name = &port->from[i];
+    header->msg_namelen = sizeof(port->from[i]);
+    header->msg_control = port->control[i];
+    header->msg_controllen = sizeof(port->control[i]);
+}
+
 int
 cfc_port_udp_open(const struct cfc_port_udp_config *config, struct cfc_port_udp **out)
 {
@@ -302,6 +314,7 @@ cfc_port_udp_open(const struct cfc_port_udp_config *config, struct cfc_port_udp 
         port->pieces[i] = (struct iovec){.iov_base = port->room[i], .iov_len = DATAGRAM_ROOM};
         port->messages[i].msg_hdr.msg_iov = &port->pieces[i];
         port->messages[i].msg_hdr.msg_iovlen = 1;
+        set_room(port, i);
     }
     error = interface_address(config->interface, &port->source, &own);
     if (error == CONFCAST_OK) {
@@ -441,14 +454,6 @@ receive_from(struct cfc_port_udp *port, int fd, struct cfc_datagram *datagrams)
     size_t taken = 0;
     int count;
 
-    for (int i = 0; i < CFC_PORT_BATCH; i++) {
-        struct msghdr *header = &port->messages[i].msg_hdr;
-
-        header->msg_name = &port->from[i];
-        header->msg_namelen = sizeof(port->from[i]);
-        header->msg_control = port->control[i];
-        header->msg_controllen = sizeof(port->control[i]);
-    }
     count = recvmmsg(fd, port->messages, CFC_PORT_BATCH, MSG_DONTWAIT, NULL);
     port->is_drained = count < CFC_PORT_BATCH;
     for (int i = 0; i < count; i++) {
@@ -468,6 +473,7 @@ receive_from(struct cfc_port_udp *port, int fd, struct cfc_datagram *datagrams)
             datagrams[taken++] =
                 (struct cfc_datagram){.bytes = port->room[i], .size = port->messages[i].msg_len};
         }
+        set_room(port, i);
     }
     return taken;
 }

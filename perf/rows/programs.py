@@ -49,7 +49,7 @@ READ = Read()
 
 RECEIVE = ProgramRow(
     "receive", "a consumer beside the parts that it cannot do without: stream of 64 MB, last symbol to visible, serving from disk, rollback",
-    program="bench_receive", seconds=25,
+    program="bench_receive", seconds=35, limits=("bare wake-up",),
     goals=(Goal("ratio", ">=", 0.8, None, "64 MB of random text: sum*"), Goal("us", "<=", 100, None, "10 KB*", bound=TAIL), Goal("ms", "<=", 8, None, "10 MB*"),
            Goal("ms", "<=", 10, None, "1 MB from disk*"), Goal("us", "<=", 300, None, "4 KB: head of*", bound=HEAD),
            Goal("us", "<=", 300, None, "1 MB: head of*", bound=HEAD)))

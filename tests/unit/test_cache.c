@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "consumer/cache_file.h"
+#include "consumer/cache_state.h"
 #include "tests/unit/cache_fixture.h"
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/wire_fixture.h"
@@ -254,6 +255,57 @@ trimming_drops_the_oldest_but_never_what_a_file_names(void)
     }
     cfc_cache_close(cache);
     cfc_sha256_free(f.sha);
+    temp_dir_remove(&dir);
+}
+
+static void
+what_is_surely_not_there_is_known_without_the_disk(void)
+{
+    static struct cfc_catalog kept;
+    struct cfc_loaded *loaded[3];
+    struct cfc_cache *cache;
+    struct cfc_digest ids[2];
+
+    fresh_dir();
+    cache = open_cache(1 << 20);
+    for (int i = 0; i < 3; i++) {
+        loaded[i] = content(200 + i);
+        CU_ASSERT_FALSE(cfc_catalog_may_have(&cache->catalog, &loaded[i]->id));
+    }
+    CU_ASSERT_EQUAL(cfc_cache_store(cache, loaded[0]), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_cache_store(cache, loaded[1]), CONFCAST_OK);
+    CU_ASSERT_TRUE(cfc_catalog_may_have(&cache->catalog, &loaded[0]->id));
+    CU_ASSERT_FALSE(cfc_catalog_may_have(&cache->catalog, &loaded[2]->id));
+    /* Nobody has counted yet; the first trim does. */
+    CU_ASSERT_EQUAL(cache->catalog.size_max, UINT64_MAX);
+    cfc_cache_trim(cache);
+    CU_ASSERT_EQUAL(cache->catalog.count_max, 2);
+    CU_ASSERT_EQUAL(cache->catalog.size_max, loaded[0]->body_size + loaded[1]->body_size);
+    CU_ASSERT_EQUAL(cfc_cache_store(cache, loaded[2]), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cache->catalog.count_max, 3);
+    cfc_cache_close(cache);
+
+    cache = open_cache(2 * loaded[0]->body_size); /* reads the names */
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_TRUE(cfc_catalog_may_have(&cache->catalog, &loaded[i]->id));
+    }
+    cfc_cache_trim(cache);
+    CU_ASSERT_EQUAL(cache->catalog.count_max, 2);
+    CU_ASSERT_FALSE(cfc_catalog_may_have(&cache->catalog, &loaded[0]->id));
+    CU_ASSERT_TRUE(cfc_catalog_may_have(&cache->catalog, &loaded[2]->id));
+    cfc_cache_close(cache);
+
+    /* A folder that cannot be read may have anything. */
+    cfc_catalog_open(&kept, -1);
+    CU_ASSERT_TRUE(cfc_catalog_may_have(&kept, &loaded[0]->id));
+    ids[0] = loaded[0]->id;
+    ids[1] = loaded[1]->id;
+    cfc_catalog_set(&kept, ids, sizeof(ids[0]), 2, 5);
+    CU_ASSERT_TRUE(cfc_catalog_may_have(&kept, &ids[1]));
+    CU_ASSERT_FALSE(cfc_catalog_may_have(&kept, &loaded[2]->id));
+    for (int i = 0; i < 3; i++) {
+        cfc_loaded_unref(loaded[i]);
+    }
     temp_dir_remove(&dir);
 }
 
@@ -578,6 +630,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(what_was_committed_is_there_after_reopening),
     CFC_CASE(a_look_without_the_lock_reads_and_changes_nothing),
     CFC_CASE(trimming_drops_the_oldest_but_never_what_a_file_names),
+    CFC_CASE(what_is_surely_not_there_is_known_without_the_disk),
     CFC_CASE(two_processes_cannot_use_one_directory),
     CFC_CASE(a_directory_belongs_to_one_fleet),
     CFC_CASE(a_damaged_content_is_refused_and_removed),
