@@ -58,6 +58,7 @@ class Revisions(Row):
 
     @staticmethod
     def chain(ctx, topology, fleet, others, name, documents):
+        largest = 0
         for number, document in enumerate(documents):
             before = topology.sent_bytes()
             fleet.put(document)
@@ -69,6 +70,7 @@ class Revisions(Row):
             # The first of a chain has nothing to do with what was there before.
             case = f"{name}, the first, whole" if number == 0 else f"{name}, each next"
             yield Sample(case, "sent for a change", OURS, sent)
+            largest = max(largest, sent if number > 0 else 0)
             yield Sample(case, "to all", OURS, (max(event["time_unix_ns"] for event in events) - sent_ns) / 1e6)
             with ctx.folder(in_memory=True) as folder:
                 payload = Payload(document.encode(), os.path.join(folder, "document.json"))
@@ -78,6 +80,8 @@ class Revisions(Row):
                     if isinstance(side, Raw):
                         side.frames = frames_of(coded_size(payload.data))
                     yield from others.attempt(side, case, lambda: Revisions.of_other(topology, side, payload, case))
+        if largest:
+            yield Sample(f"{name}, the largest next", "sent for a change", OURS, largest)
         ctx.log(name)
 
     @staticmethod
