@@ -146,19 +146,22 @@ tell(struct cfc_committer *c)
 }
 
 /* A sync costs as much for one change as for thirty.  Where several waited for the last one, the
- * next ones are on their way: it is put off for as long as they go on coming, within bounds.  Who
- * is alone waits for nobody. */
+ * next ones are on their way: it is put off for as long as they go on coming, within bounds, until
+ * they are as many.  Who is alone waits for nobody. */
 static void
 gather(struct cfc_committer *c)
 {
     const struct timespec step = {.tv_nsec = GATHER_STEP_NS};
-    uint64_t staged = 0;
+    uint64_t durable = cfc_store_durable_seq(c->config.store);
+    uint64_t last = durable;
 
     for (int i = 0; i < GATHER_STEPS_MAX && c->told_count >= 2; i++) {
-        if (atomic_load(&c->staged) == staged) {
+        uint64_t staged = atomic_load(&c->staged);
+
+        if (staged == last || staged - durable >= c->told_count) {
             break;
         }
-        staged = atomic_load(&c->staged);
+        last = staged;
         nanosleep(&step, NULL);
     }
 }
