@@ -184,6 +184,14 @@ takes_chains(const struct rte_eth_dev_info *info)
            strcmp(info->driver_name, "net_null") == 0;
 }
 
+static bool
+copies_payload(const struct rte_eth_dev_info *info)
+{
+    return strcmp(info->driver_name, "net_memif") == 0 ||
+           strcmp(info->driver_name, "net_af_packet") == 0 ||
+           strcmp(info->driver_name, "net_tap") == 0;
+}
+
 static uint16_t
 choose_burst(const struct cfc_port *port, const struct rte_eth_dev_info *info)
 {
@@ -215,6 +223,7 @@ find_device(struct cfc_port *port, struct rte_eth_dev_info *info)
     strncpy(port->name, rte_dev_name(info->device), sizeof(port->name) - 1);
     port->needs_dma = strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") != 0;
     port->is_pool_shared = strcmp(port->driver, "net_af_xdp") == 0;
+    port->is_copying = copies_payload(info);
     port->burst = choose_burst(port, info);
     port->is_chained = !port->config.is_linear && takes_chains(info) &&
                        (!port->needs_dma || rte_eal_iova_mode() == RTE_IOVA_VA);

@@ -82,6 +82,7 @@ struct cfc_port {
     uint8_t mac[CFC_MAC_ADDRESS_SIZE];
     bool needs_dma;
     bool is_pool_shared; /* header mbufs come from the receive pools */
+    bool is_copying;     /* the PMD itself copies chained payload, with this processor */
     int interface_index; /* of config.interface; 0: none */
     size_t datagram_max; /* UDP payload of one frame */
     atomic_bool
@@ -98,7 +99,8 @@ struct cfc_port {
 struct cfc_port_tx {
     _Alignas(128) struct cfc_port *port;
     uint16_t queue_id;
-    uint16_t burst; /* the port's; so are the next two */
+    uint16_t burst; /* the port's; so are the next three */
+    bool is_copying;
     uint32_t slots_max;
     size_t datagram_max;
     size_t payload_offset; /* where UDP payload begins in a header mbuf's data room */
