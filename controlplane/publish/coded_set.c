@@ -6,31 +6,20 @@
 
 #include "confcast/error.h"
 #include "controlplane/publish/arena.h"
-#include "controlplane/publish/likeness.h"
-#include "protocol/snapshot/coding.h"
-#include "protocol/snapshot/repairs.h"
-#include "protocol/snapshot/tree.h"
+#include "controlplane/publish/coded_draft.h"
 #include "protocol/wire/content.h"
 
 enum {
     BUCKET_COUNT = 16384,
     ALIGNMENT = 64,
-    SMALL_SIZE_MAX = 256 * 1024, /* bytes that are added together to the open arena */
-    OPEN_SIZE = 4 * 1024 * 1024, /* bytes of it */
-    REPAIR_LEAVES = 8,
-    REPAIR_LEAVES_MIN = 2,
+    SMALL_SIZE_MAX = 256 * 1024,           /* bytes that are added together to the open arena */
+    OPEN_SIZE = 4 * 1024 * 1024,           /* bytes of it */
     DELTA_NUMBERS = CFC_CODING_PULLED - 1, /* of deltas: 1 and up, below those for pull */
-};
-
-/* What one thread codes with. */
-struct desk {
-    struct cfc_sha256 *sha;
-    struct cfc_coder *coder; /* makes its contexts when they are needed */
 };
 
 struct cfc_coded_set {
     struct cfc_coded_set_config config;
-    struct desk desks[CFC_CREW_SIZE_MAX];
+    struct cfc_draft_desk desks[CFC_CREW_SIZE_MAX];
     struct cfc_coded *buckets[BUCKET_COUNT];
     size_t count;
     size_t retained_size;   /* coded bytes that no head names */
@@ -71,7 +60,7 @@ cfc_coded_set_new(const struct cfc_coded_set_config *config, struct cfc_coded_se
     }
     set->config = *config;
     for (size_t i = 0; i < (config->crew != NULL ? CFC_CREW_SIZE_MAX : 1); i++) {
-        set->desks[i] = (struct desk){cfc_sha256_new(), cfc_coder_new(&heap)};
+        set->desks[i] = (struct cfc_draft_desk){cfc_sha256_new(), cfc_coder_new(&heap)};
         if (set->desks[i].sha == NULL || set->desks[i].coder == NULL) {
             cfc_coded_set_free(set);
             return CONFCAST_ERR_NO_MEMORY;
@@ -144,21 +133,9 @@ cfc_coded_set_find(struct cfc_coded_set *set, const struct cfc_digest *id)
     return coded;
 }
 
-/* One coding on its way into an arena. */
-struct draft {
-    const struct cfc_config_body *body;
-    const struct cfc_config_body *base; /* of a delta; NULL = the whole */
-    struct cfc_coded *whole;            /* of a delta */
-    uint16_t coding;
-    struct cfc_coded *coded;
-    uint8_t *bytes;   /* coded */
-    uint8_t *digests; /* tree */
-    int error;
-};
-
 struct drafts {
     struct cfc_coded_set *set;
-    struct draft *items;
+    struct cfc_draft *items;
     size_t count;
     size_t size; /* bytes of the arena */
 };
@@ -169,142 +146,20 @@ aligned(size_t size)
     return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* Leaves of repair symbols: what a sender may send unasked and every receiver can check.  A content
- * of few symbols does not pay for more of them than it has itself. */
-static uint8_t
-repair_leaves(uint32_t symbol_count)
-{
-    if (symbol_count >= REPAIR_LEAVES) {
-        return REPAIR_LEAVES;
-    }
-    return symbol_count > REPAIR_LEAVES_MIN ? (uint8_t)symbol_count : REPAIR_LEAVES_MIN;
-}
-
-/* Builds the tree and signs the CONTENT frame. */
-static int
-draft_announce(const struct cfc_coded_set *set, const struct desk *desk, struct draft *draft)
-{
-    struct cfc_coded *coded = draft->coded;
-    struct cfc_content content = {
-        .coding = coded->coding,
-        .encoding = coded->encoding,
-        .fec_code = CFC_FEC_RS_CAUCHY,
-        .fec_k = CFC_BLOCK_SYMBOLS_MAX,
-        .body_size = coded->body_size,
-        .coded_size = coded->coded_size,
-        .symbol_size = (uint16_t)set->config.symbol_size,
-        .shard = set->config.shard,
-        .content = coded->id,
-        .base = coded->base,
-    };
-    struct cfc_tree tree;
-    uint8_t *repairs;
-    int error = cfc_tree_init(&tree, &content);
-
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    content.repair_leaves = repair_leaves(tree.geometry.symbol_count);
-    error = cfc_tree_init(&tree, &content);
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    content.page_levels = (uint8_t)tree.level_count;
-    content.top_count = (uint8_t)tree.top_count;
-    coded->tree_size = cfc_tree_digests_size(&tree);
-    draft->digests = malloc(coded->tree_size);
-    repairs = malloc(cfc_repairs_size(&tree));
-    if (draft->digests == NULL || repairs == NULL) {
-        free(repairs);
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    cfc_repairs_build(&tree, draft->bytes, repairs);
-    cfc_tree_build(&tree, desk->sha, draft->bytes, repairs, draft->digests);
-    free(repairs);
-    content.top_digests =
-        draft->digests + (size_t)cfc_tree_top_offset(&tree) * CFC_SHORT_DIGEST_SIZE;
-    return cfc_content_encode(&content, &set->config.signer, coded->frame, sizeof(coded->frame),
-                              &coded->frame_size);
-}
-
-static int
-draft_bytes(const struct desk *desk, struct draft *draft, size_t capacity)
-{
-    const struct cfc_config_body *body = draft->body;
-    const struct cfc_config_body *base = draft->base;
-    struct cfc_coded *coded = draft->coded;
-    enum cfc_encoding encoding = CFC_ENCODING_ZSTD_DELTA;
-    int error;
-
-    if (base != NULL &&
-        !cfc_likeness_is_worth(base->body, base->body_size, body->body, body->body_size)) {
-        return CONFCAST_ERR_AGAIN;
-    }
-    if (base == NULL) {
-        error = cfc_coding_encode(desk->coder, body->body, body->body_size, draft->bytes, capacity,
-                                  &coded->coded_size, &encoding);
-    } else {
-        coded->base = base->id;
-        error =
-            cfc_coding_encode_delta(desk->coder, base->body, base->body_size, body->body,
-                                    body->body_size, draft->bytes, capacity, &coded->coded_size);
-    }
-    coded->encoding = (uint8_t)encoding;
-    return error;
-}
-
-static bool
-is_worth_it(const struct draft *draft)
-{
-    return draft->whole == NULL ||
-           draft->coded->coded_size <= draft->whole->coded_size / CFC_CODED_DELTA_PART;
-}
-
-/* AGAIN: nothing went wrong, but there is no such delta. */
-static int
-draft_code(const struct cfc_coded_set *set, const struct desk *desk, struct draft *draft)
-{
-    const struct cfc_config_body *body = draft->body;
-    size_t capacity = cfc_coding_bound(body->body_size);
-    int error;
-
-    draft->coded = calloc(1, sizeof(*draft->coded));
-    draft->bytes = malloc(capacity);
-    if (draft->coded == NULL || draft->bytes == NULL) {
-        return CONFCAST_ERR_NO_MEMORY;
-    }
-    draft->coded->id = body->id;
-    draft->coded->body_size = body->body_size;
-    draft->coded->coding = draft->coding;
-    error = draft_bytes(desk, draft, capacity);
-    if (error == CONFCAST_OK && !is_worth_it(draft)) {
-        error = CONFCAST_ERR_AGAIN;
-    }
-    return error == CONFCAST_OK ? draft_announce(set, desk, draft) : error;
-}
-
 static void
 draft_one(void *arg, uint32_t worker, size_t i)
 {
     struct drafts *drafts = arg;
 
     drafts->items[i].error =
-        draft_code(drafts->set, &drafts->set->desks[worker], &drafts->items[i]);
-}
-
-static void
-draft_free(struct draft *draft)
-{
-    free(draft->bytes);
-    free(draft->digests);
-    free(draft->coded); /* NULL once it belongs to the set */
+        cfc_draft_code(&drafts->set->config, &drafts->set->desks[worker], &drafts->items[i]);
 }
 
 static void
 drafts_free(struct drafts *drafts)
 {
     for (size_t i = 0; i < drafts->count; i++) {
-        draft_free(&drafts->items[i]);
+        cfc_draft_free(&drafts->items[i]);
     }
     free(drafts->items);
 }
@@ -326,7 +181,7 @@ drafts_fill(void *arg, uint8_t *bytes)
     struct drafts *drafts = arg;
 
     for (size_t i = 0; i < drafts->count; i++) {
-        const struct draft *draft = &drafts->items[i];
+        const struct cfc_draft *draft = &drafts->items[i];
 
         memcpy(bytes + draft->coded->tree_offset, draft->digests, draft->coded->tree_size);
         memcpy(bytes + draft->coded->coded_offset, draft->bytes, draft->coded->coded_size);
@@ -374,7 +229,7 @@ static void
 adopt(struct cfc_coded_set *set, struct drafts *drafts, struct cfc_arena *arena)
 {
     for (size_t i = 0; i < drafts->count; i++) {
-        struct draft *draft = &drafts->items[i];
+        struct cfc_draft *draft = &drafts->items[i];
 
         draft->coded->arena = arena;
         arena->content_count++;
@@ -465,11 +320,11 @@ cfc_coded_find_delta(const struct cfc_coded *whole, const struct cfc_digest *bas
     return delta;
 }
 
-static const struct draft *
+static const struct cfc_draft *
 find_delta_draft(const struct drafts *drafts, const struct cfc_delta_wish *wish)
 {
     for (size_t i = 0; i < drafts->count; i++) {
-        const struct draft *draft = &drafts->items[i];
+        const struct cfc_draft *draft = &drafts->items[i];
 
         if (cfc_digest_equal(&draft->body->id, &wish->body->id) &&
             cfc_digest_equal(&draft->base->id, &wish->base->id)) {
@@ -517,7 +372,7 @@ draft_delta(struct drafts *drafts, const struct cfc_delta_wish *wish)
         number = number % DELTA_NUMBERS + 1;
         (void)count_deltas(drafts, whole, number, &is_taken);
     }
-    drafts->items[drafts->count++] = (struct draft){
+    drafts->items[drafts->count++] = (struct cfc_draft){
         .body = wish->body, .base = wish->base, .whole = whole, .coding = (uint16_t)number};
 }
 
@@ -536,7 +391,7 @@ sift(struct drafts *drafts)
         if (drafts->items[i].error != CONFCAST_ERR_AGAIN) {
             error = drafts->items[i].error;
         }
-        draft_free(&drafts->items[i]);
+        cfc_draft_free(&drafts->items[i]);
     }
     drafts->count = kept;
     return error;
