@@ -19,7 +19,7 @@ WARM_UP = 2
 # with 60 ms nothing is faster than with 30.
 GAP_S = 0.03
 # With --quick: peers, ourselves and limits, and as many as a p99 needs where one is a goal.
-QUICK_PEERS, QUICK, QUICK_P99 = 12, 20, 101
+QUICK_PEERS, QUICK, QUICK_P99 = 10, 16, 101
 P99_CASE = "4 KB, 1 %"
 TAIL = ("The same datagrams by plain multicast with one Ed25519 check at each of the eight receivers, and nothing repaired (rounds that lost a frame do not count), have a "
         "p99 of {=;to all p99;raw + Ed25519} in turn with us, a median of {=;to all p50;raw + Ed25519}: eight receivers that wake up on two cores. Ours has "
