@@ -159,6 +159,23 @@ cfc_trailer_read(const struct cfc_frame *frame, struct cfc_trailer *out)
     return reserved == 0 ? CONFCAST_OK : CONFCAST_ERR_VERSION;
 }
 
+int
+cfc_trailer_open(const struct cfc_frame *frame, enum cfc_frame_type type, size_t fields_end,
+                 struct cfc_reader *out)
+{
+    struct cfc_trailer trailer;
+
+    if (frame->type != type) {
+        return CONFCAST_ERR_INVALID;
+    }
+    if (frame->size < fields_end + CFC_TRAILER_SIZE) {
+        return CONFCAST_ERR_SHORT;
+    }
+    *out = cfc_reader_of(frame->bytes + CFC_FRAME_HEADER_SIZE,
+                         frame->size - CFC_FRAME_HEADER_SIZE - CFC_TRAILER_SIZE);
+    return cfc_trailer_read(frame, &trailer);
+}
+
 /* The pieces under the MAC of a trailer: the frame up to the MAC, then the consumer's address. */
 static void
 trailer_pieces(const uint8_t *frame, size_t size, const struct cfc_address *consumer,

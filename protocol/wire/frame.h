@@ -132,6 +132,12 @@ struct cfc_trailer {
  */
 int cfc_trailer_read(const struct cfc_frame *frame, struct cfc_trailer *out);
 
+/* Begins to decode a frame of `type` that ends in a trailer, not checking the MAC: *out reads what
+ * is between header and trailer.  INVALID: another type; SHORT: less than `fields_end` bytes before
+ * the trailer; VERSION, as above. */
+int cfc_trailer_open(const struct cfc_frame *frame, enum cfc_frame_type type, size_t fields_end,
+                     struct cfc_reader *out);
+
 /* CONFCAST_OK or CONFCAST_ERR_MAC. */
 int cfc_trailer_check(const struct cfc_frame *frame, const struct cfc_key *session_key,
                       const struct cfc_address *consumer);

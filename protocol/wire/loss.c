@@ -21,22 +21,12 @@ check_loss(const struct cfc_loss *loss)
 int
 cfc_loss_decode(const struct cfc_frame *frame, struct cfc_loss *out)
 {
-    struct cfc_trailer trailer;
     struct cfc_reader r;
-    int rc;
+    int rc = cfc_trailer_open(frame, CFC_FRAME_LOSS, LOSS_TLVS_OFFSET, &r);
 
-    if (frame->type != CFC_FRAME_LOSS) {
-        return CONFCAST_ERR_INVALID;
-    }
-    if (frame->size < LOSS_TLVS_OFFSET + CFC_TRAILER_SIZE) {
-        return CONFCAST_ERR_SHORT;
-    }
-    rc = cfc_trailer_read(frame, &trailer);
     if (rc != CONFCAST_OK) {
         return rc;
     }
-    r = cfc_reader_of(frame->bytes + CFC_FRAME_HEADER_SIZE,
-                      frame->size - CFC_FRAME_HEADER_SIZE - CFC_TRAILER_SIZE);
     *out = (struct cfc_loss){.consumer_key = frame->key};
     out->expected = cfc_read_u32(&r);
     out->lost = cfc_read_u32(&r);

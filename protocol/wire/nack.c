@@ -77,30 +77,21 @@ cfc_nack_entry_at(const struct cfc_nack *nack, uint32_t i, struct cfc_nack_entry
 int
 cfc_nack_decode(const struct cfc_frame *frame, struct cfc_nack *out)
 {
-    struct cfc_trailer trailer;
-    int rc;
+    struct cfc_reader r;
+    int rc = cfc_trailer_open(frame, CFC_FRAME_NACK, NACK_ENTRIES_OFFSET, &r);
 
-    if (frame->type != CFC_FRAME_NACK) {
-        return CONFCAST_ERR_INVALID;
-    }
-    if (frame->size < NACK_ENTRIES_OFFSET + CFC_TRAILER_SIZE) {
-        return CONFCAST_ERR_SHORT;
-    }
-    rc = cfc_trailer_read(frame, &trailer);
     if (rc != CONFCAST_OK) {
         return rc;
     }
-    *out = (struct cfc_nack){.consumer_key = frame->key,
-                             .entry_count = cfc_get_u16(frame->bytes + 16),
-                             .entries = frame->bytes + NACK_ENTRIES_OFFSET};
-    if (cfc_get_u16(frame->bytes + 18) != 0 || cfc_get_u32(frame->bytes + 20) != 0) {
+    *out = (struct cfc_nack){.consumer_key = frame->key, .entry_count = cfc_read_u16(&r)};
+    if (cfc_read_u16(&r) != 0 || cfc_read_u32(&r) != 0) {
         return CONFCAST_ERR_VERSION;
     }
+    out->entries = r.p;
     if (out->entry_count < 1 || out->entry_count > CFC_NACK_ENTRIES_MAX) {
         return CONFCAST_ERR_RANGE;
     }
-    if (frame->size !=
-        NACK_ENTRIES_OFFSET + (size_t)out->entry_count * CFC_NACK_ENTRY_SIZE + CFC_TRAILER_SIZE) {
+    if (cfc_reader_left(&r) != (size_t)out->entry_count * CFC_NACK_ENTRY_SIZE) {
         return CONFCAST_ERR_LENGTH;
     }
     for (uint32_t i = 0; rc == CONFCAST_OK && i < out->entry_count; i++) {

@@ -57,22 +57,12 @@ cfc_report_entry_at(const struct cfc_report *report, uint32_t i, struct cfc_repo
 int
 cfc_report_decode(const struct cfc_frame *frame, struct cfc_report *out)
 {
-    struct cfc_trailer trailer;
     struct cfc_reader r;
-    int rc;
+    int rc = cfc_trailer_open(frame, CFC_FRAME_REPORT, CFC_REPORT_ENTRIES_OFFSET, &r);
 
-    if (frame->type != CFC_FRAME_REPORT) {
-        return CONFCAST_ERR_INVALID;
-    }
-    if (frame->size < CFC_REPORT_ENTRIES_OFFSET + CFC_TRAILER_SIZE) {
-        return CONFCAST_ERR_SHORT;
-    }
-    rc = cfc_trailer_read(frame, &trailer);
     if (rc != CONFCAST_OK) {
         return rc;
     }
-    r = cfc_reader_of(frame->bytes + CFC_FRAME_HEADER_SIZE,
-                      frame->size - CFC_FRAME_HEADER_SIZE - CFC_TRAILER_SIZE);
     *out = (struct cfc_report){.consumer_key = frame->key};
     out->incarnation = cfc_read_u64(&r);
     out->report_seq = cfc_read_u64(&r);
