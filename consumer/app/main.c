@@ -298,39 +298,77 @@ parse_network_option(int c, char *text, struct confcast_options *options)
     }
 }
 
+/* Where what it has goes besides its own state directory.  0, or an exit code. */
+static int
+parse_output_option(int option, char *text, struct arguments *a)
+{
+    switch (option) {
+    case 'e':
+        a->events = text;
+        return 0;
+    case 'h':
+        a->share = text;
+        return 0;
+    case 'm':
+        if (parse_mode(text, &a->share_mode) != 0) {
+            return usage("--share-mode wants an octal mode such as 660");
+        }
+        return 0;
+    case 'x':
+        a->export_dir = text;
+        return 0;
+    case 'o':
+        if (parse_mode(text, &a->export_mode) != 0) {
+            return usage("--export-mode wants an octal mode such as 640");
+        }
+        return 0;
+    case 'r':
+        a->command = text;
+        return 0;
+    case 't':
+        if (parse_seconds(text, &a->command_timeout_s) != 0) {
+            return usage("--exec-timeout wants seconds, 1 to 86400");
+        }
+        return 0;
+    default:
+        return parse_network_option(option, text, &a->options);
+    }
+}
+
+static const struct option agent_options[] = {
+    {"fleet", required_argument, NULL, 'f'},
+    {"credential", required_argument, NULL, 'c'},
+    {"id", required_argument, NULL, 'i'},
+    {"scope", required_argument, NULL, 's'},
+    {"interface", required_argument, NULL, 'n'},
+    {"state-dir", required_argument, NULL, 'd'},
+    {"label", required_argument, NULL, 'l'},
+    {"events", required_argument, NULL, 'e'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"share", required_argument, NULL, 'h'},
+    {"share-mode", required_argument, NULL, 'm'},
+    {"export", required_argument, NULL, 'x'},
+    {"export-mode", required_argument, NULL, 'o'},
+    {"exec", required_argument, NULL, 'r'},
+    {"exec-timeout", required_argument, NULL, 't'},
+    {"pull", required_argument, NULL, 'p'},
+    {"pull-ca", required_argument, NULL, 'A'},
+    {"pull-cert", required_argument, NULL, 'C'},
+    {"pull-key", required_argument, NULL, 'K'},
+    {"pull-wait-ms", required_argument, NULL, 'W'},
+    {"pull-after-ms", required_argument, NULL, 'T'},
+    {"xdp", required_argument, NULL, 'X'},
+    {NULL, 0, NULL, 0},
+};
+
 /* 0, or an exit code. */
 static int
 parse(int argc, char **argv, struct arguments *a)
 {
-    static const struct option known[] = {
-        {"fleet", required_argument, NULL, 'f'},
-        {"credential", required_argument, NULL, 'c'},
-        {"id", required_argument, NULL, 'i'},
-        {"scope", required_argument, NULL, 's'},
-        {"interface", required_argument, NULL, 'n'},
-        {"state-dir", required_argument, NULL, 'd'},
-        {"label", required_argument, NULL, 'l'},
-        {"events", required_argument, NULL, 'e'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"share", required_argument, NULL, 'h'},
-        {"share-mode", required_argument, NULL, 'm'},
-        {"export", required_argument, NULL, 'x'},
-        {"export-mode", required_argument, NULL, 'o'},
-        {"exec", required_argument, NULL, 'r'},
-        {"exec-timeout", required_argument, NULL, 't'},
-        {"pull", required_argument, NULL, 'p'},
-        {"pull-ca", required_argument, NULL, 'A'},
-        {"pull-cert", required_argument, NULL, 'C'},
-        {"pull-key", required_argument, NULL, 'K'},
-        {"pull-wait-ms", required_argument, NULL, 'W'},
-        {"pull-after-ms", required_argument, NULL, 'T'},
-        {"xdp", required_argument, NULL, 'X'},
-        {NULL, 0, NULL, 0},
-    };
     int code;
     int c;
 
-    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "", agent_options, NULL)) != -1) {
         switch (c) {
         case 'f':
             a->options.fleet_path = optarg;
@@ -358,38 +396,11 @@ parse(int argc, char **argv, struct arguments *a)
                 return usage("--label wants KEY=VALUE, at most 16 times");
             }
             break;
-        case 'e':
-            a->events = optarg;
-            break;
         case 'v':
             a->log_level = 3;
             break;
-        case 'h':
-            a->share = optarg;
-            break;
-        case 'm':
-            if (parse_mode(optarg, &a->share_mode) != 0) {
-                return usage("--share-mode wants an octal mode such as 660");
-            }
-            break;
-        case 'x':
-            a->export_dir = optarg;
-            break;
-        case 'o':
-            if (parse_mode(optarg, &a->export_mode) != 0) {
-                return usage("--export-mode wants an octal mode such as 640");
-            }
-            break;
-        case 'r':
-            a->command = optarg;
-            break;
-        case 't':
-            if (parse_seconds(optarg, &a->command_timeout_s) != 0) {
-                return usage("--exec-timeout wants seconds, 1 to 86400");
-            }
-            break;
         default:
-            code = parse_network_option(c, optarg, &a->options);
+            code = parse_output_option(c, optarg, a);
             if (code != 0) {
                 return code;
             }
