@@ -5,15 +5,6 @@
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/receiver_fixture.h"
 
-static inline struct cfc_digest
-digest_of(uint8_t byte)
-{
-    struct cfc_digest digest;
-
-    memset(&digest, byte, sizeof(digest));
-    return digest;
-}
-
 static inline bool
 is_last_served(const struct bench *b, const struct cfc_digest *content)
 {

@@ -62,6 +62,16 @@ struct bench {
     size_t size;
 };
 
+/* A digest whose bytes are all alike. */
+static inline struct cfc_digest
+digest_of(uint8_t byte)
+{
+    struct cfc_digest digest;
+
+    memset(&digest, byte, sizeof(digest));
+    return digest;
+}
+
 static inline void
 bench_signature(struct cfc_sha256 *sha, const char *domain, const uint8_t *bytes, size_t size,
                 uint8_t signature[CFC_SIGNATURE_SIZE])

@@ -9,7 +9,7 @@ enum {
 };
 
 static struct cfc_digest
-digest_of(uint32_t number)
+numbered(uint32_t number)
 {
     struct cfc_digest digest;
 
@@ -43,14 +43,14 @@ thousands_of_contents_are_found_again_and_forgotten(void)
 
     open_set(&set, &heap);
     for (uint32_t i = 0; i < 3000; i++) {
-        struct cfc_digest id = digest_of(i);
+        struct cfc_digest id = numbered(i);
 
         CU_ASSERT_PTR_NOT_NULL_FATAL(cfc_content_set_acquire(&set, &id, CFC_NEED_TARGET, ASK_AT));
     }
     CU_ASSERT_EQUAL(set.entry_count, 3000);
     CU_ASSERT(set.bucket_count >= 1024);
     for (uint32_t i = 0; i < 3000; i++) {
-        struct cfc_digest id = digest_of(i);
+        struct cfc_digest id = numbered(i);
         struct cfc_entry *entry = cfc_content_set_find(&set, &id);
 
         CU_ASSERT_PTR_NOT_NULL_FATAL(entry);
@@ -71,7 +71,7 @@ without_memory_for_more_buckets_everything_is_still_found(void)
 
     open_set(&set, &heap);
     for (uint32_t i = 0; i < 200; i++) {
-        struct cfc_digest id = digest_of(i);
+        struct cfc_digest id = numbered(i);
 
         /* The entry's own memory comes first, then that of the buckets. */
         heap.call_count = 0;
@@ -81,7 +81,7 @@ without_memory_for_more_buckets_everything_is_still_found(void)
     heap.fail_at = 0;
     CU_ASSERT_EQUAL(set.bucket_count, 16);
     for (uint32_t i = 0; i < 200; i++) {
-        struct cfc_digest id = digest_of(i);
+        struct cfc_digest id = numbered(i);
 
         CU_ASSERT_PTR_NOT_NULL(cfc_content_set_find(&set, &id));
     }
@@ -93,7 +93,7 @@ contents_with_one_key_are_told_apart(void)
 {
     struct cfc_content_set set;
     struct cfc_test_heap heap;
-    struct cfc_digest first = digest_of(1), second = digest_of(1), third = digest_of(2);
+    struct cfc_digest first = numbered(1), second = numbered(1), third = numbered(2);
     struct cfc_entry *a, *b;
 
     open_set(&set, &heap);
@@ -118,7 +118,7 @@ the_most_urgent_reference_says_how_urgent_a_content_is(void)
 {
     struct cfc_content_set set;
     struct cfc_test_heap heap;
-    struct cfc_digest id = digest_of(1);
+    struct cfc_digest id = numbered(1);
     struct cfc_entry *entry;
 
     open_set(&set, &heap);
@@ -152,7 +152,7 @@ events_keep_their_order_when_one_in_the_middle_goes(void)
 
     open_set(&set, &heap);
     for (uint32_t i = 0; i < 4; i++) {
-        struct cfc_digest id = digest_of(i);
+        struct cfc_digest id = numbered(i);
 
         entries[i] = cfc_content_set_acquire(&set, &id, CFC_NEED_TARGET, ASK_AT);
         cfc_content_set_push_event(&set, entries[i]);
@@ -180,7 +180,7 @@ what_the_owner_holds_stays_until_it_was_needed_and_is_no_more(void)
 {
     struct cfc_content_set set;
     struct cfc_test_heap heap;
-    struct cfc_digest id = digest_of(1);
+    struct cfc_digest id = numbered(1);
     struct cfc_entry *entry;
 
     open_set(&set, &heap);
@@ -207,13 +207,13 @@ the_number_of_contents_is_bounded(void)
 
     open_set(&set, &heap);
     for (uint32_t i = 0; i < CFC_CONTENT_SET_MAX; i++) {
-        id = digest_of(i);
+        id = numbered(i);
         CU_ASSERT_EQUAL_FATAL(cfc_content_set_hold(&set, &id), CONFCAST_OK);
     }
-    id = digest_of(CFC_CONTENT_SET_MAX);
+    id = numbered(CFC_CONTENT_SET_MAX);
     CU_ASSERT_EQUAL(cfc_content_set_hold(&set, &id), CONFCAST_ERR_LIMIT);
     CU_ASSERT_PTR_NULL(cfc_content_set_acquire(&set, &id, CFC_NEED_TARGET, ASK_AT));
-    id = digest_of(0);
+    id = numbered(0);
     CU_ASSERT_EQUAL(cfc_content_set_hold(&set, &id), CONFCAST_OK);
     close_set(&set, &heap);
 }
@@ -223,7 +223,7 @@ without_memory_nothing_changes(void)
 {
     struct cfc_content_set set;
     struct cfc_test_heap heap;
-    struct cfc_digest id = digest_of(1);
+    struct cfc_digest id = numbered(1);
 
     open_set(&set, &heap);
     heap.call_count = 0;
@@ -245,7 +245,7 @@ the_list_of_what_timers_look_at_stays_whole(void)
 
     open_set(&set, &heap);
     for (uint32_t i = 0; i < 6; i++) {
-        struct cfc_digest id = digest_of(i);
+        struct cfc_digest id = numbered(i);
 
         entries[i] = cfc_content_set_acquire(&set, &id, CFC_NEED_TARGET, ASK_AT);
     }

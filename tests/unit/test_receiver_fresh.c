@@ -5,15 +5,6 @@
 
 #define PERIOD CFC_S
 
-static struct cfc_digest
-digest_of(uint8_t byte)
-{
-    struct cfc_digest digest;
-
-    memset(&digest, byte, sizeof(digest));
-    return digest;
-}
-
 static struct cfc_head
 head_of(const struct bench *b, uint64_t version)
 {

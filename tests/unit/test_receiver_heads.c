@@ -2,15 +2,6 @@
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/receiver_fixture.h"
 
-static struct cfc_digest
-digest_of(uint8_t byte)
-{
-    struct cfc_digest digest;
-
-    memset(&digest, byte, sizeof(digest));
-    return digest;
-}
-
 static void
 accept_version(struct bench *b, uint64_t version)
 {

@@ -5,15 +5,6 @@
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/receiver_fixture.h"
 
-static struct cfc_digest
-digest_of(uint8_t byte)
-{
-    struct cfc_digest digest;
-
-    memset(digest.bytes, byte, sizeof(digest.bytes));
-    return digest;
-}
-
 /* A receiver with a floor of 10 that has lost its head, while it holds what it served at 8. */
 static struct cfc_digest
 open_at_floor(struct bench *b)
