@@ -4,7 +4,6 @@ socket, and receivers in the namespaces of consumers.
 CFC_BUILD names the build folder; without it, build/ of this repository."""
 
 import atexit
-import ctypes
 import fcntl
 import json
 import os
@@ -28,7 +27,6 @@ GROUP_BASE = "239.77.0.1"
 GROUP_COUNT = 4
 PORT = 7500
 SESSION_KEY = "5a" * 32
-CLONE_NEWNET = 0x40000000
 IP_ADD_SOURCE_MEMBERSHIP = 39
 SO_RCVBUFFORCE = 33
 
@@ -45,20 +43,6 @@ COUNTERS = ("frames_in frames_refused frames_out bytes_out heads_sent symbols_se
 
 FOLDER = tempfile.mkdtemp(prefix="cfc-dataplane-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def in_namespace(name, make):
-    """make() with the calling thread inside the namespace: a socket stays where it was made."""
-    with open("/proc/self/ns/net", "rb") as home, open(f"/run/netns/{name}", "rb") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-        try:
-            return make()
-        finally:
-            if libc.setns(home.fileno(), CLONE_NEWNET) != 0:
-                os._exit(1)
 
 
 def group_address(number):
@@ -153,6 +137,17 @@ class Frames:
         return lacking
 
 
+def ask_telemetry(log, command):
+    """What rte_telemetry of the engine that wrote this log answers."""
+    prefix = log.rsplit("file prefix ", 1)[1].split()[0]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.settimeout(5)
+        sock.connect(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2")
+        sock.recv(16384)
+        sock.send(command.encode())
+        return json.loads(sock.recv(65536))[command.split(",")[0]]
+
+
 class Engine:
     """confcast-dataplane in a namespace."""
 
@@ -220,14 +215,7 @@ class Engine:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def telemetry(self, command):
-        """What rte_telemetry answers."""
-        prefix = self.log().rsplit("file prefix ", 1)[1].split()[0]
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.settimeout(5)
-            sock.connect(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2")
-            sock.recv(16384)
-            sock.send(command.encode())
-            return json.loads(sock.recv(65536))[command.split(",")[0]]
+        return ask_telemetry(self.log(), command)
 
 
 class Control:

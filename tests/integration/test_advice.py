@@ -6,9 +6,8 @@ import os
 import socket
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import test_pull_beside as beside  # noqa: E402
-from test_pull_beside import check, fleets  # noqa: E402
+import test_pull_beside as beside
+from fleet_story import check, fleets, run_on, tell
 
 # Long after the advice: it must not be the other reason to pull that begins it.
 AFTER_MS = 60000
@@ -80,4 +79,5 @@ def run(fleet):
 
 
 if __name__ == "__main__":
-    sys.exit(beside.main(lambda: Fleet("advice", beside.SCOPE, consumer_count=4), run))
+    bed = Fleet(f"advice-{os.getpid()}", beside.SCOPE, consumer_count=4)
+    sys.exit(tell(lambda: run_on(bed, lambda: run(bed))))

@@ -6,24 +6,14 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from fleet_story import check, fleets, run_on, tell
 
 SCOPE = "acme/checkout/prod"
 SWAPS = 60
 PROCESSES = 3
 KEYS = 32
-passed = 0
-
-
-def check(what, condition, detail=""):
-    global passed
-    if not condition:
-        raise fleets.FleetError(f"{what}: {detail}")
-    passed += 1
 
 
 def publish(fleet, generation, **more):
@@ -173,31 +163,11 @@ def run():
     fleet.consumers[0] = SharingAgent(fleet, 1)
     processes = []
     try:
-        fleet.up()
-        story(fleet, processes)
-    except (fleets.FleetError, subprocess.SubprocessError):
-        fleet.print_logs()
-        raise
+        run_on(fleet, lambda: story(fleet, processes))
     finally:
         for process in processes:
             process.process.kill()
-        fleet.down()
-
-
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    try:
-        run()
-    except (fleets.FleetError, fleets.testbed.BedError) as error:
-        print(f"FAILED: {error}")
-        print(f"{passed} passed, 1 failed")
-        return 1
-    print(f"{passed} passed, 0 failed")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell(run))

@@ -4,19 +4,17 @@ forged and replayed frames from the engine's own address, and a restart with eve
 CFC_SERVICE names another build of the service (the sanitizers'); CFC_SWAPS how many swaps to make.
 """
 
-import ctypes
 import http.client
 import json
 import os
 import random
 import socket
 import struct
-import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from fleet_story import check, fleets, run_on, tell
+from namespace import in_namespace
 
 SCOPE = "acme/checkout/prod"
 SWAPS = int(os.environ.get("CFC_SWAPS", "2000"))
@@ -24,16 +22,7 @@ ENGINE = "10.77.0.1"
 KEYS = 32
 FRAME_HEAD = 1
 VERSION_AT = 40  # in a HEAD
-CLONE_NEWNET = 0x40000000
 IP_ADD_SOURCE_MEMBERSHIP = 39
-passed = 0
-
-
-def check(what, condition, detail=""):
-    global passed
-    if not condition:
-        raise fleets.FleetError(f"{what}: {detail}")
-    passed += 1
 
 
 def config(generation, **more):
@@ -86,21 +75,6 @@ class Api:
 
     def close(self):
         self.connection.close()
-
-
-def in_namespace(name, make):
-    """make() with this thread inside the namespace: a socket stays where it was made."""
-    with open("/proc/self/ns/net", "rb") as home, open(f"/run/netns/{name}", "rb") as there:
-        enter(there)
-        try:
-            return make()
-        finally:
-            enter(home)
-
-
-def enter(namespace):
-    if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
 
 
 def groups(fleet):
@@ -290,41 +264,23 @@ def restart_alone(fleet, service):
     print("killed and alone it served from disk before the first packet", flush=True)
 
 
+def story(fleet, service):
+    swap_many(fleet, service)
+    refuse_poison(fleet, service)
+    inject(fleet, service)
+    restart_alone(fleet, service)
+    service.process.terminate()
+    code = service.process.wait(20)
+    check("the service found nothing wrong", code == 0, f"exit {code}")
+    check_sound(service.last())
+
+
 def run():
     fleet = fleets.Fleet(f"svc-{os.getpid()}", SCOPE, 2)
     service = Service(fleet, 1)
     fleet.consumers[0] = service
-    try:
-        fleet.up()
-        swap_many(fleet, service)
-        refuse_poison(fleet, service)
-        inject(fleet, service)
-        restart_alone(fleet, service)
-        service.process.terminate()
-        code = service.process.wait(20)
-        check("the service found nothing wrong", code == 0, f"exit {code}")
-        check_sound(service.last())
-    except (fleets.FleetError, subprocess.SubprocessError):
-        fleet.print_logs()
-        raise
-    finally:
-        fleet.down()
-
-
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    try:
-        run()
-    except (fleets.FleetError, fleets.testbed.BedError) as error:
-        print(f"FAILED: {error}")
-        print(f"{passed} passed, 1 failed")
-        return 1
-    print(f"{passed} passed, 0 failed")
-    return 0
+    run_on(fleet, lambda: story(fleet, service))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell(run))

@@ -18,6 +18,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import dataplane_bed as bed  # noqa: E402
+from namespace import in_namespace  # noqa: E402
 
 PREFIX = f"cfdp{os.getpid()}"
 ENGINE = f"{PREFIX}-engine"
@@ -86,7 +87,7 @@ class Case(unittest.TestCase):
 
     def receiver(self, name="c1"):
         """A socket in all groups; an engine is running."""
-        sock = bed.in_namespace(f"{PREFIX}-{name}", bed.receiver)
+        sock = in_namespace(f"{PREFIX}-{name}", bed.receiver)
         self.addCleanup(sock.close)
         # The control group is joined last: when the engine's STATUS comes, the bridge knows all.
         bed.receive(sock, lambda seen: any(bed.kind(frame) == "STATUS" for frame in seen))
@@ -194,7 +195,7 @@ class Consumers(Case):
         done = run(f"{PREFIX}-c2", bed.PEER, "consumer", bed.ENGINE_IP, str(bed.PORT), "00" * 32,
                    "host-1", frames.folder)
         self.assertFalse(bed.json.loads(done.stdout)["joined"])
-        sock = bed.in_namespace(f"{PREFIX}-c2",
+        sock = in_namespace(f"{PREFIX}-c2",
                                 lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         with sock:
             sock.settimeout(0.5)
@@ -206,7 +207,7 @@ class Consumers(Case):
 
     def test_what_is_no_frame_is_counted_by_its_reason(self):
         engine = self.engine()
-        bed.in_namespace(f"{PREFIX}-c1", lambda: send_junk(bed.ENGINE_IP))
+        in_namespace(f"{PREFIX}-c1", lambda: send_junk(bed.ENGINE_IP))
         # net_af_packet has the kernel put fragments together, and cuts what its ring cannot hold.
         stats = wait_for_stats(engine, lambda s: s["rx"]["bad_length"] >= 2)
         self.assertEqual(stats["rx"]["bad_length"], 2)

@@ -7,62 +7,36 @@ usage: test_dataplane_faults.py [UNITTEST-ARGUMENT...]"""
 
 import json
 import os
-import random
 import shutil
-import string
 import subprocess
 import sys
 import time
-import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from fleet_story import FleetCase, fleets, run_cases
 
 SCOPE = "acme/checkout/prod"
 CONSUMERS = 3
 RATE_MBIT = 40
 
 
-class Faults(unittest.TestCase):
+class Faults(FleetCase):
     number = 0
 
     @classmethod
-    def setUpClass(cls):
-        cls.fleet = fleets.Fleet(f"faults-{os.getpid()}", SCOPE, CONSUMERS, engine_args=["--rate", str(RATE_MBIT)])
-        try:
-            cls.fleet.up()
-        except BaseException:
-            cls.fleet.print_logs()
-            cls.fleet.down()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.fleet.down()
+    def make_fleet(cls):
+        return fleets.Fleet(f"faults-{os.getpid()}", SCOPE, CONSUMERS, engine_args=["--rate", str(RATE_MBIT)])
 
     def setUp(self):
         self.publish(100)
         self.fleet.wait_applied()
 
     def publish(self, size):
-        """Promotes a document of random text of about `size` bytes."""
+        """Promotes the next document and waits for nobody."""
         Faults.number += 1
-        generator = random.Random(Faults.number)
-        self.document = {"number": Faults.number, "text": "".join(generator.choices(string.ascii_letters, k=size))}
-        path = os.path.join(self.fleet.folder, "document.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(self.document, file)
-        self.fleet.ctl("put", SCOPE, "-f", path, "--promote")
+        self.document = self.put(Faults.number, size)
 
     def check_all(self, timeout_s=30):
-        """Everybody applies what was published last, to the byte."""
-        try:
-            self.fleet.wait_applied(timeout_s)
-        except fleets.FleetError:
-            self.fleet.print_logs()
-            raise
-        for consumer in self.fleet.consumers:
-            self.assertEqual(json.loads(consumer.get()), self.document, consumer.id)
+        super().check_all(self.document, timeout_s)
 
     def applied_number(self, consumer):
         return int(consumer.get("/number") or 0)
@@ -175,14 +149,5 @@ class Faults(unittest.TestCase):
         self.check_all()
 
 
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    program = unittest.main(exit=False, verbosity=2, warnings="ignore")
-    return 0 if program.result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_cases())

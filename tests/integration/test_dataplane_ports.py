@@ -12,11 +12,11 @@ import socket
 import subprocess
 import sys
 import time
-import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import dataplane_bed as bed  # noqa: E402
 import test_dataplane as base  # noqa: E402
+from namespace import in_namespace  # noqa: E402
 
 MEMIF_IP = "10.77.0.100"
 
@@ -68,7 +68,7 @@ class OtherPorts(base.Case):
         self.assertTrue(answer["joined"], engine.log())
         self.assertTrue(answer["repaired"])
         self.assertEqual(answer["wrong"], 0)
-        bed.in_namespace(base.ENGINE, lambda: base.send_junk("10.79.0.1"))
+        in_namespace(base.ENGINE, lambda: base.send_junk("10.79.0.1"))
         stats = base.wait_for_stats(engine, lambda s: s["rx"]["fragment"] >= 3 and
                                s["rx"]["bad_length"] >= 1)
         self.assertEqual(stats["rx"]["fragment"], 3)
@@ -88,7 +88,7 @@ class OtherPorts(base.Case):
                 for _ in range(3):
                     sock.sendto(b"x" * 15, ("fd79::1", bed.PORT))
                     time.sleep(0.1)
-        bed.in_namespace(base.ENGINE, send)
+        in_namespace(base.ENGINE, send)
         stats = base.wait_for_stats(engine, lambda s: s["rx"]["datagram"] >= 3)
         self.assertGreaterEqual(stats["nd_replies"], 1)
         self.assertEqual(stats["rx"]["datagram"], 3)
@@ -132,10 +132,10 @@ class Xdp(base.Case):
         base.run(base.ENGINE, "ip", "addr", "add", "10.77.0.99/24", "dev", "eth0")
         self.addCleanup(base.run, base.ENGINE, "ip", "addr", "del", "10.77.0.99/24", "dev", "eth0")
         engine = self.engine()
-        with bed.in_namespace(base.ENGINE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other, \
-                bed.in_namespace(base.ENGINE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as same, \
-                bed.in_namespace(base.ENGINE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as address, \
-                bed.in_namespace(base.ENGINE, lambda: socket.create_server((bed.ENGINE_IP, bed.PORT))) as tcp:
+        with in_namespace(base.ENGINE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other, \
+                in_namespace(base.ENGINE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as same, \
+                in_namespace(base.ENGINE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as address, \
+                in_namespace(base.ENGINE, lambda: socket.create_server((bed.ENGINE_IP, bed.PORT))) as tcp:
             other.bind((bed.ENGINE_IP, bed.PORT + 1))
             same.bind((bed.ENGINE_IP, bed.PORT))
             address.bind(("10.77.0.99", bed.PORT))
@@ -150,7 +150,7 @@ class Xdp(base.Case):
                     sock.sendto(b"other address", ("10.77.0.99", bed.PORT))
                     sock.sendto(b"ours", (bed.ENGINE_IP, bed.PORT))
                 socket.create_connection((bed.ENGINE_IP, bed.PORT), 2).close()
-            bed.in_namespace(f"{base.PREFIX}-c1", send)
+            in_namespace(f"{base.PREFIX}-c1", send)
             self.assertEqual(other.recv(100), b"other port")
             self.assertEqual(len(same.recv(9000)), 4000)
             self.assertEqual(address.recv(100), b"other address")
@@ -164,10 +164,10 @@ class Xdp(base.Case):
         killed = self.engine()
         killed.kill()
         self.assertEqual(self.attached(), "confcast_engine")
-        with bed.in_namespace(base.ENGINE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+        with in_namespace(base.ENGINE, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
             sock.settimeout(2)
             sock.bind((bed.ENGINE_IP, bed.PORT))
-            bed.in_namespace(f"{base.PREFIX}-c1", lambda: base.send_junk(bed.ENGINE_IP))
+            in_namespace(f"{base.PREFIX}-c1", lambda: base.send_junk(bed.ENGINE_IP))
             self.assertEqual(sock.recv(100), b"")
         engine = self.engine(control=killed.control)
         engine.wait_for_log("removed the XDP program that a killed engine left on eth0")
@@ -225,7 +225,7 @@ class Memif(base.Case):
         # Nobody asks for what is lost here: the ring of 1,024 frames is to last while a busy machine does not run the bridge.
         engine = bed.Engine("--vdev", f"net_memif0,role=client,{memif}", "--rate", "40", ip=MEMIF_IP, namespace=base.ENGINE)
         self.addCleanup(engine.kill)
-        sock = bed.in_namespace(f"{base.PREFIX}-c1", lambda: bed.receiver(MEMIF_IP))
+        sock = in_namespace(f"{base.PREFIX}-c1", lambda: bed.receiver(MEMIF_IP))
         self.addCleanup(sock.close)
         seen = bed.receive(sock, lambda seen: any(bed.kind(frame) == "STATUS" for frame in seen), 30)
         self.assertTrue(seen, "nothing comes through the bridge: " + engine.log())

@@ -14,6 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import dataplane_bed as bed  # noqa: E402
+from namespace import in_namespace  # noqa: E402
 from test_dataplane import ENGINE, PREFIX, Case, run, run_suite  # noqa: E402
 
 PORT = 9464
@@ -105,7 +106,7 @@ class Telemetry(Case):
         time.sleep(1.2)
 
         def ask(method="GET", path="/metrics"):
-            return bed.in_namespace(ENGINE, lambda: request(
+            return in_namespace(ENGINE, lambda: request(
                 http.client.HTTPConnection("127.0.0.1", PORT, timeout=5), method, path))
 
         status, kind, text = ask()

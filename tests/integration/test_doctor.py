@@ -12,7 +12,7 @@ import threading
 import unittest
 
 from control import CONFCASTCTL, wait_until
-from test_testbed import in_namespace
+from namespace import in_namespace
 
 PREFIX = f"cfdo{os.getpid()}"
 ENGINE_NS, HOST_NS = f"{PREFIX}-e", f"{PREFIX}-h"

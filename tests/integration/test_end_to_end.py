@@ -10,13 +10,11 @@ import os
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from fleet_story import check, fleets, run_on, tell
 
 SCOPE = "acme/checkout/prod"
 DATA = os.path.join(fleets.REPO, "../shared/data")
 SETS = ("prometheus-rules", "prometheus-crd", "grafana-dashboards", "node-rules")
-passed = 0
 
 
 NODE_CANONICAL = """
@@ -42,13 +40,6 @@ def merged(paths):
     """The canonical JSON of the merge (RFC 7396, RFC 8785), by an ECMAScript engine."""
     return subprocess.run(["node", "-e", NODE_CANONICAL, "--", *paths], check=True,
                           stdout=subprocess.PIPE).stdout
-
-
-def check(what, condition, detail=""):
-    global passed
-    if not condition:
-        raise fleets.FleetError(f"{what}: {detail}")
-    passed += 1
 
 
 def check_all(fleet, what, expected):
@@ -189,47 +180,29 @@ def kill_and_recover(fleet, layers):
     print("killing each daemon with -9 lost nothing", flush=True)
 
 
-def run_fleet(loss, sets):
-    fleet = fleets.Fleet(f"e2e-{os.getpid()}", SCOPE, 4, loss)
-    fleet.consumers[-1] = ExportingConsumer(fleet, 4)
-    try:
-        fleet.up()
-        layers = base_layers(fleet)
-        run_revisions(fleet, "own examples", own_examples(fleet.folder), layers)
-        for name in sets:
-            files = real_revisions(name)
-            if files:
-                run_revisions(fleet, name, files, layers)
-            else:
-                print(f"{name}: not here, left out", flush=True)
-        if loss:
-            dropped = sum(count for _, count in fleet.bed.drops())
-            check("packets were really lost", dropped > 0)
-            print(f"{dropped} packets were dropped on purpose", flush=True)
+def story(fleet, loss):
+    layers = base_layers(fleet)
+    run_revisions(fleet, "own examples", own_examples(fleet.folder), layers)
+    for name in SETS:
+        files = real_revisions(name)
+        if files:
+            run_revisions(fleet, name, files, layers)
         else:
-            kill_and_recover(fleet, layers)
-    except (fleets.FleetError, subprocess.SubprocessError):
-        fleet.print_logs()
-        raise
-    finally:
-        fleet.down()
+            print(f"{name}: not here, left out", flush=True)
+    if loss:
+        dropped = sum(count for _, count in fleet.bed.drops())
+        check("packets were really lost", dropped > 0)
+        print(f"{dropped} packets were dropped on purpose", flush=True)
+    else:
+        kill_and_recover(fleet, layers)
 
 
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    try:
-        for loss in (0.0, 2.0):
-            run_fleet(loss, SETS)
-    except (fleets.FleetError, fleets.testbed.BedError) as error:
-        print(f"FAILED: {error}")
-        print(f"{passed} passed, 1 failed")
-        return 1
-    print(f"{passed} passed, 0 failed")
-    return 0
+def run():
+    for loss in (0.0, 2.0):
+        fleet = fleets.Fleet(f"e2e-{os.getpid()}", SCOPE, 4, loss)
+        fleet.consumers[-1] = ExportingConsumer(fleet, 4)
+        run_on(fleet, lambda f=fleet, l=loss: story(f, l))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell(run))

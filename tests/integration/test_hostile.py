@@ -16,7 +16,6 @@ import tempfile
 import time
 import unittest
 
-import control
 from control import Daemon, DaemonCase, ctl, read_all, wait_until
 from certificates import make_ca, make_cert
 

@@ -6,41 +6,21 @@ usage: test_ipv6.py [UNITTEST-ARGUMENT...]"""
 
 import json
 import os
-import random
 import signal
-import string
 import subprocess
 import sys
 import time
-import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from fleet_story import FleetCase, fleets, run_cases
 
 SCOPE = "acme/checkout/prod"
 CONSUMERS = 3
-EXIT_SKIP = 77
 
 
-def document(number, size):
-    generator = random.Random(number)
-    return {"number": number, "text": "".join(generator.choices(string.ascii_letters, k=size))}
-
-
-class Ipv6(unittest.TestCase):
+class Ipv6(FleetCase):
     @classmethod
-    def setUpClass(cls):
-        cls.fleet = fleets.Fleet(f"ipv6-{os.getpid()}", SCOPE, CONSUMERS, loss=2.0, ipv6=True)
-        try:
-            cls.fleet.up()
-        except BaseException:
-            cls.fleet.print_logs()
-            cls.fleet.down()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.fleet.down()
+    def make_fleet(cls):
+        return fleets.Fleet(f"ipv6-{os.getpid()}", SCOPE, CONSUMERS, loss=2.0, ipv6=True)
 
     def netns(self, role, *command):
         return subprocess.run(["ip", "netns", "exec", f"{self.fleet.bed.prefix}-{role}", *command], text=True, check=True,
@@ -53,24 +33,10 @@ class Ipv6(unittest.TestCase):
         values |= dict(zip(udp[0], udp[1]))
         return [int(values[name]) for name in names]
 
-    def publish(self, size):
-        path = os.path.join(self.fleet.folder, "document.json")
-        value = document(size, size)
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(value, file)
-        self.fleet.ctl("put", SCOPE, "-f", path, "--promote")
-        try:
-            self.fleet.wait_applied()
-        except fleets.FleetError:
-            self.fleet.print_logs()
-            raise
-        for consumer in self.fleet.consumers:
-            self.assertEqual(json.loads(consumer.get()), value)
-
     def test_1_small_and_large_contents_reach_all_in_spite_of_losses(self):
         before = self.counters("c1", "Udp6InDatagrams", "InDatagrams")
         for size in (200, 5000, 600000):
-            self.publish(size)
+            self.publish(size, size)
         after = self.counters("c1", "Udp6InDatagrams", "InDatagrams")
         self.assertGreater(after[0] - before[0], 300)
         self.assertEqual(after[1] - before[1], 0, "datagrams over IPv4")
@@ -91,7 +57,7 @@ class Ipv6(unittest.TestCase):
             links = json.loads(self.netns("control", "ip", "-j", "-s", "link", "show", "eth0"))
             return links[0]["stats64"]["rx"]["packets"]
         before = frames()
-        self.publish(600001)
+        self.publish(600001, 600001)
         self.assertLess(frames() - before, 100)
 
     def test_4_an_engine_that_comes_back_serves_them_again(self):
@@ -99,20 +65,8 @@ class Ipv6(unittest.TestCase):
         self.fleet.engine.wait()
         self.fleet.start_engine()
         time.sleep(0.5)
-        self.publish(5001)
-
-
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason is None and not fleets.testbed.has_ipv6():
-        reason = "the kernel knows no IPv6"
-    if reason:
-        print(reason)
-        return EXIT_SKIP
-    program = unittest.main(exit=False, verbosity=2)
-    return 0 if program.result.wasSuccessful() else 1
+        self.publish(5001, 5001)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    sys.exit(main())
+    sys.exit(run_cases(None if fleets.testbed.has_ipv6() else "the kernel knows no IPv6"))

@@ -7,21 +7,11 @@ a copy of its own that nobody replaces in time; c4 is off from before the rotati
 import json
 import os
 import shutil
-import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from fleet_story import check, fleets, run_on, tell
 
 SCOPE = "acme/checkout"
-passed = 0
-
-
-def check(what, condition, detail=""):
-    global passed
-    if not condition:
-        raise fleets.FleetError(f"{what}: {detail}")
-    passed += 1
 
 
 class Consumer(fleets.Consumer):
@@ -34,6 +24,11 @@ class Consumer(fleets.Consumer):
         if self.own_file:
             command[command.index("--fleet") + 1] = self.own_file
         return command
+
+    def start(self):
+        if self.own_file and not os.path.exists(self.own_file):
+            shutil.copy(self.fleet.fleet_file, self.own_file)
+        super().start()
 
     def log(self):
         with open(self.events_path + ".err", encoding="utf-8", errors="replace") as file:
@@ -91,11 +86,7 @@ class Rotation:
 
     # ---- The story ----
 
-    def up(self):
-        start = self.c3.start
-        self.c3.start = lambda: (self.copy_fleet_file(), start())
-        self.fleet.up()
-        self.c3.start = start
+    def begin(self):
         self.publish()
         self.wait_served(self.fleet.consumers, "at first")
 
@@ -213,37 +204,17 @@ class Rotation:
         check("nobody ever served it", all('"n":666' not in c.log() for c in self.fleet.consumers))
 
     def run(self):
-        try:
-            self.up()
-            begun = self.overlap()
-            self.switch(begun)
-            self.back_and_forth()
-            self.late_file()
-            self.retire()
-            self.one_that_slept_through_it()
-            self.older_file_is_refused()
-            self.thief()
-        except (fleets.FleetError, subprocess.SubprocessError):
-            self.fleet.print_logs()
-            raise
-        finally:
-            self.fleet.down()
-
-
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    try:
-        Rotation().run()
-    except (fleets.FleetError, fleets.testbed.BedError) as error:
-        print(f"FAILED: {error}")
-        print(f"{passed} passed, 1 failed")
-        return 1
-    print(f"{passed} passed, 0 failed")
-    return 0
+        self.begin()
+        begun = self.overlap()
+        self.switch(begun)
+        self.back_and_forth()
+        self.late_file()
+        self.retire()
+        self.one_that_slept_through_it()
+        self.older_file_is_refused()
+        self.thief()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    story = Rotation()
+    sys.exit(tell(lambda: run_on(story.fleet, story.run)))

@@ -6,70 +6,29 @@ usage: test_lcores.py [UNITTEST-ARGUMENT...]"""
 
 import json
 import os
-import random
 import signal
-import socket
-import string
 import sys
 import time
-import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from dataplane_bed import ask_telemetry
+from fleet_story import FleetCase, fleets, run_cases
 
 SCOPE = "acme/checkout/prod"
 CONSUMERS = 3
 LCORES = 3
-EXIT_SKIP = 77
 
 
-def document(number, size):
-    generator = random.Random(number)
-    return {"number": number, "text": "".join(generator.choices(string.ascii_letters, k=size))}
-
-
-class Lcores(unittest.TestCase):
+class Lcores(FleetCase):
     @classmethod
-    def setUpClass(cls):
-        cls.fleet = fleets.Fleet(f"lcores-{os.getpid()}", SCOPE, CONSUMERS, loss=2.0,
-                                 engine_args=["--lcores", str(LCORES)])
-        try:
-            cls.fleet.up()
-        except BaseException:
-            cls.fleet.print_logs()
-            cls.fleet.down()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.fleet.down()
+    def make_fleet(cls):
+        return fleets.Fleet(f"lcores-{os.getpid()}", SCOPE, CONSUMERS, loss=2.0, engine_args=["--lcores", str(LCORES)])
 
     def log(self):
         with open(os.path.join(self.fleet.folder, "engine.log.err"), encoding="utf-8") as log:
             return log.read()
 
     def telemetry(self, command):
-        prefix = self.log().rsplit("file prefix ", 1)[1].split()[0]
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.settimeout(5)
-            sock.connect(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2")
-            sock.recv(16384)
-            sock.send(command.encode())
-            return json.loads(sock.recv(65536))[command.split(",")[0]]
-
-    def publish(self, number, size, *args):
-        path = os.path.join(self.fleet.folder, "document.json")
-        value = document(number, size)
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(value, file)
-        self.fleet.ctl("put", SCOPE, "-f", path, "--promote", *args)
-        try:
-            self.fleet.wait_applied()
-        except fleets.FleetError:
-            self.fleet.print_logs()
-            raise
-        for consumer in self.fleet.consumers:
-            self.assertEqual(json.loads(consumer.get()), value)
+        return ask_telemetry(self.log(), command)
 
     def test_1_contents_of_all_sizes_reach_all_in_spite_of_losses(self):
         for number, size in enumerate((200, 5000, 60000, 600000, 2000000, 61000, 601000, 5001)):
@@ -129,14 +88,5 @@ class Lcores(unittest.TestCase):
         self.fleet.start_engine()
 
 
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return EXIT_SKIP
-    return 0 if unittest.main(argv=sys.argv, exit=False, verbosity=2).result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    sys.exit(main())
+    sys.exit(run_cases())

@@ -8,23 +8,14 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from fleet_story import check, fleets, run_on, tell
 
 SCOPE = "acme/checkout/prod"
 AFTER_MS = 1500
 API = "10.77.0.1:7400"
-passed = 0
 
 # Heads, FRESH and requests pass; symbols do not.
 DROP_BIG = "table inet cf_big { chain in { type filter hook input priority 0; udp length > 900 counter drop; }; }"
-
-
-def check(what, condition, detail=""):
-    global passed
-    if not condition:
-        raise fleets.FleetError(f"{what}: {detail}")
-    passed += 1
 
 
 class Consumer(fleets.Consumer):
@@ -121,28 +112,6 @@ def run(fleet):
     check("and stay", good.stats()["pulls"] == pulls, good.stats())
 
 
-def main(make_fleet, story):
-    """Runs story(fleet) on a fleet of its own; the exit code."""
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    fleet = make_fleet()
-    if fleet.exists():
-        fleet.down()
-    try:
-        fleet.up()
-        story(fleet)
-    except (fleets.FleetError, fleets.testbed.BedError) as error:
-        print(f"FAILED: {error}")
-        fleet.print_logs()
-        print(f"{passed} passed, 1 failed")
-        return 1
-    finally:
-        fleet.down()
-    print(f"{passed} passed, 0 failed")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(lambda: Fleet("pull", SCOPE, consumer_count=2), run))
+    bed = Fleet(f"pull-{os.getpid()}", SCOPE, consumer_count=2)
+    sys.exit(tell(lambda: run_on(bed, lambda: run(bed))))

@@ -13,9 +13,8 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../../scripts"))
 sys.path.insert(0, os.path.join(HERE, "../../consumer/python"))
-import fleet as fleets  # noqa: E402
+from fleet_story import check, fleets, run_on, tell  # noqa: E402
 
 BUILD = os.environ.get("CFC_BUILD") or os.path.join(HERE, "../../build")
 os.environ.setdefault("CONFCAST_LIBRARY", os.path.join(BUILD, "consumer/libconfcast.so.0"))
@@ -27,14 +26,6 @@ DATA = os.path.join(fleets.REPO, "../shared/data")
 REVISIONS_MAX = 6  # of each set of real configuration
 SWAPS = 40
 KEYS = 16
-passed = 0
-
-
-def check(what, condition, detail=""):
-    global passed
-    if not condition:
-        raise fleets.FleetError(f"{what}: {detail}")
-    passed += 1
 
 
 class SharingAgent(fleets.Consumer):
@@ -199,7 +190,7 @@ def check_real(fleet, scope):
         check("what the agent reads", agent.get() == text, agent.get())
         fleets.wait_until("it is exported", lambda t=text: exported(agent) == t, 20)
         count += 1
-    print(f"{count} revisions read value for value, {passed} checks, through the agent, by it, and from its files", flush=True)
+    print(f"{count} revisions read value for value, through the agent, by it, and from its files", flush=True)
 
 
 def check_callbacks(fleet, client_of):
@@ -467,36 +458,17 @@ def story(fleet):
         check_fork_storm(fleet, client_of)
 
 
+def without_a_fleet():
+    check("floats are what they were", math.isclose(confcast._number("9007199254740993"), 9007199254740992.0))
+    check_abi()
+    check_errors()
+
+
 def run():
     fleet = fleets.Fleet(f"python-{os.getpid()}", SCOPE, 1)
     fleet.consumers[0] = SharingAgent(fleet, 1)
-    try:
-        fleet.up()
-        story(fleet)
-    except (fleets.FleetError, subprocess.SubprocessError):
-        fleet.print_logs()
-        raise
-    finally:
-        fleet.down()
-
-
-def main():
-    check("floats are what they were", math.isclose(confcast._number("9007199254740993"), 9007199254740992.0))
-    try:
-        check_abi()
-        check_errors()
-        reason = fleets.testbed.why_not_here()
-        if reason:
-            print(reason)
-            return fleets.testbed.EXIT_SKIP
-        run()
-    except (fleets.FleetError, fleets.testbed.BedError) as error:
-        print(f"FAILED: {error}")
-        print(f"{passed} passed, 1 failed")
-        return 1
-    print(f"{passed} passed, 0 failed")
-    return 0
+    run_on(fleet, lambda: story(fleet))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell(run, first=without_a_fleet))

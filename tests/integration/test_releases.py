@@ -5,23 +5,13 @@ Real processes in namespaces, as in test_end_to_end.py: confcastd, one engine, f
 
 import json
 import os
-import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from fleet_story import check, fleets, run_on, tell
 
 SCOPE = "acme/checkout"
 CONSUMERS = 4
-passed = 0
-
-
-def check(what, condition, detail=""):
-    global passed
-    if not condition:
-        raise fleets.FleetError(f"{what}: {detail}")
-    passed += 1
 
 
 class Releases:
@@ -202,37 +192,16 @@ class Releases:
         print(f"pause: {paused['reason']}", flush=True)
 
     def run(self):
-        try:
-            self.fleet.up()
-            self.hold_then_activate_with_one_frame()
-            self.activation_waits_for_the_prepared()
-            self.activate_at_a_time()
-            self.confirmed_in_time()
-            self.not_confirmed_with_a_live_control_plane()
-            self.not_confirmed_with_a_dead_control_plane()
-            self.stages_bake_and_advance()
-            self.a_consumer_that_lacks_the_stage_pauses_it()
-        except (fleets.FleetError, subprocess.SubprocessError):
-            self.fleet.print_logs()
-            raise
-        finally:
-            self.fleet.down()
-
-
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    try:
-        Releases().run()
-    except (fleets.FleetError, fleets.testbed.BedError) as error:
-        print(f"FAILED: {error}")
-        print(f"{passed} passed, 1 failed")
-        return 1
-    print(f"{passed} passed, 0 failed")
-    return 0
+        self.hold_then_activate_with_one_frame()
+        self.activation_waits_for_the_prepared()
+        self.activate_at_a_time()
+        self.confirmed_in_time()
+        self.not_confirmed_with_a_live_control_plane()
+        self.not_confirmed_with_a_dead_control_plane()
+        self.stages_bake_and_advance()
+        self.a_consumer_that_lacks_the_stage_pauses_it()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    story = Releases()
+    sys.exit(tell(lambda: run_on(story.fleet, story.run)))

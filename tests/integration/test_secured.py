@@ -13,23 +13,14 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import certificates  # noqa: E402
-import fleet as fleets  # noqa: E402
+from fleet_story import check, fleets, run_on, tell
+import certificates  # from scripts/, whose place fleet_story knows
 
 SCOPE = "acme/checkout"
 CONSUMERS = 4
 OK, NEGATIVE, CONNECT, USAGE, CONFLICT, REFUSED, TIMEOUT, FENCED, FORBIDDEN, NOT_FOUND = range(10)
 PEOPLE = {"vic": ("viewer", "acme"), "ann": ("author", SCOPE), "bob": ("approver", SCOPE),
           "olga": ("operator", "*")}
-passed = 0
-
-
-def check(what, condition, detail=""):
-    global passed
-    if not condition:
-        raise fleets.FleetError(f"{what}: {detail}")
-    passed += 1
 
 
 class Story:
@@ -206,37 +197,16 @@ class Story:
         self.ends("vic", FORBIDDEN, "status", SCOPE)  # also after a restart
 
     def run(self):
-        try:
-            self.fleet.up()
-            self.people_get_their_credentials()
-            self.a_change_needs_three_people()
-            self.the_canary_goes_first()
-            self.a_revoked_token_is_nobodys()
-            self.certificates_run_out_and_are_revoked()
-            self.credentials_come_by_file_option_or_variable()
-            self.the_audit_log_says_who_did_it()
-            self.a_server_whose_certificate_ran_out_is_not_believed()
-        except (fleets.FleetError, subprocess.SubprocessError):
-            self.fleet.print_logs()
-            raise
-        finally:
-            self.fleet.down()
-
-
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    try:
-        Story().run()
-    except (fleets.FleetError, fleets.testbed.BedError) as error:
-        print(f"FAILED: {error}")
-        print(f"{passed} passed, 1 failed")
-        return 1
-    print(f"{passed} passed, 0 failed")
-    return 0
+        self.people_get_their_credentials()
+        self.a_change_needs_three_people()
+        self.the_canary_goes_first()
+        self.a_revoked_token_is_nobodys()
+        self.certificates_run_out_and_are_revoked()
+        self.credentials_come_by_file_option_or_variable()
+        self.the_audit_log_says_who_did_it()
+        self.a_server_whose_certificate_ran_out_is_not_believed()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    story = Story()
+    sys.exit(tell(lambda: run_on(story.fleet, story.run)))

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """scripts/testbed against real multicast: what it lets through, loses, and leaves behind."""
 
-import ctypes
 import os
 import signal
 import socket
@@ -12,19 +11,18 @@ import tempfile
 import time
 import unittest
 
+from namespace import in_namespace
+
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TESTBED = os.path.join(REPO, "scripts/testbed")
 PREFIX = f"cftb{os.getpid()}"
 GROUP = "239.77.0.1"
 PORT = 7500
 ENGINE = "10.77.0.1"
-CLONE_NEWNET = 0x40000000
 IP_ADD_SOURCE_MEMBERSHIP = 39
 SO_RCVBUFFORCE = 33
 ETH_P_IP = 0x0800
 EXIT_SKIP = 77
-
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 def testbed(*args, path=None):
@@ -37,18 +35,6 @@ def left_namespaces(prefix=PREFIX):
     listing = subprocess.run(["ip", "netns", "list"], text=True, stdout=subprocess.PIPE,
                              check=True).stdout
     return [line.split()[0] for line in listing.splitlines() if line.startswith(prefix + "-")]
-
-
-def in_namespace(name, make):
-    """make() with the calling thread inside the namespace: a socket stays where it was made."""
-    with open("/proc/self/ns/net", "rb") as home, open(f"/run/netns/{name}", "rb") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-        try:
-            return make()
-        finally:
-            if libc.setns(home.fileno(), CLONE_NEWNET) != 0:
-                os._exit(1)
 
 
 def receiver(source=None, port=PORT, any_source=False):

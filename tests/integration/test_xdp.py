@@ -9,23 +9,19 @@ import json
 import os
 import random
 import shutil
-import signal
 import string
 import struct
 import subprocess
 import sys
 import time
-import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import exposition  # noqa: E402
-import fleet as fleets  # noqa: E402
+import exposition
+from fleet_story import FleetCase, fleets, run_cases
 
 GROUPS = 4  # of fleet.py
 SCOPE = "acme/checkout/prod"
 SIZE = 150_000  # of a document that does not compress
 FRAMES_MIN = 40  # that such a content takes at least
-EXIT_SKIP = 77
 NOBODY = 65534
 
 
@@ -91,30 +87,25 @@ class Agent(fleets.Consumer):
         self.process.wait(20)
 
 
-class Xdp(unittest.TestCase):
+class Xdp(FleetCase):
     documents = 0
 
     @classmethod
-    def setUpClass(cls):
-        cls.fleet = fleet = fleets.Fleet(f"xdp-{os.getpid()}", SCOPE, 3)
+    def make_fleet(cls):
+        fleet = fleets.Fleet(f"xdp-{os.getpid()}", SCOPE, 3)
         # One host with a filter, one without, and a third consumer that is a second process of the first host.
         cls.mine = Agent(fleet, 1, 1, SCOPE, "--scope", ELSEWHERE, "--xdp", "auto")
         cls.other = Agent(fleet, 2, 2, FOREIGN)
         cls.second = Agent(fleet, 3, 1, FOREIGN)
         fleet.consumers = [cls.mine, cls.other, cls.second]
-        try:
-            fleet.up()
-            cls.second.end()
-            for scope in (SCOPE, FOREIGN, ELSEWHERE):
-                cls.publish(scope)
-        except BaseException:
-            fleet.print_logs()
-            fleet.down()
-            raise
+        return fleet
 
     @classmethod
-    def tearDownClass(cls):
-        cls.fleet.down()
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.second.end()
+        for scope in (SCOPE, FOREIGN, ELSEWHERE):
+            cls.publish(scope)
 
     @classmethod
     def publish(cls, scope, size=100, number=None):
@@ -293,9 +284,4 @@ class Xdp(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        sys.exit(EXIT_SKIP)
-    unittest.main(verbosity=2, warnings="ignore")
+    sys.exit(run_cases())
