@@ -177,11 +177,14 @@ def block_sides(record, row, figure, stat, case=""):
         cells = []
         for name in cases:
             value = record.value(row, name, figure, side, stat)
-            line = next((line for line in lines if line.case == name and line.other == side), None)
-            cells.append(number(value) + (f" ({number(line.ratio)})" if line and line.ratio else ""))
+            found = [line for line in lines if line.case == name and side in ("ours", line.other)]
+            mark = "*" if found and table.is_largest(stat, max(line.rounds for line in found)) else ""
+            ratio = f" ({number(found[0].ratio)})" if found and side != "ours" and found[0].ratio else ""
+            cells.append(number(value) + mark + ratio)
         rows.append([side, *cells])
     unit = lines[0].unit if lines else ""
-    return markdown([f"{figure}, {unit}", *cases], rows)
+    note = " (* the largest of at most 100 rounds)" if any("*" in cell for cells in rows for cell in cells) else ""
+    return markdown([f"{figure}{'' if stat == 'median' else ' ' + stat}, {unit}{note}", *cases], rows)
 
 
 def cases_curve(record, row, figure, stat, cases, sides):

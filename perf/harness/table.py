@@ -140,10 +140,15 @@ def goal_text(line):
 HEADINGS = ("figure", "ours", "peer or limit", "its value", "ratio", "spread", "rounds", "goal")
 
 
+def is_largest(stat, rounds):
+    """A p99 of so few rounds is the largest of them (rows.stat_of)."""
+    return stat == "p99" and rounds <= 100
+
+
 def figure_text(line):
     """Without the figure's name where it is but its unit."""
     stat = "" if line.stat == "median" else f" {line.stat}"
-    if line.stat == "p99" and line.rounds <= 100:
+    if is_largest(line.stat, line.rounds):
         stat += f" (the largest of {line.rounds})"
     return f"{line.unit}{stat}" if line.figure == line.unit else f"{line.figure}{stat}, {line.unit}"
 

@@ -239,6 +239,11 @@ class Joined(unittest.TestCase):
         self.assertEqual(record.runs, {("c2", True): {"a": {"x": ("2", 0.5, 1.0)}}, ("c1", True): {"a": {"y": ("1", 0.5, 1.0)}, "b": {"x": ("1", 0.5, 1.0)}}})
         self.assertEqual(record.not_measured, ["note", "a: z (why)"])
 
+    def test_a_p99_of_few_rounds_is_marked_on_the_page(self):
+        line = {"kind": "line", "row": "a", "figure": "f", "stat": "p99", "unit": "u", "ours": 1, "other": "peer", "other_value": 2, "ratio": 0.5}
+        run = [{**line, "case": "few", "rounds": 100}, {**line, "case": "many", "rounds": 101}, *run_of("a", {})]
+        self.assertIn("| ours | 1.00* | 1.00 |\n| peer | 2.00* (0.5) | 2.00 (0.5) |", doc.block_sides(self.joined(run), "a", "f", "p99"))
+
     def test_results_of_two_machines_are_not_joined(self):
         with self.assertRaises(SystemExit):
             doc.merge([[MACHINE, *run_of("a", {"x": 1})], [{**MACHINE, "cpu": "y"}, *run_of("b", {"x": 1})]])
