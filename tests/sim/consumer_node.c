@@ -84,6 +84,7 @@ void
 sim_consumer_close(struct sim_consumer *c)
 {
     sim_consumer_kill(c);
+    sim_pull_close(c->puller);
     drop_disk(&c->disk);
     drop_disk(&c->durable);
 }
@@ -476,8 +477,6 @@ on_event(struct sim_consumer *c, const struct cfc_receiver_event *event)
 
 /* -- The process ------------------------------------------------------------------------------- */
 
-static void pump(struct sim_consumer *c);
-
 static void
 on_timer(void *ctx, uint64_t arg, struct sim_packet *packet)
 {
@@ -486,7 +485,7 @@ on_timer(void *ctx, uint64_t arg, struct sim_packet *packet)
     (void)packet;
     if (arg == c->timer_ns && c->receiver != NULL) {
         c->timer_ns = CFC_NEVER;
-        pump(c);
+        sim_consumer_pump(c);
     }
 }
 
@@ -522,8 +521,8 @@ restart(void *ctx, uint64_t arg, struct sim_packet *packet)
     }
 }
 
-static void
-pump(struct sim_consumer *c)
+void
+sim_consumer_pump(struct sim_consumer *c)
 {
     struct sim *sim = c->sim;
     struct cfc_now now = sim_consumer_now(c);
@@ -554,6 +553,7 @@ pump(struct sim_consumer *c)
         sim_net_up(&sim->net, c->idx, packet);
         sim_packet_unref(packet);
     }
+    sim_pull_pump(c);
     sim_check_consumer(sim, c);
     arm(c);
 }
@@ -654,7 +654,8 @@ sim_consumer_start(struct sim_consumer *c)
     }
     join_groups(c);
     sim_check_restored(sim, c);
-    pump(c);
+    sim_pull_started(c);
+    sim_consumer_pump(c);
 }
 
 void
@@ -665,6 +666,7 @@ sim_consumer_kill(struct sim_consumer *c)
     }
     sim_world_trace(&c->sim->world, "kill", c->idx, c->incarnation, 0);
     sim_check_receiver_stats(c->sim, cfc_receiver_stats(c->receiver));
+    sim_pull_ended(c);
     cfc_receiver_free(c->receiver);
     c->receiver = NULL;
     c->timer_ns = CFC_NEVER;
@@ -691,17 +693,36 @@ sim_consumer_lose_head(struct sim_consumer *c, uint32_t scope)
     c->disk.scopes[scope].head = NULL;
 }
 
+static void
+after_frame(struct sim_consumer *c, const struct sim_packet *packet, const char *way, int rc)
+{
+    sim_world_trace(&c->sim->world, way, c->idx, packet->digest, (uint64_t)(int64_t)rc);
+    sim_check_frame(c->sim, c, packet, rc);
+    sim_consumer_pump(c);
+}
+
 void
 sim_consumer_on_frame(struct sim_consumer *c, const struct sim_packet *packet)
 {
     struct cfc_now now = sim_consumer_now(c);
+
     int rc;
 
     if (c->receiver == NULL) {
         return;
     }
     rc = cfc_receiver_on_frame(c->receiver, packet->bytes, packet->size, &now);
-    sim_world_trace(&c->sim->world, "rx", c->idx, packet->digest, (uint64_t)(int64_t)rc);
-    sim_check_frame(c->sim, c, packet, rc);
-    pump(c);
+    if (c->puller != NULL && rc == CONFCAST_OK && sim_frame_type(packet) == CFC_FRAME_FRESH) {
+        c->puller->heard_ns = now.mono_ns;
+    }
+    after_frame(c, packet, "rx", rc);
+}
+
+void
+sim_consumer_on_pulled(struct sim_consumer *c, const struct sim_packet *packet)
+{
+    struct cfc_now now = sim_consumer_now(c);
+
+    after_frame(c, packet, "pulled",
+                cfc_receiver_on_pulled(c->receiver, packet->bytes, packet->size, &now));
 }

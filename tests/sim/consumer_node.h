@@ -74,6 +74,8 @@ struct sim_consumer {
     struct sim_disk disk;    /* survives the process */
     struct sim_disk durable; /* survives the power */
 
+    struct sim_puller *puller; /* NULL: it may not pull */
+
     uint32_t process_count;
     uint32_t rejections;
     uint32_t identity_refusals;
@@ -94,6 +96,10 @@ void sim_consumer_cut_power(struct sim_consumer *c);
 void sim_consumer_lose_head(struct sim_consumer *c, uint32_t scope);
 
 void sim_consumer_on_frame(struct sim_consumer *c, const struct sim_packet *packet);
+/* A frame that was pulled. */
+void sim_consumer_on_pulled(struct sim_consumer *c, const struct sim_packet *packet);
+/* Has the receiver's events and frames out, and its timer set. */
+void sim_consumer_pump(struct sim_consumer *c);
 
 /* Its wall clock now. */
 struct cfc_now sim_consumer_now(const struct sim_consumer *c);

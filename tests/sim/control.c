@@ -109,12 +109,39 @@ put_content(struct sim_control *control, const struct sim_content *content,
     handed->is_named = true;
 }
 
+size_t
+sim_control_make_head(const struct sim_control *control, const struct sim_decision *decision,
+                      uint8_t *frame, size_t capacity)
+{
+    struct sim *sim = control->sim;
+    struct cfc_head head = sim_store_head(decision, control->epoch);
+    size_t size;
+    int rc;
+
+    for (uint32_t i = 0; i < decision->arm_count && !head.inlined.is_present; i++) {
+        const struct sim_content *content = decision->arms[i].content;
+
+        if (content->is_inline) {
+            head.inlined = (struct cfc_inline_content){.is_present = true,
+                                                       .arm = (uint8_t)i,
+                                                       .encoding = (uint8_t)content->whole.encoding,
+                                                       .body_size = (uint32_t)content->body_size,
+                                                       .coded = content->whole.coded,
+                                                       .coded_size = content->whole.coded_size};
+        }
+    }
+    rc = cfc_head_encode(&head, &sim->trust.signers[SIM_KEY_RELEASE], sim->catalog.sha, frame,
+                         capacity, &size);
+    assert(rc == CONFCAST_OK);
+    (void)rc;
+    return size;
+}
+
 static void
 put_head(struct sim_control *control, const struct sim_decision *decision, bool was_published)
 {
     struct sim *sim = control->sim;
     struct cfc_now now = sim_world_now(&sim->world);
-    struct cfc_head head = sim_store_head(decision, control->epoch);
     uint8_t frame[CFC_FRAME_SIZE_DEFAULT];
     size_t size;
     int rc;
@@ -128,18 +155,8 @@ put_head(struct sim_control *control, const struct sim_decision *decision, bool 
         if (decision->arms[i].fallback != NULL) {
             put_content(control, decision->arms[i].fallback, NULL, was_published);
         }
-        if (content->is_inline && !head.inlined.is_present) {
-            head.inlined = (struct cfc_inline_content){.is_present = true,
-                                                       .arm = (uint8_t)i,
-                                                       .encoding = (uint8_t)content->whole.encoding,
-                                                       .body_size = (uint32_t)content->body_size,
-                                                       .coded = content->whole.coded,
-                                                       .coded_size = content->whole.coded_size};
-        }
     }
-    rc = cfc_head_encode(&head, &sim->trust.signers[SIM_KEY_RELEASE], sim->catalog.sha, frame,
-                         sizeof(frame), &size);
-    assert(rc == CONFCAST_OK);
+    size = sim_control_make_head(control, decision, frame, sizeof(frame));
     rc = cfc_sender_put_head(sim->engine.sender, frame, size, &now);
     note(control, "a head", rc);
     if (rc == CONFCAST_OK) {
@@ -475,6 +492,31 @@ sim_control_on_upcall(struct sim *sim, const struct cfc_upcall *upcall)
     } else {
         on_report(sim->connected, upcall);
     }
+}
+
+void
+sim_control_on_pulled(struct sim *sim, const struct cfc_upcall *upcall)
+{
+    if (upcall->type == CFC_UPCALL_CONSUMER) {
+        on_consumer(sim->connected, upcall);
+    } else {
+        on_report(sim->connected, upcall);
+    }
+}
+
+void
+sim_control_lose_content(struct sim_control *control, const struct sim_content *content)
+{
+    for (uint32_t i = 0; i < control->handed_count; i++) {
+        if (control->handed[i].content == content) {
+            note(control, "a drop",
+                 cfc_sender_drop_content(control->sim->engine.sender, &content->id));
+            memmove(&control->handed[i], &control->handed[i + 1],
+                    (control->handed_count - i - 1) * sizeof(control->handed[0]));
+            control->handed_count--;
+        }
+    }
+    sim_engine_pump(&control->sim->engine);
 }
 
 uint32_t

@@ -81,6 +81,16 @@ void sim_control_beacon(struct sim_control *control);
 void sim_control_engine_started(struct sim *sim);
 void sim_control_on_upcall(struct sim *sim, const struct cfc_upcall *upcall);
 
+/* A HELLO or a REPORT that came to the connected owner itself. */
+void sim_control_on_pulled(struct sim *sim, const struct cfc_upcall *upcall);
+
+/* The engine's cache drops a content that a head in force names. */
+void sim_control_lose_content(struct sim_control *control, const struct sim_content *content);
+
+/* The HEAD frame of a decision, its size. */
+size_t sim_control_make_head(const struct sim_control *control, const struct sim_decision *decision,
+                             uint8_t *frame, size_t capacity);
+
 /* Consumers that serve `version` of a scope as their arm of it, by what they reported. */
 uint32_t sim_control_applied(const struct sim_control *control, uint32_t scope, uint64_t version);
 

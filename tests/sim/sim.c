@@ -63,6 +63,7 @@ sim_close(struct sim *sim)
         sim_consumer_close(&sim->consumers[i]);
     }
     free(sim->consumers);
+    sim_pull_server_close(&sim->pull);
     for (uint32_t i = 0; i < SIM_OWNER_COUNT; i++) {
         sim_control_close(&sim->owners[i]);
     }
@@ -322,7 +323,8 @@ is_there(struct sim *sim, const struct sim_consumer *c, uint32_t scope, bool is_
 {
     const struct sim_link *link = &sim->net.links[c->idx];
 
-    if (!c->is_enrolled || (c->scope_mask >> scope & 1) == 0 || link->is_down_cut) {
+    if (!c->is_enrolled || (c->scope_mask >> scope & 1) == 0 ||
+        (link->is_down_cut && c->puller == NULL)) {
         return true;
     }
     if (link->is_up_cut && c->receiver == NULL) {

@@ -15,6 +15,7 @@
 #include "tests/sim/control.h"
 #include "tests/sim/engine_node.h"
 #include "tests/sim/net.h"
+#include "tests/sim/pull.h"
 #include "tests/sim/store.h"
 #include "tests/sim/trust.h"
 #include "tests/sim/world.h"
@@ -57,6 +58,7 @@ struct sim {
     struct sim_control *connected; /* to the engine; NULL = none */
     struct sim_engine engine;
     struct sim_net net;
+    struct sim_pull_server pull;
     struct sim_consumer *consumers;
     uint32_t consumer_count;
     struct cfc_key report_key; /* of the fleet */

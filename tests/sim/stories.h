@@ -30,6 +30,8 @@
     X(restarts, "consumers die anywhere and come back with what they served")                      \
     X(power_loss, "after a power loss nothing is below what was durable")                          \
     X(cold_cache, "everything down: the cache serves")                                             \
+    /* stories_pull.c */                                                                           \
+    X(pull, "whom multicast does not serve pulls, and has it all the same")                        \
     /* stories_crowd.c */                                                                          \
     X(unpublished, "a crowd that follows what nobody published falls silent")                      \
     /* stories_fec.c */                                                                            \

@@ -139,6 +139,12 @@ forge_advice(struct sim *sim, uint32_t consumer)
     }
 }
 
+static uint64_t
+coded_size(struct sim *sim, uint32_t document)
+{
+    return sim_catalog_content(&sim->catalog, SIM_NO_DOCUMENT, document)->whole.coded_size;
+}
+
 static uint32_t
 count_advised(struct sim *sim)
 {
@@ -158,6 +164,7 @@ sim_story_one_bad_receiver(struct sim *sim)
 {
     struct cfc_sender_queues queues;
     struct cfc_now now;
+    uint32_t last;
     bool is_advised;
 
     begin(sim);
@@ -172,12 +179,18 @@ sim_story_one_bad_receiver(struct sim *sim)
     now = sim_world_now(&sim->world);
     is_advised = cfc_receiver_is_pull_advised(sim->consumers[BAD].receiver, &now);
     sim_world_trace(&sim->world, "worst", is_advised, queues.loss_worst, queues.loss_p90);
-    sim_claim(sim, queues.loss_worst > CFC_LOSS_ONE / 2,
+    sim_claim(sim, queues.loss_worst > CFC_LOSS_ONE * 2 / 5,
               "the worst receiver says how much it loses");
     sim_claim(sim, queues.pacing_slowdowns == 0 && queues.pacing_rate_bytes == RATE,
               "one bad receiver slows nobody");
     sim_claim(sim, is_advised && queues.loss_outliers == 1, "it is told to pull");
     sim_claim(sim, count_advised(sim) == 0, "nobody else is");
+    sim_pull_allow(sim, BAD);
+    last = sim_huge(sim);
+    sim_publish(sim, CHECKOUT, last);
+    sim_converge(sim, LATE);
+    sim_claim(sim, sim->consumers[BAD].puller->bytes > coded_size(sim, last) / 8,
+              "it pulls what changed, and has what the others have");
     sim->net.loses = NULL;
     sim_converge(sim, LATE);
     /* Advice ends by itself, and is not renewed for who loses no more. */
