@@ -679,6 +679,18 @@ class Client:
             _c.confcast_close(client)
             _open_clients.discard(self)
 
+    @contextlib.contextmanager
+    def _callback(self, *views):
+        """Around what a callback does with these views, which end with it."""
+        self._callback_thread = threading.get_ident()
+        try:
+            yield views
+        finally:
+            self._callback_thread = None
+            for view in views:
+                if view is not None:
+                    view._end()
+
     def subscribe(self, path, on_change=None, validate=None):
         """Follows a scope; the same Scope for the same path, whose callbacks stay those given first.
         on_change(scope, before, after) after another content is visible (`before` is None for the
@@ -690,29 +702,18 @@ class Client:
         options = _ScopeOptions(size=ctypes.sizeof(_ScopeOptions))
 
         def change(unused, found, before, after):
-            self._callback_thread = threading.get_ident()
             scope._scope = ctypes.c_void_p(found)  # before subscribe returns, too
-            views = View(scope, before) if before else None, View(scope, after)
-            try:
+            with self._callback(View(scope, before) if before else None, View(scope, after)) as views:
                 on_change(scope, *views)
-            finally:
-                self._callback_thread = None
-                for view in views:
-                    if view is not None:
-                        view._end()
 
         def ask(unused, found, candidate):
-            self._callback_thread = threading.get_ident()
             scope._scope = ctypes.c_void_p(found)
-            view = View(scope, candidate)
-            try:
-                return 0 if validate(scope, view) is not False else 1
-            except Exception:  # whatever it is, it is no yes
-                sys.excepthook(*sys.exc_info())
-                return 1
-            finally:
-                self._callback_thread = None
-                view._end()
+            with self._callback(View(scope, candidate)) as views:
+                try:
+                    return 0 if validate(scope, *views) is not False else 1
+                except Exception:  # whatever it is, it is no yes
+                    sys.excepthook(*sys.exc_info())
+                    return 1
 
         scope._callbacks = (_CHANGE(change) if on_change else _CHANGE(),
                             _VALIDATE(ask) if validate else _VALIDATE())
@@ -736,16 +737,9 @@ class Client:
         options = _SetOptions(size=ctypes.sizeof(_SetOptions), held_ms=held_ms)
 
         def change(unused, opened, before, after):
-            self._callback_thread = threading.get_ident()
             found._set = ctypes.c_void_p(opened)  # before open_set returns, too
-            views = SetView(found, before) if before else None, SetView(found, after)
-            try:
+            with self._callback(SetView(found, before) if before else None, SetView(found, after)) as views:
                 on_change(found, *views)
-            finally:
-                self._callback_thread = None
-                for view in views:
-                    if view is not None:
-                        view._end()
 
         found._callback = options.change = _SET_CHANGE(change) if on_change else _SET_CHANGE()
         members = (ctypes.c_void_p * len(found.scopes))(*(scope._scope for scope in found.scopes))

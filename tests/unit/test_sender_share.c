@@ -89,6 +89,17 @@ start_pair(struct pair *pair)
     bed_drain(&pair->first); /* STATUS */
 }
 
+/* The helper sends what it was granted, of half of a megabyte a second. */
+static void
+start_capped_pair(struct pair *pair)
+{
+    init_pair(pair);
+    pair->helper.config.share_count = 2;
+    pair->helper.config.rate_bytes = 1000000;
+    pair->helper.config.repair_rate_bytes = 1000000;
+    start_pair(pair);
+}
+
 static void
 open_pair(struct pair *pair)
 {
@@ -355,11 +366,7 @@ nothing_is_multicast_beyond_what_was_granted(void)
     struct bed_content *c;
     struct pair pair;
 
-    init_pair(&pair);
-    pair.helper.config.share_count = 2;
-    pair.helper.config.rate_bytes = 1000000;
-    pair.helper.config.repair_rate_bytes = 1000000;
-    start_pair(&pair);
+    start_capped_pair(&pair);
     c = bed_put_content(&pair.first, 1, 200 * BED_SYMBOL_SIZE, BLOCK);
     bed_put_head(&pair.first, "acme/web", 1, 1, &c->id);
     for (uint32_t i = 0; i < 20; i++) {
@@ -389,11 +396,7 @@ repair_goes_by_its_own_grants_and_unicast_needs_no_other(void)
     struct bed_content *c;
     struct pair pair;
 
-    init_pair(&pair);
-    pair.helper.config.share_count = 2;
-    pair.helper.config.rate_bytes = 1000000;
-    pair.helper.config.repair_rate_bytes = 1000000;
-    start_pair(&pair);
+    start_capped_pair(&pair);
     c = bed_put_content(&pair.first, 1, 10 * BED_SYMBOL_SIZE, BLOCK);
     consumer_init(&pair.first, &consumer, 1);
     consumer_join(&pair.first, &consumer);
