@@ -19,7 +19,8 @@
  * their block are stored in place, the first one wins, and are checked when the page comes, so that
  * early symbols cost no memory beyond the content's own.
  *
- * The CONTENT frame was verified by the caller.  No I/O, no clock; one thread at a time. */
+ * The CONTENT frame was verified by the caller, or is believed until something fails here (ADR 84).
+ * No I/O, no clock; one thread at a time. */
 #ifndef CFC_SESSION_CONTENT_RX_H
 #define CFC_SESSION_CONTENT_RX_H
 

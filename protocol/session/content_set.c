@@ -239,6 +239,8 @@ drop_bytes(struct cfc_content_set *set, struct cfc_entry *entry)
     entry->rx = NULL;
     cfc_free(&set->alloc, entry->coded);
     entry->coded = NULL;
+    cfc_free(&set->alloc, entry->unproved);
+    entry->unproved = NULL;
     entry->base_entry = NULL;
     set->used_size -= entry->coded_size;
     entry->coded_size = 0;
@@ -370,6 +372,7 @@ cfc_content_set_free(struct cfc_content_set *set)
 
             cfc_content_rx_free(entry->rx);
             cfc_free(&set->alloc, entry->coded);
+            cfc_free(&set->alloc, entry->unproved);
             cfc_free(&set->alloc, entry);
             entry = next;
         }

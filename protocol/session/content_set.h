@@ -59,6 +59,7 @@ struct cfc_entry {
     bool is_no_base;    /* held, but a delta against it came to nothing */
     bool is_deferred;   /* no room in the budget now: do not ask */
     bool is_gone;       /* the engine said that it does not have it */
+    bool was_forged;    /* a CONTENT that was not checked at once was not of the control plane */
     uint8_t state;      /* enum cfc_entry_state; written by set_state() only */
     uint8_t bad_count;
     uint8_t owner_retries;
@@ -71,7 +72,10 @@ struct cfc_entry {
     struct cfc_ask ask;        /* ABSENT: for the CONTENT frame */
     struct cfc_content_rx *rx; /* COLLECTING */
     uint8_t *coded;            /* COMPLETE, DELIVERED */
-    uint64_t coded_size;       /* COLLECTING, COMPLETE, DELIVERED: counted against the budget */
+    uint8_t
+        *unproved; /* the CONTENT frame of the bytes, whose signature was not checked; or NULL */
+    size_t unproved_size;
+    uint64_t coded_size; /* COLLECTING, COMPLETE, DELIVERED: counted against the budget */
     uint64_t body_size;
     uint64_t collection;          /* number of the collection that the bytes are of */
     struct cfc_digest base;       /* of a delta */

@@ -5,6 +5,10 @@
 #include "protocol/base/endian.h"
 #include "protocol/session/receiver_state.h"
 
+enum {
+    BELIEVED_SIZE_MAX = 128 << 10 /* bytes of a body that may be decoded for nothing */
+};
+
 uint64_t
 cfc_receiver_content_due(const struct cfc_receiver *r)
 {
@@ -150,6 +154,17 @@ make_room(struct cfc_receiver *r, const struct cfc_entry *entry, uint64_t size)
            (set->used_size == 0 && need == CFC_NEED_TARGET);
 }
 
+static void
+collect_again(struct cfc_receiver *r, struct cfc_entry *entry, uint64_t ask_at_ns)
+{
+    bool is_needed = cfc_entry_need(entry) < CFC_NEED_COUNT;
+
+    cfc_content_set_state(&r->contents, entry, CFC_ENTRY_ABSENT);
+    if (is_needed) {
+        cfc_ask_restart(&entry->ask, ask_at_ns);
+    }
+}
+
 static int
 verify_content(struct cfc_receiver *r, const struct cfc_content *content)
 {
@@ -178,20 +193,66 @@ is_switch_wanted(const struct cfc_receiver *r, const struct cfc_entry *entry,
            (cfc_content_rx_is_empty(entry->rx) && content->coded_size < entry->coded_size);
 }
 
-static int
-collect(struct cfc_receiver *r, struct cfc_entry *entry, const struct cfc_content *content)
+/* A head that was verified names the body by its digest, so that a CONTENT of one small block needs
+ * no proof of its own as long as all that comes fits it (ADR 84). */
+static bool
+is_believed(const struct cfc_receiver *r, const struct cfc_entry *entry,
+            const struct cfc_content *content)
 {
-    struct cfc_entry *base;
-    struct cfc_content_rx *rx;
-    int code = check_coding(r, entry, content, &base);
+    return entry->state == CFC_ENTRY_ABSENT && !entry->was_forged && !r->is_pulled &&
+           content->body_size <= BELIEVED_SIZE_MAX && content->coded_size <= BELIEVED_SIZE_MAX &&
+           content->coded_size <= (uint64_t)content->fec_k * content->symbol_size;
+}
 
-    if (code != CONFCAST_OK) {
-        return code;
+/* The frame of a CONTENT that is believed; NULL, also without memory: it is to be verified. */
+static uint8_t *
+keep_unproved(struct cfc_receiver *r, const struct cfc_entry *entry,
+              const struct cfc_content *content, const struct cfc_frame *frame)
+{
+    uint8_t *kept =
+        is_believed(r, entry, content) ? cfc_alloc(&r->config.alloc, frame->size) : NULL;
+
+    if (kept != NULL) {
+        memcpy(kept, frame->bytes, frame->size);
     }
-    code = verify_content(r, content);
-    if (code != CONFCAST_OK) {
-        return code;
+    return kept;
+}
+
+int
+cfc_receiver_prove(struct cfc_receiver *r, struct cfc_entry *entry)
+{
+    struct cfc_content content;
+    struct cfc_frame frame;
+    int code;
+
+    if (entry->unproved == NULL) {
+        return CONFCAST_OK;
     }
+    code = cfc_frame_open(entry->unproved, entry->unproved_size, &frame);
+    if (code == CONFCAST_OK) {
+        code = cfc_content_decode(&frame, &content);
+    }
+    if (code == CONFCAST_OK) {
+        code = verify_content(r, &content);
+    }
+    if (code == CONFCAST_OK) {
+        cfc_free(&r->config.alloc, entry->unproved);
+        entry->unproved = NULL;
+        return CONFCAST_OK;
+    }
+    cfc_receiver_count(r, code);
+    entry->was_forged = true;
+    collect_again(r, entry, cfc_receiver_content_due(r));
+    return code;
+}
+
+static int
+start_collection(struct cfc_receiver *r, struct cfc_entry *entry, const struct cfc_content *content,
+                 struct cfc_entry *base)
+{
+    struct cfc_content_rx *rx;
+    int code;
+
     if (entry->state == CFC_ENTRY_COLLECTING) {
         cfc_content_set_state(&r->contents, entry, CFC_ENTRY_ABSENT);
         cfc_ask_restart(&entry->ask, cfc_receiver_content_due(r));
@@ -219,6 +280,42 @@ collect(struct cfc_receiver *r, struct cfc_entry *entry, const struct cfc_conten
     return CONFCAST_OK;
 }
 
+static int
+collect(struct cfc_receiver *r, struct cfc_entry *entry, const struct cfc_content *content,
+        const struct cfc_frame *frame)
+{
+    struct cfc_entry *base;
+    uint8_t *unproved;
+    int code = check_coding(r, entry, content, &base);
+
+    if (code != CONFCAST_OK) {
+        return code;
+    }
+    unproved = keep_unproved(r, entry, content, frame);
+    if (unproved == NULL) {
+        code = verify_content(r, content);
+    }
+    if (code == CONFCAST_OK) {
+        code = start_collection(r, entry, content, base);
+    }
+    if (code != CONFCAST_OK) {
+        cfc_free(&r->config.alloc, unproved);
+        return code;
+    }
+    entry->unproved = unproved;
+    entry->unproved_size = frame->size;
+    return CONFCAST_OK;
+}
+
+/* Another CONTENT than the one that is believed: one of the two may be forged. */
+static bool
+is_doubted(const struct cfc_entry *entry, const struct cfc_frame *frame)
+{
+    return entry->unproved != NULL && entry->state == CFC_ENTRY_COLLECTING &&
+           (entry->unproved_size != frame->size ||
+            memcmp(entry->unproved, frame->bytes, frame->size) != 0);
+}
+
 int
 cfc_receiver_on_content(struct cfc_receiver *r, const struct cfc_frame *frame)
 {
@@ -240,6 +337,9 @@ cfc_receiver_on_content(struct cfc_receiver *r, const struct cfc_frame *frame)
     if (!cfc_entry_is_wanted(entry)) {
         return entry->state == CFC_ENTRY_HELD ? CONFCAST_OK : CONFCAST_ERR_WRONG_STREAM;
     }
+    if (is_doubted(entry, frame)) {
+        (void)cfc_receiver_prove(r, entry);
+    }
     if (entry->state == CFC_ENTRY_COLLECTING) {
         if (entry->coding == content.coding) {
             entry->is_gone = false;
@@ -253,7 +353,7 @@ cfc_receiver_on_content(struct cfc_receiver *r, const struct cfc_frame *frame)
     } else if (entry->state != CFC_ENTRY_ABSENT) {
         return CONFCAST_OK;
     }
-    return collect(r, entry, &content);
+    return collect(r, entry, &content, frame);
 }
 
 /* The entry that collects this coding of the content with this key.  NULL: *code says what the
@@ -301,17 +401,31 @@ add_symbol_stats(struct cfc_receiver *r, const struct cfc_content_rx_stats *stat
 void
 cfc_receiver_note_loss(struct cfc_receiver *r, struct cfc_entry *entry)
 {
-    struct cfc_loss_count count = cfc_content_rx_take_count(entry->rx);
+    struct cfc_loss_count count;
 
+    if (entry->unproved != NULL && !cfc_content_rx_is_complete(entry->rx)) {
+        return; /* it is still there when there is proof */
+    }
+    count = cfc_content_rx_take_count(entry->rx);
     /* What is pulled says nothing of the way from the engine. */
     if (!r->is_pulled && !cfc_coding_is_pulled(entry->coding)) {
         cfc_loss_meter_note(&r->loss, &count, r->link.windows.report_ms, &r->prng, r->now.mono_ns);
     }
 }
 
+/* After a page or symbol: `code` is what came of it. */
 static void
-finish_if_complete(struct cfc_receiver *r, struct cfc_entry *entry)
+follow_up(struct cfc_receiver *r, struct cfc_entry *entry, int code,
+          const struct cfc_content_rx_stats *stats)
 {
+    bool is_misfit = code == CONFCAST_ERR_DIGEST || code == CONFCAST_ERR_RANGE ||
+                     code == CONFCAST_ERR_LENGTH || stats->blocks_poisoned > 0;
+
+    add_symbol_stats(r, stats);
+    if (is_misfit && cfc_receiver_prove(r, entry) != CONFCAST_OK) {
+        return;
+    }
+    cfc_receiver_note_loss(r, entry);
     if (cfc_content_rx_is_complete(entry->rx)) {
         r->timing.tail_scale = cfc_content_rx_tail_scale(entry->rx);
         entry->coded = cfc_content_rx_take(entry->rx);
@@ -342,9 +456,7 @@ cfc_receiver_on_page(struct cfc_receiver *r, const struct cfc_frame *frame)
         return code;
     }
     code = cfc_content_rx_page(entry->rx, r->sha, &page, r->now.mono_ns, &stats);
-    add_symbol_stats(r, &stats);
-    cfc_receiver_note_loss(r, entry);
-    finish_if_complete(r, entry);
+    follow_up(r, entry, code, &stats);
     return code;
 }
 
@@ -372,9 +484,7 @@ cfc_receiver_on_symbol(struct cfc_receiver *r, const struct cfc_frame *frame)
         return code;
     }
     code = cfc_content_rx_symbol(entry->rx, r->sha, &symbol, r->now.mono_ns, &stats);
-    add_symbol_stats(r, &stats);
-    cfc_receiver_note_loss(r, entry);
-    finish_if_complete(r, entry);
+    follow_up(r, entry, code, &stats);
     return code;
 }
 
@@ -608,17 +718,6 @@ note_bad_delta(struct cfc_entry *entry, int code)
     }
 }
 
-static void
-collect_again(struct cfc_receiver *r, struct cfc_entry *entry, uint64_t ask_at_ns)
-{
-    bool is_needed = cfc_entry_need(entry) < CFC_NEED_COUNT;
-
-    cfc_content_set_state(&r->contents, entry, CFC_ENTRY_ABSENT);
-    if (is_needed) {
-        cfc_ask_restart(&entry->ask, ask_at_ns);
-    }
-}
-
 int
 cfc_receiver_content_done(struct cfc_receiver *r, const struct cfc_digest *content, int code,
                           const struct cfc_now *now)
@@ -638,6 +737,9 @@ cfc_receiver_content_done(struct cfc_receiver *r, const struct cfc_digest *conte
         return CONFCAST_OK;
     }
     cfc_receiver_count(r, code);
+    if (code != CONFCAST_ERR_NO_MEMORY && cfc_receiver_prove(r, entry) != CONFCAST_OK) {
+        return CONFCAST_OK; /* what was refused is a forger's */
+    }
     if (entry->encoding == CFC_ENCODING_ZSTD_DELTA && is_bytes_error(code)) {
         note_bad_delta(entry, code);
         collect_again(r, entry, now->mono_ns);

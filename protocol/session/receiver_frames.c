@@ -180,10 +180,13 @@ static uint32_t
 ask_contents(struct cfc_receiver *r, enum cfc_need need, uint64_t now_ns,
              struct cfc_nack_entry *entries, uint32_t capacity)
 {
+    struct cfc_entry *next;
     uint32_t count = 0;
 
-    for (struct cfc_entry *at = r->contents.active; at != NULL; at = at->active_next) {
-        if (cfc_entry_need(at) != need || entry_due(at) > now_ns) {
+    for (struct cfc_entry *at = r->contents.active; at != NULL; at = next) {
+        next = at->active_next;
+        if (cfc_entry_need(at) != need || entry_due(at) > now_ns ||
+            cfc_receiver_prove(r, at) != CONFCAST_OK) {
             continue;
         }
         if (at->ask.at_ns <= now_ns && count < capacity) {

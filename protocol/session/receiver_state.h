@@ -126,7 +126,12 @@ void cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *he
 /* Ends collections that nothing came for. */
 void cfc_receiver_expire_contents(struct cfc_receiver *r);
 
-/* Takes note of what a collection counted as lost. */
+/* Checks the signature of a CONTENT that was believed so far, as soon as something does not fit or
+ * somebody is to be asked because of it.  CONFCAST_OK: it is genuine, or was checked before.  An
+ * error: the collection is given up, and the content asked for again. */
+int cfc_receiver_prove(struct cfc_receiver *r, struct cfc_entry *entry);
+
+/* Takes note of what a collection counted as lost, unless its CONTENT may yet be a forgery. */
 void cfc_receiver_note_loss(struct cfc_receiver *r, struct cfc_entry *entry);
 
 /* receiver_pull.c */
