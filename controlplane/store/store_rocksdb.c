@@ -3,8 +3,6 @@
 #include "controlplane/store/store_rocksdb.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,221 +15,12 @@ enum {
     SPACE_MIN_DEFAULT_BYTES = 16 * 1024 * 1024,
     COUNTERS_OFF = 1,           /* PerfLevel::kDisable */
     STAGED_BYTES_MAX = 4 << 20, /* then they are written without waiting for a sync */
-    SPACE_LOOK_EVERY_BYTES = 1 << 20,
 };
-
-/* RocksDB names a damaged table but not a damaged log: names every log there is, into `out`. */
-static void
-name_logs(const struct cfc_store_folder *folder, char *out, size_t out_size)
-{
-    char path[CFC_STORE_PATH_MAX];
-    struct dirent *entry;
-    size_t size = 0;
-    DIR *dir = NULL;
-
-    out[0] = '\0';
-    if (cfc_store_folder_path(folder, "db", path) == CONFCAST_OK) {
-        dir = opendir(path);
-    }
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        size_t name_size = strlen(entry->d_name);
-
-        if (name_size > 4 && strcmp(entry->d_name + name_size - 4, ".log") == 0 &&
-            size + name_size + 2 < out_size) {
-            size += (size_t)snprintf(out + size, out_size - size, " %s", entry->d_name);
-        }
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
-}
-
-/* The C API gives sentences only; their beginnings are those of rocksdb::Status::ToString(). */
-int
-cfc_store_rocksdb_error(const struct cfc_store_folder *folder, const char *what, char *text)
-{
-    char detail[1024];
-    char logs[256];
-    int error = CONFCAST_ERR_IO;
-
-    if (strncmp(text, "Corruption", 10) == 0) {
-        error = CONFCAST_ERR_CORRUPT;
-    } else if (strstr(text, "No space left") != NULL || strstr(text, "NoSpace") != NULL) {
-        error = CONFCAST_ERR_NO_SPACE;
-    } else if (strstr(text, "While lock file") != NULL) {
-        error = CONFCAST_ERR_BUSY;
-    }
-    if (error == CONFCAST_ERR_CORRUPT && strchr(text, '/') == NULL) {
-        name_logs(folder, logs, sizeof(logs));
-        snprintf(detail, sizeof(detail), "%.600s in one of%s", text, logs);
-        cfc_store_folder_say(folder, what, detail);
-    } else {
-        cfc_store_folder_say(folder, what, text);
-    }
-    rocksdb_free(text);
-    return error;
-}
 
 static int
 error_of(const struct cfc_store_rocksdb *rocks, const char *what, char *text)
 {
     return cfc_store_rocksdb_error(&rocks->folder, what, text);
-}
-
-/* ---- The handle -------------------------------------------------------------------------------
- */
-
-rocksdb_t *
-cfc_store_rocksdb_pin(struct cfc_store_rocksdb *rocks)
-{
-    rocksdb_t *db;
-
-    pthread_mutex_lock(&rocks->lock);
-    db = rocks->db;
-    rocks->pin_count += db != NULL;
-    pthread_mutex_unlock(&rocks->lock);
-    return db;
-}
-
-void
-cfc_store_rocksdb_unpin(struct cfc_store_rocksdb *rocks)
-{
-    pthread_mutex_lock(&rocks->lock);
-    assert(rocks->pin_count > 0);
-    rocks->pin_count--;
-    pthread_cond_broadcast(&rocks->unpinned);
-    pthread_mutex_unlock(&rocks->lock);
-}
-
-static void
-set_db(struct cfc_store_rocksdb *rocks, rocksdb_t *db)
-{
-    pthread_mutex_lock(&rocks->lock);
-    while (rocks->pin_count > 0) {
-        pthread_cond_wait(&rocks->unpinned, &rocks->lock);
-    }
-    if (rocks->db != NULL) {
-        rocksdb_close(rocks->db);
-    }
-    rocks->db = db;
-    pthread_mutex_unlock(&rocks->lock);
-}
-
-/* What this sequence and all below it name is durable now. */
-static void
-set_durable(struct cfc_store_rocksdb *rocks, uint64_t seq)
-{
-    pthread_mutex_lock(&rocks->lock);
-    if (seq > cfc_store_folder_floor(&rocks->folder)) {
-        cfc_store_folder_set_floor(&rocks->folder, seq);
-    }
-    if (seq > atomic_load(&rocks->durable)) {
-        atomic_store(&rocks->durable, seq);
-    }
-    pthread_mutex_unlock(&rocks->lock);
-}
-
-static int
-read_seq(const struct cfc_store_rocksdb *rocks, rocksdb_t *db, uint64_t *seq)
-{
-    char *text = NULL;
-    size_t size = 0;
-    char *bytes = rocksdb_get(db, rocks->read, "s", 1, &size, &text);
-    int error = CONFCAST_OK;
-
-    if (text != NULL) {
-        return error_of(rocks, "reading the sequence", text);
-    }
-    *seq = 0;
-    if (bytes != NULL && size == sizeof(uint64_t)) {
-        *seq = cfc_get_u64((const uint8_t *)bytes);
-    } else if (bytes != NULL) {
-        error = CONFCAST_ERR_CORRUPT;
-    }
-    rocksdb_free(bytes);
-    return error;
-}
-
-/* Opens the database and learns its sequence.  The log of RocksDB tolerates a torn last record,
- * since a power loss may tear what was never acknowledged; the floor tells that from a damaged log
- * that lost what was.  Opening for writing moves what the log kept into new files, durably; opening
- * for reading does not, so nothing more counts as durable then. */
-static int
-open_db(struct cfc_store_rocksdb *rocks, bool is_read_only)
-{
-    char path[CFC_STORE_PATH_MAX];
-    rocksdb_t *db;
-    uint64_t seq = 0;
-    char *text = NULL;
-    int error = cfc_store_folder_path(&rocks->folder, "db", path);
-
-    if (error != CONFCAST_OK) {
-        return error;
-    }
-    db = is_read_only ? rocksdb_open_for_read_only(rocks->options, path, 0, &text)
-                      : rocksdb_open(rocks->options, path, &text);
-    if (text != NULL) {
-        return error_of(rocks, "opening the database", text);
-    }
-    error = read_seq(rocks, db, &seq);
-    if (error == CONFCAST_OK && seq < cfc_store_folder_floor(&rocks->folder)) {
-        cfc_store_folder_say(&rocks->folder, "opening the database",
-                             "db/*.log lost acknowledged commits");
-        error = CONFCAST_ERR_CORRUPT;
-    }
-    if (error != CONFCAST_OK) {
-        rocksdb_close(db);
-        return error;
-    }
-    rocks->is_read_only = is_read_only;
-    rocks->is_broken = false;
-    rocks->written_seq = seq;
-    atomic_store(&rocks->seq, seq);
-    if (!is_read_only) {
-        atomic_store(&rocks->durable, seq);
-    }
-    set_db(rocks, db);
-    return CONFCAST_OK;
-}
-
-/* After a failure RocksDB refuses writes until it is opened anew, which also makes what its log
- * kept durable in new files (an fsync that failed must never be tried again on the same data).  On
- * a full disk it can be opened for reading only. */
-static int
-ensure_readable(struct cfc_store_rocksdb *rocks)
-{
-    if (rocks->db != NULL) {
-        return CONFCAST_OK;
-    }
-    return open_db(rocks, !cfc_store_folder_has_space(&rocks->folder));
-}
-
-/* Looks at the disk once per sync, or when much has been written since. */
-static bool
-has_space(struct cfc_store_rocksdb *rocks, size_t size)
-{
-    size_t unseen = atomic_fetch_add(&rocks->unseen_size, size) + size;
-
-    if (unseen < SPACE_LOOK_EVERY_BYTES) {
-        return true;
-    }
-    if (!cfc_store_folder_has_space(&rocks->folder)) {
-        return false;
-    }
-    atomic_store(&rocks->unseen_size, 0);
-    return true;
-}
-
-static int
-ensure_writable(struct cfc_store_rocksdb *rocks, size_t size)
-{
-    if (!has_space(rocks, size)) {
-        return CONFCAST_ERR_NO_SPACE;
-    }
-    if (rocks->db != NULL && rocks->is_read_only) {
-        set_db(rocks, NULL);
-    }
-    return rocks->db != NULL ? CONFCAST_OK : open_db(rocks, false);
 }
 
 /* key[] = the table's letter and the caller's key. */
@@ -262,7 +51,7 @@ rocks_read(struct cfc_store_rocksdb *rocks, char table, const void *name, size_t
     const char *bytes;
     char *text = NULL;
     size_t size;
-    int error = ensure_readable(rocks);
+    int error = cfc_store_rocksdb_ensure_readable(rocks);
 
     if (error != CONFCAST_OK) {
         return error;
@@ -315,7 +104,7 @@ static int
 rocks_get(struct cfc_store *store, const void *key, size_t key_size, struct cfc_store_value *value)
 {
     struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
-    int error = ensure_readable(rocks);
+    int error = cfc_store_rocksdb_ensure_readable(rocks);
 
     if (error == CONFCAST_OK) {
         error = read_staged(rocks, key, key_size, value);
@@ -337,14 +126,15 @@ settle(struct cfc_store_rocksdb *rocks, uint64_t seq)
 {
     int error;
 
-    set_db(rocks, NULL);
+    cfc_store_rocksdb_set_db(rocks, NULL);
     pthread_mutex_lock(&rocks->staged_lock);
     cfc_staged_clear(&rocks->staged);
     cfc_staged_clear(&rocks->under_way);
     pthread_mutex_unlock(&rocks->staged_lock);
-    error = ensure_readable(rocks);
+    atomic_store(&rocks->unseen_size, CFC_STORE_SPACE_LOOK_EVERY_BYTES);
+    error = cfc_store_rocksdb_ensure_readable(rocks);
     if (error == CONFCAST_OK && !rocks->is_read_only) {
-        set_durable(rocks, atomic_load(&rocks->seq));
+        cfc_store_rocksdb_set_durable(rocks, atomic_load(&rocks->seq));
         return atomic_load(&rocks->seq) >= seq ? CONFCAST_OK : CONFCAST_ERR_IO;
     }
     return error == CONFCAST_ERR_CORRUPT ? error : CONFCAST_ERR_IO;
@@ -389,6 +179,7 @@ write_generation(struct cfc_store_rocksdb *rocks, rocksdb_t *db, struct cfc_stag
 static int
 push(struct cfc_store_rocksdb *rocks, rocksdb_t *db, uint64_t *seq)
 {
+    struct cfc_staged written;
     int error = CONFCAST_OK;
 
     pthread_mutex_lock(&rocks->push_lock);
@@ -400,17 +191,20 @@ push(struct cfc_store_rocksdb *rocks, rocksdb_t *db, uint64_t *seq)
         cfc_staged_init(&rocks->staged);
         pthread_mutex_unlock(&rocks->staged_lock);
         if (rocks->under_way.seq != 0) {
+            cfc_store_crash_point("commit:taken");
             error = write_generation(rocks, db, &rocks->under_way);
         }
         rocks->is_broken = error != CONFCAST_OK;
     }
     if (error == CONFCAST_OK) {
         pthread_mutex_lock(&rocks->staged_lock);
-        if (rocks->under_way.seq != 0) {
-            rocks->written_seq = rocks->under_way.seq;
-        }
-        cfc_staged_clear(&rocks->under_way);
+        written = rocks->under_way;
+        cfc_staged_init(&rocks->under_way);
         pthread_mutex_unlock(&rocks->staged_lock);
+        if (written.seq != 0) {
+            rocks->written_seq = written.seq;
+        }
+        cfc_staged_clear(&written);
         *seq = rocks->written_seq;
     }
     pthread_mutex_unlock(&rocks->push_lock);
@@ -449,7 +243,7 @@ rocks_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64
     struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
     size_t staged_size;
     uint64_t next_seq;
-    int error = ensure_readable(rocks);
+    int error = cfc_store_rocksdb_ensure_readable(rocks);
 
     if (error == CONFCAST_OK) {
         error = cfc_store_check_compares(store, batch);
@@ -461,7 +255,7 @@ rocks_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64
         *seq = atomic_load(&rocks->seq);
         return CONFCAST_OK;
     }
-    error = ensure_writable(rocks, batch->size);
+    error = cfc_store_rocksdb_ensure_writable(rocks, batch->size);
     if (error != CONFCAST_OK) {
         return error;
     }
@@ -504,8 +298,8 @@ rocks_sync(struct cfc_store *store)
     }
     if (error == CONFCAST_OK) {
         cfc_store_crash_point("commit:written");
-        set_durable(rocks, seq);
-        atomic_store(&rocks->unseen_size, SPACE_LOOK_EVERY_BYTES);
+        cfc_store_rocksdb_set_durable(rocks, seq);
+        atomic_store(&rocks->unseen_size, CFC_STORE_SPACE_LOOK_EVERY_BYTES);
     }
     cfc_store_rocksdb_unpin(rocks);
     return error;
@@ -554,7 +348,7 @@ rocks_scan(struct cfc_store *store, const void *prefix, size_t prefix_size, cons
     size_t start_size = table_key(start, 'k', from_size > 0 ? from : "", from_size);
     rocksdb_iterator_t *it;
     char *text = NULL;
-    int result = ensure_readable(rocks);
+    int result = cfc_store_rocksdb_ensure_readable(rocks);
 
     if (result == CONFCAST_OK) {
         result = push_now(rocks);
@@ -603,7 +397,7 @@ rocks_piece_put(struct cfc_store *store, const void *key, size_t key_size, const
     char piece[STORE_KEY_SIZE_MAX];
     size_t piece_size = table_key(piece, 'p', key, key_size);
     char *text = NULL;
-    int error = ensure_writable(rocks, size);
+    int error = cfc_store_rocksdb_ensure_writable(rocks, size);
 
     if (error != CONFCAST_OK) {
         return error;
@@ -630,7 +424,7 @@ rocks_piece_delete(struct cfc_store *store, const void *key, size_t key_size)
     char piece[STORE_KEY_SIZE_MAX];
     size_t piece_size = table_key(piece, 'p', key, key_size);
     char *text = NULL;
-    int error = ensure_writable(rocks, key_size);
+    int error = cfc_store_rocksdb_ensure_writable(rocks, key_size);
 
     /* The batch that lets go of the blob comes before, also in the log. */
     if (error == CONFCAST_OK) {
@@ -652,7 +446,7 @@ rocks_close(struct cfc_store *store)
 {
     struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
 
-    set_db(rocks, NULL);
+    cfc_store_rocksdb_set_db(rocks, NULL);
     cfc_staged_clear(&rocks->staged);
     cfc_staged_clear(&rocks->under_way);
     rocksdb_readoptions_destroy(rocks->read);
@@ -718,7 +512,7 @@ cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct cfc
     pthread_mutex_init(&rocks->lock, NULL);
     pthread_mutex_init(&rocks->staged_lock, NULL);
     pthread_mutex_init(&rocks->push_lock, NULL);
-    atomic_store(&rocks->unseen_size, SPACE_LOOK_EVERY_BYTES);
+    atomic_store(&rocks->unseen_size, CFC_STORE_SPACE_LOOK_EVERY_BYTES);
     pthread_cond_init(&rocks->unpinned, NULL);
     rocks->folder.lock_fd = -1;
     rocks->folder.log = config->log;
@@ -737,7 +531,7 @@ cfc_store_rocksdb_open(const struct cfc_store_rocksdb_config *config, struct cfc
     error = cfc_store_folder_open(&rocks->folder);
     if (error == CONFCAST_OK) {
         cfc_store_folder_remove(&rocks->folder, "backup");
-        error = open_db(rocks, false);
+        error = cfc_store_rocksdb_open_db(rocks, false);
     }
     if (error == CONFCAST_OK) {
         /* RocksDB syncs the names in its folder, and leaves the folder's own name to us. */

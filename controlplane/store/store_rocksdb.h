@@ -13,6 +13,10 @@
 #include "controlplane/store/internal.h"
 #include "controlplane/store/staged.h"
 
+enum {
+    CFC_STORE_SPACE_LOOK_EVERY_BYTES = 1 << 20
+};
+
 struct cfc_store_rocksdb {
     struct cfc_store base;
     struct cfc_store_folder folder;
@@ -48,6 +52,27 @@ int cfc_store_rocksdb_error(const struct cfc_store_folder *folder, const char *w
 /* NULL when the database is not open. */
 rocksdb_t *cfc_store_rocksdb_pin(struct cfc_store_rocksdb *rocks);
 void cfc_store_rocksdb_unpin(struct cfc_store_rocksdb *rocks);
+
+/* Closes the database, once nobody pins it, and puts another one in its place; NULL = none. */
+void cfc_store_rocksdb_set_db(struct cfc_store_rocksdb *rocks, rocksdb_t *db);
+
+/* Opens the database and learns its sequence.  The log of RocksDB tolerates a torn last record,
+ * since a power loss may tear what was never acknowledged; the floor tells that from a damaged log
+ * that lost what was.  Opening for writing moves what the log kept into new files, durably; opening
+ * for reading does not, so nothing more counts as durable then.  Errors of
+ * store.h. */
+int cfc_store_rocksdb_open_db(struct cfc_store_rocksdb *rocks, bool is_read_only);
+
+/* After a failure RocksDB refuses writes until it is opened anew, which also makes what its log
+ * kept durable in new files (an fsync that failed must never be tried again on the same data).  On
+ * a full disk it can be opened for reading only.  Both for the thread that uses the store, with the
+ * errors of store.h; before a write of `size` bytes the free space is looked at, once per sync or
+ * per CFC_STORE_SPACE_LOOK_EVERY_BYTES: CONFCAST_ERR_NO_SPACE. */
+int cfc_store_rocksdb_ensure_readable(struct cfc_store_rocksdb *rocks);
+int cfc_store_rocksdb_ensure_writable(struct cfc_store_rocksdb *rocks, size_t size);
+
+/* What this sequence and all below it name is durable now. */
+void cfc_store_rocksdb_set_durable(struct cfc_store_rocksdb *rocks, uint64_t seq);
 
 /* Reads every block of the database at found->path, and what its sequence and epoch are.
  * CONFCAST_ERR_CORRUPT, _IO. */

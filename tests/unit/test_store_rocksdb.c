@@ -3,8 +3,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -560,6 +562,100 @@ what_is_staged_is_seen_at_once_and_durable_by_one_sync_for_all(void)
     temp_dir_remove(&dir);
 }
 
+struct syncing {
+    struct cfc_store *store;
+    atomic_bool is_over;
+    unsigned count;
+};
+
+static void *
+sync_again_and_again(void *arg)
+{
+    struct syncing *syncing = arg;
+
+    while (!atomic_load(&syncing->is_over)) {
+        CU_ASSERT_EQUAL(cfc_store_sync(syncing->store), CONFCAST_OK);
+        syncing->count++;
+    }
+    return NULL;
+}
+
+static void
+what_is_staged_is_seen_at_any_time_of_a_sync(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    struct syncing syncing = {.count = 0};
+    struct cfc_store_value value;
+    pthread_t thread;
+    unsigned lost = 0;
+    uint64_t seq = 0;
+    char key[8];
+
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &syncing.store), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, sync_again_and_again, &syncing), 0);
+    for (uint64_t n = 1; n <= 20000; n++) {
+        snprintf(key, sizeof(key), "k%u", (unsigned)(n % 7));
+        lost += stage_bytes(syncing.store, key, &n, sizeof(n), &seq) != CONFCAST_OK;
+        /* The oldest, which is the one that may be on its way. */
+        snprintf(key, sizeof(key), "k%u", (unsigned)((n + 1) % 7));
+        if (n < 7 || cfc_store_get(syncing.store, key, strlen(key), &value) != CONFCAST_OK) {
+            lost += n >= 7;
+            continue;
+        }
+        lost += value.mod_seq != seq - 6 || cfc_get_u64(value.bytes) != n - 6;
+        cfc_store_value_free(&value);
+    }
+    atomic_store(&syncing.is_over, true);
+    pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(lost, 0);
+    CU_ASSERT_TRUE(syncing.count > 0);
+    CU_ASSERT_EQUAL(cfc_store_sync(syncing.store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(syncing.store), 20000);
+    cfc_store_close(syncing.store);
+    temp_dir_remove(&dir);
+}
+
+static struct cfc_store *looked_at;
+static uint64_t seen[3]; /* of a, b and c while they are on their way; 0 = not there */
+
+static void
+look_on_the_way(const char *point)
+{
+    if (strcmp(point, "commit:taken") == 0) {
+        (void)get_u64(looked_at, "a", &seen[0]);
+        (void)get_u64(looked_at, "b", &seen[1]);
+        seen[2] = get_u64(looked_at, "c", &seen[2]) == CONFCAST_ERR_NOT_FOUND ? 0 : 99;
+    }
+}
+
+static void
+what_is_on_its_way_to_the_database_is_seen(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    struct cfc_store_batch batch;
+    uint64_t seq = 0;
+    uint64_t n = 1;
+
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &looked_at), CONFCAST_OK);
+    CU_ASSERT_EQUAL(put_bytes(looked_at, "a", &n, sizeof(n)), CONFCAST_OK);
+    CU_ASSERT_EQUAL(put_bytes(looked_at, "c", &n, sizeof(n)), CONFCAST_OK);
+    n = 2;
+    CU_ASSERT_EQUAL(stage_bytes(looked_at, "a", &n, sizeof(n), &seq), CONFCAST_OK);
+    CU_ASSERT_EQUAL(stage_bytes(looked_at, "b", &n, sizeof(n), &seq), CONFCAST_OK);
+    cfc_store_batch_init(&batch);
+    cfc_store_delete(&batch, "c", 1);
+    CU_ASSERT_EQUAL(cfc_store_stage(looked_at, &batch, &seq), CONFCAST_OK);
+    cfc_store_batch_clear(&batch);
+    cfc_store_crash_hook = look_on_the_way;
+    CU_ASSERT_EQUAL(cfc_store_sync(looked_at), CONFCAST_OK);
+    cfc_store_crash_hook = NULL;
+    CU_ASSERT_EQUAL(seen[0], 2);
+    CU_ASSERT_EQUAL(seen[1], 2);
+    CU_ASSERT_EQUAL(seen[2], 0);
+    cfc_store_close(looked_at);
+    temp_dir_remove(&dir);
+}
+
 static int
 add_number(void *arg, const struct cfc_store_item *item)
 {
@@ -800,8 +896,8 @@ check_after_crash(const char *path, uint64_t acknowledged)
 static void
 kill_at_every_point_keeps_what_was_acknowledged_and_nothing_half_done(void)
 {
-    static const char *const points[] = {"blob:piece", "blob:complete", "commit:compared",
-                                         "commit:pushed", "commit:written"};
+    static const char *const points[] = {"blob:piece",   "blob:complete", "commit:compared",
+                                         "commit:taken", "commit:pushed", "commit:written"};
 
     for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
         for (int after = 0; after < 4; after++) {
@@ -842,6 +938,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_disk_that_fills_up_within_a_commit_loses_nothing_acknowledged),
     CFC_CASE(every_commit_is_synced_and_takes_the_blobs_before_it_along),
     CFC_CASE(what_is_staged_is_seen_at_once_and_durable_by_one_sync_for_all),
+    CFC_CASE(what_is_staged_is_seen_at_any_time_of_a_sync),
+    CFC_CASE(what_is_on_its_way_to_the_database_is_seen),
     CFC_CASE(scans_see_what_is_staged_and_deletions_too),
     CFC_CASE(much_that_is_staged_is_written_before_a_sync_and_lost_by_none),
     CFC_CASE(a_blob_goes_after_the_batch_that_lets_go_of_it),
