@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "confcast/error.h"
-#include "protocol/base/alloc.h"
 #include "protocol/base/buffer.h"
+#include "protocol/base/heap.h"
 #include "protocol/base/limits.h"
 #include "protocol/snapshot/body.h"
 #include "protocol/snapshot/index.h"
@@ -25,22 +25,6 @@ struct level {
     size_t count;
     size_t idx; /* next child */
 };
-
-static void *
-heap_alloc(void *ctx, size_t size)
-{
-    (void)ctx;
-    return malloc(size);
-}
-
-static void
-heap_free(void *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
-static const struct cfc_alloc heap = {.alloc = heap_alloc, .free = heap_free};
 
 static int
 compare_members(const void *a, const void *b)
@@ -167,7 +151,7 @@ cfc_json_to_body(const json_t *root, uint8_t **body, size_t *body_size)
 
     *body = NULL;
     *body_size = 0;
-    cfc_body_writer_init(&w, &heap);
+    cfc_body_writer_init(&w, &cfc_heap);
     error = write_tree(&w, levels, &depth, root);
     for (size_t i = 0; i < depth; i++) {
         free(levels[i].members);
@@ -191,7 +175,7 @@ cfc_json_body_to_text(const uint8_t *body, size_t body_size, char **text, size_t
         return CONFCAST_ERR_BODY;
     }
     /* The text of a body is at most 6 times as long: a control character becomes \u00xx. */
-    cfc_buffer_init(&out, &heap, (size_t)CFC_BODY_SIZE_MAX * 6 + 1);
+    cfc_buffer_init(&out, &cfc_heap, (size_t)CFC_BODY_SIZE_MAX * 6 + 1);
     error = cfc_json_write(&out, cfc_body_root(body));
     if (error == CONFCAST_OK) {
         error = cfc_buffer_add(&out, "", 1);

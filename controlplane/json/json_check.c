@@ -6,26 +6,10 @@
 #include <string.h>
 
 #include "confcast/error.h"
-#include "protocol/base/alloc.h"
+#include "protocol/base/heap.h"
 #include "protocol/snapshot/index.h"
 
 #define SEED UINT64_C(0x636f6e6663617374) /* any will do: nobody else looks into this index */
-
-static void *
-heap_alloc(void *ctx, size_t size)
-{
-    (void)ctx;
-    return malloc(size);
-}
-
-static void
-heap_free(void *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
-static const struct cfc_alloc heap = {.alloc = heap_alloc, .free = heap_free};
 
 struct level {
     json_t *container;
@@ -176,7 +160,7 @@ cfc_json_check_body(const json_t *root, const void *body, size_t size)
     if (check == NULL) {
         return CONFCAST_ERR_NO_MEMORY;
     }
-    error = cfc_index_build(&check->index, body, size, SEED, &heap);
+    error = cfc_index_build(&check->index, body, size, SEED, &cfc_heap);
     if (error != CONFCAST_OK) {
         free(check);
         return error == CONFCAST_ERR_NO_MEMORY || error == CONFCAST_ERR_LIMIT ? error
@@ -190,7 +174,7 @@ cfc_json_check_body(const json_t *root, const void *body, size_t size)
     if (error == CONFCAST_OK && check->count != check->index.node_count) {
         error = CONFCAST_ERR_BODY;
     }
-    cfc_index_free(&check->index, &heap);
+    cfc_index_free(&check->index, &cfc_heap);
     free(check->pointer);
     free(check);
     return error;

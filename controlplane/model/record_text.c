@@ -1,27 +1,11 @@
 #include "controlplane/model/record_text.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/base/heap.h"
 #include "protocol/snapshot/json_write.h"
-
-static void *
-heap_alloc(void *ctx, size_t size)
-{
-    (void)ctx;
-    return malloc(size);
-}
-
-static void
-heap_free(void *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
-static const struct cfc_alloc heap = {.alloc = heap_alloc, .free = heap_free};
 
 static void
 add(struct cfc_record_text *text, const void *bytes, size_t size)
@@ -53,7 +37,7 @@ add_name(struct cfc_record_text *text, const char *name)
 void
 cfc_record_text_begin(struct cfc_record_text *text)
 {
-    cfc_buffer_init(&text->out, &heap, CFC_RECORD_TEXT_SIZE_MAX);
+    cfc_buffer_init(&text->out, &cfc_heap, CFC_RECORD_TEXT_SIZE_MAX);
     text->last = NULL;
     text->error = CONFCAST_OK;
     add(text, "{", 1);

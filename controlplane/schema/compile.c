@@ -6,6 +6,7 @@
 #include "confcast/error.h"
 #include "controlplane/schema/pattern.h"
 #include "controlplane/schema/report.h"
+#include "protocol/base/heap.h"
 #include "protocol/base/limits.h"
 
 #define DIALECT "https://json-schema.org/draft/2020-12/schema"
@@ -543,26 +544,10 @@ cfc_schema_compile_with(const struct cfc_alloc *alloc, const json_t *source,
     return CONFCAST_OK;
 }
 
-static void *
-heap_alloc(void *ctx, size_t size)
-{
-    (void)ctx;
-    return malloc(size);
-}
-
-static void
-heap_free(void *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
 int
 cfc_schema_compile(const json_t *schema, struct cfc_schema **out, struct cfc_schema_error *why)
 {
-    static const struct cfc_alloc heap = {.alloc = heap_alloc, .free = heap_free};
-
-    return cfc_schema_compile_with(&heap, schema, out, why);
+    return cfc_schema_compile_with(&cfc_heap, schema, out, why);
 }
 
 size_t

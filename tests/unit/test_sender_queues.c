@@ -1,29 +1,13 @@
 /* The containers under the sender: key map, turns and the queue of upcalls. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "confcast/error.h"
+#include "protocol/base/heap.h"
 #include "protocol/base/prng.h"
 #include "protocol/session/key_map.h"
 #include "protocol/session/turns.h"
 #include "protocol/session/upcall_queue.h"
 #include "tests/unit/cunit_main.h"
-
-static void *
-heap_alloc(void *ctx, size_t size)
-{
-    (void)ctx;
-    return malloc(size);
-}
-
-static void
-heap_free(void *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
-static const struct cfc_alloc heap = {.alloc = heap_alloc, .free = heap_free};
 
 static void
 key_map_agrees_with_a_plain_array_under_random_use(void)
@@ -38,7 +22,7 @@ key_map_agrees_with_a_plain_array_under_random_use(void)
     uint32_t count = 0;
 
     memset(expected, 0xff, sizeof(expected));
-    CU_ASSERT_EQUAL_FATAL(cfc_key_map_init(&map, COUNT_MAX, 5, &heap), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_key_map_init(&map, COUNT_MAX, 5, &cfc_heap), CONFCAST_OK);
     for (uint32_t round = 0; round < 200000; round++) {
         uint32_t key = (uint32_t)cfc_prng_below(&prng, KEYS);
         uint32_t value = (uint32_t)cfc_prng_below(&prng, 1000);
@@ -57,7 +41,7 @@ key_map_agrees_with_a_plain_array_under_random_use(void)
             CU_ASSERT_EQUAL_FATAL(cfc_key_map_get(&map, i), expected[i]);
         }
     }
-    cfc_key_map_free(&map, &heap);
+    cfc_key_map_free(&map, &cfc_heap);
 }
 
 static void
@@ -66,7 +50,7 @@ clients_take_turns_whatever_each_has_waiting(void)
     struct cfc_turns turns;
     uint32_t served[3] = {0};
 
-    CU_ASSERT_EQUAL_FATAL(cfc_turns_init(&turns, 3, 100, &heap), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_turns_init(&turns, 3, 100, &cfc_heap), CONFCAST_OK);
     CU_ASSERT_EQUAL(cfc_turns_next(&turns), CFC_SLOT_NONE);
     for (uint32_t node = 0; node < 90; node++) {
         cfc_turns_add(&turns, 0, node);
@@ -80,7 +64,7 @@ clients_take_turns_whatever_each_has_waiting(void)
     CU_ASSERT_EQUAL(served[0], 10);
     CU_ASSERT_EQUAL(served[1], 10);
     CU_ASSERT_EQUAL(served[2], 10);
-    cfc_turns_free(&turns, &heap);
+    cfc_turns_free(&turns, &cfc_heap);
 }
 
 static void
@@ -88,7 +72,7 @@ client_is_served_in_the_order_of_its_nodes_and_leaves_with_the_last(void)
 {
     struct cfc_turns turns;
 
-    CU_ASSERT_EQUAL_FATAL(cfc_turns_init(&turns, 2, 10, &heap), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_turns_init(&turns, 2, 10, &cfc_heap), CONFCAST_OK);
     cfc_turns_add(&turns, 1, 7);
     cfc_turns_add(&turns, 1, 3);
     cfc_turns_add(&turns, 0, 5);
@@ -103,7 +87,7 @@ client_is_served_in_the_order_of_its_nodes_and_leaves_with_the_last(void)
     CU_ASSERT_EQUAL(cfc_turns_next(&turns), CFC_SLOT_NONE);
     cfc_turns_rotate(&turns);
     CU_ASSERT_EQUAL(cfc_turns_next(&turns), CFC_SLOT_NONE);
-    cfc_turns_free(&turns, &heap);
+    cfc_turns_free(&turns, &cfc_heap);
 }
 
 static uint8_t upcall_bytes[9000];
@@ -148,7 +132,7 @@ upcalls_come_in_order_through_many_turns_of_the_ring(void)
     uint32_t polled = 0;
     uint32_t refused = 0;
 
-    CU_ASSERT_EQUAL_FATAL(cfc_upcall_queue_init(&queue, &heap), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_upcall_queue_init(&queue, &cfc_heap), CONFCAST_OK);
     while (polled < 19000) {
         struct cfc_upcall up;
 
@@ -171,7 +155,7 @@ upcalls_come_in_order_through_many_turns_of_the_ring(void)
         }
     }
     CU_ASSERT_TRUE(refused > 100);
-    cfc_upcall_queue_free(&queue, &heap);
+    cfc_upcall_queue_free(&queue, &cfc_heap);
 }
 
 static void
@@ -181,7 +165,7 @@ full_ring_refuses_and_takes_again_after_a_poll(void)
     struct cfc_upcall up = upcall_of(4, 1000);
     uint32_t count = 0;
 
-    CU_ASSERT_EQUAL_FATAL(cfc_upcall_queue_init(&queue, &heap), CONFCAST_OK);
+    CU_ASSERT_EQUAL_FATAL(cfc_upcall_queue_init(&queue, &cfc_heap), CONFCAST_OK);
     CU_ASSERT_EQUAL(cfc_upcall_queue_poll(&queue, &up), CONFCAST_ERR_AGAIN);
     while (cfc_upcall_queue_push(&queue, &up) == CONFCAST_OK) {
         count++;
@@ -193,7 +177,7 @@ full_ring_refuses_and_takes_again_after_a_poll(void)
     up = upcall_of(4, 1000);
     CU_ASSERT_EQUAL(cfc_upcall_queue_push(&queue, &up), CONFCAST_OK);
     CU_ASSERT_EQUAL(cfc_upcall_queue_push(&queue, &up), CONFCAST_ERR_LIMIT);
-    cfc_upcall_queue_free(&queue, &heap);
+    cfc_upcall_queue_free(&queue, &cfc_heap);
 }
 
 static const struct cfc_test_case cases[] = {
