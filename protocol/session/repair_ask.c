@@ -119,20 +119,38 @@ reopen(struct cfc_repair_tx *rt, uint32_t slot, uint64_t now_ns)
     }
 }
 
+/* Whether this asker was answered with others before for the same object, and asks again: multicast
+ * may not reach it at all.  Otherwise it is remembered. */
+static bool
+asks_again(struct cfc_consumer *c, const struct cfc_repair *r)
+{
+    uint64_t bit = UINT64_C(1) << (cfc_repair_key(&r->object) & 63);
+
+    if ((c->stood & bit) != 0) {
+        return true;
+    }
+    c->stood = (cfc_repair_bits(c->stood) < CFC_REPAIR_STOOD_MAX ? c->stood : 0) | bit;
+    return false;
+}
+
+/* Whether others are likely to lack something of the same block as this asker. */
+static bool
+stands_for_losers(const struct cfc_repair_tx *rt, const struct cfc_repair *r, uint32_t slot,
+                  uint32_t count)
+{
+    return cfc_repair_are_others_likely(rt) && count <= CFC_REPAIR_FEW && r->groups != 0 &&
+           !asks_again(&rt->roster->consumers[slot], r);
+}
+
 /* Whether this asker, who lacks `count` of something, stands for others that wait. */
 static bool
 stands_for_many(const struct cfc_repair_tx *rt, const struct cfc_repair *r, uint32_t slot,
                 uint32_t count)
 {
     struct cfc_consumer *c = &rt->roster->consumers[slot];
-    uint64_t bit = UINT64_C(1) << (cfc_repair_key(&r->object) & 63);
 
-    if (!rt->is_asker_many || count > CFC_REPAIR_FEW || c->open_repairs > CFC_REPAIR_FEW ||
-        (c->stood & bit) != 0) {
-        return false;
-    }
-    c->stood = (cfc_repair_bits(c->stood) < CFC_REPAIR_STOOD_MAX ? c->stood : 0) | bit;
-    return true;
+    return rt->is_asker_many && count <= CFC_REPAIR_FEW && c->open_repairs <= CFC_REPAIR_FEW &&
+           !asks_again(c, r);
 }
 
 /* Adds parts that are paid for to what a repair sends to this asker, or to everybody. */
@@ -210,8 +228,7 @@ add_any(struct cfc_repair_tx *rt, uint32_t i, uint32_t slot, uint64_t mask, uint
     struct cfc_asker *asker = find_asker(r, slot, session);
 
     if (asker == NULL && !r->is_multicast && r->asker_count < unicast_askers_max(rt) &&
-        !(cfc_repair_are_others_likely(rt) && count <= CFC_REPAIR_FEW && r->groups != 0) &&
-        !stands_for_many(rt, r, slot, count)) {
+        !stands_for_losers(rt, r, slot, count) && !stands_for_many(rt, r, slot, count)) {
         asker = &r->askers[r->asker_count++];
         *asker = (struct cfc_asker){.slot = slot, .session = session, .is_any = true};
     }
