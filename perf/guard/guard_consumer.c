@@ -1,5 +1,6 @@
 /* The hot paths of a consumer, with work that is the same in every run (see guard.h): a symbol that
- * comes, a block that is decoded, a body that is validated and indexed, a typed read. */
+ * comes, a small change from its head to its being served, a block that is decoded, a body that is
+ * validated and indexed, a typed read. */
 #include "confcast/confcast.h"
 #include "consumer/scope.h"
 #include "consumer/view.h"
@@ -16,6 +17,9 @@ enum {
     DECODE_BLOCKS = 4,
     DECODE_LOST = 8,
     SERVICES = 400,
+    CHANGES = 40,
+    CHANGE_SIZE = 4096,
+    CHANGE_FRAMES_MAX = 8,
     READS = 20000,
     READ_KEYS = 256,
 };
@@ -97,6 +101,65 @@ count_symbols(void)
              (uint64_t)(CONTENT_BLOCKS - 1 - WARM_BLOCKS) * K,
          "storing every symbol");
     made_free(&m);
+    bench_close(&b);
+}
+
+/* ---- A small change ---- */
+
+/* All frames of one: its head, CONTENT, page and symbols. */
+static uint32_t
+keep_change(struct bench *b, uint64_t version, const struct made *m, struct kept_frame *frames)
+{
+    struct cfc_head head = bench_head(b, version, &m->id);
+    uint32_t count = 0;
+
+    bench_make_head(b, &head);
+    keep(b, &frames[count++]);
+    bench_make_content(b, m);
+    keep(b, &frames[count++]);
+    bench_make_page(b, m, 0, 0);
+    keep(b, &frames[count++]);
+    for (uint32_t i = 0; i < m->tree.geometry.symbol_count; i++) {
+        bench_make_source(b, m, 0, i);
+        keep(b, &frames[count++]);
+    }
+    return count;
+}
+
+static void
+take_change(struct bench *b, const struct kept_frame *frames, uint32_t count)
+{
+    bench_forget(b);
+    for (uint32_t i = 0; i < count; i++) {
+        cfc_receiver_on_frame(b->r, frames[i].bytes, frames[i].size, &b->now);
+        bench_run_owner(b);
+    }
+}
+
+static void
+count_changes(void)
+{
+    static struct kept_frame frames[CHANGES][CHANGE_FRAMES_MAX];
+    static struct bench b;
+    uint32_t counts[CHANGES];
+
+    bench_open(&b);
+    for (uint32_t n = 0; n < CHANGES; n++) {
+        struct made m;
+
+        made_content_encoding(&b, &m, CHANGE_SIZE, SYMBOL_SIZE, K, 1);
+        counts[n] = keep_change(&b, n + 1, &m, frames[n]);
+        made_free(&m);
+    }
+    for (uint32_t n = 0; n < CHANGES / 2; n++) { /* what the first ones allocate is there then */
+        take_change(&b, frames[n], counts[n]);
+    }
+    cfc_guard_begin();
+    for (uint32_t n = CHANGES / 2; n < CHANGES; n++) {
+        take_change(&b, frames[n], counts[n]);
+    }
+    cfc_guard_end("change", CHANGES - CHANGES / 2, "change");
+    must(bench_scope(&b).entry.serving_version == CHANGES, "serving every change");
     bench_close(&b);
 }
 
@@ -254,6 +317,7 @@ int
 main(void)
 {
     count_symbols();
+    count_changes();
     count_decode();
     count_index();
     count_reads();
