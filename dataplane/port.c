@@ -16,6 +16,7 @@
 
 #include "confcast/error.h"
 #include "dataplane/log.h"
+#include "dataplane/packet_socket.h"
 #include "dataplane/port_internal.h"
 #include "protocol/base/limits.h"
 
@@ -27,6 +28,7 @@ enum {
     BOUNCE_SIZE = 65536,
     RX_BURST = 64,
     PAGE_SIZE = 4096,
+    SKB_OVERHEAD = 1024,
 };
 
 static int
@@ -142,6 +144,22 @@ set_up_queues(struct cfc_port *port)
     return rc;
 }
 
+/* All of net_af_packet's ring may be under way: a ring frame is a power of two above the MTU
+ * (eal.c), and the kernel's own structures come on top. */
+static void
+widen_sockets(const struct cfc_port *port)
+{
+    uint32_t frame_size = RTE_MAX((uint32_t)RX_ROOM_MIN, rte_align32pow2(port->mtu + 256u));
+    uint32_t size = CFC_PORT_DESCRIPTORS * (frame_size + SKB_OVERHEAD);
+
+    if (strcmp(port->driver, "net_af_packet") == 0 &&
+        cfc_packet_sockets_widen(size) < port->config.queue_count) {
+        cfc_log_warning("%s: no send buffer of %u bytes (CAP_NET_ADMIN, or net.core.wmem_max): a "
+                        "slow link may keep the end of a content until more is sent",
+                        port->name, size);
+    }
+}
+
 static int
 start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
 {
@@ -166,6 +184,7 @@ start_device(struct cfc_port *port, const struct rte_eth_dev_info *info)
         cfc_log_error("%s refused to start: %s", info->driver_name, rte_strerror(-rc));
         return CONFCAST_ERR_RESOURCE;
     }
+    widen_sockets(port);
     if (port->config.needs_multicast) {
         /* Virtual devices receive all there is and need not know how. */
         rc = rte_eth_allmulticast_enable(port->id);

@@ -8,6 +8,7 @@ usage: test_dataplane.py [--huge] [UNITTEST-ARGUMENT...]
 With --huge, only that it works with huge pages; exits 77 when there are none."""
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -134,6 +135,13 @@ class Delivery(Case):
         got = bed.receive(sock, lambda seen: seen.count(frames.fresh) >= 2)
         self.assertGreaterEqual(got.count(frames.fresh), 2)
         engine.wait_for_log("control plane: gone")
+
+    def test_all_of_the_ring_may_be_under_way_on_a_slow_link(self):
+        engine = self.engine("--no-huge")
+        self.assertIsNotNone(self.control(engine).wait_for(bed.ENGINE_HELLO))
+        sizes = [int(size) for size in re.findall(r"\btb(\d+)", run(ENGINE, "ss", "-0", "-a", "-m").stdout)]
+        self.assertEqual(len(sizes), 1)
+        self.assertGreaterEqual(sizes[0], 1024 * 2048)
 
     def test_an_idle_engine_sleeps(self):
         frames = bed.Frames()
