@@ -17,7 +17,8 @@ enum {
 
 struct cfc_ask {
     uint64_t at_ns; /* monotonic; CFC_NEVER = it is not asked for */
-    uint8_t tries;  /* 0..CFC_ASK_DOUBLINGS_MAX: doublings of the next spacing */
+    uint8_t tries;  /* 0..CFC_ASK_DOUBLINGS_MAX + 1: doublings of the next spacing, or as
+                       cfc_ask_sent_first() says */
 };
 
 static inline bool
@@ -56,6 +57,22 @@ cfc_ask_sent(struct cfc_ask *ask, uint64_t retry_ns, uint8_t doublings, uint64_t
 {
     ask->at_ns = now_ns + (retry_ns << ask->tries);
     if (ask->tries < doublings) {
+        ask->tries++;
+    }
+}
+
+/* The same where it is known how soon an answer comes: the first spacing is `first_ns`, unless that
+ * is 0, and the others are as above. */
+static inline void
+cfc_ask_sent_first(struct cfc_ask *ask, uint64_t first_ns, uint64_t retry_ns, uint8_t doublings,
+                   uint64_t now_ns)
+{
+    if (first_ns == 0) {
+        cfc_ask_sent(ask, retry_ns, doublings, now_ns);
+        return;
+    }
+    ask->at_ns = now_ns + (ask->tries == 0 ? first_ns : retry_ns << (ask->tries - 1));
+    if (ask->tries <= doublings) {
         ask->tries++;
     }
 }

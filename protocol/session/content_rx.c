@@ -264,6 +264,12 @@ cfc_content_rx_announced(struct cfc_content_rx *rx, uint64_t now_ns)
     cfc_loss_rx_announced(&rx->loss, now_ns);
 }
 
+uint64_t
+cfc_content_rx_take_answer(struct cfc_content_rx *rx)
+{
+    return cfc_loss_rx_take_answer(&rx->loss);
+}
+
 uint8_t
 cfc_content_rx_tail_scale(const struct cfc_content_rx *rx)
 {

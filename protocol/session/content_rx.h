@@ -98,6 +98,9 @@ uint32_t cfc_content_rx_ask(struct cfc_content_rx *rx, uint64_t now_ns,
  * then is lost, and need not be waited for as long as in mere silence. */
 void cfc_content_rx_announced(struct cfc_content_rx *rx, uint64_t now_ns);
 
+/* What the last answer took; see cfc_loss_rx_take_answer(). */
+uint64_t cfc_content_rx_take_answer(struct cfc_content_rx *rx);
+
 /* For the timing of the next content; see cfc_loss_rx_tail_scale(). */
 uint8_t cfc_content_rx_tail_scale(const struct cfc_content_rx *rx);
 

@@ -585,6 +585,9 @@ uint32_t
 cfc_loss_rx_ask(struct cfc_loss_rx *rx, uint64_t key, uint64_t now_ns,
                 struct cfc_nack_entry *entries, uint32_t capacity)
 {
+    /* A stream of blocks is in no hurry, and what is multicast for it counts for a while. */
+    bool is_small = rx->tree->geometry.block_count <= rx->group_blocks;
+    uint64_t first_ns = is_small ? rx->timing->first_ns : 0;
     uint32_t count = 0;
 
     if (now_ns < cfc_loss_rx_due(rx)) {
@@ -604,7 +607,8 @@ cfc_loss_rx_ask(struct cfc_loss_rx *rx, uint64_t key, uint64_t now_ns,
         if (!ask_block(rx, key, slot->block, entries, capacity, &count)) {
             break;
         }
-        cfc_ask_sent(&slot->ask, rx->timing->retry_ns, rx->timing->doublings, now_ns);
+        cfc_ask_sent_first(&slot->ask, first_ns, rx->timing->retry_ns, rx->timing->doublings,
+                           now_ns);
         slot->asked_ns = now_ns;
     }
     return count;
@@ -671,11 +675,23 @@ cfc_loss_rx_page(struct cfc_loss_rx *rx, uint32_t level, uint32_t page, uint64_t
     return false;
 }
 
+static void
+note_answer(struct cfc_loss_rx *rx, const struct cfc_loss_slot *slot, uint64_t now_ns)
+{
+    if (slot != NULL && cfc_ask_is_on(&slot->ask) && slot->ask.tries == 1 &&
+        now_ns > slot->asked_ns) {
+        rx->answer_ns = now_ns - slot->asked_ns;
+    }
+}
+
 bool
 cfc_loss_rx_source(struct cfc_loss_rx *rx, uint32_t block, uint32_t index, uint64_t now_ns,
                    bool *is_repair)
 {
     *is_repair = (lost_symbols(rx, block) >> index & 1) != 0;
+    if (*is_repair) {
+        note_answer(rx, cfc_loss_rx_find_slot(rx, block), now_ns);
+    }
     rx->masks[block] |= UINT64_C(1) << index;
     if (!*is_repair) {
         rx->tail_blocks = 1;
@@ -698,6 +714,7 @@ cfc_loss_rx_row(struct cfc_loss_rx *rx, struct cfc_loss_slot *slot, bool is_veri
 {
     uint32_t block = slot->block;
 
+    note_answer(rx, slot, now_ns);
     rx->is_pass_over = rx->is_pass_over || (slot->asked_ns != 0 && is_guessed(rx, block));
     /* Repair symbols follow the source symbols of their block. */
     if (is_verified) {

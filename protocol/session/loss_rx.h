@@ -33,7 +33,9 @@ enum {
 
 struct cfc_nack_timing {
     uint64_t delay_ns; /* a gap waits this long for reordering */
-    uint64_t retry_ns; /* first spacing of repeated requests */
+    uint64_t
+        retry_ns; /* first spacing of repeated requests; of a content of few blocks the second */
+    uint64_t first_ns; /* ... whose first one is this; 0: it has none, see cfc_ask_sent_first() */
     uint8_t doublings; /* of it, at most; cfc_nack_wait_doublings() */
     /* Doublings of the silence that counts with a large content, as the last ones had it:
        cfc_loss_rx_tail_scale(). */
@@ -70,6 +72,7 @@ struct cfc_loss_rx {
     uint8_t *closed; /* a bit for each block of which a verified repair symbol came */
     uint64_t news_ns;
     uint64_t tail_at_ns;
+    uint64_t answer_ns;  /* what the last answer took; 0 = taken */
     uint32_t cursor;     /* every incomplete block below has a slot */
     uint32_t sent_block; /* all symbols of the blocks below this one have been sent, ... */
     uint32_t told_block; /* ... of those from this one on only silence says so */
@@ -173,6 +176,17 @@ uint8_t cfc_loss_rx_tail_scale(const struct cfc_loss_rx *rx);
 
 /* The sender does not have what is asked for. */
 void cfc_loss_rx_gone(struct cfc_loss_rx *rx, uint64_t now_ns);
+
+/* What the last answer to something that was asked for once took to come; 0 when there was none
+ * since the last call. */
+static inline uint64_t
+cfc_loss_rx_take_answer(struct cfc_loss_rx *rx)
+{
+    uint64_t answer_ns = rx->answer_ns;
+
+    rx->answer_ns = 0;
+    return answer_ns;
+}
 
 /* What was counted since the last call. */
 struct cfc_loss_count cfc_loss_rx_take_count(struct cfc_loss_rx *rx);

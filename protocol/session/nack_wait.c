@@ -74,3 +74,30 @@ cfc_nack_wait_doublings(uint32_t nack_us, uint64_t retry_ns)
     }
     return doublings;
 }
+
+void
+cfc_answer_time_note(struct cfc_answer_time *time, uint64_t sample_ns)
+{
+    uint64_t off_ns =
+        sample_ns > time->mean_ns ? sample_ns - time->mean_ns : time->mean_ns - sample_ns;
+
+    if (time->mean_ns == 0) {
+        time->mean_ns = sample_ns > 0 ? sample_ns : 1;
+        time->deviation_ns = sample_ns / 2;
+        return;
+    }
+    time->deviation_ns += off_ns / 4 - time->deviation_ns / 4;
+    time->mean_ns += sample_ns / 8 - time->mean_ns / 8;
+}
+
+uint64_t
+cfc_answer_time_first(const struct cfc_answer_time *time, uint64_t retry_ns)
+{
+    uint64_t first_ns = time->mean_ns + 4 * time->deviation_ns;
+
+    if (time->mean_ns == 0) {
+        return 0;
+    }
+    first_ns = first_ns > CFC_ANSWER_MIN_NS ? first_ns : CFC_ANSWER_MIN_NS;
+    return first_ns < retry_ns ? first_ns : retry_ns;
+}

@@ -26,6 +26,21 @@ enum {
     CFC_NACK_RETRIES_US = 100 /* per consumer: what never comes is asked for this rarely, ... */
 };
 
+/* How long answers take to come, measured as RFC 6298 measures round trips: its samples are of what
+ * was asked for once (Karn's rule). */
+struct cfc_answer_time {
+    uint64_t mean_ns; /* 0: nothing was measured */
+    uint64_t deviation_ns;
+};
+
+#define CFC_ANSWER_MIN_NS (1 * CFC_MS) /* it is never expected sooner */
+
+void cfc_answer_time_note(struct cfc_answer_time *time, uint64_t sample_ns);
+
+/* How long an answer is waited for before the question is repeated: the mean and four deviations,
+ * CFC_ANSWER_MIN_NS..retry_ns; 0 when nothing was measured. */
+uint64_t cfc_answer_time_first(const struct cfc_answer_time *time, uint64_t retry_ns);
+
 struct cfc_nack_wait {
     uint64_t seed;    /* of this receiver's waits */
     uint64_t from_ns; /* no NACK before: spreads those of a new session */

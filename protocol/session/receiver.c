@@ -431,11 +431,17 @@ cfc_receiver_content_held(struct cfc_receiver *r, const struct cfc_digest *conte
     return code;
 }
 
-/* What never comes is asked for the more rarely the larger the fleet is. */
-static void
-fit_timing(struct cfc_receiver *r)
+/* What never comes is asked for the more rarely the larger the fleet is.  In a large one an answer
+ * waits for others to ask, so that what it takes says nothing of the way. */
+void
+cfc_receiver_fit_timing(struct cfc_receiver *r)
 {
+    bool is_large;
+
     r->timing.doublings = cfc_nack_wait_doublings(r->link.windows.nack_us, r->config.nack_retry_ns);
+    is_large = r->timing.doublings > CFC_ASK_DOUBLINGS_MIN;
+    r->timing.first_ns =
+        is_large ? 0 : cfc_answer_time_first(&r->answer_time, r->config.nack_retry_ns);
 }
 
 static int
@@ -454,7 +460,7 @@ on_welcome(struct cfc_receiver *r, const struct cfc_frame *frame)
     if (welcome.kind == CFC_WELCOME_REFUSE) {
         r->identity_reason = -(int)welcome.refusal;
     } else if (welcome.kind == CFC_WELCOME_ACCEPT) {
-        fit_timing(r);
+        cfc_receiver_fit_timing(r);
         cfc_loss_meter_restart(&r->loss);
         r->advice_seq = 0;
         cfc_report_rx_again(&r->report, true, r->link.windows.report_ms, r->now.mono_ns);
@@ -476,7 +482,7 @@ on_status(struct cfc_receiver *r, const struct cfc_frame *frame)
         return code;
     }
     has_generation = cfc_link_rx_status(&r->link, &status, r->now.mono_ns);
-    fit_timing(r);
+    cfc_receiver_fit_timing(r);
     if (has_generation) {
         cfc_report_rx_again(&r->report, false, r->link.windows.report_ms, r->now.mono_ns);
     }

@@ -402,11 +402,17 @@ void
 cfc_receiver_note_loss(struct cfc_receiver *r, struct cfc_entry *entry)
 {
     struct cfc_loss_count count;
+    uint64_t answer_ns;
 
     if (entry->unproved != NULL && !cfc_content_rx_is_complete(entry->rx)) {
         return; /* it is still there when there is proof */
     }
     count = cfc_content_rx_take_count(entry->rx);
+    answer_ns = cfc_content_rx_take_answer(entry->rx);
+    if (answer_ns != 0 && !r->is_pulled) {
+        cfc_answer_time_note(&r->answer_time, answer_ns);
+        cfc_receiver_fit_timing(r);
+    }
     /* What is pulled says nothing of the way from the engine. */
     if (!r->is_pulled && !cfc_coding_is_pulled(entry->coding)) {
         cfc_loss_meter_note(&r->loss, &count, r->link.windows.report_ms, &r->prng, r->now.mono_ns);
@@ -555,10 +561,12 @@ is_ready(const struct cfc_receiver *r, const struct cfc_frame *frame)
     return false;
 }
 
-/* Takes the frames of one type that are ready, oldest first, once each. */
-static void
+/* Takes the frames of one type that are ready, oldest first, once each.  The key of the last one
+ * that had others before it, which come after it only here; 0: none. */
+static uint64_t
 take_early(struct cfc_receiver *r, uint8_t type)
 {
+    uint64_t overtaking = 0;
     struct cfc_early_frame *previous = NULL;
     struct cfc_early_frame *at = r->early.first;
 
@@ -572,6 +580,7 @@ take_early(struct cfc_receiver *r, uint8_t type)
             continue;
         }
         (void)cfc_early_rx_take(&r->early, previous);
+        overtaking = previous != NULL ? frame.key : overtaking;
         code = type == CFC_FRAME_CONTENT ? cfc_receiver_on_content(r, &frame)
                : type == CFC_FRAME_PAGE  ? cfc_receiver_on_page(r, &frame)
                                          : cfc_receiver_on_symbol(r, &frame);
@@ -579,14 +588,24 @@ take_early(struct cfc_receiver *r, uint8_t type)
         cfc_early_rx_give_back(&r->early, at);
         at = previous != NULL ? previous->next : r->early.first;
     }
+    return overtaking;
 }
 
+/* A CONTENT that came behind symbols may have closed their pass. */
 void
 cfc_receiver_take_early(struct cfc_receiver *r)
 {
-    take_early(r, CFC_FRAME_CONTENT);
-    take_early(r, CFC_FRAME_PAGE);
-    take_early(r, CFC_FRAME_SYMBOL);
+    uint64_t closed = take_early(r, CFC_FRAME_CONTENT);
+    struct cfc_entry *entry;
+
+    (void)take_early(r, CFC_FRAME_PAGE);
+    (void)take_early(r, CFC_FRAME_SYMBOL);
+    entry = closed != 0 ? cfc_content_set_find_key(&r->contents, closed) : NULL;
+    for (; entry != NULL; entry = cfc_content_set_next_key(entry)) {
+        if (entry->state == CFC_ENTRY_COLLECTING) {
+            cfc_content_rx_announced(entry->rx, r->now.mono_ns);
+        }
+    }
 }
 
 static int

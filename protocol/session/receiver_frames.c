@@ -164,7 +164,8 @@ ask_scopes(struct cfc_receiver *r, uint64_t now_ns, struct cfc_nack_entry *entri
 
             entries[count++] =
                 (struct cfc_nack_entry){.want = CFC_WANT_HEAD, .key = scope->id, .mask = lowest};
-            cfc_ask_sent(&scope->head_ask, r->timing.retry_ns, r->timing.doublings, now_ns);
+            cfc_ask_sent_first(&scope->head_ask, r->timing.first_ns, r->timing.retry_ns,
+                               r->timing.doublings, now_ns);
         }
         if (scope->fresh_ask.at_ns <= now_ns && count < capacity) {
             entries[count++] = (struct cfc_nack_entry){
@@ -192,7 +193,8 @@ ask_contents(struct cfc_receiver *r, enum cfc_need need, uint64_t now_ns,
         if (at->ask.at_ns <= now_ns && count < capacity) {
             entries[count++] =
                 (struct cfc_nack_entry){.want = CFC_WANT_CONTENT, .key = cfc_digest_key(&at->id)};
-            cfc_ask_sent(&at->ask, r->timing.retry_ns, r->timing.doublings, now_ns);
+            cfc_ask_sent_first(&at->ask, r->timing.first_ns, r->timing.retry_ns,
+                               r->timing.doublings, now_ns);
         }
         if (at->state == CFC_ENTRY_COLLECTING) {
             count += cfc_content_rx_ask(at->rx, now_ns, entries + count, capacity - count);

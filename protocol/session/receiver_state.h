@@ -75,11 +75,15 @@ struct cfc_receiver {
     uint64_t tick_ns;       /* monotonic: a freshness or content timer */
     uint64_t latch_unix_ns; /* an activation or confirm-by */
     struct cfc_nack_wait nack_wait;
+    struct cfc_answer_time answer_time;
     struct cfc_receiver_stats stats;
 };
 
 /* The followed scope with this id, or NULL. */
 struct cfc_scope_rx *cfc_receiver_find_scope(const struct cfc_receiver *r, uint64_t scope_id);
+
+/* Fits the spacing of repeated requests to the fleet's size and to how long answers take. */
+void cfc_receiver_fit_timing(struct cfc_receiver *r);
 
 /* Has poll_event() look at a scope. */
 void cfc_receiver_queue_scope(struct cfc_receiver *r, struct cfc_scope_rx *scope);

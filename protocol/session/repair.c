@@ -149,7 +149,7 @@ choose_symbols(struct cfc_repair_tx *rt, struct cfc_repair *r)
         return;
     }
     cfc_repair_note_demand(&rt->stock, &r->object, r->need);
-    if (!rt->is_asker_many && !cfc_repair_are_others_likely(rt) && !r->is_blind &&
+    if (!rt->is_asker_many && !cfc_repair_are_others_likely(rt, r) && !r->is_blind &&
         cfc_repair_bits(r->hints & ~r->mask) <= r->need) {
         r->mask |= r->hints;
     } else {

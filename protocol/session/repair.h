@@ -97,7 +97,8 @@ struct cfc_repair {
     uint32_t left_groups; /* of those, still to get the part at hand */
     bool is_multicast;    /* there were too many askers for unicast */
     uint8_t asker_count;
-    uint32_t opener; /* roster slot of its first asker */
+    uint8_t block_symbols; /* source symbols of a block with a code */
+    uint32_t opener;       /* roster slot of its first asker */
     uint64_t opener_key;
     struct cfc_asker askers[CFC_ASKERS_MAX];
 };

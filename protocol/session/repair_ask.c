@@ -138,7 +138,7 @@ static bool
 stands_for_losers(const struct cfc_repair_tx *rt, const struct cfc_repair *r, uint32_t slot,
                   uint32_t count)
 {
-    return cfc_repair_are_others_likely(rt) && count <= CFC_REPAIR_FEW && r->groups != 0 &&
+    return cfc_repair_are_others_likely(rt, r) && count <= CFC_REPAIR_FEW && r->groups != 0 &&
            !asks_again(&rt->roster->consumers[slot], r);
 }
 
@@ -269,6 +269,7 @@ ask_any(struct cfc_repair_tx *rt, uint32_t i, uint32_t slot, const struct cfc_re
     uint64_t mask = t->mask & ~coming;
     uint32_t count, paid;
 
+    r->block_symbols = (uint8_t)t->block_symbols;
     if (covered >= t->count) {
         rt->stats->nack_entries_suppressed++;
         return CONFCAST_OK;

@@ -24,9 +24,9 @@ cfc_repair_is_served(const struct cfc_asker *asker)
 
 /* Whether others than an asker are likely to lack something of the same block. */
 static inline bool
-cfc_repair_are_others_likely(const struct cfc_repair_tx *rt)
+cfc_repair_are_others_likely(const struct cfc_repair_tx *rt, const struct cfc_repair *r)
 {
-    return rt->lacking >= CFC_LOSS_ONE * 3 / 8;
+    return rt->lacking * r->block_symbols / CFC_BLOCK_SYMBOLS_MAX >= CFC_LOSS_ONE * 3 / 8;
 }
 
 static inline uint32_t

@@ -86,6 +86,7 @@ resolve_symbols(const struct cfc_content_slot *s, const struct cfc_nack_entry *e
         return CONFCAST_ERR_RANGE;
     }
     out->object.level = 0;
+    out->block_symbols = count;
     out->is_any = cfc_content_tx_has_fec(s) && entry->level == CFC_NACK_ANY;
     out->mask = entry->mask;
     if (out->is_any) {

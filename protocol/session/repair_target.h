@@ -34,9 +34,10 @@ struct cfc_repair_target {
     uint64_t mask;                /* parts wanted; 0 = all of it is on its way anyhow */
     bool is_any; /* symbols: `count` others of the block do as well, whichever they are; the mask,
                     when it is given, has as many bits */
-    uint32_t count;   /* with is_any; 0 = it is on its way anyhow */
-    size_t part_size; /* bytes of a part's datagram, at most */
-    uint32_t groups;  /* bit per group by which it reaches the asker; 0 = not known */
+    uint32_t count;         /* with is_any; 0 = it is on its way anyhow */
+    uint32_t block_symbols; /* source symbols of the block */
+    size_t part_size;       /* bytes of a part's datagram, at most */
+    uint32_t groups;        /* bit per group by which it reaches the asker; 0 = not known */
 };
 
 /* Looks up one entry of a NACK of `c`, whose groups it adds to when the entry tells of one.

@@ -296,15 +296,26 @@ put_head(struct lean *lean, uint64_t version)
 }
 
 static void
+fit_first(struct lean_receiver *r)
+{
+    r->timing.first_ns = r->timing.doublings > CFC_ASK_DOUBLINGS_MIN
+                             ? 0
+                             : cfc_answer_time_first(&r->answer_time, r->timing.retry_ns);
+}
+
+static void
 begin_collecting(struct lean *lean)
 {
     for (uint32_t i = 0; i < lean->options->receiver_count; i++) {
         struct lean_receiver *r = receiver_at(lean, i);
 
-        cfc_loss_rx_init(&r->loss, &lean->content.tree, &lean->timing, r + 1, lean->now.mono_ns);
+        r->timing = lean->timing;
+        fit_first(r);
+        cfc_loss_rx_init(&r->loss, &lean->content.tree, &r->timing, r + 1, lean->now.mono_ns);
         cfc_ask_restart(&r->content_ask, lean->now.mono_ns + LEAN_FRESH_NS);
         r->has_head = false;
         r->has_early_content = false;
+        r->is_early_closed = false;
         r->has_content = false;
         r->early_count = 0;
         r->blocks_left = (uint16_t)lean->content.tree.geometry.block_count;
@@ -328,7 +339,12 @@ settle(struct lean *lean, struct lean_receiver *r, uint32_t block, bool is_repai
 {
     struct cfc_loss_slot *slot = cfc_loss_rx_find_slot(&r->loss, block);
     uint64_t missing = cfc_loss_missing(&r->loss, block);
+    uint64_t answer_ns = cfc_loss_rx_take_answer(&r->loss);
 
+    if (answer_ns != 0) {
+        cfc_answer_time_note(&r->answer_time, answer_ns);
+        fit_first(r);
+    }
     if (slot != NULL && slot->row_count > 0 &&
         slot->row_count == (uint32_t)__builtin_popcountll(missing) &&
         cfc_loss_has_page(&r->loss, 0, block)) {
@@ -408,6 +424,9 @@ on_head(struct lean *lean, struct lean_receiver *r)
     r->has_head = true;
     if (r->has_early_content) {
         on_content(lean, r);
+        if (r->is_early_closed) {
+            on_content(lean, r);
+        }
     } else {
         cfc_ask_restart(&r->content_ask,
                         lean->now.mono_ns + CFC_LOSS_TAIL_DELAYS * lean->timing.delay_ns);
@@ -444,6 +463,7 @@ deliver(struct lean *lean, uint32_t i, const struct down *down)
             on_content(lean, r);
         } else {
             r->has_early_content = true;
+            r->is_early_closed = r->early_count > 1;
         }
         break;
     case CFC_FRAME_HEAD:
@@ -495,7 +515,8 @@ ask(struct lean *lean, uint32_t i)
             r->has_head
                 ? (struct cfc_nack_entry){.want = CFC_WANT_CONTENT, .key = lean->content.key}
                 : (struct cfc_nack_entry){.want = CFC_WANT_HEAD, .key = lean->scope_id, .mask = 1};
-        cfc_ask_sent(&r->content_ask, lean->timing.retry_ns, lean->timing.doublings, now_ns);
+        cfc_ask_sent_first(&r->content_ask, r->timing.first_ns, r->timing.retry_ns,
+                           r->timing.doublings, now_ns);
         count = 1;
     }
     cfc_nack_wait_sent(&r->wait, first_due(r) <= now_ns);
@@ -581,11 +602,15 @@ take_status(struct lean *lean, const uint8_t *bytes, size_t size)
     struct cfc_status status;
     struct cfc_frame frame;
 
-    if (cfc_frame_open(bytes, size, &frame) == CONFCAST_OK &&
-        cfc_status_decode(&frame, &status) == CONFCAST_OK) {
-        lean->windows = status.windows;
-        lean->timing.doublings =
-            cfc_nack_wait_doublings(status.windows.nack_us, lean->timing.retry_ns);
+    if (cfc_frame_open(bytes, size, &frame) != CONFCAST_OK ||
+        cfc_status_decode(&frame, &status) != CONFCAST_OK) {
+        return;
+    }
+    lean->windows = status.windows;
+    lean->timing.doublings = cfc_nack_wait_doublings(status.windows.nack_us, lean->timing.retry_ns);
+    for (uint32_t i = 0; i < lean->options->receiver_count; i++) {
+        receiver_at(lean, i)->timing.doublings = lean->timing.doublings;
+        fit_first(receiver_at(lean, i));
     }
 }
 
@@ -782,6 +807,7 @@ sum_up(struct lean *lean)
     qsort(lean->took_ns, count, sizeof(lean->took_ns[0]), compare);
     lean->result->p50_us = lean->took_ns[(count - 1) / 2] / CFC_US;
     lean->result->p99_us = lean->took_ns[(count - 1) * 99 / 100] / CFC_US;
+    lean->result->p999_us = lean->took_ns[(uint64_t)(count - 1) * 999 / 1000] / CFC_US;
 }
 
 void

@@ -58,6 +58,8 @@ struct lean_options {
 struct lean_receiver {
     struct cfc_loss_rx loss;
     struct cfc_nack_wait wait;
+    struct cfc_nack_timing timing;
+    struct cfc_answer_time answer_time;
     struct cfc_ask content_ask; /* for the CONTENT, or before it for the HEAD */
     struct cfc_key session_key;
     uint64_t consumer_key;
@@ -69,6 +71,7 @@ struct lean_receiver {
     bool has_head;
     bool has_early_content; /* CONTENT is among them */
     bool has_content;
+    bool is_early_closed; /* what waited for the head ended with a CONTENT */
 };
 
 struct lean_result {
@@ -78,12 +81,12 @@ struct lean_result {
     uint64_t kind_bytes[CFC_TX_KIND_COUNT]; /* with Ethernet, IP and UDP headers */
     uint64_t nacks;                         /* heard by the sender */
     uint64_t nack_entries;
-    uint64_t rounds;          /* of repair */
-    uint32_t round_nacks_max; /* heard in one of them */
-    uint64_t simulated_ns;    /* from the heads until everybody has everything */
-    uint64_t p50_us, p99_us;  /* of the contents: until everybody has one */
-    uint64_t joined_ms;       /* of this machine's time, for the handshakes */
-    size_t receiver_size;     /* bytes of state of one receiver */
+    uint64_t rounds;                  /* of repair */
+    uint32_t round_nacks_max;         /* heard in one of them */
+    uint64_t simulated_ns;            /* from the heads until everybody has everything */
+    uint64_t p50_us, p99_us, p999_us; /* of the contents: until everybody has one */
+    uint64_t joined_ms;               /* of this machine's time, for the handshakes */
+    size_t receiver_size;             /* bytes of state of one receiver */
 };
 
 /* Sends the contents to everybody; what the product must not refuse ends the program. */

@@ -63,11 +63,11 @@ print(const struct lean_options *o, const char *loss, const struct lean_result *
     printf("{\"receivers\": %u, \"loss\": \"%s\", \"seed\": %" PRIu64 ", \"ok\": %s, "
            "\"price\": %" PRIu64 ".%04" PRIu64 ", \"nacks\": %" PRIu64 ", \"rounds\": %" PRIu64
            ", \"nacks_per_round_max\": %u, \"simulated_ms\": %" PRIu64 ", \"p50_us\": %" PRIu64
-           ", \"p99_us\": %" PRIu64 ", \"wall_ms\": %" PRIu64 ", \"joined_ms\": %" PRIu64
-           ", \"state_bytes\": %zu, \"wire\": {",
+           ", \"p99_us\": %" PRIu64 ", \"p999_us\": %" PRIu64 ", \"wall_ms\": %" PRIu64
+           ", \"joined_ms\": %" PRIu64 ", \"state_bytes\": %zu, \"wire\": {",
            o->receiver_count, loss, o->seed, r->is_complete ? "true" : "false", permyriad / 10000,
            permyriad % 10000, r->nacks, r->rounds, r->round_nacks_max, r->simulated_ns / CFC_MS,
-           r->p50_us, r->p99_us, took_ms, r->joined_ms, r->receiver_size);
+           r->p50_us, r->p99_us, r->p999_us, took_ms, r->joined_ms, r->receiver_size);
     for (int kind = CFC_TX_HEAD; kind < CFC_TX_KIND_COUNT; kind++) {
         printf("%s\"%s\": [%" PRIu64 ", %" PRIu64 "]", kind > CFC_TX_HEAD ? ", " : "",
                kind_names[kind], r->kind_frames[kind], r->kind_bytes[kind]);

@@ -135,6 +135,42 @@ an_ask_doubles_its_spacing_up_to_the_limit(void)
     CU_ASSERT_EQUAL(ask.at_ns, 1000 + (3 << 7));
 }
 
+static void
+an_answer_is_expected_after_the_mean_and_four_deviations(void)
+{
+    struct cfc_answer_time time = {0};
+
+    CU_ASSERT_EQUAL(cfc_answer_time_first(&time, 5 * CFC_MS), 0); /* nothing is known */
+    cfc_answer_time_note(&time, 800 * CFC_US);
+    CU_ASSERT_EQUAL(time.mean_ns, 800 * CFC_US);
+    CU_ASSERT_EQUAL(cfc_answer_time_first(&time, 5 * CFC_MS), 2400 * CFC_US);
+    for (int i = 0; i < 100; i++) {
+        cfc_answer_time_note(&time, 800 * CFC_US);
+    }
+    CU_ASSERT_EQUAL(cfc_answer_time_first(&time, 5 * CFC_MS), CFC_ANSWER_MIN_NS); /* no sooner */
+    cfc_answer_time_note(&time, 20 * CFC_MS);
+    CU_ASSERT_EQUAL(cfc_answer_time_first(&time, 5 * CFC_MS), 5 * CFC_MS); /* no later */
+    CU_ASSERT_EQUAL(cfc_answer_time_first(&time, CFC_S), time.mean_ns + 4 * time.deviation_ns);
+}
+
+static void
+what_is_not_answered_when_it_could_be_is_asked_for_once_more_at_once(void)
+{
+    static const uint64_t spacings_ms[] = {1, 5, 10, 20, 20};
+    struct cfc_ask ask;
+    uint64_t now_ns = CFC_S;
+
+    cfc_ask_restart(&ask, now_ns);
+    for (uint32_t i = 0; i < sizeof(spacings_ms) / sizeof(spacings_ms[0]); i++) {
+        cfc_ask_sent_first(&ask, CFC_MS, 5 * CFC_MS, 2, now_ns);
+        CU_ASSERT_EQUAL(ask.at_ns, now_ns + spacings_ms[i] * CFC_MS);
+        now_ns = ask.at_ns;
+    }
+    cfc_ask_restart(&ask, now_ns);
+    cfc_ask_sent_first(&ask, 0, 5 * CFC_MS, 2, now_ns);
+    CU_ASSERT_EQUAL(ask.at_ns, now_ns + 5 * CFC_MS);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(waits_lie_within_the_longest_and_reach_both_ends),
     CFC_CASE(those_who_ask_while_a_repair_is_made_are_few_in_every_fleet),
@@ -143,6 +179,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(each_loss_has_a_wait_of_its_own),
     CFC_CASE(what_never_comes_is_asked_for_more_rarely_in_a_larger_fleet),
     CFC_CASE(an_ask_doubles_its_spacing_up_to_the_limit),
+    CFC_CASE(an_answer_is_expected_after_the_mean_and_four_deviations),
+    CFC_CASE(what_is_not_answered_when_it_could_be_is_asked_for_once_more_at_once),
 };
 
 CFC_TEST_MAIN("nack_wait", cases)

@@ -748,54 +748,6 @@ the_last_symbol_is_asked_for_soon_after_the_closing_content_frame(void)
     bench_close(&b);
 }
 
-/* What lacks may wait in a socket that its owner has not had the time to read. */
-static void
-what_lacks_is_asked_for_as_of_the_time_until_which_the_owner_has_heard(void)
-{
-    struct bench b;
-    struct made m;
-    struct cfc_head head;
-    struct cfc_frame frame;
-    uint64_t last_ns;
-
-    bench_open(&b);
-    b.windows.nack_us = 1;
-    bench_link(&b);
-    made_content(&b, &m, 800);
-    head = bench_head(&b, 10, &m.id);
-    decide(&b, &head);
-    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_OK);
-    (void)bench_send_page(&b, &m, 0, 0);
-    CU_ASSERT_EQUAL(bench_send_symbol(&b, &m, 0, 0), CONFCAST_OK);
-    while (bench_poll(&b, &frame)) {
-    }
-    last_ns = b.now.mono_ns;
-    cfc_receiver_heard(b.r, last_ns);
-    bench_wait(&b, 10 * CFC_MS); /* an end of silence for who hears nothing */
-    while (bench_poll(&b, &frame)) {
-        CU_ASSERT_NOT_EQUAL(frame.type, CFC_FRAME_NACK);
-    }
-    cfc_receiver_heard(b.r, last_ns + 3 * CFC_MS);
-    CU_ASSERT_FALSE(bench_poll(&b, &frame));
-    CU_ASSERT(cfc_receiver_deadline(b.r) <= b.now.mono_ns); /* it may be asked for any moment */
-    cfc_receiver_heard(b.r, b.now.mono_ns);
-    CU_ASSERT_TRUE_FATAL(bench_poll(&b, &frame));
-    CU_ASSERT_EQUAL(frame.type, CFC_FRAME_NACK);
-
-    /* Whoever never catches up asks all the same. */
-    CU_ASSERT_EQUAL(bench_send_symbol(&b, &m, 0, 1), CONFCAST_OK);
-    cfc_receiver_heard(b.r, b.now.mono_ns);
-    bench_wait(&b, CFC_RECEIVER_BEHIND_MAX_NS);
-    while (bench_poll(&b, &frame)) {
-        CU_ASSERT_NOT_EQUAL(frame.type, CFC_FRAME_NACK);
-    }
-    bench_wait(&b, 2 * CFC_MS);
-    CU_ASSERT_TRUE_FATAL(bench_poll(&b, &frame));
-    CU_ASSERT_EQUAL(frame.type, CFC_FRAME_NACK);
-    made_free(&m);
-    bench_close(&b);
-}
-
 /* How much of the content is there for the owner; 0 when there is nothing. */
 static size_t
 part_size(struct bench *b, const struct made *m)
@@ -934,7 +886,6 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_delta_in_a_head_is_taken_by_who_holds_its_base),
     CFC_CASE(a_content_that_is_only_kept_is_not_collected),
     CFC_CASE(a_timer_that_is_due_already_is_served_before_the_owner_sleeps),
-    CFC_CASE(what_lacks_is_asked_for_as_of_the_time_until_which_the_owner_has_heard),
     CFC_CASE(parts_are_what_is_verified_from_the_beginning_without_a_gap),
     CFC_CASE(parts_of_another_collection_have_another_number),
     CFC_CASE(parts_are_given_of_what_is_to_be_served_only),

@@ -222,12 +222,13 @@ where_others_lose_too_the_first_asker_is_answered_by_multicast(void)
     struct repair_bed t;
 
     open_coded(&t, 4);
-    t.bed.sender->repair.lacking = CFC_LOSS_ONE * 3 / 8 - 1;
+    /* Blocks of 8 symbols: an eighth of what a full one loses. */
+    t.bed.sender->repair.lacking = 3 * CFC_LOSS_ONE - 8;
     CU_ASSERT_EQUAL(ask(&t, 0, 0, 1), CONFCAST_OK);
     CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 1);
     CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, false), 1);
 
-    t.bed.sender->repair.lacking = CFC_LOSS_ONE * 3 / 8;
+    t.bed.sender->repair.lacking = 3 * CFC_LOSS_ONE;
     CU_ASSERT_EQUAL(ask(&t, 0, 1, 1), CONFCAST_OK);
     CU_ASSERT_EQUAL_FATAL(after_gathering(&t), 1);
     CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, true), 1);
@@ -254,7 +255,7 @@ who_lacks_much_is_answered_alone_though_others_lose_too(void)
     t.content = bed_put_content(&t.bed, 1, 32 * BED_SYMBOL_SIZE, 16);
     CU_ASSERT_EQUAL(bed_put_head(&t.bed, scope, 1, 5, &t.content->id), CONFCAST_OK);
     bed_run(&t.bed, CFC_S);
-    t.bed.sender->repair.lacking = CFC_LOSS_ONE;
+    t.bed.sender->repair.lacking = 4 * CFC_LOSS_ONE;
     CU_ASSERT_EQUAL(ask(&t, 0, 0, (1u << CFC_REPAIR_FEW) - 1), CONFCAST_OK);
     CU_ASSERT_EQUAL_FATAL(after_gathering(&t), CFC_REPAIR_FEW);
     CU_ASSERT_EQUAL(bed_count(&t.bed, CFC_FRAME_SYMBOL, true), CFC_REPAIR_FEW);
