@@ -13,21 +13,12 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
-import fleet as fleets  # noqa: E402
+from fleet_story import check, fleets, run_on, tell
 
 SCOPE = "acme/checkout/prod"
 KEYS = 3000
 CHANGED = 80
 SETTLE_S = 0.4  # repeats of the head, and what was on its way
-passed = 0
-
-
-def check(what, condition, detail=""):
-    global passed
-    if not condition:
-        raise fleets.FleetError(f"{what}: {detail}")
-    passed += 1
 
 
 class Document:
@@ -127,25 +118,6 @@ class Deltas:
         fleets.wait_until(f"{consumer.id} serves the change", lambda: consumer.get() == self.document.text())
 
 
-def main():
-    reason = fleets.testbed.why_not_here()
-    if reason:
-        print(reason)
-        return fleets.testbed.EXIT_SKIP
-    fleet = fleets.Fleet(f"deltas-{os.getpid()}", SCOPE, 4)
-    try:
-        fleet.up()
-        Deltas(fleet).run()
-    except (fleets.FleetError, fleets.testbed.BedError, subprocess.SubprocessError) as error:
-        fleet.print_logs()
-        print(f"FAILED: {error}")
-        print(f"{passed} passed, 1 failed")
-        return 1
-    finally:
-        fleet.down()
-    print(f"{passed} passed, 0 failed")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    bed = fleets.Fleet(f"deltas-{os.getpid()}", SCOPE, 4)
+    sys.exit(tell(lambda: run_on(bed, Deltas(bed).run)))
