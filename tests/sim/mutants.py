@@ -17,8 +17,13 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+
+import shrink  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RECEIVERS = "60"
+SHRUNK = "answers_a_crowd_one_by_one"  # its run is made small as well
 
 # (name, file, what is there, what takes its place, story, seeds, invariants that may be reported).
 # Invariant 0 is a contract or liveness.  Story "lean": the lean simulator with these options holds a
@@ -284,6 +289,25 @@ def try_mutant(builder, folder, mutant):
     return None
 
 
+def try_shrinking(builder, folder):
+    """A failing run becomes a small file that fails with the bug and passes without.  None, or what is wrong."""
+    program = os.path.join(folder, SHRUNK)
+    fine = os.path.join(builder.build, "tests/sim/sim")
+    mutant = next(mutant for mutant in MUTANTS if mutant[0] == SHRUNK)
+    path = shrink.keep(program, ["--story", mutant[4], "--seed", mutant[5], "--receivers", RECEIVERS, "--rate", "62500000"],
+                       folder)
+    if path is None:
+        return "the run of a mutant does not fail when it is shrunk"
+    options = shrink.read(path)
+    if int(shrink.get(options, "--receivers")) >= int(RECEIVERS) or shrink.get(options, "--rate") is not None:
+        return f"was not made smaller: {options}"
+    codes = [run([sys.executable, shrink.__file__, "--replay", path, tried], None).returncode for tried in (program, fine)]
+    if codes != [1, 0]:
+        return f"{options} gives {codes} with the bug and without"
+    print(f"shrunk: {' '.join(options)} fails with {SHRUNK}, and passes without", flush=True)
+    return None
+
+
 def main():
     names = sys.argv[2:]
     builder = Builder(sys.argv[1])
@@ -295,6 +319,8 @@ def main():
                 continue
             count += 1
             problem = try_mutant(builder, folder, mutant)
+            if problem is None and mutant[0] == SHRUNK:
+                problem = try_shrinking(builder, folder)
             if problem is not None:
                 failures += 1
                 print(f"{mutant[0]}: {problem}", flush=True)

@@ -6,8 +6,10 @@
     shrink.py --self-test
 
 A file has the options of one run, one line, after lines that begin with # and say what was wrong.
-The tests in meson.build replay every file, so that what failed once is tried for ever.  A smaller
-run is one with fewer receivers, and without options that are not needed for it to fail.
+The tests in meson.build replay every file that their list names, and the self-test demands that it
+names all of them, so that what failed once is tried for ever.  A smaller run is one with fewer
+receivers, and without options that are not needed for it to fail.  mutants.py shrinks the run of a
+planted bug, and has its file replayed with the bug and without.
 """
 
 import os
@@ -64,7 +66,24 @@ def run(program, options):
                           check=False)
 
 
+def keep(program, options, folder):
+    """Writes the file of the smallest run that fails; its path, None when this one does not fail."""
+    found = shrink(lambda tried: run(program, tried).returncode == 1, options)
+    if found is None:
+        return None
+    wrong = run(program, found).stderr.strip().splitlines()
+    path = os.path.join(folder, f"{get(found, '--story')}-{get(found, '--seed') or '1'}.args")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"# {wrong[0] if wrong else 'it failed'}\n{' '.join(found)}\n")
+    return path
+
+
 def self_test():
+    with open(os.path.join(os.path.dirname(SEEDS), "meson.build"), encoding="utf-8") as file:
+        listed = file.read()
+    for name in os.listdir(SEEDS):
+        assert f"'{name.removesuffix('.args')}'" in listed, f"meson.build does not replay {name}"
+
     def fails(options):
         receivers = int(get(options, "--receivers") or RECEIVERS_DEFAULT)
         return receivers >= 37 and get(options, "--loss") is not None
@@ -92,15 +111,11 @@ def main():
         print(__doc__, file=sys.stderr)
         return 2
     program, options = sys.argv[1], sys.argv[2:]
-    found = shrink(lambda tried: run(program, tried).returncode == 1, options)
-    if found is None:
+    path = keep(program, options, SEEDS)
+    if path is None:
         print("shrink: this run does not fail", file=sys.stderr)
         return 1
-    wrong = run(program, found).stderr.strip().splitlines()
-    path = os.path.join(SEEDS, f"{get(found, '--story')}-{get(found, '--seed') or '1'}.args")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f"# {wrong[0] if wrong else 'it failed'}\n{' '.join(found)}\n")
-    print(f"{path}: {' '.join(found)}")
+    print(f"{path}: {' '.join(read(path))}; name it in meson.build, so that it is replayed")
     return 0
 
 
