@@ -153,6 +153,8 @@ static const struct {
      "Heads handed to the engine."},
     {"contents_handed_total", offsetof(struct cfc_publisher_status, contents_handed), "counter",
      "Contents handed to the engine."},
+    {"deltas_published_total", offsetof(struct cfc_publisher_status, deltas_published), "counter",
+     "Contents that went to all as what changed, in place of the whole."},
     {"fresh_signed_total", offsetof(struct cfc_publisher_status, fresh_signed), "counter",
      "Freshness beacons signed."},
     {"engine_connections_total", offsetof(struct cfc_publisher_status, connections), "counter",

@@ -49,6 +49,7 @@ struct cfc_publisher_status {
     uint64_t contents;     /* held, retained ones included */
     uint64_t heads_handed; /* over all connections */
     uint64_t contents_handed;
+    uint64_t deltas_published; /* contents that went to all as deltas, inside heads or apart */
     uint64_t fresh_signed;
     uint64_t connections;
     uint64_t reports;                       /* taken */

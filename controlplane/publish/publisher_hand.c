@@ -156,9 +156,8 @@ hand_named(struct cfc_publisher *p, const struct cfc_signed_head *head, size_t i
 {
     struct cfc_coded *whole = head->contents[i];
     struct cfc_coded *delta = NULL;
-    bool is_known = (head->known >> i & 1) != 0 ||
-                    cfc_coded_was_told(whole, head->entry.scope_id) ||
-                    is_inlined(head, whole, p->sha);
+    bool had_it = (head->known >> i & 1) != 0 || cfc_coded_was_told(whole, head->entry.scope_id);
+    bool is_known = had_it || is_inlined(head, whole, p->sha);
     int error = CONFCAST_OK;
 
     if (!cfc_digest_is_zero(&head->base)) {
@@ -166,6 +165,7 @@ hand_named(struct cfc_publisher *p, const struct cfc_signed_head *head, size_t i
     }
     if (delta != NULL) {
         error = hand_content(p, delta, is_known);
+        CFC_PUBLISHER_COUNT(p, deltas_published, !had_it);
     }
     return error == CONFCAST_OK ? hand_content(p, whole, is_known || delta != NULL) : error;
 }

@@ -694,6 +694,7 @@ change_a_third(char *text, size_t size)
 static void
 a_delta_too_large_for_a_head_goes_to_all_and_the_whole_to_who_asks(void)
 {
+    struct cfc_publisher_status status;
     struct cfc_head head;
     struct cfc_digest base;
     char before[LONG_TEXT];
@@ -713,6 +714,8 @@ a_delta_too_large_for_a_head_goes_to_all_and_the_whole_to_who_asks(void)
     expect(CFC_HANDOFF_HEAD);
     decode_head(&head);
     CU_ASSERT_FALSE(head.inlined.is_present);
+    cfc_publisher_status(b.publisher, &status);
+    CU_ASSERT_EQUAL(status.deltas_published, 1);
     /* An engine that restarted gets both, and sends neither before it is asked. */
     accept_publisher();
     expect(CFC_HANDOFF_ARENA);
@@ -724,6 +727,8 @@ a_delta_too_large_for_a_head_goes_to_all_and_the_whole_to_who_asks(void)
     (void)release("acme/other", after);
     expect_coding(NULL, false);
     expect(CFC_HANDOFF_HEAD);
+    cfc_publisher_status(b.publisher, &status);
+    CU_ASSERT_EQUAL(status.deltas_published, 1);
     teardown();
 }
 
