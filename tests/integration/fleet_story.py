@@ -37,6 +37,8 @@ def run_on(fleet, story):
 
 def tell(story, first=lambda: None):
     """first(), which needs no fleet, and story(); the exit code."""
+    # Whose time is up takes its fleet down, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         first()
         reason = fleets.testbed.why_not_here()
