@@ -5,11 +5,10 @@ import fnmatch
 import os
 import shutil
 import sys
-import tempfile
 import time
 
 from harness.rows import RowSkipped
-from harness.topology import PERF, Topology
+from harness.topology import PERF, Topology, make_folder
 
 REPO = os.path.dirname(PERF)
 RECEIVERS_MAX = 8
@@ -74,7 +73,7 @@ class Context:
     @contextlib.contextmanager
     def folder(self, in_memory=False):
         """A folder of a row's own, on the machine's disk or in memory, gone afterwards."""
-        folder = tempfile.mkdtemp(prefix="confcast-perf-", dir="/dev/shm" if in_memory else "/var/tmp")
+        folder = make_folder(in_memory)
         try:
             yield folder
         finally:

@@ -15,7 +15,6 @@ import os
 import shutil
 import socket
 import struct
-import tempfile
 import threading
 import time
 
@@ -152,7 +151,7 @@ class BenchFleet(fleets.Fleet):
         self.starts = 0
         self.released_at = 0.0
         if not is_on_disk:
-            self.memory = tempfile.mkdtemp(prefix="confcast-perf-", dir="/dev/shm")
+            self.memory = topologies.make_folder(in_memory=True)
             for consumer in self.consumers:
                 consumer.folder = os.path.join(self.memory, consumer.id)
                 consumer.state_dir = os.path.join(consumer.folder, "state")

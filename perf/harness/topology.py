@@ -15,8 +15,10 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 PERF = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(PERF, "../scripts"))
@@ -27,6 +29,7 @@ CLONE_NEWNET = 0x40000000
 SHAPED_MBIT = 1000
 SHAPED_UDP_MBIT = 960  # of UDP payload in 1 Gbit/s of Ethernet frames: 1,472 of 1,514 bytes, less 1 % for what comes between
 PREFIX = "cfperf"
+FOLDERS = ("/dev/shm", "/var/tmp")
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,8 +46,18 @@ def in_namespace(name, make):
                 os._exit(1)
 
 
+def make_folder(in_memory):
+    """An empty folder of this process, in memory or on the machine's disk; whoever makes it removes it."""
+    return tempfile.mkdtemp(prefix=f"confcast-perf-{os.getpid()}-", dir=FOLDERS[0] if in_memory else FOLDERS[1])
+
+
 def remove_orphans():
-    """Beds and fleets of runs that were killed before they could remove them."""
+    """Beds, fleets and folders of runs that were killed before they could remove them."""
+    for place in FOLDERS:
+        for name in os.listdir(place):
+            found = re.match(r"confcast-perf-(\d+)-", name)
+            if found and not testbed.alive(int(found.group(1))):
+                shutil.rmtree(os.path.join(place, name), ignore_errors=True)
     listing = testbed.run(["ip", "netns", "list"])
     for pid in {int(match) for match in re.findall(rf"^(?:cf-)?{PREFIX}(\d+)-", listing, re.M)}:
         if not testbed.alive(pid):

@@ -16,7 +16,7 @@ import time
 
 from harness.rows import RowError
 from harness.side import Outcome, Side
-from harness.topology import SHAPED_UDP_MBIT, cpu_ns_of, in_namespace
+from harness.topology import SHAPED_UDP_MBIT, cpu_ns_of, in_namespace, make_folder
 
 BULK_SIZE = 1 << 20  # PEER_BULK_SIZE in peer.h
 READY_S = 20.0
@@ -105,7 +105,7 @@ class PeerSide(Side):
 
     def start(self, ctx, topology, receivers, work, loss, is_shaped):
         self.ctx, self.topology, self.round = ctx, topology, 0
-        self.folder = tempfile.mkdtemp(prefix="confcast-peer-", dir="/dev/shm")
+        self.folder = make_folder(in_memory=True)
         self.start_helpers(receivers)
         self.receivers = [Program(topology, netns, self.receiver_command(number))
                           for number, netns in enumerate(topology.receivers[:receivers], 1)]

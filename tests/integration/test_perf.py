@@ -14,7 +14,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(REPO, "perf"))
 sys.dont_write_bytecode = True
 
-from harness import doc, results, rows, svg, table  # noqa: E402
+from harness import doc, results, rows, svg, table, topology  # noqa: E402
 from harness.running import Running  # noqa: E402
 from harness.rows import OURS, Figure, Goal, Row, RowError, Sample  # noqa: E402
 from harness.side import CHANGE, OBJECT, Side  # noqa: E402
@@ -329,6 +329,19 @@ class Page(unittest.TestCase):
     def test_a_row_that_is_not_there_is_refused(self):
         done = subprocess.run([os.path.join(REPO, "perf/run"), "nothing"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
         self.assertNotEqual(done.returncode, 0)
+
+
+class Folders(unittest.TestCase):
+    def test_those_of_runs_that_were_killed_are_removed_and_no_others(self):
+        child = subprocess.Popen(["true"])
+        child.wait()
+        mine, orphan = topology.make_folder(True), tempfile.mkdtemp(prefix=f"confcast-perf-{child.pid}-", dir=topology.FOLDERS[0])
+        try:
+            topology.remove_orphans()
+            self.assertTrue(os.path.isdir(mine))
+            self.assertFalse(os.path.exists(orphan))
+        finally:
+            os.rmdir(mine)
 
 
 class Pictures(unittest.TestCase):
