@@ -50,7 +50,7 @@ enum {
        this stands for others: its loss is that of the fleet.  Who lacks more, or asks again for
        what was multicast for it, is helped alone. */
     CFC_REPAIR_FEW = 8,
-    CFC_REPAIR_STOOD_MAX = 24, /* objects that are remembered for that */
+    CFC_REPAIR_STOOD_MAX = 12, /* objects that are remembered for that */
     CFC_ASKERS_MAX = 8         /* that a repair can remember; bounds unicast_askers_max */
 };
 
