@@ -190,11 +190,22 @@ rounds_of_two(struct lane *a, struct lane *b)
     four_rounds_of_two(a, b, 3, k + 12);
 }
 
+/* Code by others (ISA-L) leaves the upper halves of vector registers in use, and then each of the
+ * instructions here, which have no other form than that of SSE, has to carry them along. */
+static __attribute__((target("avx"))) void
+clear_upper_halves(void)
+{
+    _mm256_zeroupper();
+}
+
 WITH_SHA void
 cfc_sha256_ni_blocks(uint32_t state[8], const uint8_t *blocks, size_t count)
 {
     struct lane lane;
 
+    if (__builtin_cpu_supports("avx")) {
+        clear_upper_halves();
+    }
     open_lane(&lane, state);
     for (; count > 0; count--, blocks += CFC_SHA256_BLOCK_SIZE) {
         struct lane before = lane;
@@ -212,6 +223,9 @@ cfc_sha256_ni_blocks_of_two(uint32_t a[8], const uint8_t *blocks_a, uint32_t b[8
 {
     struct lane one, two;
 
+    if (__builtin_cpu_supports("avx")) {
+        clear_upper_halves();
+    }
     open_lane(&one, a);
     open_lane(&two, b);
     for (size_t done = 0; done < count; done++) {
