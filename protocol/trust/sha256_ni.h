@@ -3,7 +3,7 @@
  *
  * One stream leaves half of such a unit idle: each pair of rounds waits for the pair before it. Two
  * streams take 1.7 times as many bytes in the same time, which no library in Debian offers for
- * streams that last (ADR 86).  digest.h is what others use.  No state; any thread. */
+ * streams that last (ADR 88).  digest.h is what others use.  No state; any thread. */
 #ifndef CFC_TRUST_SHA256_NI_H
 #define CFC_TRUST_SHA256_NI_H
 
