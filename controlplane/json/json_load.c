@@ -3,8 +3,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "controlplane/json/json_tree.h"
-
 bool (*cfc_json_alloc_hook)(bool is_reading);
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -27,13 +25,6 @@ install(void)
     json_set_alloc_funcs(allocate, free);
 }
 
-/* Asked for as json_tree.h reads it. */
-static bool
-may_be_usual(size_t flags)
-{
-    return (flags | JSON_DECODE_INT_AS_REAL) == (JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL);
-}
-
 json_t *
 cfc_json_load(const void *bytes, size_t size, size_t flags, json_error_t *why,
               bool *is_out_of_memory)
@@ -43,11 +34,7 @@ cfc_json_load(const void *bytes, size_t size, size_t flags, json_error_t *why,
     pthread_once(&once, install);
     has_failed = false;
     is_reading = true;
-    root = may_be_usual(flags) ? cfc_json_tree(bytes, size, (flags & JSON_DECODE_INT_AS_REAL) != 0)
-                               : NULL;
-    if (root == NULL && !has_failed) {
-        root = json_loadb(bytes, size, flags, why);
-    }
+    root = json_loadb(bytes, size, flags, why);
     is_reading = false;
     *is_out_of_memory = has_failed;
     if (has_failed) {

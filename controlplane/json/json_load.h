@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* json_loadb(3), whose work json_tree.h does where it can.  NULL with *is_out_of_memory when any
- * allocation failed meanwhile, whatever Jansson made of it; else NULL with `why`, as it says. */
+/* json_loadb(3).  NULL with *is_out_of_memory when any allocation failed meanwhile, whatever
+ * Jansson made of it; else NULL with `why`, as it says. */
 json_t *cfc_json_load(const void *bytes, size_t size, size_t flags, json_error_t *why,
                       bool *is_out_of_memory);
 

@@ -5,7 +5,6 @@
 
 #include "confcast/error.h"
 #include "controlplane/json/json_body.h"
-#include "controlplane/json/json_load.h"
 #include "controlplane/json/json_merge.h"
 #include "controlplane/json/json_parse.h"
 #include "protocol/snapshot/index.h"
@@ -30,25 +29,6 @@ is_documented(int error)
     return false;
 }
 
-/* What is read quickly is what Jansson reads. */
-static void
-check_load(const char *text, size_t size)
-{
-    static const size_t flags[] = {JSON_REJECT_DUPLICATES,
-                                   JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL};
-
-    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-        bool is_out_of_memory;
-        json_t *ours = cfc_json_load(text, size, flags[i], NULL, &is_out_of_memory);
-        json_t *theirs = json_loadb(text, size, flags[i], NULL);
-
-        CFC_FUZZ_CHECK((ours == NULL) == (theirs == NULL));
-        CFC_FUZZ_CHECK(ours == NULL || json_equal(ours, theirs));
-        json_decref(ours);
-        json_decref(theirs);
-    }
-}
-
 static json_t *
 parse(const char *text, size_t size)
 {
@@ -59,7 +39,6 @@ parse(const char *text, size_t size)
     CFC_FUZZ_CHECK(code == CONFCAST_OK || is_documented(code));
     CFC_FUZZ_CHECK((code == CONFCAST_OK) == (root != NULL));
     CFC_FUZZ_CHECK((code == CONFCAST_OK) == (error.message[0] == '\0'));
-    check_load(text, size);
     return root;
 }
 
