@@ -1,6 +1,7 @@
 /* What lies in the folder of contents, so that the loop need not ask the disk for a content that
  * nobody has seen before, nor the persister count all files after each that it writes. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,14 @@ set_bit(struct cfc_catalog *catalog, const struct cfc_digest *id)
     atomic_fetch_or(&catalog->words[bit / WORD_BITS], 1U << bit % WORD_BITS);
 }
 
+static void
+set_all(struct cfc_catalog *catalog)
+{
+    for (size_t i = 0; i < CFC_CATALOG_WORDS; i++) {
+        atomic_store(&catalog->words[i], UINT32_MAX);
+    }
+}
+
 void
 cfc_catalog_open(struct cfc_catalog *catalog, int contents_fd)
 {
@@ -43,15 +52,16 @@ cfc_catalog_open(struct cfc_catalog *catalog, int contents_fd)
         if (fd >= 0) {
             close(fd);
         }
-        for (size_t i = 0; i < CFC_CATALOG_WORDS; i++) {
-            atomic_store(&catalog->words[i], UINT32_MAX);
-        }
+        set_all(catalog);
         return;
     }
-    while ((entry = readdir(dir)) != NULL) {
+    while (errno = 0, (entry = readdir(dir)) != NULL) {
         if (cfc_cache_content_parse(entry->d_name, &id)) {
             set_bit(catalog, &id);
         }
+    }
+    if (errno != 0) {
+        set_all(catalog);
     }
     closedir(dir);
 }

@@ -38,7 +38,7 @@ struct cfc_cache {
 
 /* ---- cache_catalog.c ---- */
 
-/* Reads the names in the folder; where that fails anything may be there. */
+/* Reads the names in the folder; unless all of them could be read, anything may be there. */
 void cfc_catalog_open(struct cfc_catalog *catalog, int contents_fd);
 
 /* A content is about to be written. */

@@ -1,5 +1,6 @@
 /* Keeping the contents within their budget. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,18 @@ open_list(int dir_fd)
         close(fd);
     }
     return dir;
+}
+
+/* NULL: that was all, or *is_whole turned false. */
+static struct dirent *
+next_entry(DIR *dir, bool *is_whole)
+{
+    struct dirent *entry;
+
+    errno = 0;
+    entry = readdir(dir);
+    *is_whole = entry != NULL || errno == 0;
+    return entry;
 }
 
 static bool
@@ -124,10 +137,10 @@ find_pins(struct cfc_cache *cache, struct digest_list *pins)
     bool is_whole = sha != NULL && heads != NULL && serving != NULL;
     struct dirent *entry;
 
-    while (is_whole && (entry = readdir(heads)) != NULL) {
+    while (is_whole && (entry = next_entry(heads, &is_whole)) != NULL) {
         is_whole = entry->d_name[0] == '.' || pin_head(cache, entry->d_name, sha, pins);
     }
-    while (is_whole && (entry = readdir(serving)) != NULL) {
+    while (is_whole && (entry = next_entry(serving, &is_whole)) != NULL) {
         is_whole = entry->d_name[0] == '.' || pin_serving(cache, entry->d_name, pins);
     }
     is_whole = is_whole && pin_goods(cache, pins);
@@ -162,7 +175,7 @@ add_content(struct content_list *list, const struct content_file *file)
     return true;
 }
 
-/* false: no memory, or the folder cannot be read. */
+/* false: no memory, or the folder cannot be read to its end. */
 static bool
 list_contents(const struct cfc_cache *cache, struct content_list *list)
 {
@@ -170,12 +183,16 @@ list_contents(const struct cfc_cache *cache, struct content_list *list)
     bool is_whole = dir != NULL;
     struct dirent *entry;
 
-    while (is_whole && (entry = readdir(dir)) != NULL) {
+    while (is_whole && (entry = next_entry(dir, &is_whole)) != NULL) {
         struct content_file file;
         struct stat st;
 
-        if (cfc_cache_content_parse(entry->d_name, &file.id) &&
-            fstatat(cache->contents_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (!cfc_cache_content_parse(entry->d_name, &file.id)) {
+            continue;
+        }
+        if (fstatat(cache->contents_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+            is_whole = errno == ENOENT; /* the loop removes damaged ones meanwhile */
+        } else {
             file.size = (uint64_t)st.st_size;
             file.written = st.st_mtim;
             is_whole = add_content(list, &file);
@@ -199,7 +216,17 @@ by_age(const void *a, const void *b)
     return (x->written.tv_nsec > y->written.tv_nsec) - (x->written.tv_nsec < y->written.tv_nsec);
 }
 
-/* Removes the oldest that nothing pins until the rest fits; what stays is at the list's begin. */
+static bool
+remove_content(const struct cfc_cache *cache, const struct cfc_digest *id)
+{
+    char name[CFC_CACHE_NAME_SIZE];
+
+    cfc_cache_content_name(id, name);
+    return unlinkat(cache->contents_fd, name, 0) == 0 || errno == ENOENT;
+}
+
+/* Removes the oldest that nothing pins until the rest fits; what stays is at the list's begin, also
+ * what the disk does not let go of. */
 static void
 remove_oldest(struct cfc_cache *cache, struct content_list *list, const struct digest_list *pins)
 {
@@ -210,12 +237,10 @@ remove_oldest(struct cfc_cache *cache, struct content_list *list, const struct d
     for (size_t i = 0; i < list->count; i++) {
         const struct content_file *file = &list->files[i];
         bool is_over = list->size > cache->size_max || left > CFC_CACHE_CONTENTS_MAX;
-        char name[CFC_CACHE_NAME_SIZE];
+        bool is_pinned = pins->count > 0 && bsearch(&file->id, pins->ids, pins->count,
+                                                    sizeof(*pins->ids), by_digest) != NULL;
 
-        if (is_over && (pins->count == 0 || bsearch(&file->id, pins->ids, pins->count,
-                                                    sizeof(*pins->ids), by_digest) == NULL)) {
-            cfc_cache_content_name(&file->id, name);
-            unlinkat(cache->contents_fd, name, 0);
+        if (is_over && !is_pinned && remove_content(cache, &file->id)) {
             list->size -= file->size;
             left--;
         } else {

@@ -35,6 +35,10 @@ int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
 int __real_unlinkat(int dir_fd, const char *name, int flags);
 int __wrap_unlinkat(int dir_fd, const char *name, int flags);
+struct dirent *__real_readdir64(DIR *dir);
+struct dirent *__wrap_readdir64(DIR *dir);
+int __real_fstatat64(int dir_fd, const char *name, struct stat *st, int flags);
+int __wrap_fstatat64(int dir_fd, const char *name, struct stat *st, int flags);
 int __real_mkdirat(int dir_fd, const char *name, mode_t mode);
 int __wrap_mkdirat(int dir_fd, const char *name, mode_t mode);
 
@@ -74,7 +78,10 @@ struct disk_node {
 
 static struct disk {
     bool is_on;
-    bool is_readonly; /* as a file system mounted so; without the model */
+    bool is_readonly;       /* as a file system mounted so; without the model */
+    bool is_stat_refused;   /* without the model, as are lists */
+    unsigned list_fails_at; /* number of the name that is not listed, from 1; 0: none */
+    unsigned listed;        /* names asked for */
     enum disk_action action;
     int error;
     unsigned at; /* number of the call, from 1 */
@@ -378,6 +385,26 @@ int
 __wrap_unlinkat(int dir_fd, const char *name, int flags)
 {
     return disk_is_refused() || disk_is_readonly() ? -1 : __real_unlinkat(dir_fd, name, flags);
+}
+
+struct dirent *
+__wrap_readdir64(DIR *dir)
+{
+    if (++disk.listed == disk.list_fails_at) {
+        errno = EIO;
+        return NULL;
+    }
+    return __real_readdir64(dir);
+}
+
+int
+__wrap_fstatat64(int dir_fd, const char *name, struct stat *st, int flags)
+{
+    if (disk.is_stat_refused) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_fstatat64(dir_fd, name, st, flags);
 }
 
 int

@@ -325,6 +325,97 @@ the_same_process_recovers_when_the_disk_does(void)
     }
 }
 
+static bool
+has_contents(struct cfc_cache *cache)
+{
+    bool has_all = true;
+
+    for (int i = 0; i < CONTENTS; i++) {
+        struct cfc_loaded *loaded = NULL;
+
+        has_all = cfc_cache_load(cache, &contents[i]->id, sha, &loaded) == CONFCAST_OK && has_all;
+        cfc_loaded_unref(loaded);
+    }
+    return has_all;
+}
+
+static void
+contents_are_found_though_their_folder_was_not_listed_to_its_end(void)
+{
+    unsigned n = 0;
+
+    begin();
+    live();
+    do {
+        struct cfc_cache *cache;
+
+        disk = (struct disk){.list_fails_at = ++n};
+        CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &cache), CONFCAST_OK);
+        CU_ASSERT(has_contents(cache));
+        cfc_cache_close(cache);
+    } while (disk.listed >= n);
+    CU_ASSERT(n > CONTENTS);
+    disk = (struct disk){.is_on = false};
+    end();
+}
+
+static struct cfc_cache *
+open_with_one_too_many(void)
+{
+    char path[512];
+    struct cfc_cache_config config = {
+        .dir = path, .fleet = "fleet", .size_max = (CONTENTS - 1) * contents[0]->body_size};
+    struct cfc_cache *cache;
+
+    snprintf(path, sizeof(path), "%s/state", dir.path);
+    CU_ASSERT_EQUAL_FATAL(cfc_cache_open(&config, &cache), CONFCAST_OK);
+    for (int i = 0; i < CONTENTS; i++) {
+        CU_ASSERT_EQUAL(cfc_cache_store(cache, contents[i]), CONFCAST_OK);
+    }
+    return cache;
+}
+
+static void
+a_trim_that_cannot_see_all_forgets_and_removes_nothing(void)
+{
+    struct cfc_cache *cache;
+    unsigned n = 0;
+
+    begin();
+    cache = open_with_one_too_many();
+    commit(cache, CONTENTS); /* contents[0] is served */
+    disk = (struct disk){.is_stat_refused = true};
+    cfc_cache_trim(cache);
+    CU_ASSERT(has_contents(cache));
+    do {
+        CU_ASSERT(has_contents(cache));
+        disk = (struct disk){.list_fails_at = ++n};
+        cfc_cache_trim(cache);
+    } while (disk.listed >= n);
+    CU_ASSERT(n > CONTENTS);
+    CU_ASSERT(!has_contents(cache)); /* this time it saw all */
+    disk = (struct disk){.is_on = false};
+    cfc_cache_close(cache);
+    end();
+}
+
+static void
+what_a_trim_cannot_remove_is_there_and_counted(void)
+{
+    struct cfc_cache *cache;
+
+    begin();
+    cache = open_with_one_too_many();
+    disk = (struct disk){.is_readonly = true};
+    cfc_cache_trim(cache);
+    CU_ASSERT(has_contents(cache));
+    disk = (struct disk){.is_on = false};
+    cfc_cache_trim(cache); /* it is still too much */
+    CU_ASSERT(!has_contents(cache));
+    cfc_cache_close(cache);
+    end();
+}
+
 static void
 a_directory_that_takes_no_writes_is_still_read(void)
 {
@@ -370,6 +461,9 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_disk_that_fails_for_good_keeps_the_old_files_whole),
     CFC_CASE(short_writes_are_continued),
     CFC_CASE(the_same_process_recovers_when_the_disk_does),
+    CFC_CASE(contents_are_found_though_their_folder_was_not_listed_to_its_end),
+    CFC_CASE(a_trim_that_cannot_see_all_forgets_and_removes_nothing),
+    CFC_CASE(what_a_trim_cannot_remove_is_there_and_counted),
     CFC_CASE(a_directory_that_takes_no_writes_is_still_read),
 };
 
