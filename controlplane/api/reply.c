@@ -62,10 +62,11 @@ cfc_reply_record(struct cfc_reply *reply, unsigned status, struct cfc_record_tex
     char *body = NULL;
 
     if (cfc_record_text_end(text, &bytes, &size) == CONFCAST_OK) {
-        body = malloc(size);
+        body = malloc(size + 1);
     }
     if (body != NULL) {
         memcpy(body, bytes, size);
+        body[size] = '\0'; /* not sent; whoever logs or refuses takes bodies for strings */
     }
     set(reply, status, media_type_json, body, size);
     cfc_record_text_free(text);
