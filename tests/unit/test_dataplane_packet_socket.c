@@ -1,6 +1,9 @@
-/* Send buffers of packet sockets.  Exits 77 where the kernel does not let this process make one. */
+/* Send buffers of packet sockets.  Exits 77 where the kernel does not let this process make one
+ * (CAP_NET_RAW) or give it more room than others may have (CAP_NET_ADMIN). */
 #include "dataplane/packet_socket.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,11 +58,19 @@ int
 main(void)
 {
     int fd = socket(AF_PACKET, SOCK_RAW, 0);
+    int size = SIZE / 2;
+    bool is_denied;
 
     if (fd < 0) {
         puts("no packet socket for this process");
         return 77;
     }
+    is_denied =
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0 && errno == EPERM;
     close(fd);
+    if (is_denied) {
+        puts("no large send buffer for this process");
+        return 77;
+    }
     return cfc_test_main("dataplane_packet_socket", cases, sizeof(cases) / sizeof(cases[0]));
 }
