@@ -79,9 +79,10 @@ struct disk_node {
 static struct disk {
     bool is_on;
     bool is_readonly;       /* as a file system mounted so; without the model */
-    bool is_stat_refused;   /* without the model, as are lists */
-    unsigned list_fails_at; /* number of the name that is not listed, from 1; 0: none */
-    unsigned listed;        /* names asked for */
+    unsigned stat_fails_at; /* number of the fstatat(), from 1; 0: none; without the model */
+    unsigned stats;
+    unsigned list_fails_at; /* the same of the names of folders */
+    unsigned listed;
     enum disk_action action;
     int error;
     unsigned at; /* number of the call, from 1 */
@@ -400,7 +401,7 @@ __wrap_readdir64(DIR *dir)
 int
 __wrap_fstatat64(int dir_fd, const char *name, struct stat *st, int flags)
 {
-    if (disk.is_stat_refused) {
+    if (++disk.stats == disk.stat_fails_at) {
         errno = EIO;
         return -1;
     }

@@ -384,7 +384,7 @@ a_trim_that_cannot_see_all_forgets_and_removes_nothing(void)
     begin();
     cache = open_with_one_too_many();
     commit(cache, CONTENTS); /* contents[0] is served */
-    disk = (struct disk){.is_stat_refused = true};
+    disk = (struct disk){.stat_fails_at = 2};
     cfc_cache_trim(cache);
     CU_ASSERT(has_contents(cache));
     do {
