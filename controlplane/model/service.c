@@ -69,14 +69,31 @@ cfc_service_install(struct cfc_service *service, struct cfc_scope *scope,
 
 /* Whoever was told to wait for commits that are gone is told so now. */
 static void
+note_loss(struct cfc_service *service)
+{
+    service->needs_load = true;
+    if (service->committer != NULL) {
+        cfc_committer_lost(service->committer);
+    }
+}
+
+static void
 check_loss(struct cfc_service *service)
 {
     if (cfc_store_seq(service->store) < service->seq) {
-        service->needs_load = true;
-        if (service->committer != NULL) {
-            cfc_committer_lost(service->committer);
-        }
+        note_loss(service);
     }
+}
+
+/* CONFCAST_ERR_IO: the batch that was just staged took the number of one that is gone. */
+static int
+check_staged(struct cfc_service *service, uint64_t seq)
+{
+    if (seq > service->seq) {
+        return CONFCAST_OK;
+    }
+    note_loss(service);
+    return CONFCAST_ERR_IO;
 }
 
 /* Makes what was staged durable, or has it done. */
@@ -101,7 +118,13 @@ cfc_service_commit(struct cfc_service *service, struct cfc_store_batch *batch, u
 
     cfc_audit_seal(service, batch);
     batch->seen_seq = service->seq;
-    error = cfc_store_stage(service->store, batch, seq);
+    /* What was lost since the service was entered must not be built on. */
+    error = cfc_store_seq(service->store) < service->seq
+                ? CONFCAST_ERR_IO
+                : cfc_store_stage(service->store, batch, seq);
+    if (error == CONFCAST_OK && cfc_store_batch_has_writes(batch)) {
+        error = check_staged(service, *seq);
+    }
     if (error == CONFCAST_OK) {
         error = finish_commit(service, *seq);
     }
@@ -427,9 +450,11 @@ on_sync_failed(void *arg)
     struct cfc_service *service = arg;
 
     pthread_mutex_lock(&service->lock);
+    /* What was lost when the service's thread settled does not fail here any more. */
     if (cfc_store_settle(service->store) != CONFCAST_OK) {
-        service->needs_load = true;
-        cfc_committer_lost(service->committer);
+        note_loss(service);
+    } else {
+        check_loss(service);
     }
     pthread_mutex_unlock(&service->lock);
 }
@@ -705,6 +730,9 @@ cfc_service_tick(struct cfc_service *service, uint64_t unix_ns)
             return error;
         }
         error = cfc_apply_table_flush(&service->apply, service->store, &seq, &is_done);
+        if (error == CONFCAST_OK && seq != 0) {
+            error = check_staged(service, seq);
+        }
         if (error == CONFCAST_OK && seq != 0) {
             error = finish_commit(service, seq);
         }

@@ -22,8 +22,6 @@ int cfc_store_value_set(struct cfc_store_value *value, const void *bytes, size_t
 /* CONFCAST_OK when every compare of the batch holds now; CONFCAST_ERR_CONFLICT; errors of get. */
 int cfc_store_check_compares(struct cfc_store *store, const struct cfc_store_batch *batch);
 
-bool cfc_store_batch_has_writes(const struct cfc_store_batch *batch);
-
 /* The sequence that this batch gets after `last_seq`. */
 uint64_t cfc_store_batch_seq(const struct cfc_store_batch *batch, uint64_t last_seq);
 

@@ -107,6 +107,9 @@ void cfc_store_put2(struct cfc_store_batch *batch, const void *key, size_t key_s
                     const void *head, size_t head_size, const void *tail, size_t tail_size);
 void cfc_store_delete(struct cfc_store_batch *batch, const void *key, size_t key_size);
 
+/* Whether it puts or deletes anything. */
+bool cfc_store_batch_has_writes(const struct cfc_store_batch *batch);
+
 /* The seam.  Implementations embed `struct cfc_store` as their first member; callers use the
  * functions below it, which check limits once for all implementations. */
 struct cfc_store_ops {
@@ -182,7 +185,8 @@ int cfc_store_settle(struct cfc_store *store);
 /* The last sequence that a crash cannot take back.  Any thread. */
 uint64_t cfc_store_durable_seq(const struct cfc_store *store);
 
-/* The sequence of the last batch, staged ones included; 0 for a new store. */
+/* The sequence of the last batch, staged ones included; 0 for a new store.  It falls only when
+ * batches were lost, or nobody knows: after a failed write or sync, in any call. */
 uint64_t cfc_store_seq(const struct cfc_store *store);
 
 /* Content-addressed bytes of any size up to CFC_STORE_BLOB_SIZE_MAX; name and check are plain

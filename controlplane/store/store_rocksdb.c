@@ -120,7 +120,8 @@ rocks_get(struct cfc_store *store, const void *key, size_t key_size, struct cfc_
  */
 
 /* Opens the database again after a failed write or sync: what is in its log then is durable, what
- * was not written is gone.  CONFCAST_OK when that is everything up to `seq`. */
+ * was not written is gone.  CONFCAST_OK when that is everything up to `seq`.  Until it can be
+ * opened nothing counts that is not known to be durable. */
 static int
 settle(struct cfc_store_rocksdb *rocks, uint64_t seq)
 {
@@ -131,6 +132,7 @@ settle(struct cfc_store_rocksdb *rocks, uint64_t seq)
     cfc_staged_clear(&rocks->staged);
     cfc_staged_clear(&rocks->under_way);
     pthread_mutex_unlock(&rocks->staged_lock);
+    atomic_store(&rocks->seq, atomic_load(&rocks->durable));
     atomic_store(&rocks->unseen_size, CFC_STORE_SPACE_LOOK_EVERY_BYTES);
     error = cfc_store_rocksdb_ensure_readable(rocks);
     if (error == CONFCAST_OK && !rocks->is_read_only) {

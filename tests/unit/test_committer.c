@@ -5,12 +5,15 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "controlplane/model/service_internal.h"
 #include "protocol/base/time.h"
 #include "tests/unit/model_dump.h"
 #include "tests/unit/model_fixture.h"
@@ -21,6 +24,7 @@ enum {
     THREAD_COUNT = 8,
     PUTS_PER_THREAD = 40,
     PATIENCE_MS = 5000,
+    TRIES_MAX = 10,
 };
 
 /* ---- The disk ---------------------------------------------------------------------------------
@@ -72,6 +76,23 @@ int
 fsync(int fd)
 {
     return sync_by_plan(SYS_fsync, fd);
+}
+
+/* Files cannot grow: no write of the database succeeds, and it cannot be opened. */
+static void
+refuse_writes(bool refuses)
+{
+    static struct rlimit before;
+    struct rlimit none;
+
+    if (refuses) {
+        signal(SIGXFSZ, SIG_IGN);
+        (void)getrlimit(RLIMIT_FSIZE, &before);
+        none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+        (void)setrlimit(RLIMIT_FSIZE, &none);
+    } else {
+        (void)setrlimit(RLIMIT_FSIZE, &before);
+    }
 }
 
 static void
@@ -365,6 +386,68 @@ while_the_disk_fails_nobody_is_told_anything_and_then_all_goes_on(void)
     teardown();
 }
 
+static int
+commit(const char *key)
+{
+    struct cfc_store_batch batch;
+    uint64_t seq;
+    int error;
+
+    cfc_store_batch_init(&batch);
+    cfc_store_put(&batch, key, strlen(key), "1", 1);
+    error = cfc_service_commit(m.service, &batch, &seq);
+    cfc_store_batch_clear(&batch);
+    return error;
+}
+
+/* A commit is taken, and is lost when the database has to be opened again and cannot be: what the
+ * store does itself after a write that failed. */
+static void
+lose_a_commit(void)
+{
+    refuse_writes(true);
+    CU_ASSERT_EQUAL(commit("zz/1"), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_store_settle(m.store), CONFCAST_ERR_IO);
+    refuse_writes(false);
+}
+
+static void
+nothing_is_built_on_what_a_write_lost_and_nobody_hears_that_it_took_place(void)
+{
+    for (int builds = 0; builds < 2; builds++) {
+        struct cfc_store_value value;
+        struct cfc_mark mark;
+        int tries = 0;
+
+        setup();
+        mark = begin();
+        CU_ASSERT_EQUAL(put_text(&m, "acme", "{\"a\":1}"), CONFCAST_OK);
+        CU_ASSERT_EQUAL(end(&mark), CONFCAST_OK);
+        mark = begin();
+        CU_ASSERT_EQUAL_FATAL(cfc_service_enter(m.service), CONFCAST_OK);
+        lose_a_commit();
+        if (builds) {
+            CU_ASSERT_EQUAL(commit("zz/2"), CONFCAST_ERR_IO);
+        }
+        cfc_service_mark_end(m.service, &mark);
+        cfc_service_leave(m.service);
+        /* Also when nobody uses the service any more. */
+        CU_ASSERT_EQUAL(cfc_service_wait_durable(m.service, &mark), CONFCAST_ERR_IO);
+        /* A sync that found no database may yet take a change back, and says so. */
+        do {
+            mark = begin();
+            CU_ASSERT_EQUAL(put_text(&m, "acme", "{\"a\":2}"), CONFCAST_OK);
+        } while (end(&mark) != CONFCAST_OK && ++tries < TRIES_MAX);
+        CU_ASSERT_NOT_EQUAL(tries, TRIES_MAX);
+        CU_ASSERT_EQUAL_FATAL(cfc_service_enter(m.service), CONFCAST_OK);
+        CU_ASSERT_EQUAL(cfc_store_get(m.store, "zz/1", 4, &value), CONFCAST_ERR_NOT_FOUND);
+        CU_ASSERT_EQUAL(cfc_store_get(m.store, "zz/2", 4, &value), CONFCAST_ERR_NOT_FOUND);
+        cfc_service_leave(m.service);
+        check_memory();
+        teardown();
+    }
+}
+
 static void
 closing_makes_all_that_is_staged_durable(void)
 {
@@ -449,6 +532,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(a_failed_sync_that_lost_nothing_is_no_failure),
     CFC_CASE(what_the_disk_lost_is_forgotten_and_nobody_hears_that_it_took_place),
     CFC_CASE(while_the_disk_fails_nobody_is_told_anything_and_then_all_goes_on),
+    CFC_CASE(nothing_is_built_on_what_a_write_lost_and_nobody_hears_that_it_took_place),
     CFC_CASE(closing_makes_all_that_is_staged_durable),
     CFC_CASE(of_writers_on_one_base_one_wins_however_syncs_are_shared),
 };

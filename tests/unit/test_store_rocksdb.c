@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -788,6 +789,53 @@ a_failed_sync_makes_nothing_durable_until_it_is_settled(void)
     temp_dir_remove(&dir);
 }
 
+/* Files cannot grow: no write of the database succeeds, and it cannot be opened. */
+static void
+refuse_writes(bool refuses)
+{
+    static struct rlimit before;
+    struct rlimit none;
+
+    if (refuses) {
+        signal(SIGXFSZ, SIG_IGN);
+        (void)getrlimit(RLIMIT_FSIZE, &before);
+        none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+        (void)setrlimit(RLIMIT_FSIZE, &none);
+    } else {
+        (void)setrlimit(RLIMIT_FSIZE, &before);
+    }
+}
+
+static void
+what_a_failed_write_lost_does_not_count_while_the_database_cannot_be_opened(void)
+{
+    struct temp_dir dir = temp_dir_make();
+    static uint8_t big[1000 * 1000];
+    struct cfc_store *store;
+    uint64_t seq = 0;
+    uint64_t n = 1;
+    int error = CONFCAST_OK;
+
+    CU_ASSERT_EQUAL_FATAL(open_at(dir.path, &store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(put_bytes(store, "a", &n, sizeof(n)), CONFCAST_OK);
+    refuse_writes(true);
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT_EQUAL(error, CONFCAST_OK);
+        error = stage_bytes(store, (char[]){'b', (char)('0' + i), '\0'}, big, sizeof(big), &seq);
+    }
+    CU_ASSERT_EQUAL(error, CONFCAST_ERR_IO);
+    CU_ASSERT_EQUAL(cfc_store_seq(store), 1);
+    CU_ASSERT_EQUAL(cfc_store_sync(store), CONFCAST_ERR_IO);
+    refuse_writes(false);
+    CU_ASSERT_EQUAL(stage_bytes(store, "c", &n, sizeof(n), &seq), CONFCAST_OK);
+    CU_ASSERT_EQUAL(seq, 2);
+    CU_ASSERT_EQUAL(cfc_store_sync(store), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 2);
+    CU_ASSERT_EQUAL(get_u64(store, "b4", &n), CONFCAST_ERR_NOT_FOUND);
+    cfc_store_close(store);
+    temp_dir_remove(&dir);
+}
+
 static void
 a_failing_sync_is_an_error_and_a_later_commit_works_on_new_files(void)
 {
@@ -944,6 +992,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(much_that_is_staged_is_written_before_a_sync_and_lost_by_none),
     CFC_CASE(a_blob_goes_after_the_batch_that_lets_go_of_it),
     CFC_CASE(a_failed_sync_makes_nothing_durable_until_it_is_settled),
+    CFC_CASE(what_a_failed_write_lost_does_not_count_while_the_database_cannot_be_opened),
     CFC_CASE(a_failing_sync_is_an_error_and_a_later_commit_works_on_new_files),
     CFC_CASE(kill_at_every_point_keeps_what_was_acknowledged_and_nothing_half_done),
 };
