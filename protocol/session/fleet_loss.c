@@ -118,8 +118,12 @@ remove_mark(struct cfc_fleet_loss *f, struct cfc_loss_mark *mark)
         f->heard[mark->code]--;
         f->heard_count--;
     }
-    f->outlier_count -= is_outlier(mark);
-    f->lacking -= lacking_of(mark->code);
+    if (is_outlier(mark)) {
+        f->outliers[mark->code]--;
+        f->outlier_count--;
+    } else {
+        f->lacking -= lacking_of(mark->code);
+    }
     f->all[mark->code]--;
     f->all_count--;
 }
@@ -156,13 +160,14 @@ cfc_fleet_loss_note(struct cfc_fleet_loss *f, uint32_t slot, const struct cfc_lo
     mark->code = code_of(loss->loss);
     mark->round = f->round;
     mark->strikes = strikes;
-    f->lacking += lacking_of(mark->code);
     f->all[mark->code]++;
     f->all_count++;
     if (is_outlier(mark)) {
+        f->outliers[mark->code]++;
         f->outlier_count++;
         return (loss->flags & CFC_LOSS_FLAG_PULLING) == 0;
     }
+    f->lacking += lacking_of(mark->code);
     f->heard[mark->code]++;
     f->heard_count++;
     return false;
@@ -279,13 +284,20 @@ cfc_fleet_loss_quantile(const struct cfc_fleet_loss *f, uint32_t per_mille)
     return f->all_count > 0 ? loss_at(f->all, rank > 0 ? (uint32_t)rank : 1) : 0;
 }
 
-/* Of the receiver that loses most; 0 when nobody reports. */
+/* Receivers that lose so much and are not advised to pull. */
+static uint32_t
+served_count(const struct cfc_fleet_loss *f, uint32_t code)
+{
+    return f->all[code] - f->outliers[code];
+}
+
+/* Of the one of them that loses most; 0 when none reports. */
 static uint8_t
 worst_code(const struct cfc_fleet_loss *f)
 {
     uint8_t worst = CFC_LOSS_CODES - 1;
 
-    while (worst > 0 && f->all[worst] == 0) {
+    while (worst > 0 && served_count(f, worst) == 0) {
         worst--;
     }
     return worst;
@@ -320,7 +332,7 @@ chance_of(const struct cfc_fleet_loss *f, uint32_t count)
         double p = (double)loss_of((uint8_t)code) / CFC_LOSS_ONE;
         double exactly, at_most;
 
-        if (f->all[code] == 0 || p == 0) {
+        if (served_count(f, code) == 0 || p == 0) {
             continue;
         }
         exactly = power_of(1 - p, CFC_BLOCK_SYMBOLS_MAX);
@@ -329,7 +341,7 @@ chance_of(const struct cfc_fleet_loss *f, uint32_t count)
             exactly *= p / (1 - p) * (CFC_BLOCK_SYMBOLS_MAX + 1 - i) / i;
             at_most += exactly;
         }
-        all *= power_of(at_most < 1 ? at_most : 1, f->all[code] - (code == worst));
+        all *= power_of(at_most < 1 ? at_most : 1, served_count(f, code) - (code == worst));
     }
     return all;
 }

@@ -88,8 +88,9 @@ struct cfc_fleet_loss {
     struct cfc_loss_mark *marks;  /* by slot of the roster */
     uint32_t all[CFC_LOSS_CODES]; /* receivers by their last report */
     uint32_t all_count;
-    uint64_t lacking; /* cfc_fleet_loss_lacking(), the worst receiver with it */
+    uint32_t outliers[CFC_LOSS_CODES]; /* those of them that are */
     uint32_t outlier_count;
+    uint64_t lacking; /* cfc_fleet_loss_lacking(), the worst receiver with it */
     uint32_t heard[CFC_LOSS_CODES]; /* the same of this round, outliers left out */
     uint32_t heard_count;
     uint16_t round;         /* 1..65,535, then 1 again */
@@ -132,12 +133,13 @@ bool cfc_fleet_loss_tick(struct cfc_fleet_loss *f, uint64_t now_ns);
  * tells; 0 when nobody reports.  1000: the worst. */
 uint16_t cfc_fleet_loss_quantile(const struct cfc_fleet_loss *f, uint32_t per_mille);
 
-/* How many receivers are expected to lack something of a full block, the one that loses most left
- * out: whoever asks, so many others lack something, too.  In 1/CFC_LOSS_ONE. */
+/* How many receivers are expected to lack something of a full block, outliers and the one of the
+ * rest that loses most left out: whoever asks, so many others lack something, too.  In
+ * 1/CFC_LOSS_ONE. */
 uint64_t cfc_fleet_loss_lacking(const struct cfc_fleet_loss *f);
 
 /* How many repair symbols three full blocks of four need, if losses are independent and as
- * reported, the worst receiver left out again.  0..CFC_FLEET_PARITY_MAX. */
+ * reported, the same left out again.  0..CFC_FLEET_PARITY_MAX. */
 uint32_t cfc_fleet_loss_parity(const struct cfc_fleet_loss *f);
 
 const char *cfc_pace_state_name(uint8_t state); /* "free", "settling", "slow" */

@@ -100,6 +100,27 @@ what_others_are_likely_to_lack_follows_from_all_reports_but_the_worst(void)
     close_fleet();
 }
 
+/* Two of twenty that multicast hardly reaches are advised to pull; the others lose nothing. */
+static void
+outliers_call_for_no_repair_of_all(void)
+{
+    open_fleet();
+    for (int round = 0; round <= CFC_OUTLIER_STRIKES; round++) {
+        (void)pass_round(20, 2, 50, 100);
+    }
+    CU_ASSERT_EQUAL_FATAL(fleet.outlier_count, 2);
+    CU_ASSERT_EQUAL(cfc_fleet_loss_lacking(&fleet), 0);
+    CU_ASSERT_EQUAL(cfc_fleet_loss_parity(&fleet), 0);
+    report(0, 50);
+    CU_ASSERT_EQUAL(cfc_fleet_loss_lacking(&fleet), 0);
+    report(0, 1); /* back among the others, of which it is the worst */
+    report(2, 1);
+    CU_ASSERT(cfc_fleet_loss_lacking(&fleet) > CFC_LOSS_ONE * 45 / 100);
+    cfc_fleet_loss_forget(&fleet, 1);
+    CU_ASSERT(cfc_fleet_loss_lacking(&fleet) > CFC_LOSS_ONE * 45 / 100);
+    close_fleet();
+}
+
 /* The binomial distribution of 64 symbols, and the third quarter of what the worst one lacks. */
 static void
 parity_is_what_three_blocks_of_four_need(void)
@@ -365,6 +386,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(few_reports_of_many_decide_nothing),
     CFC_CASE(when_nothing_is_sent_it_recovers),
     CFC_CASE(what_others_are_likely_to_lack_follows_from_all_reports_but_the_worst),
+    CFC_CASE(outliers_call_for_no_repair_of_all),
     CFC_CASE(parity_is_what_three_blocks_of_four_need),
     CFC_CASE(who_loses_far_more_than_the_others_is_advised_to_pull),
     CFC_CASE(where_all_lose_much_nobody_is_an_outlier),
