@@ -90,7 +90,7 @@ struct cfc_fleet_loss {
     uint32_t all_count;
     uint32_t outliers[CFC_LOSS_CODES]; /* those of them that are */
     uint32_t outlier_count;
-    uint64_t lacking; /* cfc_fleet_loss_lacking(), the worst receiver with it */
+    uint64_t lacking;               /* cfc_fleet_loss_lacking(), the worst receiver with it */
     uint32_t heard[CFC_LOSS_CODES]; /* the same of this round, outliers left out */
     uint32_t heard_count;
     uint16_t round;         /* 1..65,535, then 1 again */
