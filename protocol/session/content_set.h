@@ -75,7 +75,8 @@ struct cfc_entry {
     uint8_t
         *unproved; /* the CONTENT frame of the bytes, whose signature was not checked; or NULL */
     size_t unproved_size;
-    uint64_t coded_size; /* COLLECTING, COMPLETE, DELIVERED: counted against the budget */
+    uint64_t prove_at_ns; /* nothing is asked before, since it could not be checked lately */
+    uint64_t coded_size;  /* COLLECTING, COMPLETE, DELIVERED: counted against the budget */
     uint64_t body_size;
     uint64_t collection;          /* number of the collection that the bytes are of */
     struct cfc_digest base;       /* of a delta */

@@ -241,8 +241,10 @@ cfc_receiver_prove(struct cfc_receiver *r, struct cfc_entry *entry)
         return CONFCAST_OK;
     }
     cfc_receiver_count(r, code);
-    entry->was_forged = true;
-    collect_again(r, entry, cfc_receiver_content_due(r));
+    if (!cfc_receiver_is_unproved(code)) {
+        entry->was_forged = true;
+        collect_again(r, entry, cfc_receiver_content_due(r));
+    }
     return code;
 }
 
@@ -338,7 +340,10 @@ cfc_receiver_on_content(struct cfc_receiver *r, const struct cfc_frame *frame)
         return entry->state == CFC_ENTRY_HELD ? CONFCAST_OK : CONFCAST_ERR_WRONG_STREAM;
     }
     if (is_doubted(entry, frame)) {
-        (void)cfc_receiver_prove(r, entry);
+        code = cfc_receiver_prove(r, entry);
+        if (cfc_receiver_is_unproved(code)) {
+            return code;
+        }
     }
     if (entry->state == CFC_ENTRY_COLLECTING) {
         if (entry->coding == content.coding) {
@@ -428,8 +433,11 @@ follow_up(struct cfc_receiver *r, struct cfc_entry *entry, int code,
                      code == CONFCAST_ERR_LENGTH || stats->blocks_poisoned > 0;
 
     add_symbol_stats(r, stats);
-    if (is_misfit && cfc_receiver_prove(r, entry) != CONFCAST_OK) {
-        return;
+    if (is_misfit) {
+        code = cfc_receiver_prove(r, entry);
+        if (code != CONFCAST_OK && !cfc_receiver_is_unproved(code)) {
+            return;
+        }
     }
     cfc_receiver_note_loss(r, entry);
     if (cfc_content_rx_is_complete(entry->rx)) {
@@ -756,8 +764,14 @@ cfc_receiver_content_done(struct cfc_receiver *r, const struct cfc_digest *conte
         return CONFCAST_OK;
     }
     cfc_receiver_count(r, code);
-    if (code != CONFCAST_ERR_NO_MEMORY && cfc_receiver_prove(r, entry) != CONFCAST_OK) {
-        return CONFCAST_OK; /* what was refused is a forger's */
+    if (code != CONFCAST_ERR_NO_MEMORY) {
+        int proof = cfc_receiver_prove(r, entry);
+
+        if (cfc_receiver_is_unproved(proof)) {
+            code = CONFCAST_ERR_NO_MEMORY; /* the owner is asked again, when there may be proof */
+        } else if (proof != CONFCAST_OK) {
+            return CONFCAST_OK; /* what was refused is a forger's */
+        }
     }
     if (entry->encoding == CFC_ENCODING_ZSTD_DELTA && is_bytes_error(code)) {
         note_bad_delta(entry, code);

@@ -96,6 +96,9 @@ entry_due(const struct cfc_entry *entry)
         if (entry->ask.at_ns < due_ns) {
             due_ns = entry->ask.at_ns;
         }
+        if (entry->unproved != NULL && entry->prove_at_ns > due_ns) {
+            due_ns = entry->prove_at_ns;
+        }
     }
     return due_ns;
 }
@@ -185,9 +188,17 @@ ask_contents(struct cfc_receiver *r, enum cfc_need need, uint64_t now_ns,
     uint32_t count = 0;
 
     for (struct cfc_entry *at = r->contents.active; at != NULL; at = next) {
+        int code;
+
         next = at->active_next;
-        if (cfc_entry_need(at) != need || entry_due(at) > now_ns ||
-            cfc_receiver_prove(r, at) != CONFCAST_OK) {
+        if (cfc_entry_need(at) != need || entry_due(at) > now_ns) {
+            continue;
+        }
+        code = cfc_receiver_prove(r, at);
+        if (cfc_receiver_is_unproved(code)) {
+            at->prove_at_ns = r->now.mono_ns + r->timing.retry_ns;
+        }
+        if (code != CONFCAST_OK) {
             continue;
         }
         if (at->ask.at_ns <= now_ns && count < capacity) {

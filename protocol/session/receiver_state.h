@@ -5,6 +5,7 @@
 #ifndef CFC_SESSION_RECEIVER_STATE_H
 #define CFC_SESSION_RECEIVER_STATE_H
 
+#include "confcast/error.h"
 #include "protocol/base/prng.h"
 #include "protocol/session/content_set.h"
 #include "protocol/session/early_rx.h"
@@ -131,9 +132,17 @@ void cfc_receiver_take_inlined(struct cfc_receiver *r, const struct cfc_head *he
 void cfc_receiver_expire_contents(struct cfc_receiver *r);
 
 /* Checks the signature of a CONTENT that was believed so far, as soon as something does not fit or
- * somebody is to be asked because of it.  CONFCAST_OK: it is genuine, or was checked before.  An
- * error: the collection is given up, and the content asked for again. */
+ * somebody is to be asked because of it.  CONFCAST_OK: it is genuine, or was checked before. LIMIT,
+ * NO_MEMORY: it could not be checked now, nothing changed.  Another error: the collection is given
+ * up, and the content asked for again. */
 int cfc_receiver_prove(struct cfc_receiver *r, struct cfc_entry *entry);
+
+/* Whether this is what cfc_receiver_prove() returns when it proved nothing either way. */
+static inline bool
+cfc_receiver_is_unproved(int code)
+{
+    return code == CONFCAST_ERR_LIMIT || code == CONFCAST_ERR_NO_MEMORY;
+}
 
 /* Takes note of what a collection counted as lost, unless its CONTENT may yet be a forgery. */
 void cfc_receiver_note_loss(struct cfc_receiver *r, struct cfc_entry *entry);

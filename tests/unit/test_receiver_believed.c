@@ -189,6 +189,115 @@ a_genuine_small_content_that_the_owner_refuses_is_refused(void)
     bench_close(&b);
 }
 
+/* A small content to serve and a large one of another arm, both wanted. */
+static void
+open_with_both(struct bench *b, struct made *m, struct made *large)
+{
+    struct cfc_head head;
+
+    bench_open(b);
+    bench_link(b);
+    made_content(b, m, 700);
+    made_content(b, large, 801);
+    head = bench_head(b, 10, &m->id);
+    head.arm_count = 2;
+    head.arms[1] = head.arms[0];
+    head.arms[0].selector = CFC_SELECT_COHORT;
+    head.arms[0].threshold = 0;
+    head.arms[0].content = large->id;
+    decide(b, &head);
+}
+
+/* Forges CONTENTs of the large one until none is checked any more. */
+static void
+spend_checks(struct bench *b, const struct made *large)
+{
+    static uint32_t forged;
+    int code;
+
+    do {
+        bench_make_content(b, large);
+        forged++;
+        memcpy(b->frame + b->size - sizeof(forged), &forged, sizeof(forged));
+        code = bench_deliver(b);
+    } while (code == CONFCAST_ERR_SIGNATURE);
+    CU_ASSERT_EQUAL(code, CONFCAST_ERR_LIMIT);
+}
+
+static void
+close_both(struct bench *b, struct made *m, struct made *large)
+{
+    made_free(large);
+    close_served(b, m);
+}
+
+static void
+a_small_content_that_cannot_be_checked_now_is_not_given_up(void)
+{
+    struct cfc_nack_entry entries[CFC_NACK_ENTRIES_MAX];
+    struct bench b;
+    struct made m, large;
+    uint32_t count, nacks = 0, frames = 0;
+
+    open_with_both(&b, &m, &large);
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_OK);
+    spend_checks(&b, &large);
+    /* What differs, and what does not fit. */
+    bench_make_content(&b, &m);
+    b.frame[120] ^= 1;
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_LIMIT);
+    bench_make_page(&b, &m, 0, 0);
+    b.frame[b.size - 1] ^= 1;
+    CU_ASSERT_EQUAL(bench_deliver(&b), CONFCAST_ERR_DIGEST);
+    /* Nobody is asked for the rest as long as there are no checks to be had. */
+    for (uint32_t i = 0; i < 40; i++) {
+        struct cfc_frame frame;
+        struct cfc_nack nack;
+
+        bench_wait(&b, CFC_MS);
+        spend_checks(&b, &large);
+        while (bench_poll(&b, &frame) == CFC_FRAME_NACK) {
+            frames++;
+            CU_ASSERT_EQUAL_FATAL(cfc_nack_decode(&frame, &nack), CONFCAST_OK);
+            for (uint32_t k = 0; k < nack.entry_count; k++) {
+                cfc_nack_entry_at(&nack, k, &entries[k]);
+                CU_ASSERT_EQUAL(entries[k].key, cfc_digest_key(&large.id));
+            }
+        }
+        CU_ASSERT(cfc_receiver_deadline(b.r) > b.now.mono_ns);
+    }
+    CU_ASSERT(frames > 0);
+    do {
+        count = bench_await_nack(&b, CFC_S, entries);
+        CU_ASSERT_FATAL(count > 0 && nacks++ < 100);
+    } while (find_want(entries, count, CFC_WANT_PAGE) == NULL);
+    CU_ASSERT_EQUAL(bench_send_page(&b, &m, 0, 0), CONFCAST_OK);
+    bench_send_block(&b, &m, 0);
+    close_both(&b, &m, &large);
+}
+
+static void
+a_refusal_waits_for_the_check_of_what_was_refused(void)
+{
+    struct bench b;
+    struct made m, large;
+
+    open_with_both(&b, &m, &large);
+    bench_send_all(&b, &m);
+    spend_checks(&b, &large);
+    b.content_code = CONFCAST_ERR_BODY;
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_CONTENT), 1);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_REJECTED), 0);
+    bench_wait(&b, 100 * CFC_MS);
+    bench_run_owner(&b);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_CONTENT), 2);
+    CU_ASSERT_EQUAL(bench_count(&b, CFC_EVENT_REJECTED), 1);
+    made_free(&m);
+    made_free(&large);
+    bench_close(&b);
+}
+
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_small_content_that_fits_its_head_needs_no_signature_of_its_own),
     CFC_CASE(a_large_content_is_verified_before_it_takes_memory),
@@ -197,6 +306,8 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(nobody_is_asked_for_what_only_a_forged_content_names),
     CFC_CASE(a_whole_forgery_of_a_small_content_does_not_condemn_it),
     CFC_CASE(a_genuine_small_content_that_the_owner_refuses_is_refused),
+    CFC_CASE(a_small_content_that_cannot_be_checked_now_is_not_given_up),
+    CFC_CASE(a_refusal_waits_for_the_check_of_what_was_refused),
 };
 
 CFC_TEST_MAIN("receiver_believed", cases)
