@@ -194,14 +194,16 @@ is_switch_wanted(const struct cfc_receiver *r, const struct cfc_entry *entry,
 }
 
 /* A head that was verified names the body by its digest, so that a CONTENT of one small block needs
- * no proof of its own as long as all that comes fits it (ADR 84). */
+ * no proof of its own as long as all that comes fits it, and nothing else has to go for it
+ * (ADR 84). */
 static bool
 is_believed(const struct cfc_receiver *r, const struct cfc_entry *entry,
             const struct cfc_content *content)
 {
     return entry->state == CFC_ENTRY_ABSENT && !entry->was_forged && !r->is_pulled &&
            content->body_size <= BELIEVED_SIZE_MAX && content->coded_size <= BELIEVED_SIZE_MAX &&
-           content->coded_size <= (uint64_t)content->fec_k * content->symbol_size;
+           content->coded_size <= (uint64_t)content->fec_k * content->symbol_size &&
+           r->contents.used_size + content->coded_size <= r->config.budget_size;
 }
 
 /* The frame of a CONTENT that is believed; NULL, also without memory: it is to be verified. */

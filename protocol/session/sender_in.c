@@ -145,7 +145,8 @@ pay_for(struct cfc_sender *s, struct cfc_consumer *c, const struct cfc_repair_ta
         }
         entry->count = (uint16_t)paid;
     }
-    return paid > 0;
+    /* A content's frames, one per coding, are no part of an entry: all of them, or none. */
+    return entry->want == CFC_WANT_CONTENT ? paid == count : paid > 0;
 }
 
 /* An entry that wants something of a content, which a helper sends. */
@@ -165,6 +166,10 @@ ask_helper(struct cfc_sender *s, uint32_t slot, const struct cfc_nack_entry *ent
 
     if (code != CONFCAST_OK) {
         return code;
+    }
+    if (target.is_any ? target.count == 0 : target.mask == 0) {
+        s->stats.nack_entries_suppressed++; /* all of it is on its way */
+        return CONFCAST_OK;
     }
     if (!pay_for(s, c, &target, &ask.entry, now_ns)) {
         return CONFCAST_ERR_LIMIT;

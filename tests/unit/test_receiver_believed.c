@@ -63,6 +63,39 @@ a_large_content_is_verified_before_it_takes_memory(void)
     bench_close(&b);
 }
 
+/* Whoever sends in the engine's name has nothing else given up for it. */
+static void
+a_small_content_that_others_must_go_for_is_verified_first(void)
+{
+    struct bench b;
+    struct made m, fallback;
+    struct cfc_head head;
+
+    bench_prepare(&b);
+    b.config.budget_size = 1200;
+    CU_ASSERT_EQUAL_FATAL(cfc_receiver_new(&b.config, &b.r), CONFCAST_OK);
+    CU_ASSERT_EQUAL(cfc_receiver_subscribe(b.r, BENCH_SCOPE, sizeof(BENCH_SCOPE) - 1, &b.scope),
+                    CONFCAST_OK);
+    made_content(&b, &m, 700);
+    made_content(&b, &fallback, 600);
+    head = bench_head(&b, 10, &m.id);
+    head.arms[0].fallback = fallback.id;
+    decide(&b, &head);
+    b.verifications = 0;
+    CU_ASSERT_EQUAL(bench_send_content(&b, &fallback), CONFCAST_OK);
+    CU_ASSERT_EQUAL(b.verifications, 0);
+    bench_make_content(&b, &m);
+    b.frame[120] ^= 1; /* a top digest */
+    CU_ASSERT_NOT_EQUAL(bench_deliver(&b), CONFCAST_OK);
+    CU_ASSERT_EQUAL(b.verifications, 1);
+    CU_ASSERT_EQUAL(bench_send_page(&b, &fallback, 0, 0), CONFCAST_OK); /* it is still there */
+    CU_ASSERT_EQUAL(bench_send_content(&b, &m), CONFCAST_OK);
+    CU_ASSERT_EQUAL(b.verifications, 2);
+    made_free(&m);
+    made_free(&fallback);
+    bench_close(&b);
+}
+
 /* A forger is faster than the engine: with a top digest of his own, then with nothing but a wrong
  * signature. */
 static void
@@ -300,6 +333,7 @@ a_refusal_waits_for_the_check_of_what_was_refused(void)
 
 static const struct cfc_test_case cases[] = {
     CFC_CASE(a_small_content_that_fits_its_head_needs_no_signature_of_its_own),
+    CFC_CASE(a_small_content_that_others_must_go_for_is_verified_first),
     CFC_CASE(a_large_content_is_verified_before_it_takes_memory),
     CFC_CASE(a_forged_small_content_goes_when_the_genuine_one_comes),
     CFC_CASE(a_page_or_symbol_that_does_not_fit_has_a_small_content_proved),

@@ -445,6 +445,43 @@ what_a_consumer_may_ask_for_is_the_first_ones_to_pay(void)
     close_pair(&pair);
 }
 
+/* The frames of all codings answer one entry: they are paid for together, or nobody is asked. */
+static void
+a_content_is_not_asked_for_with_half_of_its_codings_paid(void)
+{
+    struct cfc_digest id = bed_content_id(1);
+    struct cfc_nack_entry entry = {.want = CFC_WANT_CONTENT, .key = cfc_digest_key(&id)};
+    struct bed_consumer consumer;
+    struct cfc_roster *roster;
+    uint64_t left;
+    struct pair pair;
+
+    init_pair(&pair);
+    pair.first.config.repair_rate_bytes = 4000000;
+    start_pair(&pair);
+    for (uint16_t i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(
+            bed_put_made(&pair.first,
+                         bed_make_coding(&pair.first, &id, (uint16_t)(i + 1), 512, BLOCK), false),
+            CONFCAST_OK);
+    }
+    consumer_init(&pair.first, &consumer, 1);
+    consumer_join(&pair.first, &consumer);
+    roster = &pair.first.sender->roster;
+    CU_ASSERT_EQUAL(consumer_nack(&pair.first, &consumer, &entry, 1), CONFCAST_OK);
+    CU_ASSERT_EQUAL(pair.ask_count, 1);
+    pass(&pair, 10 * CFC_MS);
+    bed_drain(&pair.helper);
+    CU_ASSERT_EQUAL_FATAL(bed_count(&pair.helper, CFC_FRAME_CONTENT, false), 2);
+    left = pair.helper.sent[0].size + 1;
+    pass(&pair, 10 * CFC_S);
+    CU_ASSERT_TRUE(cfc_roster_pay_repair(
+        roster, &roster->consumers[0], roster->config.repair_burst - left, pair.first.now.mono_ns));
+    CU_ASSERT_EQUAL(consumer_nack(&pair.first, &consumer, &entry, 1), CONFCAST_ERR_LIMIT);
+    CU_ASSERT_EQUAL(pair.ask_count, 1);
+    close_pair(&pair);
+}
+
 static void
 a_sender_without_a_limit_lacks_nothing(void)
 {
@@ -523,6 +560,7 @@ static const struct cfc_test_case cases[] = {
     CFC_CASE(nothing_is_multicast_beyond_what_was_granted),
     CFC_CASE(repair_goes_by_its_own_grants_and_unicast_needs_no_other),
     CFC_CASE(what_a_consumer_may_ask_for_is_the_first_ones_to_pay),
+    CFC_CASE(a_content_is_not_asked_for_with_half_of_its_codings_paid),
     CFC_CASE(a_sender_without_a_limit_lacks_nothing),
     CFC_CASE(the_helper_fits_its_windows_to_the_fleet_of_the_first),
     CFC_CASE(a_scope_is_seen_as_far_as_the_helper_has_got),
