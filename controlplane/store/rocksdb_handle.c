@@ -171,6 +171,7 @@ cfc_store_rocksdb_open_db(struct cfc_store_rocksdb *rocks, bool is_read_only)
     if (!is_read_only) {
         atomic_store(&rocks->durable, seq);
     }
+    atomic_fetch_add(&rocks->open_count, 1);
     cfc_store_rocksdb_set_db(rocks, db);
     return CONFCAST_OK;
 }

@@ -142,11 +142,17 @@ settle(struct cfc_store_rocksdb *rocks, uint64_t seq)
     return error == CONFCAST_ERR_CORRUPT ? error : CONFCAST_ERR_IO;
 }
 
+/* A database that was opened after the sync that failed is settled: what was staged there since has
+ * nothing to do with that failure. */
 static int
 rocks_settle(struct cfc_store *store)
 {
     struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
 
+    if (atomic_exchange(&rocks->has_failed, false) && rocks->db != NULL &&
+        atomic_load(&rocks->open_count) != atomic_load(&rocks->failed_open)) {
+        return CONFCAST_OK;
+    }
     return settle(rocks, atomic_load(&rocks->seq));
 }
 
@@ -277,19 +283,29 @@ rocks_stage(struct cfc_store *store, const struct cfc_store_batch *batch, uint64
     return CONFCAST_OK;
 }
 
+static int
+fail_sync(struct cfc_store_rocksdb *rocks, unsigned open_count, int error)
+{
+    atomic_store(&rocks->failed_open, open_count);
+    atomic_store(&rocks->has_failed, true);
+    return error;
+}
+
 /* What was staged later than the write begins is not covered. */
 static int
 rocks_sync(struct cfc_store *store)
 {
     struct cfc_store_rocksdb *rocks = (struct cfc_store_rocksdb *)store;
+    unsigned open_count = atomic_load(&rocks->open_count);
     rocksdb_t *db = cfc_store_rocksdb_pin(rocks);
     char *text = NULL;
     uint64_t seq;
     int error;
 
     if (db == NULL) {
-        return CONFCAST_ERR_IO;
+        return fail_sync(rocks, open_count, CONFCAST_ERR_IO);
     }
+    open_count = atomic_load(&rocks->open_count); /* of the one that is pinned */
     error = push(rocks, db, &seq);
     if (error == CONFCAST_OK) {
         cfc_store_crash_point("commit:pushed");
@@ -302,6 +318,8 @@ rocks_sync(struct cfc_store *store)
         cfc_store_crash_point("commit:written");
         cfc_store_rocksdb_set_durable(rocks, seq);
         atomic_store(&rocks->unseen_size, CFC_STORE_SPACE_LOOK_EVERY_BYTES);
+    } else {
+        (void)fail_sync(rocks, open_count, error);
     }
     cfc_store_rocksdb_unpin(rocks);
     return error;

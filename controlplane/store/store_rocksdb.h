@@ -23,11 +23,14 @@ struct cfc_store_rocksdb {
     rocksdb_options_t *options;
     rocksdb_writeoptions_t *write_unsynced;
     rocksdb_readoptions_t *read;
-    rocksdb_t *db;         /* NULL after a failure, until a later call can open it again */
-    bool is_read_only;     /* opened so, since the disk was full */
-    atomic_ullong seq;     /* last batch, staged ones included */
-    atomic_ullong durable; /* last sequence known to be durable */
-    pthread_mutex_t lock;  /* guards what follows, the floor, and changes of `db` */
+    rocksdb_t *db;           /* NULL after a failure, until a later call can open it again */
+    bool is_read_only;       /* opened so, since the disk was full */
+    atomic_ullong seq;       /* last batch, staged ones included */
+    atomic_ullong durable;   /* last sequence known to be durable */
+    atomic_uint open_count;  /* how often the database was opened */
+    atomic_uint failed_open; /* which of these the last sync that failed saw */
+    atomic_bool has_failed;  /* such a sync is not settled yet */
+    pthread_mutex_t lock;    /* guards what follows, the floor, and changes of `db` */
     pthread_cond_t unpinned;
     unsigned pin_count;
     bool has_checkpoint;       /* a backup is under way */
