@@ -179,8 +179,8 @@ int cfc_store_sync(struct cfc_store *store);
 
 /* Finds out what became of staged batches after a sync that failed, by opening the database again.
  * CONFCAST_OK: all of them are durable; or another call has opened it since that failure, and
- * cfc_store_seq() tells what became of them.  CONFCAST_ERR_IO: some are not, or nobody knows yet; read
- * everything again once cfc_store_seq() is known, which the next call that succeeds tells. */
+ * cfc_store_seq() tells what became of them.  CONFCAST_ERR_IO: some are not, or nobody knows yet;
+ * read everything again once cfc_store_seq() is known, which the next call that succeeds tells. */
 int cfc_store_settle(struct cfc_store *store);
 
 /* The last sequence that a crash cannot take back.  Any thread. */
