@@ -104,6 +104,9 @@ take(struct cfc_sha256 *sha, const uint8_t *bytes, size_t size)
 {
     size_t used = sha->size % BLOCK_SIZE;
 
+    if (size == 0) {
+        return; /* memcpy() must not be given the NULL that nothing may be */
+    }
     sha->size += size;
     if (used > 0) {
         size_t more = smaller(size, BLOCK_SIZE - used);
