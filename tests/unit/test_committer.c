@@ -5,9 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -18,6 +16,7 @@
 #include "tests/unit/model_dump.h"
 #include "tests/unit/model_fixture.h"
 #include "tests/unit/temp_dir.h"
+#include "tests/unit/write_limit.h"
 
 enum {
     PUT_COUNT = 50,
@@ -76,23 +75,6 @@ int
 fsync(int fd)
 {
     return sync_by_plan(SYS_fsync, fd);
-}
-
-/* Files cannot grow: no write of the database succeeds, and it cannot be opened. */
-static void
-refuse_writes(bool refuses)
-{
-    static struct rlimit before;
-    struct rlimit none;
-
-    if (refuses) {
-        signal(SIGXFSZ, SIG_IGN);
-        (void)getrlimit(RLIMIT_FSIZE, &before);
-        none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
-        (void)setrlimit(RLIMIT_FSIZE, &none);
-    } else {
-        (void)setrlimit(RLIMIT_FSIZE, &before);
-    }
 }
 
 static void

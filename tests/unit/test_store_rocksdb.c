@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -21,6 +20,7 @@
 #include "controlplane/store/store.h"
 #include "tests/unit/cunit_main.h"
 #include "tests/unit/temp_dir.h"
+#include "tests/unit/write_limit.h"
 
 static char last_line[8192];
 
@@ -787,23 +787,6 @@ a_failed_sync_makes_nothing_durable_until_it_is_settled(void)
     CU_ASSERT_EQUAL(cfc_store_durable_seq(store), 1);
     cfc_store_close(store);
     temp_dir_remove(&dir);
-}
-
-/* Files cannot grow: no write of the database succeeds, and it cannot be opened. */
-static void
-refuse_writes(bool refuses)
-{
-    static struct rlimit before;
-    struct rlimit none;
-
-    if (refuses) {
-        signal(SIGXFSZ, SIG_IGN);
-        (void)getrlimit(RLIMIT_FSIZE, &before);
-        none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
-        (void)setrlimit(RLIMIT_FSIZE, &none);
-    } else {
-        (void)setrlimit(RLIMIT_FSIZE, &before);
-    }
 }
 
 static void
